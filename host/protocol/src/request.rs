@@ -1,0 +1,164 @@
+//! What a client sends.
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::encode;
+use crate::id::{ID_EXPECTED, RequestId};
+use crate::object::{Object, field, slice};
+
+/// One request line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Its name on its connection; without one it is answered in order.
+    pub id: Option<RequestId>,
+    /// Whose handler runs.
+    pub function: String,
+    /// JSON for the handler, byte for byte what the client sent; `{}` if it sent none. A slice of the line: whoever
+    /// holds it holds the line's memory.
+    pub args: Bytes,
+    /// The limit of the whole task from receipt, in whole milliseconds, at least 1.
+    pub timeout: Option<Duration>,
+    /// Whether progress events are wanted. Only with an `id`.
+    pub progress: bool,
+}
+
+/// The fields that a request may have; the last five are kept for durable tasks.
+const FIELDS: [&str; 10] = [
+    "id",
+    "function",
+    "args",
+    "timeout_ms",
+    "progress",
+    "background",
+    "key",
+    "delay_ms",
+    "priority",
+    "retry",
+];
+
+impl Request {
+    /// A request for `function` with empty `args` and nothing else.
+    #[must_use]
+    pub fn new(function: impl Into<String>) -> Self {
+        Self {
+            id: None,
+            function: function.into(),
+            args: Bytes::from_static(b"{}"),
+            timeout: None,
+            progress: false,
+        }
+    }
+
+    /// Reads one line, given without its newline.
+    ///
+    /// # Errors
+    /// The line is not a request that can be run; the message is for the client.
+    pub fn parse(line: &Bytes) -> Result<Self, BadRequest> {
+        let object = Object::read(line, &FIELDS);
+        let [id, fields @ ..] = object.fields;
+        let (id, id_fault) = match id.map(|raw| field("id", raw, ID_EXPECTED)).transpose() {
+            Ok(id) => (id, None),
+            Err(fault) => (None, Some(fault)),
+        };
+        let parsed = match object.fault.or(id_fault) {
+            Some(fault) => Err(fault),
+            None => Self::from_fields(line, id.clone(), fields),
+        };
+        parsed.map_err(|message| BadRequest { id, message })
+    }
+
+    fn from_fields(
+        line: &Bytes,
+        id: Option<RequestId>,
+        fields: [Option<&str>; 9],
+    ) -> Result<Self, String> {
+        let [function, args, timeout_ms, progress, reserved @ ..] = fields;
+        if let Some(index) = reserved.iter().position(Option::is_some) {
+            let name = FIELDS[FIELDS.len() - reserved.len() + index];
+            return Err(format!(
+                "field `{name}` is reserved, this server can't do what it asks for; leave it out"
+            ));
+        }
+        let function =
+            function.ok_or("field `function` is missing; it names the function to run")?;
+        let progress = progress.map_or(Ok(false), |raw| field("progress", raw, "true or false"))?;
+        if progress && id.is_none() {
+            return Err(
+                "field `progress` needs an `id`, which names the request in its progress events"
+                    .to_owned(),
+            );
+        }
+        Ok(Self {
+            id,
+            function: field("function", function, "a string")?,
+            args: args.map_or(Bytes::from_static(b"{}"), |raw| slice(line, raw)),
+            timeout: timeout_ms.map(parse_timeout).transpose()?,
+            progress,
+        })
+    }
+
+    /// Appends the request as one line, newline included. `args` must be valid JSON, see
+    /// [`json::one_line`](crate::json::one_line); raw newlines in it are made spaces.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        encode::id(out, self.id.as_ref());
+        out.extend_from_slice(b"\"function\":");
+        encode::value(out, &self.function);
+        out.extend_from_slice(b",\"args\":");
+        encode::raw(out, &self.args);
+        if let Some(timeout) = self.timeout {
+            out.extend_from_slice(b",\"timeout_ms\":");
+            encode::value(
+                out,
+                &u64::try_from(timeout.as_millis())
+                    .unwrap_or(u64::MAX)
+                    .max(1),
+            );
+        }
+        if self.progress {
+            out.extend_from_slice(b",\"progress\":true");
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+fn parse_timeout(raw: &str) -> Result<Duration, String> {
+    field::<NonZeroU64>("timeout_ms", raw, "an integer of at least 1")
+        .map(|ms| Duration::from_millis(ms.get()))
+}
+
+/// A line that is no request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRequest {
+    /// The request's id, where it could be read, so that the reply carries it.
+    pub id: Option<RequestId>,
+    /// What is wrong and what to send, for the client; short, whatever the line was.
+    pub message: String,
+}
+
+impl BadRequest {
+    /// For the rest of a stream that no newline ended: it may be the beginning of anything, so it must not run.
+    #[must_use]
+    pub fn unended(rest: &Bytes) -> Self {
+        let id = match Request::parse(rest) {
+            Ok(request) => request.id,
+            Err(bad_request) => bad_request.id,
+        };
+        Self {
+            id,
+            message: "the last line does not end with a newline; nothing was run".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for BadRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for BadRequest {}
