@@ -1,1 +1,1 @@
-//! To be written.
+//! Fixture plugin of the end-to-end tests: it behaves.
