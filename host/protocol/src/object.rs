@@ -15,67 +15,60 @@ use crate::json::{self, NotJson};
 pub(crate) struct Object<'a, const N: usize> {
     /// In the order of the names.
     pub(crate) fields: [Option<&'a str>; N],
-    /// What to tell the sender, if the object is no good.
+    /// What is wrong with the object, as the rest of a sentence about it.
     pub(crate) fault: Option<String>,
 }
 
 impl<'a, const N: usize> Object<'a, N> {
-    /// Reads `line`, skipping fields that are not in `names`.
-    pub(crate) fn read(line: &'a [u8], names: &'static [&'static str; N]) -> Self {
-        match json::utf8(line) {
+    /// Reads one JSON object, skipping fields that are not in `names`.
+    pub(crate) fn read(json: &'a [u8], names: &'static [&'static str; N]) -> Self {
+        match json::utf8(json) {
             Ok(text) => Self::read_text(text, names),
-            Err(error) => Self {
-                fault: Some(format!("the line is {error}")),
-                ..Self::read_text(json::valid_utf8(line), names)
-            },
+            Err(error) => {
+                let Self { fields, .. } = Self::read_text(json::valid_utf8(json), names);
+                Self {
+                    fields,
+                    fault: Some(format!("is {error}")),
+                }
+            }
         }
     }
 
     fn read_text(text: &'a str, names: &'static [&'static str; N]) -> Self {
+        if !text.trim_ascii_start().starts_with('{') {
+            return Self {
+                fields: [None; N],
+                fault: Some(not_an_object(text)),
+            };
+        }
         let mut collector = Collector {
             names,
             fields: [None; N],
+            seen: [false; N],
             twice: None,
         };
-        let fault = if text.trim_ascii_start().starts_with('{') {
-            let mut deserializer = serde_json::Deserializer::from_str(text);
-            let read = deserializer.deserialize_map(&mut collector);
-            read.and_then(|()| deserializer.end())
-                .err()
-                .map(|error| syntax_fault(&error))
-        } else {
-            Some(not_an_object(text))
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let read = deserializer
+            .deserialize_map(&mut collector)
+            .and_then(|()| deserializer.end());
+        let fault = match read {
+            Err(error) => Some(format!("is {}", NotJson::syntax(&error))),
+            Ok(()) => collector
+                .twice
+                .map(|name| format!("has the field `{name}` twice")),
         };
-        let twice = collector
-            .twice
-            .map(|name| format!("field `{name}` stands there twice; send it once"));
         Self {
             fields: collector.fields,
-            fault: fault.or(twice),
+            fault,
         }
     }
 }
 
-fn syntax_fault(error: &serde_json::Error) -> String {
-    let hint = if error.is_eof() {
-        "; an object must stand on one line, whole"
-    } else if error.to_string().starts_with("trailing characters") {
-        "; each object needs a line of its own"
-    } else {
-        ""
-    };
-    format!("the line is {}{hint}", NotJson::syntax(error))
-}
-
 fn not_an_object(text: &str) -> String {
-    const WANTED: &str = r#"send one JSON object a line, such as {"function":"host.ping"}"#;
     match serde_json::from_str::<&RawValue>(text) {
-        Ok(raw) => format!(
-            "the line must be an object, got {}; {WANTED}",
-            kind_of(raw.get())
-        ),
-        Err(_) if text.trim_ascii().is_empty() => format!("the line is empty; {WANTED}"),
-        Err(error) => format!("the line is {}; {WANTED}", NotJson::syntax(&error)),
+        Ok(raw) => format!("must be a JSON object, got {}", kind_of(raw.get())),
+        Err(_) if text.trim_ascii().is_empty() => "is empty".to_owned(),
+        Err(error) => format!("is {}", NotJson::syntax(&error)),
     }
 }
 
@@ -83,7 +76,8 @@ fn not_an_object(text: &str) -> String {
 struct Collector<'a, const N: usize> {
     names: &'static [&'static str; N],
     fields: [Option<&'a str>; N],
-    /// A known field that occurs more than once.
+    seen: [bool; N],
+    /// A known field that occurs more than once. None of its values is kept: which one was meant?
     twice: Option<&'static str>,
 }
 
@@ -95,26 +89,29 @@ impl<'de, const N: usize> Visitor<'de> for &mut Collector<'de, N> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut seen = [false; N];
         // A value counts once what follows it has been read: in a line cut off after `{"id":12`, 12 is perhaps the
         // beginning of another request's id.
         let mut last = None;
         while let Some(known) = map.next_key_seed(NameSeed(self.names))? {
-            if let Some((index, value)) = last.take() {
-                self.fields[index] = value;
-            }
+            self.keep(last.take());
             let value: &'de RawValue = map.next_value()?;
-            let Some(index) = known else { continue };
-            if seen[index] {
-                self.twice = Some(self.names[index]);
-            }
-            last = Some((index, Some(value.get()).filter(|_| !seen[index])));
-            seen[index] = true;
+            last = known.map(|index| (index, value.get()));
         }
-        if let Some((index, value)) = last {
-            self.fields[index] = value;
-        }
+        self.keep(last);
         Ok(())
+    }
+}
+
+impl<'a, const N: usize> Collector<'a, N> {
+    fn keep(&mut self, entry: Option<(usize, &'a str)>) {
+        let Some((index, value)) = entry else { return };
+        if self.seen[index] {
+            self.twice = Some(self.names[index]);
+            self.fields[index] = None;
+        } else {
+            self.seen[index] = true;
+            self.fields[index] = Some(value);
+        }
     }
 }
 

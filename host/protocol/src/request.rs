@@ -40,6 +40,9 @@ const FIELDS: [&str; 10] = [
     "retry",
 ];
 
+/// For those whose line is no object.
+const EXAMPLE: &str = r#"a request is one object on one line, like {"function":"host.ping"}"#;
+
 impl Request {
     /// A request for `function` with empty `args` and nothing else.
     #[must_use]
@@ -60,15 +63,16 @@ impl Request {
     pub fn parse(line: &Bytes) -> Result<Self, BadRequest> {
         let object = Object::read(line, &FIELDS);
         let [id, fields @ ..] = object.fields;
-        let (id, id_fault) = match id.map(|raw| field("id", raw, ID_EXPECTED)).transpose() {
-            Ok(id) => (id, None),
-            Err(fault) => (None, Some(fault)),
+        let id = id.map(|raw| field("id", raw, ID_EXPECTED)).transpose();
+        let parsed = match (object.fault, &id) {
+            (Some(fault), _) => Err(format!("the line {fault}; {EXAMPLE}")),
+            (None, Err(fault)) => Err(fault.clone()),
+            (None, Ok(id)) => Self::from_fields(line, id.clone(), fields),
         };
-        let parsed = match object.fault.or(id_fault) {
-            Some(fault) => Err(fault),
-            None => Self::from_fields(line, id.clone(), fields),
-        };
-        parsed.map_err(|message| BadRequest { id, message })
+        parsed.map_err(|message| BadRequest {
+            id: id.ok().flatten(),
+            message,
+        })
     }
 
     fn from_fields(
@@ -94,7 +98,7 @@ impl Request {
         }
         Ok(Self {
             id,
-            function: field("function", function, "a string")?,
+            function: field("function", function, "a string of Unicode characters")?,
             args: args.map_or(Bytes::from_static(b"{}"), |raw| slice(line, raw)),
             timeout: timeout_ms.map(parse_timeout).transpose()?,
             progress,
@@ -112,12 +116,8 @@ impl Request {
         encode::raw(out, &self.args);
         if let Some(timeout) = self.timeout {
             out.extend_from_slice(b",\"timeout_ms\":");
-            encode::value(
-                out,
-                &u64::try_from(timeout.as_millis())
-                    .unwrap_or(u64::MAX)
-                    .max(1),
-            );
+            let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+            encode::value(out, &timeout_ms.max(1));
         }
         if self.progress {
             out.extend_from_slice(b",\"progress\":true");

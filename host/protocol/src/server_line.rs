@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::code::ErrorCode;
+use crate::excerpt::excerpt;
 use crate::id::{ID_EXPECTED, RequestId};
 use crate::object::{Object, field, slice};
 use crate::reply::{Progress, Reply, TaskFailure};
@@ -37,12 +38,15 @@ impl ServerLine {
 fn parse(line: &Bytes) -> Result<ServerLine, String> {
     let object = Object::read(line, &LINE_FIELDS);
     if let Some(fault) = object.fault {
-        return Err(fault);
+        return Err(format!("the line {fault}"));
     }
     let [id, event, ok, result, error, done, total, message] = object.fields;
     let id: Option<RequestId> = id.map(|raw| field("id", raw, ID_EXPECTED)).transpose()?;
     if let Some(event) = event {
-        field::<Progressed>("event", event, "\"progress\"")?;
+        let event: String = field("event", event, "a string")?;
+        if event != "progress" {
+            return Err(format!("the event {} is not known", excerpt(&event)));
+        }
         return Ok(ServerLine::Progress(Progress {
             id: id.ok_or("field `id` is missing")?,
             done: required("done", done, "an integer of at least 0")?,
@@ -64,14 +68,14 @@ fn parse(line: &Bytes) -> Result<ServerLine, String> {
 fn parse_failure(line: &Bytes, raw: &str) -> Result<TaskFailure, String> {
     let object = Object::read(raw.as_bytes(), &ERROR_FIELDS);
     if let Some(fault) = object.fault {
-        return Err(format!("in field `error`: {fault}"));
+        return Err(format!("the field `error` {fault}"));
     }
     let [code, message, retryable, started, data] = object.fields;
     let code: String = required("code", code, "a string")?;
     Ok(TaskFailure {
         code: code
             .parse::<ErrorCode>()
-            .map_err(|error| error.to_string())?,
+            .map_err(|_| format!("the error code {} is not known", excerpt(&code)))?,
         message: required("message", message, "a string")?,
         retryable: required("retryable", retryable, "true or false")?,
         started: required("started", started, "true or false")?,
@@ -89,13 +93,6 @@ fn required<'a, T: Deserialize<'a>>(
         raw.ok_or_else(|| format!("field `{name}` is missing"))?,
         expected,
     )
-}
-
-/// The only event there is.
-#[derive(Deserialize)]
-enum Progressed {
-    #[serde(rename = "progress")]
-    Progress,
 }
 
 /// A line that is none of the protocol's.

@@ -1,0 +1,339 @@
+//! Request lines.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use protocol::{BadRequest, ErrorCode, Reply, Request, RequestId};
+
+use crate::generators;
+
+fn parse(line: &str) -> Result<Request, BadRequest> {
+    Request::parse(&Bytes::copy_from_slice(line.as_bytes()))
+}
+
+/// The message and the id, as on the wire, of the refusal of `line`.
+fn refused(line: &str) -> (String, Option<String>) {
+    let BadRequest { id, message } = parse(line).expect_err(line);
+    (message, id.map(|id| id.to_string()))
+}
+
+fn encoded(request: &Request) -> Bytes {
+    let mut out = Vec::new();
+    request.encode(&mut out);
+    out.into()
+}
+
+#[test]
+fn a_request_has_defaults_for_all_but_its_function() {
+    assert_eq!(
+        parse(r#"{"function":"send_mail"}"#),
+        Ok(Request::new("send_mail"))
+    );
+}
+
+#[test]
+fn every_field_is_read_whatever_the_order_the_spacing_and_the_escapes() {
+    let wanted = Request {
+        id: Some(7_u64.into()),
+        function: "säge".to_owned(),
+        args: Bytes::from_static(b"{ \"a\" : [1.50, 1e400] }"),
+        timeout: Some(Duration::from_millis(1500)),
+        progress: true,
+    };
+    let line = "\t{ \"progress\":true, \"args\" : { \"a\" : [1.50, 1e400] } ,\"other\":{\"id\":9},\r\
+                \"timeout_ms\":1500,\"func\\u0074ion\":\"s\\u00e4ge\",\"id\":7 } ";
+    assert_eq!(parse(line), Ok(wanted));
+}
+
+#[test]
+fn args_are_a_slice_of_the_line_and_may_be_any_json() {
+    for args in [
+        "{}",
+        "[]",
+        "null",
+        "7",
+        "\"\\ud800\"",
+        "[[{\"a\":\"\\n\"}]]",
+    ] {
+        let line = Bytes::from(format!("{{\"function\":\"f\",\"args\":{args}}}"));
+        let request = Request::parse(&line).unwrap();
+        assert_eq!(request.args, args);
+        assert_eq!(request.args.as_ptr(), line[23..].as_ptr(), "{args}");
+    }
+}
+
+#[test]
+fn ids_are_integers_of_64_bits_or_short_strings_and_keep_their_type() {
+    let id =
+        |id: &str| parse(&format!(r#"{{"function":"f","id":{id}}}"#)).map(|request| request.id);
+    assert_eq!(id("-9223372036854775808"), Ok(Some(i64::MIN.into())));
+    assert_eq!(id("18446744073709551615"), Ok(Some(u64::MAX.into())));
+    assert_eq!(id("7"), id("7"));
+    assert_ne!(id("7"), id("\"7\""));
+    assert_eq!(RequestId::from(7_i64), RequestId::from(7_u64));
+    let longest = "ä".repeat(32);
+    assert_eq!(
+        id(&format!("\"{longest}\"")),
+        Ok(Some(longest.as_str().try_into().unwrap()))
+    );
+
+    let expected =
+        "field `id` must be a string of 1 to 64 bytes or an integer of at most 64 bits, got ";
+    let too_long = format!("\"{longest}a\"");
+    for (bad, got) in [
+        ("18446744073709551616", "18446744073709551616"),
+        ("-9223372036854775809", "-9223372036854775809"),
+        ("1.5", "1.5"),
+        ("1e2", "1e2"),
+        ("null", "null"),
+        ("true", "true"),
+        ("\"\"", "the string \"\""),
+        ("{}", "an object"),
+        ("[7]", "an array"),
+        (
+            &too_long,
+            &format!("the string \"{}… (67 bytes)", "ä".repeat(29)),
+        ),
+    ] {
+        assert_eq!(
+            id(bad).unwrap_err(),
+            BadRequest {
+                id: None,
+                message: format!("{expected}{got}")
+            }
+        );
+    }
+}
+
+#[test]
+fn a_field_of_the_wrong_type_is_named_with_what_to_send() {
+    for (field, message) in [
+        (
+            "\"function\":7",
+            "field `function` must be a string of Unicode characters, got 7",
+        ),
+        (
+            "\"function\":null",
+            "field `function` must be a string of Unicode characters, got null",
+        ),
+        (
+            "\"function\":\"\\ud800\"",
+            "field `function` must be a string of Unicode characters, got the string \"\\ud800\"",
+        ),
+        (
+            "\"args\":1",
+            "field `function` is missing; it names the function to run",
+        ),
+    ] {
+        assert_eq!(
+            refused(&format!("{{\"id\":7,{field}}}")),
+            (message.to_owned(), Some("7".to_owned()))
+        );
+    }
+    for (field, message) in [
+        (
+            "\"timeout_ms\":\"30\"",
+            "field `timeout_ms` must be an integer of at least 1, got the string \"30\"",
+        ),
+        (
+            "\"timeout_ms\":0",
+            "field `timeout_ms` must be an integer of at least 1, got 0",
+        ),
+        (
+            "\"timeout_ms\":-5",
+            "field `timeout_ms` must be an integer of at least 1, got -5",
+        ),
+        (
+            "\"timeout_ms\":1.5",
+            "field `timeout_ms` must be an integer of at least 1, got 1.5",
+        ),
+        (
+            "\"timeout_ms\":null",
+            "field `timeout_ms` must be an integer of at least 1, got null",
+        ),
+        (
+            "\"progress\":1",
+            "field `progress` must be true or false, got 1",
+        ),
+    ] {
+        let (got, id) = refused(&format!("{{\"function\":\"f\",\"id\":\"a\",{field}}}"));
+        assert_eq!((got.as_str(), id.as_deref()), (message, Some("\"a\"")));
+    }
+}
+
+#[test]
+fn progress_needs_an_id() {
+    let (message, _) = refused(r#"{"function":"f","progress":true}"#);
+    assert_eq!(
+        message,
+        "field `progress` needs an `id`, which names the request in its progress events"
+    );
+    assert!(parse(r#"{"function":"f","progress":false}"#).is_ok());
+}
+
+#[test]
+fn the_fields_of_durable_tasks_are_refused_rather_than_ignored() {
+    for field in ["background", "key", "delay_ms", "priority", "retry"] {
+        let (message, id) = refused(&format!("{{\"id\":7,\"function\":\"f\",\"{field}\":null}}"));
+        assert_eq!(
+            message,
+            format!(
+                "field `{field}` is reserved, this server can't do what it asks for; leave it out"
+            )
+        );
+        assert_eq!(id.as_deref(), Some("7"));
+    }
+}
+
+#[test]
+fn a_field_that_stands_there_twice_is_refused_and_a_doubtful_id_not_repeated() {
+    let (message, id) = refused(r#"{"id":7,"function":"a","function":"b"}"#);
+    assert!(
+        message.starts_with("the line has the field `function` twice"),
+        "{message}"
+    );
+    assert_eq!(id.as_deref(), Some("7"));
+    let (message, id) = refused(r#"{"id":7,"function":"a","id":7}"#);
+    assert!(
+        message.starts_with("the line has the field `id` twice"),
+        "{message}"
+    );
+    assert_eq!(id, None);
+    assert!(parse(r#"{"other":1,"function":"a","other":2}"#).is_ok());
+}
+
+#[test]
+fn a_line_that_is_no_object_is_refused_with_an_example() {
+    for (line, message) in [
+        ("", "the line is empty"),
+        (" \t", "the line is empty"),
+        (
+            "hello",
+            "the line is not valid JSON: expected value at byte 1",
+        ),
+        ("[{}]", "the line must be a JSON object, got an array"),
+        ("null", "the line must be a JSON object, got null"),
+        (
+            "{",
+            "the line is not valid JSON: EOF while parsing an object at byte 1",
+        ),
+        (
+            r#"{"function":"f"} {}"#,
+            "the line is not valid JSON: trailing characters at byte 18",
+        ),
+    ] {
+        let (got, _) = refused(line);
+        assert_eq!(
+            got,
+            format!(
+                r#"{message}; a request is one object on one line, like {{"function":"host.ping"}}"#
+            )
+        );
+    }
+}
+
+#[test]
+fn an_id_before_the_fault_is_kept_but_not_one_that_may_be_cut_off() {
+    for (line, id) in [
+        (r#"{"id":7,"function":"f",}"#, Some("7")),
+        (r#"{"id":7,"function":"f"} x"#, Some("7")),
+        (r#"{"id":12"#, None),
+        (r#"{"id":12 "function":"f"}"#, None),
+        (r#"{"id":12,"#, None),
+        (r#"{"id":12,"function"#, None),
+        (r#"{"id":12,"function""#, Some("12")),
+    ] {
+        assert_eq!(refused(line).1.as_deref(), id, "{line}");
+    }
+    let bad_utf8 = Bytes::from_static(b"{\"id\":7,\"function\":\"f\",\"args\":\"M\xfcller\"}");
+    let BadRequest { id, message } = Request::parse(&bad_utf8).unwrap_err();
+    assert_eq!(id, Some(7_u64.into()));
+    assert!(
+        message.starts_with("the line is not valid UTF-8 from byte 33 on; "),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_unended_line_is_refused_with_its_id() {
+    for (rest, id) in [
+        (r#"{"id":7,"function":"f"}"#, Some(7_u64.into())),
+        (r#"{"id":7"#, None),
+        ("\r", None),
+    ] {
+        let bad_request = BadRequest::unended(&Bytes::from_static(rest.as_bytes()));
+        assert_eq!(
+            bad_request.message,
+            "the last line does not end with a newline; nothing was run"
+        );
+        assert_eq!(bad_request.id, id);
+    }
+}
+
+#[test]
+fn a_bad_request_is_a_reply() {
+    let reply = Reply::from(parse(r#"{"id":7}"#).unwrap_err());
+    assert_eq!(reply.id, Some(7_u64.into()));
+    assert_eq!(reply.outcome.unwrap_err().code, ErrorCode::BadRequest);
+}
+
+#[test]
+fn long_input_is_not_repeated() {
+    let long = "ä".repeat(100_000);
+    for line in [
+        format!("{{\"function\":\"f\",\"timeout_ms\":\"{long}\"}}"),
+        format!(
+            "{{\"function\":\"f\",\"timeout_ms\":{}}}",
+            "9".repeat(100_000)
+        ),
+        format!("\"{long}\""),
+        long.clone(),
+        format!("{{\"function\":\"f\",\"{long}\":}}"),
+    ] {
+        let (message, _) = refused(&line);
+        assert!(message.len() < 250, "{message}");
+    }
+}
+
+#[test]
+fn deep_nesting_is_read_without_recursion() {
+    let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+    let objects = format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
+    let request = parse(&format!(
+        "{{\"unknown\":{deep},\"function\":\"f\",\"args\":{deep}}}"
+    ))
+    .unwrap();
+    assert_eq!(request.args.len(), deep.len());
+    assert!(parse(&format!("{{\"function\":{objects}}}")).is_err());
+    assert!(parse(&format!("{{\"id\":{objects},\"function\":\"f\"}}")).is_err());
+    assert!(parse(&deep).is_err());
+    assert!(parse(&objects).is_err());
+    assert!(parse(&"[".repeat(1_000_000)).is_err());
+}
+
+proptest! {
+    #[test]
+    fn a_request_survives_the_wire(request in generators::request()) {
+        let line = encoded(&request);
+        prop_assert_eq!(line.iter().position(|&byte| byte == b'\n'), Some(line.len() - 1));
+        prop_assert_eq!(Request::parse(&line.slice(..line.len() - 1)), Ok(request));
+    }
+
+    #[test]
+    fn no_line_panics(line in vec(any::<u8>(), 0..200)) {
+        let line = Bytes::from(line);
+        let _ = Request::parse(&line);
+        let _ = BadRequest::unended(&line);
+    }
+
+    #[test]
+    fn a_broken_line_gets_a_short_answer(
+        line in generators::mutated(generators::request().prop_map(|request| encoded(&request).into())),
+    ) {
+        if let Err(BadRequest { message, .. }) = Request::parse(&line) {
+            prop_assert!(message.len() < 250, "{}", message);
+        }
+    }
+}
