@@ -1,1 +1,194 @@
-//! Fixture plugin of the end-to-end tests: it behaves.
+//! Fixture plugin of the end-to-end tests: it behaves, in every way a plugin may.
+#![forbid(unsafe_code)]
+
+use std::{
+    process,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use plugin_api::{PluginError, Task, TaskError, plugin};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
+
+/// How late a sleeping handler may notice that its task is cancelled.
+const NAP: Duration = Duration::from_millis(5);
+
+struct Good {
+    config: Value,
+    calls: AtomicU64,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Sleep {
+    /// How long to sleep, in milliseconds.
+    ms: u64,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Slept {
+    /// How long it was, in milliseconds.
+    slept_ms: u128,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Steps {
+    /// How many steps to take.
+    steps: u64,
+    /// How long each of them takes, in milliseconds.
+    #[serde(default)]
+    ms: u64,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Big {
+    /// The length of the result, in bytes.
+    len: usize,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Fail {
+    kind: String,
+    message: String,
+    #[serde(default)]
+    retryable: bool,
+    data: Option<Value>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Log {
+    level: Level,
+    message: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Count {
+    /// Calls of this function in this process.
+    count: u64,
+    pid: u32,
+}
+
+#[plugin(slots = 1)]
+impl Good {
+    fn open(config: Value) -> Result<Self, PluginError> {
+        tracing::info!(%config, "opened");
+        Ok(Self {
+            config,
+            calls: AtomicU64::new(0),
+        })
+    }
+
+    /// Results in its arguments, byte for byte.
+    #[handler]
+    fn echo(&self, args: Box<RawValue>) -> Result<Box<RawValue>, TaskError> {
+        Ok(args)
+    }
+
+    /// Sleeps, and stops when it is cancelled.
+    #[handler]
+    fn sleep(&self, args: Sleep, task: &Task) -> Result<Slept, TaskError> {
+        let start = Instant::now();
+        let duration = Duration::from_millis(args.ms);
+        while let Some(left) = duration
+            .checked_sub(start.elapsed())
+            .filter(|left| !left.is_zero())
+        {
+            task.check()?;
+            thread::sleep(left.min(NAP));
+        }
+        Ok(slept_since(start))
+    }
+
+    /// Sleeps without a thread, and stops when it is cancelled.
+    #[handler]
+    async fn async_sleep(&self, args: Sleep, task: &Task) -> Result<Slept, TaskError> {
+        let start = Instant::now();
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(args.ms)) => Ok(slept_since(start)),
+            () = task.cancelled() => task.check().map(|()| slept_since(start)),
+        }
+    }
+
+    /// Takes steps, reports each of them, and results in their number.
+    #[handler]
+    fn progress(&self, args: Steps, task: &Task) -> Result<u64, TaskError> {
+        for step in 1..=args.steps {
+            task.check()?;
+            thread::sleep(Duration::from_millis(args.ms));
+            task.progress(step, args.steps, &format!("step {step}"));
+        }
+        Ok(args.steps)
+    }
+
+    /// Results in a long string.
+    #[handler]
+    fn big(&self, args: Big) -> Result<String, TaskError> {
+        Ok("x".repeat(args.len))
+    }
+
+    /// Fails as it is told.
+    #[handler]
+    fn fail(&self, args: Fail) -> Result<(), TaskError> {
+        let mut error = TaskError::new(args.kind, args.message);
+        if args.retryable {
+            error = error.retryable();
+        }
+        if let Some(data) = args.data {
+            error = error.data(data);
+        }
+        Err(error)
+    }
+
+    /// Counts its calls in this process.
+    #[handler]
+    fn count(&self) -> Result<Count, TaskError> {
+        Ok(Count {
+            count: self.calls.fetch_add(1, Ordering::Relaxed) + 1,
+            pid: process::id(),
+        })
+    }
+
+    /// Results in the plugin's configuration.
+    #[handler]
+    fn config(&self) -> Result<Value, TaskError> {
+        Ok(self.config.clone())
+    }
+
+    /// Logs an event.
+    #[handler]
+    fn log(&self, args: Log) -> Result<(), TaskError> {
+        let message = args.message;
+        match args.level {
+            Level::Error => tracing::error!(fixture = "good", "{message}"),
+            Level::Warn => tracing::warn!(fixture = "good", "{message}"),
+            Level::Info => tracing::info!(fixture = "good", "{message}"),
+            Level::Debug => tracing::debug!(fixture = "good", "{message}"),
+            Level::Trace => tracing::trace!(fixture = "good", "{message}"),
+        }
+        Ok(())
+    }
+
+    /// Results in the number of its process.
+    #[handler(timeout = "10s")]
+    fn pid(&self) -> Result<u32, TaskError> {
+        Ok(process::id())
+    }
+}
+
+fn slept_since(start: Instant) -> Slept {
+    Slept {
+        slept_ms: start.elapsed().as_millis(),
+    }
+}

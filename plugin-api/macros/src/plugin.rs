@@ -1,0 +1,272 @@
+//! The `impl` block above which `#[plugin]` stands.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::{
+    Attribute, Error, FnArg, ImplItem, ImplItemFn, Item, ItemImpl, Result, ReturnType, parse_quote,
+    spanned::Spanned,
+};
+
+use crate::{
+    attributes::PluginKeys,
+    handler::{Handler, cfgs},
+};
+
+/// The symbol that loaders look for. plugin-api holds it against the constant of `abi_stable` whenever a
+/// plugin is compiled.
+const HEADER_SYMBOL: &str = "_1as_0lib_1header_0root_bmodule_bloader";
+
+/// What the features of plugin-api allow.
+#[derive(Clone, Copy)]
+pub(crate) struct Features {
+    /// Handlers may be futures.
+    pub(crate) futures: bool,
+}
+
+/// The item as it was, less our attributes, and either the plugin or the complaints.
+pub(crate) fn expand(
+    attribute: TokenStream,
+    item: &TokenStream,
+    features: Features,
+) -> TokenStream {
+    let mut block = match parse_block(item) {
+        Ok(block) => block,
+        Err(error) => {
+            let error = error.into_compile_error();
+            return quote!(#item #error);
+        }
+    };
+    let keys = PluginKeys::parse(attribute);
+    let parts = Parts::take(&mut block, features);
+    let generated = match (keys, parts) {
+        (Ok(keys), Ok(parts)) => generate(&block, &keys, &parts),
+        (Err(mut error), Err(other)) => {
+            error.combine(other);
+            error.into_compile_error()
+        }
+        (Err(error), _) | (_, Err(error)) => error.into_compile_error(),
+    };
+    quote!(#block #generated)
+}
+
+/// What `#[handler]` is where `#[plugin]` doesn't see it.
+pub(crate) fn refuse_stray_handler(item: &TokenStream) -> TokenStream {
+    let text = "`#[handler]` marks a method of a plugin; write `#[plugin]` above the `impl` block it is in";
+    let error = Error::new(proc_macro2::Span::call_site(), text).into_compile_error();
+    quote!(#item #error)
+}
+
+fn parse_block(item: &TokenStream) -> Result<ItemImpl> {
+    const SHAPE: &str =
+        "`#[plugin]` goes above `impl YourPlugin { … }`, the block with the handlers";
+    let block = match syn::parse2(item.clone())? {
+        Item::Impl(block) => block,
+        _ => return Err(Error::new(proc_macro2::Span::call_site(), SHAPE)),
+    };
+    if let Some((path, _)) = &block.trait_ {
+        return Err(Error::new_spanned(
+            path,
+            format!("{SHAPE}; not above the `impl` of a trait"),
+        ));
+    }
+    if !block.generics.params.is_empty() || block.generics.where_clause.is_some() {
+        let text =
+            "a plugin can't be generic: the host opens one type; write `impl YourPlugin { … }`";
+        return Err(Error::new_spanned(&block.generics.params, text));
+    }
+    Ok(block)
+}
+
+/// What the block has for us.
+struct Parts {
+    handlers: Vec<Handler>,
+    open: Open,
+}
+
+enum Open {
+    Default,
+    Plain,
+    WithConfig,
+}
+
+impl Parts {
+    /// Takes our attributes out of the block. All complaints come at once.
+    fn take(block: &mut ItemImpl, features: Features) -> Result<Self> {
+        let mut handlers: Vec<Handler> = Vec::new();
+        let mut open = Open::Default;
+        let mut complaints = Complaints::default();
+        let mut marked = false;
+        for item in &mut block.items {
+            let ImplItem::Fn(method) = item else { continue };
+            let attributes = take_handler_attributes(method);
+            if let Some((attribute, others)) = attributes.split_first() {
+                marked = true;
+                for other in others {
+                    complaints.add(Error::new_spanned(
+                        other,
+                        "`#[handler]` is there twice; write it once, with all keys",
+                    ));
+                }
+                match Handler::parse(attribute, method, features) {
+                    Ok(handler) => {
+                        method.attrs.push(tolerate());
+                        complaints.check(check_unique(&handlers, &handler));
+                        handlers.push(handler);
+                    }
+                    Err(error) => complaints.add(error),
+                }
+            } else if method.sig.ident == "open" {
+                match parse_open(method) {
+                    Ok(kind) => open = kind,
+                    Err(error) => complaints.add(error),
+                }
+            }
+        }
+        if !marked {
+            let text = "a plugin has at least one handler; write `#[handler]` above a method `fn name(&self, args: T, task: &Task) -> Result<R, TaskError>`";
+            complaints.add(Error::new_spanned(&block.self_ty, text));
+        }
+        complaints.into_result()?;
+        Ok(Self { handlers, open })
+    }
+}
+
+#[derive(Default)]
+struct Complaints(Option<Error>);
+
+impl Complaints {
+    fn add(&mut self, error: Error) {
+        match &mut self.0 {
+            Some(first) => first.combine(error),
+            None => self.0 = Some(error),
+        }
+    }
+
+    fn check(&mut self, result: Result<()>) {
+        if let Err(error) = result {
+            self.add(error);
+        }
+    }
+
+    fn into_result(self) -> Result<()> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
+/// The shape of a handler is the plugin's, not a question of taste.
+fn tolerate() -> Attribute {
+    parse_quote! {
+        #[allow(
+            clippy::needless_pass_by_value,
+            clippy::unnecessary_wraps,
+            clippy::unused_async,
+            clippy::unused_self,
+            reason = "a handler has the shape that the plugin needs"
+        )]
+    }
+}
+
+fn take_handler_attributes(method: &mut ImplItemFn) -> Vec<Attribute> {
+    let is_ours = |attribute: &mut Attribute| {
+        let last = attribute.path().segments.last();
+        last.is_some_and(|segment| segment.ident == "handler")
+    };
+    method.attrs.extract_if(.., is_ours).collect()
+}
+
+/// Handlers under `#[cfg]` may share a name, as only one of them may be there; the table is checked again once it is known.
+fn check_unique(handlers: &[Handler], new: &Handler) -> Result<()> {
+    let twin =
+        |other: &&Handler| other.name == new.name && other.cfgs.is_empty() && new.cfgs.is_empty();
+    let Some(twin) = handlers.iter().find(twin) else {
+        return Ok(());
+    };
+    let text = format!(
+        "the function `{}` is there already, from the method `{}`; give one of them another name: `#[handler(name = \"…\")]`",
+        new.name, twin.ident
+    );
+    Err(Error::new_spanned(&new.ident, text))
+}
+
+fn parse_open(method: &ImplItemFn) -> Result<Open> {
+    const SHAPE: &str = "`open` opens the plugin: `fn open(config: C) -> Result<Self, PluginError>`, or without the config";
+    let signature = &method.sig;
+    if let Some(asyncness) = &signature.asyncness {
+        let text = format!(
+            "{SHAPE}; it can't be async: what needs the runtime is made by the first handler that uses it"
+        );
+        return Err(Error::new_spanned(asyncness, text));
+    }
+    if !signature.generics.params.is_empty() || matches!(signature.output, ReturnType::Default) {
+        return Err(Error::new_spanned(&signature.ident, SHAPE));
+    }
+    let mut inputs = signature.inputs.iter();
+    match (inputs.next(), inputs.next()) {
+        (None, _) => Ok(Open::Plain),
+        (Some(FnArg::Typed(_)), None) => Ok(Open::WithConfig),
+        (Some(FnArg::Receiver(receiver)), _) => {
+            let text =
+                format!("{SHAPE}; a method of this name that is no handler needs another name");
+            Err(Error::new_spanned(receiver, text))
+        }
+        (_, Some(second)) => Err(Error::new_spanned(second, SHAPE)),
+    }
+}
+
+fn generate(block: &ItemImpl, keys: &PluginKeys, parts: &Parts) -> TokenStream {
+    let plugin = &block.self_ty;
+    let cfgs = cfgs(&block.attrs);
+    let name = match &keys.name {
+        Some(name) => quote!(#name),
+        None => quote!(::core::env!("CARGO_CRATE_NAME")),
+    };
+    let cpu_bound = keys.cpu_bound;
+    let slots = match keys.slots {
+        Some(slots) => quote!(::core::option::Option::Some(#slots)),
+        None => quote!(::core::option::Option::None),
+    };
+    let lines = parts.handlers.iter().map(Handler::line);
+    let open = match parts.open {
+        Open::Default => {
+            // Spanned to the type, so that a missing `Default` is complained about there.
+            let default =
+                quote_spanned!(plugin.span()=> <#plugin as ::core::default::Default>::default);
+            quote!(::plugin_api::__private::open_plain(config, || ::core::result::Result::Ok(#default())))
+        }
+        Open::Plain => quote!(::plugin_api::__private::open_plain(config, Self::open)),
+        Open::WithConfig => quote!(::plugin_api::__private::open_with(config, Self::open)),
+    };
+    let implement =
+        quote_spanned!(plugin.span()=> impl ::plugin_api::__private::Plugin for #plugin);
+    quote! {
+        #(#cfgs)*
+        const _: () = {
+            #implement {
+                const NAME: &'static str = #name;
+                const VERSION: &'static str = ::core::env!("CARGO_PKG_VERSION");
+                const CPU_BOUND: bool = #cpu_bound;
+                const SLOTS: ::core::option::Option<u32> = #slots;
+                const FUNCTIONS: &'static [::plugin_api::__private::Function<Self>] = &[#(#lines),*];
+
+                fn open(config: &[u8]) -> ::core::result::Result<Self, ::plugin_api::PluginError> {
+                    #open
+                }
+
+                fn instance() -> &'static ::plugin_api::__private::Instance<Self> {
+                    static INSTANCE: ::plugin_api::__private::Instance<#plugin> =
+                        ::plugin_api::__private::Instance::new();
+                    &INSTANCE
+                }
+            }
+
+            #[unsafe(export_name = #HEADER_SYMBOL)]
+            pub static HEADER: ::plugin_api::__private::LibHeader = ::plugin_api::__private::header::<#plugin>(#HEADER_SYMBOL);
+
+            #[cfg(target_os = "linux")]
+            #[used]
+            #[unsafe(link_section = ".note.plugin-api")]
+            static NOTE: ::plugin_api::__private::NoteBytes<{ ::plugin_api::__private::note_len::<#plugin>() }> =
+                ::plugin_api::__private::note_bytes::<#plugin, _>();
+        };
+    }
+}

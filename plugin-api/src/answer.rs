@@ -1,0 +1,52 @@
+//! How a task ends.
+
+use serde::Serialize;
+
+use crate::{abi::status, error::TaskError, task::Task};
+
+/// The kind of the failure of a result that can't be written as JSON.
+const KIND_INVALID_RESULT: &str = "invalid_result";
+
+pub(crate) enum Answer {
+    /// The result as JSON.
+    Done(Vec<u8>),
+    Failed(TaskError),
+    /// Where the arguments are wrong, and why.
+    InvalidArgs(String),
+    Panicked(String),
+    /// The completion was dropped.
+    Abandoned,
+}
+
+impl Answer {
+    pub(crate) fn from_result<R: Serialize>(result: Result<R, TaskError>) -> Self {
+        match result {
+            Ok(result) => match serde_json::to_vec(&result) {
+                Ok(json) => Self::Done(json),
+                Err(error) => Self::Failed(TaskError::new(
+                    KIND_INVALID_RESULT,
+                    format!("the result can't be written as JSON: {error}"),
+                )),
+            },
+            Err(error) => Self::Failed(error),
+        }
+    }
+
+    pub(crate) fn send(self, task: &Task) {
+        let (status, bytes) = match self {
+            Self::Done(json) => (status::OK, json),
+            Self::Failed(error) if error.is_cancelled() => {
+                (status::CANCELLED, error.message().as_bytes().to_vec())
+            }
+            Self::Failed(error) => (
+                status::FAILED,
+                serde_json::to_vec(&error.into_failure())
+                    .expect("strings, a bool and JSON can always be written as JSON"),
+            ),
+            Self::InvalidArgs(reason) => (status::INVALID_ARGS, reason.into_bytes()),
+            Self::Panicked(text) => (status::PANICKED, text.into_bytes()),
+            Self::Abandoned => (status::ABANDONED, Vec::new()),
+        };
+        task.complete(status, bytes);
+    }
+}

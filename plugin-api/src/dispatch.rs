@@ -1,0 +1,235 @@
+//! From a function's number and JSON arguments to the author's method, and back. What `#[plugin]` generates is a table
+//! for this module, and nothing else.
+
+use std::{fmt::Display, sync::Arc};
+
+use schemars::JsonSchema;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+#[cfg(feature = "async")]
+use crate::runtime::Runtime;
+use crate::{
+    RUSTC, TARGET, VERSION,
+    answer::Answer,
+    args::{self, Args},
+    completion::{Completion, Once},
+    error::{PluginError, TaskError},
+    instance::Instance,
+    manifest::{self, Manifest},
+    panics, task,
+    task::Task,
+};
+
+/// A plugin, as `#[plugin]` implements it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a plugin",
+    note = "write `#[plugin]` above `impl {Self} {{ … }}`"
+)]
+pub trait Plugin: Sized + Send + Sync + 'static {
+    #[doc(hidden)]
+    const NAME: &'static str;
+    #[doc(hidden)]
+    const VERSION: &'static str;
+    #[doc(hidden)]
+    const CPU_BOUND: bool;
+    #[doc(hidden)]
+    const SLOTS: Option<u32>;
+    #[doc(hidden)]
+    const FUNCTIONS: &'static [Function<Self>];
+    #[doc(hidden)]
+    fn open(config: &[u8]) -> Result<Self, PluginError>;
+    #[doc(hidden)]
+    fn instance() -> &'static Instance<Self>;
+}
+
+/// One line of the table.
+pub struct Function<P: 'static> {
+    /// The name that requests use.
+    pub name: &'static str,
+    /// The handler's doc comment.
+    pub description: &'static str,
+    /// The handler's time limit in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// Makes the JSON Schema of the arguments.
+    pub args_schema: fn() -> Value,
+    /// Makes the JSON Schema of the result.
+    pub result_schema: fn() -> Value,
+    /// Reads the arguments, runs the handler, writes its result.
+    pub run: fn(&Arc<P>, Call<'_>) -> Outcome,
+}
+
+/// The JSON Schema of the arguments `T`.
+#[must_use]
+pub fn args_schema<T: Args>() -> Value {
+    T::schema()
+}
+
+/// The JSON Schema of what a handler that ends with `T` results in.
+#[must_use]
+pub fn result_schema<T: Ends>() -> Value {
+    args::result_schema::<T::Result>()
+}
+
+/// How a handler may end: by returning a `Result`, or by means of its completion.
+#[diagnostic::on_unimplemented(
+    message = "a handler returns `Result<R, TaskError>`, not `{Self}`",
+    label = "write `Result<R, TaskError>` here, where `R` derives `serde::Serialize` and `schemars::JsonSchema`"
+)]
+pub trait Ends {
+    /// What it results in.
+    type Result: Serialize + JsonSchema;
+}
+
+impl<R: Serialize + JsonSchema> Ends for Result<R, TaskError> {
+    type Result = R;
+}
+
+impl<R: Serialize + JsonSchema> Ends for Completion<R> {
+    type Result = R;
+}
+
+/// Opens a plugin that takes no configuration. One that is given all the same is refused, rather than left without effect.
+///
+/// # Errors
+/// When there is a configuration, or its `open` says so.
+pub fn open_plain<P>(
+    config: &[u8],
+    open: fn() -> Result<P, PluginError>,
+) -> Result<P, PluginError> {
+    let keys: Map<String, Value> = args::read(config).map_err(refused)?;
+    match keys.keys().next() {
+        None => open(),
+        Some(key) => Err(refused(format!(
+            "the plugin takes none, but there is `{key}`"
+        ))),
+    }
+}
+
+/// Opens a plugin with its configuration, JSON.
+///
+/// # Errors
+/// When the configuration is refused, or its `open` says so.
+pub fn open_with<P, C: DeserializeOwned>(
+    config: &[u8],
+    open: fn(C) -> Result<P, PluginError>,
+) -> Result<P, PluginError> {
+    open(args::read(config).map_err(refused)?)
+}
+
+fn refused(reason: impl Display) -> PluginError {
+    PluginError::new(format!("the configuration is refused: {reason}"))
+}
+
+/// What became of a call.
+pub struct Outcome(Option<Answer>);
+
+impl Outcome {
+    const LATER: Self = Self(None);
+}
+
+/// A call on its way to its handler.
+pub struct Call<'a> {
+    pub(crate) task: &'a Task,
+    pub(crate) args: &'a [u8],
+    #[cfg(feature = "async")]
+    pub(crate) runtime: &'a Runtime,
+}
+
+impl Call<'_> {
+    /// A handler that returns its result.
+    pub fn sync<T: Args, R: Serialize>(
+        self,
+        handler: impl FnOnce(T, &Task) -> Result<R, TaskError>,
+    ) -> Outcome {
+        Outcome(Some(match T::read(self.args) {
+            Ok(args) => Answer::from_result(handler(args, self.task)),
+            Err(reason) => Answer::InvalidArgs(reason),
+        }))
+    }
+
+    /// A handler that answers by means of its completion.
+    pub fn deferred<T: Args, R: Serialize>(
+        self,
+        handler: impl FnOnce(T, Completion<R>),
+    ) -> Outcome {
+        let args = match T::read(self.args) {
+            Ok(args) => args,
+            Err(reason) => return Outcome(Some(Answer::InvalidArgs(reason))),
+        };
+        let once = Once::new(self.task.clone());
+        let completion = Completion::new(once.clone());
+        // Whoever holds the completion when the handler panics might answer as well: the first one counts.
+        if let Err(text) = panics::catch(|| handler(args, completion)) {
+            once.answer(Answer::Panicked(text));
+        }
+        Outcome::LATER
+    }
+
+    /// A handler that is a future.
+    #[cfg(feature = "async")]
+    pub fn future<P, T, R, F>(
+        self,
+        plugin: &Arc<P>,
+        handler: impl FnOnce(Arc<P>, T, Task) -> F,
+    ) -> Outcome
+    where
+        T: Args,
+        R: Serialize + 'static,
+        F: Future<Output = Result<R, TaskError>> + Send + 'static,
+    {
+        let args = match T::read(self.args) {
+            Ok(args) => args,
+            Err(reason) => return Outcome(Some(Answer::InvalidArgs(reason))),
+        };
+        let future = handler(Arc::clone(plugin), args, self.task.clone());
+        match self.runtime.spawn(self.task.clone(), future) {
+            Ok(()) => Outcome::LATER,
+            Err(error) => Outcome(Some(Answer::Failed(error))),
+        }
+    }
+}
+
+/// Runs `function` for `task`; the answer goes through the task.
+pub(crate) fn run<P: Plugin>(function: &Function<P>, plugin: &Arc<P>, call: Call<'_>) {
+    let task = call.task;
+    let outcome = {
+        let _current = task::enter(task);
+        panics::catch(|| (function.run)(plugin, call))
+    };
+    let answer = match outcome {
+        Ok(Outcome(answer)) => answer,
+        Err(text) => Some(Answer::Panicked(text)),
+    };
+    if let Some(answer) = answer {
+        answer.send(task);
+    }
+}
+
+pub(crate) fn manifest<P: Plugin>() -> Manifest {
+    let functions = P::FUNCTIONS.iter().map(|function| manifest::Function {
+        name: function.name.to_owned(),
+        description: function.description.to_owned(),
+        args_schema: (function.args_schema)(),
+        result_schema: (function.result_schema)(),
+        timeout_ms: function.timeout_ms,
+    });
+    Manifest {
+        name: P::NAME.to_owned(),
+        version: P::VERSION.to_owned(),
+        plugin_api: VERSION.to_owned(),
+        rustc: RUSTC.to_owned(),
+        target: TARGET.to_owned(),
+        panic: PANIC.to_owned(),
+        cpu_bound: P::CPU_BOUND,
+        slots: P::SLOTS,
+        functions: functions.collect(),
+    }
+}
+
+/// The panic strategy of this library.
+pub(crate) const PANIC: &str = if cfg!(panic = "abort") {
+    "abort"
+} else {
+    "unwind"
+};

@@ -1,0 +1,131 @@
+//! What a library exports: the four functions of [`PluginModule`], and the header that loaders look for.
+//!
+//! This is the one file with unsafe code. No panic leaves any of these functions: past `extern "C"` it would abort.
+
+use std::sync::OnceLock;
+
+use abi_stable::{
+    library::{
+        __call_root_module_loader, CheckTypeLayout, LibHeader, ROOT_MODULE_LOADER_NAME,
+        RootModuleResult,
+    },
+    prefix_type::PrefixTypeTrait,
+    std_types::{RResult, RSlice, RVec},
+};
+
+use crate::{
+    abi::{HostServicesRef, PluginModule, PluginModuleRef},
+    dispatch::{self, Function, Plugin},
+    host::Host,
+    log, panics,
+    task::Task,
+};
+
+/// The number that stands for no task.
+const NO_TASK: u64 = 0;
+
+/// The worker that opened this library.
+static WORKER: OnceLock<HostServicesRef> = OnceLock::new();
+
+/// The header that `#[plugin]` exports as `symbol`, for loaders to find.
+///
+/// # Panics
+/// While the plugin is compiled, when loaders would look for another symbol, or two functions have the same name.
+#[must_use]
+pub const fn header<P: Plugin>(symbol: &str) -> LibHeader {
+    assert!(
+        equal(symbol, ROOT_MODULE_LOADER_NAME),
+        "plugin-api-macros and abi_stable don't agree on the header's symbol"
+    );
+    assert!(
+        names_are_unique(P::FUNCTIONS),
+        "two functions of this plugin have the same name; give one of them another: `#[handler(name = \"…\")]`"
+    );
+    #[expect(
+        unsafe_code,
+        reason = "abi_stable has no other way to make a header in a constant"
+    )]
+    // SAFETY: `from_constructor` wants the constructor's root module to be made of a `PluginModuleRef`, and
+    // `constructor` makes it of nothing else.
+    unsafe {
+        LibHeader::from_constructor::<PluginModuleRef>(constructor::<P>, CheckTypeLayout::Yes)
+    }
+}
+
+const fn names_are_unique<P>(functions: &[Function<P>]) -> bool {
+    let mut first = 0;
+    while first < functions.len() {
+        let mut second = first + 1;
+        while second < functions.len() {
+            if equal(functions[first].name, functions[second].name) {
+                return false;
+            }
+            second += 1;
+        }
+        first += 1;
+    }
+    true
+}
+
+const fn equal(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut index = 0;
+    while index < one.len() && index < other.len() && one[index] == other[index] {
+        index += 1;
+    }
+    index == one.len() && index == other.len()
+}
+
+extern "C" fn constructor<P: Plugin>() -> RootModuleResult {
+    __call_root_module_loader(module::<P>)
+}
+
+pub(crate) fn module<P: Plugin>() -> PluginModuleRef {
+    PluginModule {
+        manifest: manifest::<P>,
+        open: open::<P>,
+        call: call::<P>,
+        close: close::<P>,
+    }
+    .leak_into_prefix()
+}
+
+extern "C" fn manifest<P: Plugin>() -> RVec<u8> {
+    let json = panics::catch(|| {
+        serde_json::to_vec(&dispatch::manifest::<P>()).map_err(|error| error.to_string())
+    });
+    // A text that is no JSON: whoever reads it shows it with the complaint.
+    RVec::from(json.flatten().unwrap_or_else(String::into_bytes))
+}
+
+extern "C" fn open<P: Plugin>(
+    host: HostServicesRef,
+    config: RSlice<'_, u8>,
+) -> RResult<(), RVec<u8>> {
+    let opened = panics::catch(|| {
+        let worker = *WORKER.get_or_init(|| host);
+        let nobody = Task::new(NO_TASK, Host::Worker(worker));
+        log::set_default_task(&nobody);
+        P::instance().open(&nobody, config.as_slice())
+    });
+    match opened.flatten() {
+        Ok(()) => RResult::ROk(()),
+        Err(text) => RResult::RErr(RVec::from(text.into_bytes())),
+    }
+}
+
+extern "C" fn call<P: Plugin>(function: u32, task: u64, args: RSlice<'_, u8>) {
+    // Without a host nobody can be told; nor is there anyone who asked.
+    let Some(worker) = WORKER.get() else { return };
+    let task = Task::new(task, Host::Worker(*worker));
+    let outcome = panics::catch(|| P::instance().call(function, &task, args.as_slice()));
+    if let Err(text) = outcome {
+        // Not the handler's panic, which is caught closer to it, but a schema's or a destructor's.
+        task.complete(crate::abi::status::PANICKED, text.into_bytes());
+    }
+}
+
+extern "C" fn close<P: Plugin>() {
+    // Whoever closes a plugin wants to hear no more of it.
+    let _ = panics::catch(|| P::instance().close());
+}

@@ -1,0 +1,115 @@
+//! An opened plugin: one for the whole library in a worker, one for each test in the testing kit.
+
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+#[cfg(feature = "async")]
+use crate::runtime::Runtime;
+use crate::{
+    answer::Answer,
+    args,
+    dispatch::{self, Call, Plugin},
+    error::TaskError,
+    log, panics, task,
+    task::Task,
+};
+
+/// The kind of the failure of a call that finds no plugin to run it.
+const KIND_CLOSED: &str = "closed";
+/// The kind of the failure of a call that asks for a function the manifest doesn't have.
+const KIND_UNKNOWN_FUNCTION: &str = "unknown_function";
+
+/// The place of a plugin's state.
+pub struct Instance<P: 'static> {
+    state: RwLock<Option<Arc<P>>>,
+    /// Which functions want an object for their arguments, found out when the first empty array comes.
+    takes_object: OnceLock<Vec<bool>>,
+    #[cfg(feature = "async")]
+    runtime: Runtime,
+}
+
+impl<P: Plugin> Instance<P> {
+    /// Nothing is open yet.
+    #[must_use]
+    #[expect(
+        clippy::new_without_default,
+        reason = "only made by the macro, in a static"
+    )]
+    pub const fn new() -> Self {
+        Self {
+            state: RwLock::new(None),
+            takes_object: OnceLock::new(),
+            #[cfg(feature = "async")]
+            runtime: Runtime::new(),
+        }
+    }
+
+    /// Opens the plugin; `task` stands for no task, and says whom to log to. The error is a sentence.
+    pub(crate) fn open(&self, task: &Task, config: &[u8]) -> Result<(), String> {
+        if self.plugin().is_some() {
+            return Err(String::from("the plugin is open already"));
+        }
+        log::install();
+        let opened = {
+            let _current = task::enter(task);
+            panics::catch(|| P::open(config))
+        };
+        let plugin = match opened {
+            Ok(Ok(plugin)) => plugin,
+            Ok(Err(error)) => return Err(error.into_message()),
+            Err(text) => return Err(format!("opening the plugin {text}")),
+        };
+        self.replace(Some(Arc::new(plugin)));
+        Ok(())
+    }
+
+    /// Runs function number `function` and answers `task`.
+    pub(crate) fn call(&self, function: u32, task: &Task, args: &[u8]) {
+        let Some(plugin) = self.plugin() else {
+            let error = TaskError::new(KIND_CLOSED, "the plugin is not open");
+            return Answer::Failed(error).send(task);
+        };
+        let index = usize::try_from(function).unwrap_or(usize::MAX);
+        let Some(entry) = P::FUNCTIONS.get(index) else {
+            let text = format!("the plugin has no function number {function}");
+            return Answer::Failed(TaskError::new(KIND_UNKNOWN_FUNCTION, text)).send(task);
+        };
+        let call = Call {
+            task,
+            args: self.read_empty_array_as_object(index, args),
+            #[cfg(feature = "async")]
+            runtime: &self.runtime,
+        };
+        dispatch::run(entry, &plugin, call);
+    }
+
+    /// Drops the state, as soon as the last task that uses it has ended.
+    pub(crate) fn close(&self) {
+        #[cfg(feature = "async")]
+        self.runtime.stop();
+        let plugin = self.replace(None);
+        if let Err(text) = panics::catch(|| drop(plugin)) {
+            tracing::error!("closing the plugin {text}");
+        }
+    }
+
+    fn plugin(&self) -> Option<Arc<P>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.clone()
+    }
+
+    fn replace(&self, plugin: Option<Arc<P>>) -> Option<Arc<P>> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *state, plugin)
+    }
+
+    fn read_empty_array_as_object<'a>(&self, index: usize, args: &'a [u8]) -> &'a [u8] {
+        if !args::is_empty_array(args) {
+            return args;
+        }
+        let takes_object = self.takes_object.get_or_init(|| {
+            let schemas = P::FUNCTIONS.iter().map(|function| (function.args_schema)());
+            schemas.map(|schema| args::is_object(&schema)).collect()
+        });
+        if takes_object[index] { b"{}" } else { args }
+    }
+}

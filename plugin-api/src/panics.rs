@@ -1,0 +1,126 @@
+//! Panics of handlers: caught, located, and kept from crossing the ABI, where they would abort the process.
+
+use std::{
+    any::Any,
+    cell::{Cell, RefCell},
+    panic::{self, AssertUnwindSafe, PanicHookInfo},
+    sync::Once,
+};
+
+thread_local! {
+    /// How many `catch` calls are on this thread's stack.
+    static CATCHING: Cell<u32> = const { Cell::new(0) };
+    /// What the hook last wrote down on this thread.
+    static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Runs `run`; a panic comes back as the sentence "panicked at `PLACE`: `MESSAGE`".
+pub(crate) fn catch<R>(run: impl FnOnce() -> R) -> Result<R, String> {
+    install_hook();
+    // What an earlier panic of this thread left, caught by the author's own code, says nothing of this one.
+    take_last();
+    CATCHING.set(CATCHING.get() + 1);
+    let outcome = panic::catch_unwind(AssertUnwindSafe(run));
+    CATCHING.set(CATCHING.get() - 1);
+    outcome.map_err(|payload| {
+        let text = take_last().unwrap_or_else(|| format!("panicked: {}", message_of(&*payload)));
+        drop_quietly(payload);
+        text
+    })
+}
+
+/// The panic that unwinds this thread now, as a sentence.
+pub(crate) fn take_last() -> Option<String> {
+    LAST.try_with(RefCell::take).ok().flatten()
+}
+
+/// The hook is the only one who learns the place. It belongs to this library's own copy of std, so that no other
+/// plugin, and not the host either, has this one.
+fn install_hook() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let text = describe(info);
+            // A thread that ends has lost its notepad, and no handler either.
+            let _ = LAST.try_with(|last| last.replace(Some(text)));
+            if CATCHING.try_with(Cell::get).unwrap_or(0) == 0 {
+                previous(info);
+            }
+        }));
+    });
+}
+
+fn describe(info: &PanicHookInfo<'_>) -> String {
+    let message = message_of(info.payload());
+    match info.location() {
+        Some(place) => format!("panicked at {place}: {message}"),
+        None => format!("panicked: {message}"),
+    }
+}
+
+fn message_of(payload: &(dyn Any + Send)) -> &str {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        text
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text
+    } else {
+        "a value that is no text"
+    }
+}
+
+/// A payload may panic while it is dropped. Its successor is leaked rather than given the same chance.
+fn drop_quietly(payload: Box<dyn Any + Send>) {
+    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(payload);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_caught_with_place_and_message() {
+        let line = line!() + 1;
+        let text = catch(|| panic!("no {}", "luck")).unwrap_err();
+        let place = format!("panicked at plugin-api/src/panics.rs:{line}:");
+        assert!(text.starts_with(&place), "{text}");
+        assert!(text.ends_with(": no luck"), "{text}");
+        assert_eq!(take_last(), None);
+    }
+
+    #[test]
+    fn a_payload_that_is_no_text_is_caught_too() {
+        let text = catch(|| panic::panic_any(7_u8)).unwrap_err();
+        assert!(text.ends_with(": a value that is no text"), "{text}");
+    }
+
+    #[test]
+    fn a_payload_that_panics_when_dropped_does_no_harm() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("boom");
+            }
+        }
+        assert!(catch(|| panic::panic_any(Bomb)).is_err());
+    }
+
+    #[test]
+    fn a_panic_without_the_hook_still_has_its_message() {
+        // `resume_unwind` runs no hook, as a library that catches and goes on does.
+        let text = catch(|| panic::resume_unwind(Box::new("second hand"))).unwrap_err();
+        assert_eq!(text, "panicked: second hand");
+    }
+
+    #[test]
+    fn catching_nests() {
+        let outer = catch(|| {
+            let inner = catch(|| panic!("inner")).unwrap_err();
+            assert!(inner.ends_with(": inner"));
+            7
+        });
+        assert_eq!(outer, Ok(7));
+    }
+}

@@ -1,0 +1,112 @@
+//! Where the futures of async handlers run: a tokio runtime of the plugin's own, since a library has its own copy of
+//! tokio's statics and finds no other runtime.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::pin,
+    sync::{PoisonError, RwLock},
+    task::Poll,
+    time::Duration,
+};
+
+use serde::Serialize;
+use tokio::runtime::Builder;
+
+use crate::{
+    answer::Answer,
+    completion::{Completion, Once},
+    error::TaskError,
+    panics, task,
+    task::Task,
+};
+
+/// Few threads: a worker runs few tasks at once, and futures are there to wait.
+const THREADS: usize = 2;
+/// How long closing waits for what runs on the blocking pool.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// The kind of the failure of a task that found no runtime.
+const KIND_NO_RUNTIME: &str = "no_runtime";
+
+/// A runtime that starts with the first future.
+pub(crate) struct Runtime(RwLock<Option<tokio::runtime::Runtime>>);
+
+impl Runtime {
+    pub(crate) const fn new() -> Self {
+        Self(RwLock::new(None))
+    }
+
+    /// Answers `task` with what `future` results in. The error is for a task that could not be started.
+    pub(crate) fn spawn<R: Serialize + 'static>(
+        &self,
+        task: Task,
+        future: impl Future<Output = Result<R, TaskError>> + Send + 'static,
+    ) -> Result<(), TaskError> {
+        let driven = drive(task, future);
+        if let Some(runtime) = &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
+            runtime.spawn(driven);
+            return Ok(());
+        }
+        let mut slot = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let runtime = match &mut *slot {
+            Some(runtime) => runtime,
+            None => slot.insert(start().map_err(|error| {
+                let text = format!("the plugin's async runtime could not be started: {error}");
+                TaskError::new(KIND_NO_RUNTIME, text).retryable()
+            })?),
+        };
+        runtime.spawn(driven);
+        Ok(())
+    }
+
+    /// Drops every future that still runs; their tasks are answered as abandoned.
+    pub(crate) fn stop(&self) {
+        if let Some(runtime) = self.take() {
+            runtime.shutdown_timeout(STOP_TIMEOUT);
+        }
+    }
+
+    fn take(&self) -> Option<tokio::runtime::Runtime> {
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+impl Drop for Runtime {
+    /// A test's plugin may be dropped inside a runtime of the test's, where waiting for another one is forbidden.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn start() -> io::Result<tokio::runtime::Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name("plugin-async")
+        .enable_all()
+        .build()
+}
+
+/// Polls the handler's future with its task as the current one, and catches its panics.
+async fn drive<R: Serialize>(task: Task, future: impl Future<Output = Result<R, TaskError>>) {
+    let once = Once::new(task.clone());
+    // Answers if this future is dropped on the way.
+    let completion = Completion::<R>::new(once.clone());
+    let mut future = pin!(future);
+    let outcome = poll_fn(|context| {
+        let _current = task::enter(&task);
+        match panics::catch(|| future.as_mut().poll(context)) {
+            Ok(poll) => poll.map(Ok),
+            Err(text) => Poll::Ready(Err(text)),
+        }
+    })
+    .await;
+    match outcome {
+        Ok(result) => completion.complete(result),
+        Err(text) => once.answer(Answer::Panicked(text)),
+    }
+}

@@ -1,0 +1,153 @@
+//! How a call ended, in a test's words.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+use tracing::Level;
+
+use crate::abi::{Failure, status};
+
+/// A task that was answered, and what it said on the way.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Finished {
+    /// The handler's result, or how the task ended otherwise.
+    pub result: Result<Value, CallError>,
+    /// All progress reports, in order.
+    pub progress: Vec<Progress>,
+    /// All log events of this task, in order.
+    pub logs: Vec<Log>,
+}
+
+/// A report of [`Task::progress`](crate::Task::progress).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// How much is done.
+    pub done: u64,
+    /// Of how much; 0 where that isn't known.
+    pub total: u64,
+    /// A few words, or none.
+    pub message: String,
+}
+
+/// An event that the plugin logged by means of `tracing`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Log {
+    /// How important it is.
+    pub level: Level,
+    /// By default the module it comes from.
+    pub target: String,
+    /// What it says.
+    pub message: String,
+    /// Its fields, and those of the spans around it.
+    pub fields: Map<String, Value>,
+}
+
+impl Log {
+    pub(crate) fn new(level: u32, target: &str, message: &str, fields: &[u8]) -> Self {
+        let level = match level {
+            1 => Level::ERROR,
+            2 => Level::WARN,
+            3 => Level::INFO,
+            4 => Level::DEBUG,
+            _ => Level::TRACE,
+        };
+        Self {
+            level,
+            target: target.to_owned(),
+            message: message.to_owned(),
+            fields: serde_json::from_slice(fields).unwrap_or_default(),
+        }
+    }
+}
+
+/// How a task ended, if not with a result.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The handler returned a [`TaskError`](crate::TaskError).
+    Failed {
+        /// Its word for programs.
+        kind: String,
+        /// Its sentence for people.
+        message: String,
+        /// Whether the same request may succeed later.
+        retryable: bool,
+        /// What else it said.
+        data: Option<Value>,
+    },
+    /// The arguments were refused, for this reason.
+    InvalidArgs(String),
+    /// The handler panicked; place and message.
+    Panicked(String),
+    /// The completion was dropped unanswered.
+    Abandoned,
+    /// The handler noticed that its task was cancelled, and stopped.
+    Cancelled(String),
+    /// The handler answered something that is not JSON, for this reason.
+    InvalidResult(String),
+    /// The plugin has no such function.
+    UnknownFunction(String),
+    /// The handler answered with a status that this kit doesn't know.
+    UnknownStatus(u32),
+}
+
+impl CallError {
+    /// The kind of the [`TaskError`](crate::TaskError), if it is one.
+    #[must_use]
+    pub fn kind(&self) -> Option<&str> {
+        match self {
+            Self::Failed { kind, .. } => Some(kind),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed { kind, message, .. } => {
+                write!(f, "the handler failed: {kind}: {message}")
+            }
+            Self::InvalidArgs(reason) => write!(f, "invalid arguments: {reason}"),
+            Self::Panicked(text) => write!(f, "the handler {text}"),
+            Self::Abandoned => f.write_str("the completion was dropped unanswered"),
+            Self::Cancelled(text) => f.write_str(text),
+            Self::InvalidResult(reason) => write!(f, "the result is not JSON: {reason}"),
+            Self::UnknownFunction(name) => write!(f, "the plugin has no function `{name}`"),
+            Self::UnknownStatus(status) => write!(f, "the answer has the unknown status {status}"),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+/// What a worker would make of an answer.
+pub(super) fn result_of(status: u32, bytes: &[u8]) -> Result<Value, CallError> {
+    let invalid = |error: serde_json::Error| CallError::InvalidResult(error.to_string());
+    if status == status::OK {
+        return serde_json::from_slice(bytes).map_err(invalid);
+    }
+    if status == status::FAILED {
+        let failure: Failure = serde_json::from_slice(bytes).map_err(invalid)?;
+        return Err(CallError::Failed {
+            kind: failure.kind,
+            message: failure.message,
+            retryable: failure.retryable,
+            data: failure
+                .data
+                .map(|data| serde_json::from_str(data.get()).map_err(invalid))
+                .transpose()?,
+        });
+    }
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    Err(match status {
+        status::INVALID_ARGS => CallError::InvalidArgs(text),
+        status::PANICKED => CallError::Panicked(text),
+        status::ABANDONED => CallError::Abandoned,
+        status::CANCELLED => CallError::Cancelled(text),
+        other => CallError::UnknownStatus(other),
+    })
+}
