@@ -1,0 +1,234 @@
+//! The crash board: one byte a task in memory that host and worker share.
+//!
+//! A worker that dies says nothing. The board says, with certainty, which of the tasks handed over had
+//! started, which had finished, and which never began; and since both sides move a task with
+//! compare-and-swap, the host can take one back that has not started without asking the worker.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+use crate::clock::Moment;
+
+/// The most tasks that can be handed to one worker at once.
+pub(crate) const SLOTS_MAX: usize = 256;
+
+/// How far a task has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SlotState {
+    Free,
+    HandedOver,
+    Running,
+    Done,
+    TakenBack,
+}
+
+impl SlotState {
+    const fn as_u8(self) -> u8 {
+        match self {
+            Self::Free => 0,
+            Self::HandedOver => 1,
+            Self::Running => 2,
+            Self::Done => 3,
+            Self::TakenBack => 4,
+        }
+    }
+
+    /// A byte that a broken plugin has scribbled counts as running: the careful reading.
+    fn from_u8(byte: u8) -> Self {
+        match byte {
+            0 => Self::Free,
+            1 => Self::HandedOver,
+            3 => Self::Done,
+            4 => Self::TakenBack,
+            _ => Self::Running,
+        }
+    }
+}
+
+#[repr(C)]
+struct Layout {
+    states: [AtomicU8; SLOTS_MAX],
+    started_ns: [AtomicU64; SLOTS_MAX],
+    signal: AtomicU32,
+    /// Slot of the task whose thread got the signal, plus one; 0: none.
+    culprit: AtomicU32,
+}
+
+/// What the worker's signal handler noted before it died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Culprit {
+    pub(crate) signal: u32,
+    pub(crate) slot: Option<u8>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Board {
+    layout: NonNull<Layout>,
+}
+
+#[expect(unsafe_code, reason = "shared memory has no safe owner; see the SAFETY comment")]
+// SAFETY: the mapping lives as long as the value, and everything in it is atomic.
+unsafe impl Send for Board {}
+#[expect(unsafe_code, reason = "shared memory has no safe owner; see the SAFETY comment")]
+// SAFETY: as for `Send`.
+unsafe impl Sync for Board {}
+
+impl Board {
+    /// A board with every slot free, and the descriptor by which a worker maps the same memory.
+    pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
+        let fd = memfd_create("board", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        ftruncate(&fd, size_of::<Layout>() as u64)?;
+        // Without these a worker could shrink the file and kill the host with SIGBUS.
+        fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        Ok((Self::map(&fd)?, fd))
+    }
+
+    /// Maps the board behind a descriptor of [`Board::create`].
+    pub(crate) fn map(fd: impl AsFd) -> io::Result<Self> {
+        #[expect(unsafe_code, reason = "mapping memory; see the SAFETY comment")]
+        // SAFETY: a new mapping at an address of the kernel's choice; the file is as long as `Layout` and
+        // sealed against shrinking, and all-zero bytes are a valid `Layout`.
+        let address = unsafe {
+            mmap(
+                std::ptr::null_mut(),
+                size_of::<Layout>(),
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+                fd,
+                0,
+            )?
+        };
+        let layout = NonNull::new(address.cast()).ok_or_else(|| io::Error::other("mapped to null"))?;
+        Ok(Self { layout })
+    }
+
+    fn layout(&self) -> &Layout {
+        #[expect(unsafe_code, reason = "shared memory has no safe owner; see the SAFETY comment")]
+        // SAFETY: the pointer came from a mapping of this size that lives as long as `self`; page alignment
+        // satisfies `Layout`, whose fields are all atomics.
+        unsafe {
+            self.layout.as_ref()
+        }
+    }
+
+    fn swap(&self, slot: u8, from: SlotState, to: SlotState) -> bool {
+        self.layout().states[usize::from(slot)]
+            .compare_exchange(from.as_u8(), to.as_u8(), Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    /// Host: the task in this slot is about to be sent.
+    pub(crate) fn hand_over(&self, slot: u8) {
+        self.set(slot, SlotState::HandedOver);
+    }
+
+    /// Host: takes the task back if it has not started. True: it never will.
+    pub(crate) fn take_back(&self, slot: u8) -> bool {
+        self.swap(slot, SlotState::HandedOver, SlotState::TakenBack)
+    }
+
+    /// Host: the slot's task has been accounted for.
+    pub(crate) fn free(&self, slot: u8) {
+        self.set(slot, SlotState::Free);
+    }
+
+    /// Worker: starts the task, unless the host has taken it back.
+    pub(crate) fn start(&self, slot: u8, now: Moment) -> bool {
+        self.layout().started_ns[usize::from(slot)].store(now.as_nanos(), Ordering::Relaxed);
+        self.swap(slot, SlotState::HandedOver, SlotState::Running)
+    }
+
+    /// Worker: the handler has answered.
+    pub(crate) fn finish(&self, slot: u8) {
+        self.set(slot, SlotState::Done);
+    }
+
+    fn set(&self, slot: u8, state: SlotState) {
+        self.layout().states[usize::from(slot)].store(state.as_u8(), Ordering::Release);
+    }
+
+    pub(crate) fn state(&self, slot: u8) -> SlotState {
+        SlotState::from_u8(self.layout().states[usize::from(slot)].load(Ordering::Acquire))
+    }
+
+    /// When the running task of this slot started. Only meaningful while it runs.
+    pub(crate) fn started(&self, slot: u8) -> Moment {
+        Moment::from_nanos(self.layout().started_ns[usize::from(slot)].load(Ordering::Relaxed))
+    }
+
+    /// Worker, from a signal handler: who got which signal. The first note stays: later ones are consequences.
+    pub(crate) fn note_signal(&self, signal: u32, slot: Option<u8>) {
+        let layout = self.layout();
+        if layout.signal.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            layout.culprit.store(slot.map_or(0, |slot| u32::from(slot) + 1), Ordering::Release);
+        }
+    }
+
+    /// Host, after the worker's death: what the signal handler noted.
+    pub(crate) fn culprit(&self) -> Option<Culprit> {
+        let signal = self.layout().signal.load(Ordering::Acquire);
+        let slot = self.layout().culprit.load(Ordering::Acquire);
+        let slot = slot.checked_sub(1).and_then(|slot| u8::try_from(slot).ok());
+        (signal != 0).then_some(Culprit { signal, slot })
+    }
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        #[expect(unsafe_code, reason = "unmapping memory; see the SAFETY comment")]
+        // SAFETY: the address and size are those of the mapping made in `map`, and nothing borrows it any more.
+        // An error could only mean that it is not mapped.
+        unsafe {
+            let _ = munmap(self.layout.as_ptr().cast(), size_of::<Layout>());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_see_one_board() {
+        let (host, fd) = Board::create().unwrap();
+        let worker = Board::map(&fd).unwrap();
+        host.hand_over(3);
+        assert_eq!(worker.state(3), SlotState::HandedOver);
+        assert!(worker.start(3, Moment::from_nanos(17)));
+        assert_eq!(host.state(3), SlotState::Running);
+        assert_eq!(host.started(3), Moment::from_nanos(17));
+        worker.finish(3);
+        assert_eq!(host.state(3), SlotState::Done);
+    }
+
+    #[test]
+    fn a_task_is_either_started_or_taken_back() {
+        let (board, _fd) = Board::create().unwrap();
+        board.hand_over(0);
+        assert!(board.take_back(0));
+        assert!(!board.start(0, Moment::default()), "it was taken back");
+        board.hand_over(1);
+        assert!(board.start(1, Moment::default()));
+        assert!(!board.take_back(1), "it runs");
+    }
+
+    #[test]
+    fn the_first_signal_is_the_one_that_counts() {
+        let (board, _fd) = Board::create().unwrap();
+        assert_eq!(board.culprit(), None);
+        board.note_signal(11, Some(255));
+        board.note_signal(6, None);
+        assert_eq!(board.culprit(), Some(Culprit { signal: 11, slot: Some(255) }));
+    }
+
+    #[test]
+    fn the_board_cannot_be_shrunk_under_the_host() {
+        let (_board, fd) = Board::create().unwrap();
+        assert!(ftruncate(&fd, 0).is_err());
+    }
+}

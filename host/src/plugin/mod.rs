@@ -1,0 +1,13 @@
+//! One generation of one plugin: its workers, who runs what, and what their ends mean.
+//!
+//! [`scheduler`] decides and does nothing, [`process`] does and decides nothing, [`pool`] joins the two.
+
+mod outcome;
+mod pool;
+mod process;
+mod scheduler;
+
+pub(crate) use outcome::data as reply_data;
+pub(crate) use pool::{Opened, PoolHandle, PoolSettings, open};
+pub(crate) use process::Spec;
+pub(crate) use scheduler::{PoolReport, Settings};

@@ -1,0 +1,145 @@
+//! What a worker's return, or its death, means to the client.
+
+use std::fmt;
+
+use bytes::Bytes;
+use plugin_api::abi::{Failure, status};
+use protocol::{ErrorCode, Outcome, TaskFailure};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::link::{Culprit, Return, link_status};
+
+/// `data` of a `handler_failed` error.
+#[derive(Serialize)]
+struct FailureData<'a> {
+    kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a RawValue>,
+}
+
+/// The client's answer for what a worker returned. `cancelled`: the client had asked for the task's end.
+pub(super) fn of_return(returned: &Return, cancelled: bool) -> Outcome {
+    let text = || String::from_utf8_lossy(&returned.payload).into_owned();
+    match returned.status {
+        // A line break would end the client's line in the middle. Workers see to it; this catches a broken one.
+        status::OK if memchr::memchr2(b'\n', b'\r', &returned.payload).is_none() => {
+            Ok(returned.payload.clone())
+        }
+        link_status::RESULT_TOO_LARGE => Err(TaskFailure::new(
+            ErrorCode::ResultTooLarge,
+            format!(
+                "the handler's result has {} bytes, more than a line may have; let it write a file and return the path",
+                text()
+            ),
+        )),
+        _ if cancelled => {
+            let mut failure = TaskFailure::new(ErrorCode::Cancelled, "cancelled while it ran");
+            failure.started = true;
+            Err(failure)
+        }
+        status::FAILED => Err(of_failure(&returned.payload)),
+        status::INVALID_ARGS => Err(TaskFailure::new(ErrorCode::InvalidArgs, text())),
+        status::PANICKED => Err(TaskFailure::new(ErrorCode::HandlerPanicked, text())),
+        status::ABANDONED => Err(handler_failed(
+            "abandoned",
+            "the handler ended without an answer (it dropped its completion)".to_owned(),
+        )),
+        status::CANCELLED => Err(handler_failed("cancelled", text())),
+        link_status::INVALID_RESULT => {
+            Err(handler_failed("invalid_result", format!("the handler's result is not valid JSON: {}", text())))
+        }
+        status::OK => Err(handler_failed("invalid_result", "the handler's result has raw line breaks".to_owned())),
+        other => Err(handler_failed("unknown_status", format!("the handler ended with the unknown status {other}"))),
+    }
+}
+
+fn handler_failed(kind: &str, message: String) -> TaskFailure {
+    let mut failure = TaskFailure::new(ErrorCode::HandlerFailed, message);
+    failure.data = data(&FailureData { kind, data: None });
+    failure
+}
+
+fn of_failure(payload: &[u8]) -> TaskFailure {
+    let Ok(theirs) = serde_json::from_slice::<Failure>(payload) else {
+        return handler_failed("unreadable_failure", "the handler failed and gave no readable reason".to_owned());
+    };
+    let mut failure = TaskFailure::new(ErrorCode::HandlerFailed, theirs.message);
+    failure.retryable = theirs.retryable;
+    failure.data = data(&FailureData { kind: &theirs.kind, data: theirs.data.as_deref() });
+    failure
+}
+
+/// JSON for a reply's `data`, on one line.
+pub(crate) fn data(value: &impl Serialize) -> Option<Bytes> {
+    let json = Bytes::from(serde_json::to_vec(value).ok()?);
+    protocol::json::one_line(&json).ok()
+}
+
+/// How a worker's process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exit {
+    /// Exit code, where it exited.
+    pub(crate) code: Option<i32>,
+    /// Signal, where one killed it.
+    pub(crate) signal: Option<i32>,
+    /// What its signal handler noted.
+    pub(crate) culprit: Option<Culprit>,
+}
+
+impl Exit {
+    /// Rust's own stack overflow check turns the fault into an abort; nothing else leaves this trace.
+    fn is_stack_overflow(self) -> bool {
+        self.signal == Some(libc::SIGABRT)
+            && self.culprit.is_some_and(|culprit| {
+                [libc::SIGSEGV, libc::SIGBUS].map(i32::unsigned_abs).contains(&culprit.signal)
+            })
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_stack_overflow() {
+            return f.write_str("overflowed its stack");
+        }
+        match (self.signal, self.code) {
+            (Some(signal), _) => match signal_name(signal) {
+                Some(name) => write!(f, "was killed by {name}"),
+                None => write!(f, "was killed by signal {signal}"),
+            },
+            (None, Some(code)) => write!(f, "exited with code {code}"),
+            (None, None) => f.write_str("ended"),
+        }
+    }
+}
+
+fn signal_name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        libc::SIGABRT => "SIGABRT",
+        libc::SIGBUS => "SIGBUS",
+        libc::SIGFPE => "SIGFPE",
+        libc::SIGHUP => "SIGHUP",
+        libc::SIGILL => "SIGILL",
+        libc::SIGINT => "SIGINT",
+        libc::SIGKILL => "SIGKILL",
+        libc::SIGPIPE => "SIGPIPE",
+        libc::SIGSEGV => "SIGSEGV",
+        libc::SIGSYS => "SIGSYS",
+        libc::SIGTERM => "SIGTERM",
+        libc::SIGTRAP => "SIGTRAP",
+        libc::SIGXCPU => "SIGXCPU",
+        _ => return None,
+    })
+}
+
+/// The client's answer for a task that was running in `slot` when its worker ended.
+pub(super) fn of_crash(exit: Exit, slot: u8, finished: bool) -> TaskFailure {
+    let culprit = exit.culprit.and_then(|culprit| culprit.slot);
+    let role = match culprit {
+        _ if finished => "after this task had finished but before its result could be read",
+        Some(culprit) if culprit != slot => "in another task that ran beside this one",
+        Some(_) => "in this task",
+        None => "while this task ran",
+    };
+    TaskFailure::new(ErrorCode::WorkerCrashed, format!("the worker {exit} {role}"))
+}

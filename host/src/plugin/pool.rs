@@ -1,0 +1,404 @@
+//! A generation's workers, and the one loop that all their events pass through.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use plugin_api::manifest::Manifest;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::process::{self, Process, Spec, WorkerEvent};
+use super::scheduler::{Command, Function, PoolReport, Scheduler, Settings, WorkerId};
+use crate::clock::Moment;
+use crate::link::{LogRecord, ToHost, ToWorker};
+use crate::stats::Stats;
+use crate::task::{Task, TaskId};
+
+/// Events that wait for the pool; whoever brings more waits too.
+const MAILBOX_LEN: usize = 1024;
+/// Events taken from the mailbox at once, before what they led to is sent.
+const BATCH_MAX: usize = 256;
+/// How often the memory of workers is looked at.
+const MEMORY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How a pool is to be run: the operator's word, then the author's, then the default.
+#[derive(Clone, Debug)]
+pub(crate) struct PoolSettings {
+    pub(crate) scheduler: Settings,
+    /// `None`: ten a processor, or one where the author says that the plugin is bound by it.
+    pub(crate) workers_max: Option<usize>,
+    /// Time limit of every function, whatever its author says.
+    pub(crate) timeout: Option<Duration>,
+    /// Time limit of functions whose author gives none.
+    pub(crate) timeout_default: Duration,
+}
+
+#[derive(Debug)]
+enum Event {
+    Submit(Task),
+    Cancel(TaskId),
+    Worker(WorkerId, WorkerEvent),
+    Report(oneshot::Sender<PoolReport>),
+    /// Finish what is there, then end; whatever is left after the grace is cut short.
+    Drain { grace: Duration },
+}
+
+/// A way to reach a pool. Pools end by [`PoolHandle::drain`].
+#[derive(Clone, Debug)]
+pub(crate) struct PoolHandle {
+    mailbox: mpsc::Sender<Event>,
+}
+
+impl PoolHandle {
+    /// Hands a task to the pool. A pool that has ended drops it, and so answers it.
+    pub(crate) async fn submit(&self, task: Task) {
+        if let Err(refused) = self.mailbox.send(Event::Submit(task)).await
+            && let Event::Submit(task) = refused.0
+        {
+            task.answer.fail(protocol::ErrorCode::ShuttingDown, "the plugin's workers have ended");
+        }
+    }
+
+    pub(crate) async fn cancel(&self, task: TaskId) {
+        let _ = self.mailbox.send(Event::Cancel(task)).await;
+    }
+
+    /// `None`: the pool has ended.
+    pub(crate) async fn report(&self) -> Option<PoolReport> {
+        let (sender, receiver) = oneshot::channel();
+        self.mailbox.send(Event::Report(sender)).await.ok()?;
+        receiver.await.ok()
+    }
+
+    /// Takes no more tasks, finishes those it has within `grace`, and ends its workers. Returns when all have gone.
+    pub(crate) async fn drain(&self, grace: Duration) {
+        let _ = self.mailbox.send(Event::Drain { grace }).await;
+        self.mailbox.closed().await;
+    }
+}
+
+/// A candidate whose first worker has opened the plugin: all that is known of it, and its pool, ready to serve.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) manifest: Manifest,
+    pub(crate) pool: PoolHandle,
+}
+
+/// Starts the first worker of a candidate and waits until it has opened the plugin. The error is a sentence for the
+/// plugin's author; nothing is left of the candidate then.
+pub(crate) async fn open(
+    spec: Arc<Spec>,
+    settings: PoolSettings,
+    stats: &Stats,
+) -> Result<Opened, String> {
+    let (mailbox, mut events) = mpsc::channel(MAILBOX_LEN);
+    let first = WorkerId(1);
+    let process = process::spawn(&spec, first, mailbox.clone(), Event::Worker)
+        .map_err(|error| format!("its first worker could not be started: {error}"))?;
+    let timeout = settings.scheduler.open_timeout;
+    let opening = wait_until_opened(&mut events, &spec.plugin, process.pid);
+    let (slots, manifest) = match tokio::time::timeout(timeout, opening).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(why)) => {
+            process.kill();
+            return Err(why);
+        }
+        Err(_elapsed) => {
+            process.kill();
+            return Err(format!(
+                "its `open` did not return within {} ms (open_timeout)",
+                timeout.as_millis()
+            ));
+        }
+    };
+    let manifest: Manifest = serde_json::from_slice(&manifest)
+        .map_err(|error| format!("its manifest can't be read: {error}"))?;
+    let mut scheduler = Scheduler::new(scheduler_settings(&settings, &manifest), functions(&settings, &manifest, stats));
+    scheduler.adopt(first, Arc::clone(&process.board), slots, Moment::now());
+    let names = manifest.functions.iter().map(|function| function.name.clone()).collect();
+    let pool = Pool {
+        spec,
+        scheduler,
+        processes: HashMap::from([(first, process)]),
+        open_failures: HashMap::new(),
+        function_names: names,
+        mailbox: Some(mailbox.clone()),
+        cut_at: None,
+    };
+    tokio::spawn(pool.run(events));
+    Ok(Opened { manifest, pool: PoolHandle { mailbox } })
+}
+
+fn scheduler_settings(settings: &PoolSettings, manifest: &Manifest) -> Settings {
+    let cores = settings.scheduler.cores;
+    let default = if manifest.cpu_bound { cores } else { cores * 10 };
+    let workers_max = settings.workers_max.unwrap_or(default);
+    Settings { workers_max, ..settings.scheduler.clone() }
+}
+
+fn functions(settings: &PoolSettings, manifest: &Manifest, stats: &Stats) -> Vec<Function> {
+    manifest
+        .functions
+        .iter()
+        .map(|function| Function::new(settings.limit(function.timeout_ms), stats.function(&function.name)))
+        .collect()
+}
+
+impl PoolSettings {
+    /// How long a handler may run whose author gave it `timeout_ms`.
+    pub(crate) fn limit(&self, timeout_ms: Option<u64>) -> Duration {
+        let authors = timeout_ms.map(Duration::from_millis);
+        self.timeout.or(authors).unwrap_or(self.timeout_default)
+    }
+}
+
+async fn wait_until_opened(
+    events: &mut mpsc::Receiver<Event>,
+    plugin: &str,
+    pid: u32,
+) -> Result<(u32, Bytes), String> {
+    while let Some(event) = events.recv().await {
+        let Event::Worker(_, event) = event else { continue };
+        match event {
+            WorkerEvent::Frames(frames) => {
+                for frame in frames {
+                    match frame {
+                        ToHost::Opened { slots, manifest } => return Ok((slots, manifest)),
+                        ToHost::OpenFailed { reason } => return Err(reason),
+                        ToHost::Log(record) => log(plugin, pid, None, &record),
+                        ToHost::Hello { .. } | ToHost::Return(_) | ToHost::Progress(_) => {}
+                    }
+                }
+            }
+            WorkerEvent::Exited { exit, broken } => {
+                let why = broken.unwrap_or_else(|| exit.to_string());
+                return Err(format!("its worker {why} while it opened the plugin"));
+            }
+        }
+    }
+    Err("its worker was lost".to_owned())
+}
+
+struct Pool {
+    spec: Arc<Spec>,
+    scheduler: Scheduler,
+    processes: HashMap<WorkerId, Process>,
+    /// What workers said that could not open their plugin, until they have ended.
+    open_failures: HashMap<WorkerId, String>,
+    function_names: Vec<String>,
+    /// Cloned for new workers; gone when no more may come.
+    mailbox: Option<mpsc::Sender<Event>>,
+    /// When a drain has lasted long enough.
+    cut_at: Option<Instant>,
+}
+
+impl Pool {
+    async fn run(mut self, mut events: mpsc::Receiver<Event>) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        let mut memory = tokio::time::interval(MEMORY_INTERVAL);
+        memory.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.scheduler.is_drained() {
+            let tick = instant(self.scheduler.next_tick());
+            tokio::select! {
+                received = events.recv_many(&mut batch, BATCH_MAX) => {
+                    debug_assert!(received > 0, "the pool holds a sender itself");
+                    for event in batch.drain(..) {
+                        self.handle(event);
+                    }
+                }
+                () = tokio::time::sleep_until(tick) => self.scheduler.tick(Moment::now()),
+                () = sleep_until_some(self.cut_at) => {
+                    self.cut_at = None;
+                    self.scheduler.cut_short(Moment::now());
+                }
+                _ = memory.tick() => self.look_at_memory(),
+            }
+            self.carry_out();
+        }
+        // Tasks that came too late are answered, not dropped.
+        events.close();
+        while let Some(event) = events.recv().await {
+            if let Event::Submit(task) = event {
+                self.scheduler.submit(task, Moment::now());
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = Moment::now();
+        match event {
+            Event::Submit(task) => self.scheduler.submit(task, now),
+            Event::Cancel(task) => self.scheduler.cancel(task, now),
+            Event::Worker(id, WorkerEvent::Frames(frames)) => {
+                for frame in frames {
+                    self.handle_frame(id, frame, now);
+                }
+            }
+            Event::Worker(id, WorkerEvent::Exited { exit, broken }) => self.handle_exit(id, exit, broken, now),
+            Event::Report(sender) => {
+                let _ = sender.send(self.scheduler.report(now));
+            }
+            Event::Drain { grace } => {
+                self.cut_at = Some(Instant::now() + grace);
+                self.scheduler.drain(now);
+            }
+        }
+    }
+
+    fn handle_frame(&mut self, id: WorkerId, frame: ToHost, now: Moment) {
+        match frame {
+            ToHost::Return(returned) => self.scheduler.returned(id, &returned, now),
+            ToHost::Progress(report) => self.scheduler.progressed(id, report),
+            ToHost::Opened { slots, .. } => {
+                if let Some(process) = self.processes.get(&id) {
+                    self.scheduler.worker_opened(id, Arc::clone(&process.board), slots, now);
+                }
+            }
+            ToHost::OpenFailed { reason } => {
+                self.open_failures.insert(id, format!("could not open the plugin: {reason}"));
+                if let Some(process) = self.processes.get(&id) {
+                    process.kill();
+                }
+            }
+            ToHost::Log(record) => {
+                let pid = self.processes.get(&id).map_or(0, |process| process.pid);
+                let function = self.scheduler.function_of(TaskId(record.task));
+                let name = function.and_then(|index| self.function_names.get(index as usize));
+                log(&self.spec.plugin, pid, name.map(String::as_str), &record);
+            }
+            ToHost::Hello { .. } => {}
+        }
+    }
+
+    fn handle_exit(&mut self, id: WorkerId, exit: super::outcome::Exit, broken: Option<String>, now: Moment) {
+        let pid = self.processes.remove(&id).map_or(0, |process| process.pid);
+        let why = self.open_failures.remove(&id).or(broken);
+        let crashes = self.scheduler.crashes();
+        self.scheduler.worker_exited(id, exit, why.as_deref(), now);
+        let plugin = &self.spec.plugin;
+        if self.scheduler.crashes() > crashes {
+            let why = why.unwrap_or_else(|| exit.to_string());
+            tracing::warn!(plugin, worker = pid, "a worker {why}");
+        } else {
+            tracing::debug!(plugin, worker = pid, "a worker {exit}, as it was told to");
+        }
+    }
+
+    fn carry_out(&mut self) {
+        let mut touched: Vec<WorkerId> = Vec::new();
+        loop {
+            let commands = self.scheduler.take_commands();
+            if commands.is_empty() {
+                break;
+            }
+            for command in commands {
+                let (id, frame) = match command {
+                    Command::Spawn(id) => {
+                        self.spawn(id);
+                        continue;
+                    }
+                    Command::Kill(id) => {
+                        if let Some(process) = self.processes.get(&id) {
+                            process.kill();
+                        }
+                        continue;
+                    }
+                    Command::Call(id, call) => (id, ToWorker::Call(call)),
+                    Command::Cancel(id, task) => (id, ToWorker::Cancel { task: task.0 }),
+                    Command::Close(id) => (id, ToWorker::Close),
+                };
+                if let Some(process) = self.processes.get(&id) {
+                    process.push(&frame);
+                    if touched.last() != Some(&id) {
+                        touched.push(id);
+                    }
+                }
+            }
+        }
+        for id in touched {
+            if let Some(process) = self.processes.get(&id) {
+                process.flush();
+            }
+        }
+    }
+
+    fn spawn(&mut self, id: WorkerId) {
+        let Some(mailbox) = self.mailbox.clone() else { return };
+        match process::spawn(&self.spec, id, mailbox, Event::Worker) {
+            Ok(process) => {
+                tracing::debug!(plugin = self.spec.plugin, worker = process.pid, "started a worker");
+                self.processes.insert(id, process);
+            }
+            Err(error) => {
+                tracing::error!(plugin = self.spec.plugin, "a worker could not be started: {error}");
+                self.scheduler.worker_not_started(id, &error.to_string(), Moment::now());
+            }
+        }
+    }
+
+    fn look_at_memory(&mut self) {
+        let now = Moment::now();
+        for (id, process) in &self.processes {
+            if let Some(bytes) = resident_bytes(process.pid) {
+                self.scheduler.worker_holds(*id, bytes, now);
+            }
+        }
+    }
+}
+
+impl Drop for Pool {
+    /// A pool that ends in any other way than by a drain must not leave workers behind.
+    fn drop(&mut self) {
+        for process in self.processes.values() {
+            process.kill();
+        }
+    }
+}
+
+fn resident_bytes(pid: u32) -> Option<u64> {
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
+/// A plugin's own words, or its worker's, in the host's log.
+fn log(plugin: &str, worker: u32, function: Option<&str>, record: &LogRecord) {
+    macro_rules! event {
+        ($level:ident) => {
+            tracing::event!(
+                target: "plugin",
+                tracing::Level::$level,
+                plugin,
+                worker,
+                function,
+                task = (record.task != 0).then_some(record.task),
+                module = record.target,
+                fields = (!record.fields.is_empty()).then_some(record.fields.as_str()),
+                "{}",
+                record.message
+            )
+        };
+    }
+    match record.level {
+        1 => event!(ERROR),
+        2 => event!(WARN),
+        3 => event!(INFO),
+        4 => event!(DEBUG),
+        _ => event!(TRACE),
+    }
+}
+
+fn instant(moment: Moment) -> Instant {
+    let wait = moment.since(Moment::now());
+    // Far enough to be never; the clock cannot go to the end of `Moment`.
+    Instant::now() + wait.min(Duration::from_secs(24 * 3600))
+}
+
+async fn sleep_until_some(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,337 @@
+//! One worker as a process: started, listened to, killed, reaped.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tokio::sync::{Notify, mpsc};
+
+use super::outcome::Exit;
+use super::scheduler::WorkerId;
+use crate::clock::Moment;
+use crate::link::{
+    Board, FRAME_LEN_MAX_EXTRA, LINK_VERSION, Open, ToHost, ToWorker, WorkerFrames, send_fds,
+};
+use crate::rate::Rate;
+
+/// How much is read from a link at once.
+const READ_LEN: usize = 64 * 1024;
+/// Room for frames that is kept when all are sent.
+const UNSENT_KEPT_MAX: usize = 1024 * 1024;
+/// Frames of one worker that are passed on together.
+const BATCH_MAX: usize = 256;
+/// Longest printed line that is logged, in bytes.
+const PRINTED_LINE_LEN_MAX: u64 = 8 * 1024;
+/// Printed lines a second and stream that are logged; the rest are counted and left out.
+const PRINTED_LINES_PER_SECOND_MAX: u32 = 200;
+/// How long the end of a dead worker's link is waited for; longer only where something else holds it open.
+const REST_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long the last printed lines of a dead worker are waited for.
+const PRINTED_WAIT_MAX: Duration = Duration::from_millis(200);
+
+/// What a worker needs to begin with.
+#[derive(Debug)]
+pub(crate) struct Spec {
+    /// Name of the plugin, for the log.
+    pub(crate) plugin: String,
+    /// The library, as a file that nobody can change any more.
+    pub(crate) library: OwnedFd,
+    pub(crate) open: Open,
+}
+
+/// What a worker has to say. All that it sent before it died comes before `Exited`.
+#[derive(Debug)]
+pub(crate) enum WorkerEvent {
+    Frames(Vec<ToHost>),
+    /// The process has ended, and so has everything it had started. `broken`: why the host had given it up before.
+    Exited { exit: Exit, broken: Option<String> },
+}
+
+/// The host's hold on a worker.
+#[derive(Debug)]
+pub(crate) struct Process {
+    link: Arc<LinkEnd>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) pid: u32,
+}
+
+#[derive(Debug)]
+struct LinkEnd {
+    stream: UnixStream,
+    unsent: Mutex<BytesMut>,
+    /// Whether `unsent` waits for the socket to take more.
+    blocked: AtomicBool,
+    bell: Notify,
+    kill: Notify,
+}
+
+impl Process {
+    /// Adds a frame to those that [`Process::flush`] sends.
+    pub(crate) fn push(&self, frame: &ToWorker) {
+        frame.encode(&mut self.link.unsent.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Sends what was pushed; what the socket doesn't take now is sent when it does.
+    pub(crate) fn flush(&self) {
+        if !self.link.blocked.load(Ordering::Acquire) && !self.link.send() {
+            self.link.blocked.store(true, Ordering::Release);
+            self.link.bell.notify_one();
+        }
+    }
+
+    /// Kills the worker, and all processes that it has started.
+    pub(crate) fn kill(&self) {
+        self.link.kill.notify_one();
+    }
+}
+
+impl LinkEnd {
+    /// False: the socket is full. A broken link counts as sent; its end is noticed by whoever reads.
+    fn send(&self) -> bool {
+        let mut unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
+        while !unsent.is_empty() {
+            match self.stream.try_write(&unsent) {
+                Ok(len) => unsent.advance(len),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(_) => unsent.clear(),
+            }
+        }
+        // A long line must not be remembered in memory for the rest of the worker's life.
+        if unsent.capacity() > UNSENT_KEPT_MAX {
+            *unsent = BytesMut::new();
+        }
+        true
+    }
+}
+
+/// Starts a worker that sends its events to `events`, wrapped by `wrap`. It dies with the returned task's end at the latest.
+///
+/// Must be called within a tokio runtime. Blocks for the milliseconds that starting a process takes.
+pub(crate) fn spawn<E: Send + 'static>(
+    spec: &Spec,
+    id: WorkerId,
+    events: mpsc::Sender<E>,
+    wrap: fn(WorkerId, WorkerEvent) -> E,
+) -> io::Result<Process> {
+    let (host_end, worker_end) =
+        socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let (board, board_fd) = Board::create()?;
+    let mut child = Command::new("/proc/self/exe")
+        .arg("worker")
+        .arg(&spec.plugin)
+        .stdin(Stdio::from(worker_end))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // A group of its own: Ctrl-C in the host's terminal must not hit workers that finish their tasks.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()?;
+    let pid = child.id().ok_or_else(|| io::Error::other("the worker ended at once"))?;
+    send_fds(host_end.as_fd(), [spec.library.as_fd(), board_fd.as_fd()])?;
+    let host_end = std::os::unix::net::UnixStream::from(host_end);
+    host_end.set_nonblocking(true)?;
+    let link = Arc::new(LinkEnd {
+        stream: UnixStream::from_std(host_end)?,
+        unsent: Mutex::default(),
+        blocked: AtomicBool::new(false),
+        bell: Notify::new(),
+        kill: Notify::new(),
+    });
+    let board = Arc::new(board);
+    let process = Process { link: Arc::clone(&link), board: Arc::clone(&board), pid };
+    let open = serde_json::to_vec(&spec.open).map_err(io::Error::other)?;
+    process.push(&ToWorker::Open(open.into()));
+    process.flush();
+
+    let printed = [
+        child.stdout.take().map(|out| tokio::spawn(log_printed(out, "stdout", spec.plugin.clone(), pid))),
+        child.stderr.take().map(|err| tokio::spawn(log_printed(err, "stderr", spec.plugin.clone(), pid))),
+    ];
+    let listener = Listener {
+        link,
+        board,
+        child,
+        pid,
+        frames: WorkerFrames::new(spec.open.result_len_max + FRAME_LEN_MAX_EXTRA),
+        send: move |event| {
+            let events = events.clone();
+            async move {
+                // Nobody left to tell: the pool has ended, and kills what it leaves behind.
+                let _ = events.send(wrap(id, event)).await;
+            }
+        },
+    };
+    tokio::spawn(async move {
+        listener.run(printed.into_iter().flatten().collect()).await;
+    });
+    Ok(process)
+}
+
+struct Listener<F> {
+    link: Arc<LinkEnd>,
+    board: Arc<Board>,
+    child: Child,
+    pid: u32,
+    frames: WorkerFrames,
+    send: F,
+}
+
+/// Why listening has ended.
+enum End {
+    /// The worker's end of the link is closed, or the worker has ended.
+    Gone,
+    /// The host gives it up.
+    Broken(String),
+    Killed,
+}
+
+impl<F, S> Listener<F>
+where
+    F: Fn(WorkerEvent) -> S,
+    S: Future<Output = ()>,
+{
+    async fn run(mut self, printed: Vec<tokio::task::JoinHandle<()>>) {
+        let end = self.listen().await;
+        // Whatever the plugin has started goes too. The group's number is still its own: its leader is not reaped yet,
+        // or has been so only just now.
+        kill_group(self.pid);
+        let status = self.child.wait().await;
+        // What it sent before it died is still there to be read.
+        let broken = match end {
+            End::Broken(why) => Some(why),
+            End::Gone | End::Killed => self.read_rest().await,
+        };
+        for task in printed {
+            let abort = task.abort_handle();
+            if tokio::time::timeout(PRINTED_WAIT_MAX, task).await.is_err() {
+                abort.abort();
+            }
+        }
+        use std::os::unix::process::ExitStatusExt;
+        let exit = Exit {
+            code: status.as_ref().ok().and_then(std::process::ExitStatus::code),
+            signal: status.as_ref().ok().and_then(ExitStatusExt::signal),
+            culprit: self.board.culprit(),
+        };
+        (self.send)(WorkerEvent::Exited { exit, broken }).await;
+    }
+
+    async fn listen(&mut self) -> End {
+        let link = Arc::clone(&self.link);
+        loop {
+            let blocked = link.blocked.load(Ordering::Acquire);
+            tokio::select! {
+                biased;
+                () = link.kill.notified() => return End::Killed,
+                readable = link.stream.readable() => {
+                    if readable.is_err() {
+                        return End::Gone;
+                    }
+                    match self.read().await {
+                        Ok(true) => {}
+                        Ok(false) => return End::Gone,
+                        Err(why) => return End::Broken(why),
+                    }
+                }
+                _ = self.child.wait() => return End::Gone,
+                _ = link.stream.writable(), if blocked => {
+                    // Unblocked first: whoever pushes from now on flushes for itself or blocks again.
+                    link.blocked.store(false, Ordering::Release);
+                    if !link.send() {
+                        link.blocked.store(true, Ordering::Release);
+                    }
+                }
+                () = link.bell.notified() => {}
+            }
+        }
+    }
+
+    /// Reads once and passes on what is complete. False: the link has ended.
+    async fn read(&mut self) -> Result<bool, String> {
+        let buffer = self.frames.buffer_mut();
+        buffer.reserve(READ_LEN);
+        match self.link.stream.try_read_buf(buffer) {
+            Ok(0) => return Ok(false),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            Err(_) => return Ok(false),
+        }
+        loop {
+            let mut batch = Vec::new();
+            while batch.len() < BATCH_MAX {
+                let frame = self.frames.next_to_host();
+                match frame.map_err(|error| format!("broke its link to the host: {error}"))? {
+                    Some(ToHost::Hello { link_version }) if link_version != LINK_VERSION => {
+                        return Err(format!(
+                            "speaks link version {link_version}, the host {LINK_VERSION}: \
+                             the host's binary was replaced while it ran, restart it"
+                        ));
+                    }
+                    Some(frame) => batch.push(frame),
+                    None => break,
+                }
+            }
+            if batch.is_empty() {
+                return Ok(true);
+            }
+            (self.send)(WorkerEvent::Frames(batch)).await;
+        }
+    }
+
+    async fn read_rest(&mut self) -> Option<String> {
+        let link = Arc::clone(&self.link);
+        let rest = async {
+            loop {
+                if link.stream.readable().await.is_err() {
+                    return None;
+                }
+                match self.read().await {
+                    Ok(true) => {}
+                    Ok(false) => return None,
+                    Err(why) => return Some(why),
+                }
+            }
+        };
+        tokio::time::timeout(REST_WAIT_MAX, rest).await.unwrap_or(None)
+    }
+}
+
+fn kill_group(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+}
+
+/// Logs what a plugin prints, line by line.
+async fn log_printed(stream: impl AsyncRead + Unpin, name: &'static str, plugin: String, pid: u32) {
+    use tokio::io::AsyncReadExt;
+    let mut reader = BufReader::new(stream);
+    let mut rate = Rate::new(PRINTED_LINES_PER_SECOND_MAX);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut reader).take(PRINTED_LINE_LEN_MAX).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end();
+        match rate.take(Moment::now()) {
+            Some(0) => tracing::info!(target: "plugin", plugin, worker = pid, stream = name, "{text}"),
+            Some(left_out) => {
+                tracing::warn!(target: "plugin", plugin, worker = pid, stream = name, left_out, "printed too much");
+                tracing::info!(target: "plugin", plugin, worker = pid, stream = name, "{text}");
+            }
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! An accepted request on its way through the host, and the one answer that it owes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use protocol::{ErrorCode, Outcome, TaskFailure};
+
+use crate::budget::Permit;
+use crate::clock::Moment;
+
+/// Unique among the tasks of one run of the host; never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TaskId(pub(crate) u64);
+
+impl std::fmt::Display for TaskId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Whoever waits for tasks: a connection. Neither call may block.
+pub(crate) trait Client: Send + Sync {
+    /// The one answer of the task that the client knows by `key`.
+    fn finished(&self, key: u64, outcome: Outcome);
+    /// How far it is; may be coalesced with the next one.
+    fn progressed(&self, key: u64, done: u64, total: u64, message: String);
+}
+
+/// The duty to answer one request, exactly once. Dropped unanswered, it answers `internal`: a mistake of the host's must
+/// not leave a client waiting.
+pub(crate) struct Answer {
+    client: Option<Arc<dyn Client>>,
+    key: u64,
+}
+
+impl Answer {
+    pub(crate) fn new(client: Arc<dyn Client>, key: u64) -> Self {
+        Self { client: Some(client), key }
+    }
+
+    pub(crate) fn finish(mut self, outcome: Outcome) {
+        if let Some(client) = self.client.take() {
+            client.finished(self.key, outcome);
+        }
+    }
+
+    pub(crate) fn fail(self, code: ErrorCode, message: impl Into<String>) {
+        self.finish(Err(TaskFailure::new(code, message)));
+    }
+
+    pub(crate) fn progress(&self, done: u64, total: u64, message: String) {
+        if let Some(client) = &self.client {
+            client.progressed(self.key, done, total, message);
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            tracing::error!(key = self.key, "a request was dropped unanswered");
+            let failure = TaskFailure::new(
+                ErrorCode::Internal,
+                "the host lost track of this request; its log says more under \"dropped unanswered\"",
+            );
+            client.finished(self.key, Err(failure));
+        }
+    }
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) id: TaskId,
+    /// Index into the functions of its plugin's manifest.
+    pub(crate) function: u32,
+    pub(crate) args: Bytes,
+    pub(crate) received: Moment,
+    /// When the whole task must have ended, by the client's wish.
+    pub(crate) deadline: Moment,
+    /// Whether the client wants progress events.
+    pub(crate) progress: bool,
+    pub(crate) answer: Answer,
+    /// Its share of the memory that requests may hold; given back with the task.
+    pub(crate) permit: Permit,
+}

@@ -1,0 +1,217 @@
+//! The worker: a child process of the host's own binary that opens one generation of one plugin and runs its tasks.
+//!
+//! Architecture invariant: a worker never sees a socket address or a request line; it knows the link, the plugin API and
+//! the plugin. Whatever happens in here, the worst the host sees is a link that ends.
+
+mod library;
+mod outbox;
+mod services;
+mod signals;
+mod tasks;
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bytes::Bytes;
+use plugin_api::abi::PluginModuleRef;
+use plugin_api::manifest::Manifest;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, kill_process_group, setrlimit};
+
+use self::outbox::Outbox;
+use self::tasks::{Limits, Tasks};
+use crate::link::{
+    Board, FRAME_LEN_MAX_EXTRA, LINK_VERSION, LogRecord, Open, SLOTS_MAX, ToHost, ToWorker,
+    WorkerFrames, receive_fds,
+};
+
+/// Longest frame from the host; the host bounds its lines itself, this only tells a broken link from a long one.
+const FRAME_LEN_MAX: usize = 1024 * 1024 * 1024 + FRAME_LEN_MAX_EXTRA;
+/// How much is read from the link at once.
+const READ_LEN: usize = 64 * 1024;
+/// How long the last task may take to leave after the host has said that there are no more.
+const CLOSE_WAIT_MAX: Duration = Duration::from_secs(5);
+
+static OUTBOX: OnceLock<Outbox> = OnceLock::new();
+static TASKS: OnceLock<Tasks> = OnceLock::new();
+static BOARD: OnceLock<Board> = OnceLock::new();
+static MODULE: OnceLock<PluginModuleRef> = OnceLock::new();
+
+/// The worker's `main`. Ends with the process: when the host says so, or when it has gone.
+pub fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        #[expect(clippy::print_stderr, reason = "the host catches what a worker prints, and there is no link to tell it over")]
+        Err(error) => {
+            eprintln!("worker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> io::Result<()> {
+    let link = take_link()?;
+    let [library, board] = receive_fds(link.as_fd())?;
+    let board = BOARD.get_or_init_with(Board::map(board)?);
+    let outbox = OUTBOX.get_or_init_with(Outbox::new(link.try_clone()?));
+    let mut reader = Reader::new(link);
+    outbox.send(&ToHost::Hello { link_version: LINK_VERSION });
+
+    let ToWorker::Open(open) = reader.next()? else {
+        return Err(io::Error::other("the first frame must be `open`"));
+    };
+    let open: Open = serde_json::from_slice(&open)?;
+    apply_limits(&open)?;
+    signals::install(board);
+    signals::at_exit(|| {
+        if let Some(outbox) = OUTBOX.get() {
+            outbox.flush_at_exit();
+        }
+    });
+    let limits = Limits { result_len_max: open.result_len_max, log_level: open.log_level };
+    let tasks = TASKS.get_or_init_with(Tasks::new(board, outbox, limits));
+    std::thread::Builder::new().name("flusher".to_owned()).spawn(|| outbox.run_flusher())?;
+    // The link is read from now on: its end must end this process even if the plugin never comes back from `open`.
+    let reader = std::thread::Builder::new().name("link".to_owned()).spawn(move || reader.run(tasks))?;
+
+    match open_plugin(library, &open, tasks) {
+        Ok((slots, manifest)) => {
+            tasks.set_slots(slots);
+            outbox.send(&ToHost::Opened { slots, manifest });
+        }
+        Err(reason) => outbox.send(&ToHost::OpenFailed { reason }),
+    }
+    // The reader ends by ending the process.
+    let _ = reader.join();
+    Ok(())
+}
+
+/// Moves the link away from standard input: plugins, and processes that they start, must not come across it there.
+fn take_link() -> io::Result<UnixStream> {
+    let link: OwnedFd = rustix::io::fcntl_dupfd_cloexec(io::stdin().as_fd(), 3)?;
+    let null = std::fs::File::open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    Ok(UnixStream::from(link))
+}
+
+fn apply_limits(open: &Open) -> io::Result<()> {
+    if let Some(memory_max) = open.memory_max {
+        let limit = Rlimit { current: Some(memory_max), maximum: Some(memory_max) };
+        setrlimit(Resource::Data, limit)?;
+    }
+    // When memory runs out for the whole machine, a worker goes before the host does.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "500");
+    Ok(())
+}
+
+fn open_plugin(library: OwnedFd, open: &Open, tasks: &'static Tasks) -> Result<(u32, Bytes), String> {
+    let debug = |report: &str| {
+        tasks.log(LogRecord {
+            task: 0,
+            level: 4,
+            target: "worker".to_owned(),
+            message: report.to_owned(),
+            fields: String::new(),
+        });
+    };
+    let module = library::open(library, debug).map_err(|error| error.to_string())?;
+    let manifest = Bytes::from(module.manifest()().into_vec());
+    let parsed: Manifest = serde_json::from_slice(&manifest)
+        .map_err(|error| format!("its manifest can't be read: {error}"))?;
+    let slots = open.slots.or(parsed.slots).unwrap_or(1).clamp(1, SLOTS_MAX as u32);
+    let host = services::offer();
+    module.open()(host, open.config.as_bytes().into())
+        .into_result()
+        .map_err(|reason| format!("its `open` failed: {}", String::from_utf8_lossy(&reason)))?;
+    MODULE.get_or_init(|| module);
+    Ok((slots, manifest))
+}
+
+struct Reader {
+    link: UnixStream,
+    frames: WorkerFrames,
+    chunk: Vec<u8>,
+}
+
+impl Reader {
+    fn new(link: UnixStream) -> Self {
+        Self { link, frames: WorkerFrames::new(FRAME_LEN_MAX), chunk: vec![0; READ_LEN] }
+    }
+
+    /// The next frame; an error when the link has ended or broken.
+    fn next(&mut self) -> io::Result<ToWorker> {
+        loop {
+            if let Some(frame) = self.frames.next_to_worker().map_err(io::Error::other)? {
+                return Ok(frame);
+            }
+            self.fill()?;
+        }
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        match self.link.read(&mut self.chunk)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            len => {
+                self.frames.buffer_mut().extend_from_slice(&self.chunk[..len]);
+                Ok(())
+            }
+        }
+    }
+
+    /// Serves the link until it ends, and the process with it.
+    fn run(mut self, tasks: &'static Tasks) {
+        let _broken: io::Error = loop {
+            if let Err(error) = self.turn(tasks) {
+                break error;
+            }
+        };
+        // Nothing outlives the host, and nothing that a plugin started outlives the worker: the whole group goes.
+        let _ = kill_process_group(own_group(), Signal::KILL);
+    }
+
+    /// Takes in all that has come, as one batch, then waits for more.
+    fn turn(&mut self, tasks: &'static Tasks) -> io::Result<()> {
+        let mut calls = Vec::new();
+        while let Some(frame) = self.frames.next_to_worker().map_err(io::Error::other)? {
+            match frame {
+                ToWorker::Call(call) => calls.push(call),
+                ToWorker::Cancel { task } => tasks.cancel(task),
+                ToWorker::Close => close(tasks),
+                ToWorker::Open(_) => return Err(io::Error::other("opened twice")),
+            }
+        }
+        if !calls.is_empty() {
+            let module = MODULE.get().ok_or_else(|| io::Error::other("a call before `opened`"))?;
+            tasks.hand_over(*module, &mut calls)?;
+        }
+        self.fill()
+    }
+}
+
+/// The orderly end: the host has no more tasks for this worker.
+fn close(tasks: &Tasks) -> ! {
+    tasks.wait_until_idle(CLOSE_WAIT_MAX);
+    if let Some(module) = MODULE.get() {
+        module.close()();
+    }
+    std::process::exit(0)
+}
+
+/// The host starts every worker as the leader of a process group of its own.
+fn own_group() -> Pid {
+    getpid()
+}
+
+/// `OnceLock::get_or_init` for a value at hand.
+trait InitWith<T> {
+    fn get_or_init_with(&self, value: T) -> &T;
+}
+
+impl<T> InitWith<T> for OnceLock<T> {
+    fn get_or_init_with(&self, value: T) -> &T {
+        self.get_or_init(|| value)
+    }
+}

@@ -1,0 +1,291 @@
+//! The tasks of this worker: those that wait for a slot, those that run, and how they are answered.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use plugin_api::abi::{PluginModuleRef, status};
+
+use super::outbox::Outbox;
+
+use super::signals;
+use crate::clock::Moment;
+use crate::rate::Rate;
+use crate::link::{Board, Call, LogRecord, ProgressReport, Return, ToHost, link_status};
+
+/// Progress of one task is sent at most this often; what comes between is coalesced.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
+/// Log records a second; the rest are counted and left out.
+const LOG_RECORDS_PER_SECOND_MAX: u32 = 1000;
+/// Longest text of a log record or a progress event, in bytes.
+const TEXT_LEN_MAX: usize = 8 * 1024;
+/// A handler's thread has as much stack as a program's main thread.
+const STACK_LEN: usize = 8 * 1024 * 1024;
+
+/// Everything the worker's threads share.
+#[derive(Debug)]
+pub(super) struct Tasks {
+    board: &'static Board,
+    outbox: &'static Outbox,
+    limits: Limits,
+    queue: Mutex<Queue>,
+    /// Rung when a waiting thread may have something to do.
+    bell: Condvar,
+    running: Mutex<HashMap<u64, Arc<Running>>>,
+    log_rate: Mutex<Rate>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) result_len_max: usize,
+    pub(super) log_level: u32,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    slots: u32,
+    waiting: VecDeque<Call>,
+    running: u32,
+    threads: u32,
+    threads_idle: u32,
+}
+
+#[derive(Debug)]
+struct Running {
+    slot: u8,
+    started: Moment,
+    deadline: Moment,
+    progress_wanted: bool,
+    cancelled: AtomicBool,
+    progress_sent: Mutex<Option<Moment>>,
+}
+
+impl Tasks {
+    pub(super) fn new(board: &'static Board, outbox: &'static Outbox, limits: Limits) -> Self {
+        Self {
+            board,
+            outbox,
+            limits,
+            queue: Mutex::default(),
+            bell: Condvar::new(),
+            running: Mutex::default(),
+            log_rate: Mutex::new(Rate::new(LOG_RECORDS_PER_SECOND_MAX)),
+        }
+    }
+
+    /// From now on `slots` tasks run at once.
+    pub(super) fn set_slots(&self, slots: u32) {
+        lock(&self.queue).slots = slots;
+    }
+
+    /// Queues calls, and sees that there are threads to run them.
+    pub(super) fn hand_over(
+        &'static self,
+        module: PluginModuleRef,
+        calls: &mut Vec<Call>,
+    ) -> std::io::Result<()> {
+        let mut queue = lock(&self.queue);
+        queue.waiting.extend(calls.drain(..));
+        let wanted = u32::try_from(queue.waiting.len()).unwrap_or(u32::MAX);
+        let missing = wanted
+            .saturating_sub(queue.threads_idle)
+            .min(queue.slots.saturating_sub(queue.threads));
+        for _ in 0..missing {
+            queue.threads += 1;
+            std::thread::Builder::new()
+                .name("slot".to_owned())
+                .stack_size(STACK_LEN)
+                .spawn(move || self.run_slot(module))?;
+        }
+        drop(queue);
+        if wanted == 1 {
+            self.bell.notify_one();
+        } else {
+            self.bell.notify_all();
+        }
+        Ok(())
+    }
+
+    /// A thread that runs one task after another, for ever.
+    fn run_slot(&self, module: PluginModuleRef) {
+        loop {
+            let call = self.next_call();
+            let now = Moment::now();
+            if !self.board.start(call.slot, now) {
+                self.skip(&call);
+                continue;
+            }
+            let limit = now + Duration::from_nanos(call.limit_ns);
+            let running = Running {
+                slot: call.slot,
+                started: now,
+                deadline: call.deadline.min(limit),
+                progress_wanted: call.progress,
+                cancelled: AtomicBool::new(false),
+                progress_sent: Mutex::new(None),
+            };
+            lock(&self.running).insert(call.task, Arc::new(running));
+            signals::set_current_slot(Some(call.slot));
+            module.call()(call.function, call.task, (&*call.args).into());
+            signals::set_current_slot(None);
+        }
+    }
+
+    fn next_call(&self) -> Call {
+        let mut queue = lock(&self.queue);
+        loop {
+            if queue.running < queue.slots
+                && let Some(call) = queue.waiting.pop_front()
+            {
+                queue.running += 1;
+                return call;
+            }
+            queue.threads_idle += 1;
+            queue = self.bell.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.threads_idle -= 1;
+        }
+    }
+
+    fn skip(&self, call: &Call) {
+        self.answer(Return {
+            task: call.task,
+            slot: call.slot,
+            status: link_status::SKIPPED,
+            ran_ns: 0,
+            payload: Bytes::new(),
+        });
+    }
+
+    /// The plugin's answer. Only the first one for a task counts.
+    pub(super) fn complete(&self, task: u64, status: u32, payload: Vec<u8>) {
+        let Some(running) = lock(&self.running).remove(&task) else {
+            self.warn(task, "the plugin answered a task a second time, or one it never got; only the first answer counts");
+            return;
+        };
+        let ran_ns = Moment::now().since(running.started).as_nanos();
+        let (status, payload) = self.checked(status, payload);
+        self.board.finish(running.slot);
+        self.answer(Return {
+            task,
+            slot: running.slot,
+            status,
+            ran_ns: u64::try_from(ran_ns).unwrap_or(u64::MAX),
+            payload,
+        });
+    }
+
+    /// A result must be one line of JSON that fits; whatever else a handler calls its result is a failure of its own.
+    fn checked(&self, status: u32, payload: Vec<u8>) -> (u32, Bytes) {
+        let payload = Bytes::from(payload);
+        if payload.len() > self.limits.result_len_max {
+            return (link_status::RESULT_TOO_LARGE, payload.len().to_string().into());
+        }
+        if status != status::OK {
+            return (status, payload);
+        }
+        match protocol::json::one_line(&payload) {
+            Ok(line) => (status, line),
+            Err(error) => (link_status::INVALID_RESULT, error.to_string().into()),
+        }
+    }
+
+    fn answer(&self, answer: Return) {
+        let more_waits = {
+            let mut queue = lock(&self.queue);
+            queue.running -= 1;
+            let more_waits = !queue.waiting.is_empty();
+            // The thread that answers runs the next task itself, unless it answers for a task that ran elsewhere.
+            if more_waits && queue.threads_idle > 0 {
+                self.bell.notify_one();
+            }
+            more_waits
+        };
+        let frame = ToHost::Return(answer);
+        if more_waits { self.outbox.send_soon(&frame) } else { self.outbox.send(&frame) }
+    }
+
+    /// Tells the handler to stop; it hears it when it asks.
+    pub(super) fn cancel(&self, task: u64) {
+        if let Some(running) = lock(&self.running).get(&task) {
+            running.cancelled.store(true, Ordering::Release);
+        }
+    }
+
+    /// An answered or unknown task counts as cancelled: nobody waits for what is done for it.
+    pub(super) fn is_cancelled(&self, task: u64) -> bool {
+        lock(&self.running)
+            .get(&task)
+            .is_none_or(|running| running.cancelled.load(Ordering::Acquire))
+    }
+
+    pub(super) fn deadline(&self, task: u64) -> Moment {
+        lock(&self.running).get(&task).map_or(Moment::default(), |running| running.deadline)
+    }
+
+    pub(super) fn progress(&self, task: u64, done: u64, total: u64, message: &str) {
+        let Some(running) = lock(&self.running).get(&task).cloned() else { return };
+        if !running.progress_wanted {
+            return;
+        }
+        let now = Moment::now();
+        let mut sent = lock(&running.progress_sent);
+        if done < total && sent.is_some_and(|sent| now < sent + PROGRESS_INTERVAL) {
+            return;
+        }
+        *sent = Some(now);
+        let message = cut(message).to_owned();
+        self.outbox.send(&ToHost::Progress(ProgressReport { task, done, total, message }));
+    }
+
+    pub(super) fn log_level(&self) -> u32 {
+        self.limits.log_level
+    }
+
+    pub(super) fn log(&self, mut record: LogRecord) {
+        if record.level > self.limits.log_level {
+            return;
+        }
+        let left_out = match lock(&self.log_rate).take(Moment::now()) {
+            Some(left_out) => left_out,
+            None => return,
+        };
+        if left_out > 0 {
+            self.warn(0, &format!("{left_out} log records left out: at most {LOG_RECORDS_PER_SECOND_MAX} a second are kept"));
+        }
+        record.target.truncate(cut(&record.target).len());
+        record.message.truncate(cut(&record.message).len());
+        if record.fields.len() > TEXT_LEN_MAX {
+            record.fields.clear();
+        }
+        self.outbox.send(&ToHost::Log(record));
+    }
+
+    fn warn(&self, task: u64, message: &str) {
+        self.outbox.send(&ToHost::Log(LogRecord {
+            task,
+            level: 2,
+            target: "worker".to_owned(),
+            message: message.to_owned(),
+            fields: String::new(),
+        }));
+    }
+
+    /// Waits until nothing runs or waits, but no longer than `most`.
+    pub(super) fn wait_until_idle(&self, most: Duration) {
+        let give_up = Moment::now() + most;
+        while !lock(&self.running).is_empty() && Moment::now() < give_up {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// The longest beginning of `text` that fits, whole characters only.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT_LEN_MAX)]
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
