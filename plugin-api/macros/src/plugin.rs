@@ -117,7 +117,10 @@ impl Parts {
                 }
             } else if method.sig.ident == "open" {
                 match parse_open(method) {
-                    Ok(kind) => open = kind,
+                    Ok(kind) => {
+                        method.attrs.push(tolerate());
+                        open = kind;
+                    }
                     Err(error) => complaints.add(error),
                 }
             }
@@ -153,7 +156,7 @@ impl Complaints {
     }
 }
 
-/// The shape of a handler is the plugin's, not a question of taste.
+/// The shape of handlers and of `open` is not a question of taste.
 fn tolerate() -> Attribute {
     parse_quote! {
         #[allow(
@@ -161,7 +164,7 @@ fn tolerate() -> Attribute {
             clippy::unnecessary_wraps,
             clippy::unused_async,
             clippy::unused_self,
-            reason = "a handler has the shape that the plugin needs"
+            reason = "the shape is the one that a plugin needs"
         )]
     }
 }
