@@ -14,7 +14,7 @@ mod frame;
 pub(crate) use board::{Board, Culprit, SLOTS_MAX, SlotState};
 pub(crate) use fds::{receive as receive_fds, send as send_fds};
 pub(crate) use frame::{
-    Call, FRAME_LEN_MAX_EXTRA, FrameError, LogRecord, Open, ProgressReport, Return, ToHost,
+    Call, FRAME_LEN_MAX_EXTRA, LogRecord, Open, ProgressReport, Return, ToHost,
     ToWorker, WorkerFrames, link_status,
 };
 

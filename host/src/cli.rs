@@ -1,0 +1,123 @@
+//! The command line: parse, call.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use crate::config::{Config, LISTEN_DEFAULT, Overrides, PLUGINS_DIR_DEFAULT};
+use crate::{app, call, config};
+
+/// Exit code for a wrong command line or configuration.
+const EXIT_USAGE: u8 = 2;
+
+/// A task server: clients send one line of JSON over TCP, plugins do the work in worker processes.
+#[derive(Debug, Parser)]
+#[command(name = "host", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Sends one request to a running host and prints its result.
+    Call(Call),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// Folder of the plugins' libraries (*.so) [default: ./plugins]
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<PathBuf>,
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:12345]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Configuration (TOML); flags win over it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What to log: error, warn, info, debug, trace, or a filter like info,plugin=debug
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
+    log: String,
+    /// How the log is written to standard error
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct Call {
+    /// Name of the function
+    function: String,
+    /// Its arguments, as JSON
+    #[arg(default_value = "{}")]
+    args: String,
+    /// Address of the host
+    #[arg(long, value_name = "ADDR", default_value = LISTEN_DEFAULT)]
+    connect: String,
+    /// Caps the task's whole time, like 500ms, 30s, 5m
+    #[arg(long, value_name = "TIME", value_parser = config::parse_time)]
+    timeout: Option<Duration>,
+}
+
+/// Does what the command line says; the exit code is the process's.
+pub fn main() -> ExitCode {
+    debug_assert_eq!(PLUGINS_DIR_DEFAULT, "./plugins", "as the help says");
+    let cli = Cli::parse();
+    match cli.command {
+        Some(Command::Call(call)) => call::run(&call.connect, call.function, call.args, call.timeout),
+        None => serve(cli.serve),
+    }
+}
+
+fn serve(flags: Serve) -> ExitCode {
+    if let Err(error) = start_log(&flags.log, flags.log_format) {
+        return usage_error(&error);
+    }
+    let overrides = Overrides { listen: flags.listen, plugins_dir: flags.plugins };
+    let config = match Config::load(flags.config.as_deref(), overrides) {
+        Ok(config) => config,
+        Err(error) => return usage_error(&error.to_string()),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let served = match runtime {
+        Ok(runtime) => runtime.block_on(app::serve(config)),
+        Err(error) => return usage_error(&format!("the runtime can't be started: {error}")),
+    };
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => usage_error(&error.to_string()),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where the host speaks to whoever started it")]
+fn usage_error(message: &str) -> ExitCode {
+    eprintln!("host: {message}");
+    ExitCode::from(EXIT_USAGE)
+}
+
+fn start_log(filter: &str, format: LogFormat) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| format!("--log {filter:?}: {error}"))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_span_events(FmtSpan::NONE)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => {
+            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            builder.with_ansi(colours).try_init()
+        }
+        LogFormat::Json => builder.json().try_init(),
+    }
+    .map_err(|error| format!("the log can't be started: {error}"))
+}

@@ -1,0 +1,308 @@
+//! The host's configuration: what a file may say ([`raw`]), and what the host holds once it has been checked.
+
+mod raw;
+mod units;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(crate) use units::time as parse_time;
+
+use self::raw::PluginTable;
+
+use crate::plugin::{PoolSettings, Settings};
+
+pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:12345";
+pub(crate) const PLUGINS_DIR_DEFAULT: &str = "./plugins";
+
+/// What the command line says; each entry wins over the file's.
+#[derive(Debug, Default)]
+pub(crate) struct Overrides {
+    pub(crate) listen: Option<String>,
+    pub(crate) plugins_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) plugins_dir: PathBuf,
+    pub(crate) limits: Limits,
+    pub(crate) drain_grace: Duration,
+    /// How every pool is run whose plugin has no word of its own.
+    pool: PoolSettings,
+    worker: WorkerLimits,
+    plugins: BTreeMap<String, PluginConfig>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Longest line in either direction, in bytes.
+    pub(crate) line_len_max: usize,
+    pub(crate) connections_max: usize,
+    /// Requests of one connection that are in flight.
+    pub(crate) in_flight_max: usize,
+    /// Bytes of replies that one client has not read.
+    pub(crate) output_len_max: usize,
+    /// Bytes of all requests that the host holds.
+    pub(crate) requests_len_max: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct WorkerLimits {
+    memory_max: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+struct PluginConfig {
+    pool: PoolSettings,
+    worker: WorkerLimits,
+    slots: Option<u32>,
+    config: serde_json::Value,
+}
+
+/// How one plugin is to be run.
+#[derive(Clone, Debug)]
+pub(crate) struct PluginSettings {
+    pub(crate) pool: PoolSettings,
+    pub(crate) slots: Option<u32>,
+    pub(crate) memory_max: Option<u64>,
+    /// The plugin's own configuration, as JSON text.
+    pub(crate) config: String,
+}
+
+#[derive(Debug)]
+pub(crate) enum ConfigError {
+    Read { file: PathBuf, error: std::io::Error },
+    Parse { file: PathBuf, error: Box<toml::de::Error> },
+    Value { key: String, problem: String },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read { file, error } => {
+                write!(f, "the configuration {} can't be read: {error}", file.display())
+            }
+            Self::Parse { file, error } => {
+                write!(f, "the configuration {} is wrong:\n{error}", file.display())
+            }
+            Self::Value { key, problem } => write!(f, "`{key}`: {problem}"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads the file, where there is one, lets the command line win, and checks what came of it.
+    pub(crate) fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self, ConfigError> {
+        let raw = match file {
+            None => raw::File::default(),
+            Some(file) => {
+                let text = std::fs::read_to_string(file)
+                    .map_err(|error| ConfigError::Read { file: file.to_owned(), error })?;
+                toml::from_str(&text).map_err(|error| ConfigError::Parse {
+                    file: file.to_owned(),
+                    error: Box::new(error),
+                })?
+            }
+        };
+        Self::check(raw, overrides)
+    }
+
+    fn check(raw: raw::File, overrides: Overrides) -> Result<Self, ConfigError> {
+        let listen = overrides.listen.or(raw.listen).unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
+        let limits = Limits {
+            line_len_max: within("limits.line_len_max", raw.limits.line_len_max.to_usize(), 1024, 512 << 20)?,
+            connections_max: within("limits.connections_max", raw.limits.connections_max, 1, 1 << 20)?,
+            in_flight_max: within("limits.in_flight_max", raw.limits.in_flight_max, 1, 1 << 20)?,
+            output_len_max: within("limits.output_len_max", raw.limits.output_len_max.to_usize(), 1024, usize::MAX)?,
+            requests_len_max: within("limits.requests_len_max", raw.limits.requests_len_max.to_usize(), 1024, usize::MAX)?,
+        };
+        let pool = PoolSettings {
+            scheduler: Settings {
+                workers_max: 0,
+                cores: std::thread::available_parallelism().map_or(1, usize::from),
+                queue_len_max: raw::QUEUE_LEN_MAX_DEFAULT,
+                open_timeout: raw.worker.open_timeout.0,
+                cancel_grace: raw.worker.cancel_grace.0,
+                idle_timeout: raw.worker.idle_timeout.0,
+                tasks_max: None,
+                rss_max: raw.worker.rss_max.to_limit(),
+            },
+            workers_max: None,
+            timeout: None,
+            timeout_default: raw.timeout.0,
+        };
+        let worker = WorkerLimits { memory_max: raw.worker.memory_max.to_limit() };
+        let plugins = raw
+            .plugins
+            .into_iter()
+            .map(|(name, table)| Ok((name.clone(), PluginConfig::check(&name, table, &pool, worker)?)))
+            .collect::<Result<_, ConfigError>>()?;
+        Ok(Self {
+            listen: resolve(&listen)?,
+            plugins_dir: overrides
+                .plugins_dir
+                .or(raw.plugins_dir)
+                .unwrap_or_else(|| PLUGINS_DIR_DEFAULT.into()),
+            limits,
+            drain_grace: raw.drain.grace.0,
+            pool,
+            worker,
+            plugins,
+        })
+    }
+
+    /// How the plugin of this name is to be run.
+    pub(crate) fn plugin(&self, name: &str) -> PluginSettings {
+        match self.plugins.get(name) {
+            Some(plugin) => PluginSettings {
+                pool: plugin.pool.clone(),
+                slots: plugin.slots,
+                memory_max: plugin.worker.memory_max,
+                config: plugin.config.to_string(),
+            },
+            None => PluginSettings {
+                pool: self.pool.clone(),
+                slots: None,
+                memory_max: self.worker.memory_max,
+                config: "{}".to_owned(),
+            },
+        }
+    }
+
+    /// Plugins that have a table of their own.
+    pub(crate) fn plugin_names(&self) -> impl Iterator<Item = &str> {
+        self.plugins.keys().map(String::as_str)
+    }
+}
+
+impl PluginConfig {
+    fn check(
+        name: &str,
+        table: PluginTable,
+        defaults: &PoolSettings,
+        worker: WorkerLimits,
+    ) -> Result<Self, ConfigError> {
+        let key = |key: &str| format!("plugins.{name}.{key}");
+        let mut pool = defaults.clone();
+        if let Some(workers) = table.workers {
+            pool.workers_max = Some(within(&key("workers"), workers, 1, 10_000)?);
+        }
+        if let Some(queue_len_max) = table.queue_len_max {
+            pool.scheduler.queue_len_max = within(&key("queue_len_max"), queue_len_max, 1, 10_000_000)?;
+        }
+        let slots = match table.slots {
+            Some(slots) => Some(within(&key("slots"), slots, 1, crate::link::SLOTS_MAX)?),
+            None => None,
+        };
+        pool.timeout = table.timeout.map(|timeout| timeout.0);
+        pool.scheduler.tasks_max = table.tasks_max.filter(|max| *max > 0);
+        if let Some(rss_max) = table.rss_max {
+            pool.scheduler.rss_max = rss_max.to_limit();
+        }
+        if let Some(open_timeout) = table.open_timeout {
+            pool.scheduler.open_timeout = open_timeout.0;
+        }
+        if let Some(cancel_grace) = table.cancel_grace {
+            pool.scheduler.cancel_grace = cancel_grace.0;
+        }
+        if let Some(idle_timeout) = table.idle_timeout {
+            pool.scheduler.idle_timeout = idle_timeout.0;
+        }
+        let config = match table.config {
+            Some(config) => serde_json::to_value(config).map_err(|error| ConfigError::Value {
+                key: key("config"),
+                problem: error.to_string(),
+            })?,
+            None => serde_json::Value::Object(serde_json::Map::new()),
+        };
+        Ok(Self {
+            pool,
+            worker: WorkerLimits {
+                memory_max: table.memory_max.map_or(worker.memory_max, raw::Size::to_limit),
+            },
+            slots: slots.and_then(|slots| u32::try_from(slots).ok()),
+            config,
+        })
+    }
+}
+
+fn within(key: &str, value: usize, min: usize, max: usize) -> Result<usize, ConfigError> {
+    if (min..=max).contains(&value) {
+        return Ok(value);
+    }
+    let problem = format!("must be from {min} to {max}, not {value}");
+    Err(ConfigError::Value { key: key.to_owned(), problem })
+}
+
+fn resolve(listen: &str) -> Result<Vec<SocketAddr>, ConfigError> {
+    use std::net::ToSocketAddrs;
+    let problem = |problem: String| ConfigError::Value { key: "listen".to_owned(), problem };
+    let addresses: Vec<SocketAddr> = listen
+        .to_socket_addrs()
+        .map_err(|error| problem(format!("{listen:?} is no address to listen on, like {LISTEN_DEFAULT:?}: {error}")))?
+        .collect();
+    if addresses.is_empty() {
+        return Err(problem(format!("{listen:?} has no address")));
+    }
+    Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let raw = toml::from_str(text).map_err(|error: toml::de::Error| error.to_string())?;
+        Config::check(raw, Overrides::default()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_gives_the_defaults() {
+        let config = load("").unwrap();
+        assert_eq!(config.listen, [LISTEN_DEFAULT.parse().unwrap()]);
+        assert_eq!(config.limits.line_len_max, protocol::LINE_LEN_MAX_DEFAULT);
+        assert_eq!(config.plugin("mail").config, "{}");
+        assert_eq!(config.plugin("mail").pool.limit(None), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_plugin_has_its_own_word() {
+        let config = load(
+            "[plugins.mail]\nworkers = 3\nslots = 2\ntimeout = \"5s\"\nqueue_len_max = 7\nmemory_max = 0\n\
+             config = { url = \"smtp://localhost\", connections = 8 }",
+        )
+        .unwrap();
+        let mail = config.plugin("mail");
+        assert_eq!(mail.pool.workers_max, Some(3));
+        assert_eq!(mail.slots, Some(2));
+        assert_eq!(mail.pool.limit(Some(1)), Duration::from_secs(5));
+        assert_eq!(mail.pool.scheduler.queue_len_max, 7);
+        assert_eq!(mail.memory_max, None);
+        assert_eq!(mail.config, r#"{"connections":8,"url":"smtp://localhost"}"#);
+        assert!(config.plugin("other").memory_max.is_some());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, named) in [
+            ("lisen = \"x\"", "lisen"),
+            ("[limits]\nline_len = 1", "line_len"),
+            ("[plugins.mail]\nworker = 1", "worker"),
+            ("[plugins.mail]\nworkers = 0", "plugins.mail.workers"),
+            ("[plugins.mail]\nslots = 257", "plugins.mail.slots"),
+            ("[plugins.mail]\ntimeout = \"5 parsecs\"", "parsecs"),
+            ("timeout = 5", "timeout"),
+            ("[limits]\nline_len_max = \"10 furlongs\"", "furlongs"),
+            ("listen = \"nowhere\"", "listen"),
+        ] {
+            let error = load(text).unwrap_err();
+            assert!(error.contains(named), "{text:?} gave {error:?}");
+        }
+    }
+}

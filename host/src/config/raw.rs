@@ -1,0 +1,163 @@
+//! The configuration file as it is written. Unknown keys are refused by name: a misspelt limit is no limit.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::units;
+
+pub(super) const QUEUE_LEN_MAX_DEFAULT: usize = 10_000;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) listen: Option<String>,
+    pub(super) plugins_dir: Option<PathBuf>,
+    pub(super) timeout: DefaultTimeout,
+    pub(super) limits: LimitsTable,
+    pub(super) drain: DrainTable,
+    pub(super) worker: WorkerTable,
+    pub(super) plugins: BTreeMap<String, PluginTable>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LimitsTable {
+    pub(super) line_len_max: Size,
+    pub(super) connections_max: usize,
+    pub(super) in_flight_max: usize,
+    pub(super) output_len_max: Size,
+    pub(super) requests_len_max: Size,
+}
+
+impl Default for LimitsTable {
+    fn default() -> Self {
+        Self {
+            line_len_max: Size(protocol::LINE_LEN_MAX_DEFAULT as u64),
+            connections_max: 12_000,
+            in_flight_max: 1024,
+            output_len_max: Size(256 << 20),
+            requests_len_max: Size(1 << 30),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DrainTable {
+    pub(super) grace: Time,
+}
+
+impl Default for DrainTable {
+    fn default() -> Self {
+        Self { grace: Time(Duration::from_secs(30)) }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WorkerTable {
+    pub(super) open_timeout: Time,
+    pub(super) cancel_grace: Time,
+    pub(super) idle_timeout: Time,
+    pub(super) memory_max: Size,
+    pub(super) rss_max: Size,
+}
+
+impl Default for WorkerTable {
+    fn default() -> Self {
+        Self {
+            open_timeout: Time(Duration::from_secs(30)),
+            cancel_grace: Time(Duration::from_secs(2)),
+            idle_timeout: Time(Duration::from_secs(60)),
+            memory_max: Size(4 << 30),
+            rss_max: Size(1 << 30),
+        }
+    }
+}
+
+/// `[plugins.NAME]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PluginTable {
+    pub(super) workers: Option<usize>,
+    pub(super) slots: Option<usize>,
+    pub(super) timeout: Option<Time>,
+    pub(super) queue_len_max: Option<usize>,
+    pub(super) tasks_max: Option<u64>,
+    pub(super) rss_max: Option<Size>,
+    pub(super) memory_max: Option<Size>,
+    pub(super) open_timeout: Option<Time>,
+    pub(super) cancel_grace: Option<Time>,
+    pub(super) idle_timeout: Option<Time>,
+    /// The plugin's own; the host doesn't look into it.
+    pub(super) config: Option<toml::Table>,
+}
+
+/// `"500ms"`, `"30s"`, `"2m"`, `"1h"`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Time(pub(super) Duration);
+
+impl TryFrom<String> for Time {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        units::time(&text).map(Self)
+    }
+}
+
+/// The time limit of functions that have none of their own.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct DefaultTimeout(pub(super) Duration);
+
+impl Default for DefaultTimeout {
+    fn default() -> Self {
+        Self(Duration::from_secs(60))
+    }
+}
+
+impl TryFrom<String> for DefaultTimeout {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        units::time(&text).map(Self)
+    }
+}
+
+/// Bytes: a number, or `"10MiB"`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "NumberOrText")]
+pub(super) struct Size(u64);
+
+impl Size {
+    pub(super) fn to_usize(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    /// 0 stands for "no limit".
+    pub(super) fn to_limit(self) -> Option<u64> {
+        (self.0 > 0).then_some(self.0)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a number of bytes, or a text like \"10MiB\"")]
+enum NumberOrText {
+    Number(u64),
+    Text(String),
+}
+
+impl TryFrom<NumberOrText> for Size {
+    type Error = String;
+
+    fn try_from(value: NumberOrText) -> Result<Self, String> {
+        match value {
+            NumberOrText::Number(bytes) => Ok(Self(bytes)),
+            NumberOrText::Text(text) => units::size(&text).map(Self),
+        }
+    }
+}

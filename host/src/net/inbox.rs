@@ -1,0 +1,59 @@
+//! What pools have to say to one connection, until it has time to listen.
+
+use std::sync::{Mutex, PoisonError};
+
+use protocol::Outcome;
+use tokio::sync::Notify;
+
+use crate::task::Client;
+
+#[derive(Debug)]
+pub(super) struct ProgressEvent {
+    pub(super) key: u64,
+    pub(super) done: u64,
+    pub(super) total: u64,
+    pub(super) message: String,
+}
+
+/// Bounded by the connection's requests in flight: at most one progress event and one outcome for each.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    arrived: Mutex<Arrived>,
+    bell: Notify,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Arrived {
+    /// To be told before the outcomes: none of them is of a task that has ended before it.
+    pub(super) progress: Vec<ProgressEvent>,
+    pub(super) finished: Vec<(u64, Outcome)>,
+}
+
+impl Inbox {
+    pub(super) fn take(&self) -> Arrived {
+        std::mem::take(&mut self.arrived.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns when something has arrived since the last [`Inbox::take`].
+    pub(super) async fn wait(&self) {
+        self.bell.notified().await;
+    }
+}
+
+impl Client for Inbox {
+    fn finished(&self, key: u64, outcome: Outcome) {
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).finished.push((key, outcome));
+        self.bell.notify_one();
+    }
+
+    fn progressed(&self, key: u64, done: u64, total: u64, message: String) {
+        let event = ProgressEvent { key, done, total, message };
+        let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        match arrived.progress.iter_mut().find(|earlier| earlier.key == key) {
+            Some(earlier) => *earlier = event,
+            None => arrived.progress.push(event),
+        }
+        drop(arrived);
+        self.bell.notify_one();
+    }
+}
