@@ -1,1 +1,30 @@
-//! To be written.
+//! The harness of the end-to-end suite: starts real hosts with real plugins, and speaks to them over real sockets.
+//!
+//! Everything here fails by a panic that says what was waited for or what came instead, because its only user is a test.
+//! Nothing sleeps to let something happen: [`wait_for`] and [`wait_until`] look again until [`DEADLINE`].
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a harness reports to the test that uses it, by failing it"
+)]
+
+mod artifacts;
+mod client;
+mod command;
+mod host;
+mod markdown;
+mod process;
+mod smtp;
+mod tools;
+mod wait;
+
+pub use artifacts::Plugin;
+pub use client::{Client, Failure, Reply};
+pub use command::{Finished, run, run_with_input};
+pub use host::{Host, Setup};
+pub use markdown::{Block, blocks};
+pub use process::{Process, raise_open_files_limit};
+pub use smtp::{Mail, SmtpServer};
+pub use tools::{php, python, venv_python, workspace_dir};
+pub use wait::{DEADLINE, wait_for, wait_until};

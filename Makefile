@@ -1,0 +1,41 @@
+# The two commands are `make run` and `make test`; `make` alone lists all of them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run plugins test setup fmt clippy doc bench
+
+LISTEN ?= 127.0.0.1:12345
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+BUILT := $(TARGET_DIR)/release
+# Everything is built in one profile, so that what the commands have in common is built once.
+PROFILE := --release --locked
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf 'make %-8s %s\n' "$$name" "$$text"; done
+
+run: plugins ## builds and starts the host with the plugins of ./plugins (LISTEN=127.0.0.1:12345)
+	@exec $(BUILT)/host --plugins ./plugins --listen $(LISTEN) > >(tests/say-what-to-try.sh $(BUILT)/host)
+
+plugins: ## builds the host and the plugins, and puts these into ./plugins
+	@cargo build $(PROFILE) -p host -p mail
+	@# By a rename, since a running host may have the old file open.
+	@cp $(BUILT)/libmail.so plugins/.libmail.so.new && mv -f plugins/.libmail.so.new plugins/libmail.so
+
+test: setup fmt clippy doc ## runs every check and every test
+	cargo test $(PROFILE) --workspace
+
+setup: ## puts in place what the tests need beyond Rust
+	@tests/setup.sh
+
+fmt:
+	cargo fmt --all --check
+
+clippy:
+	cargo clippy $(PROFILE) --workspace --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS='-D warnings' cargo doc $(PROFILE) --workspace --no-deps
+
+bench: ## measures, and prints the figures that stand in docs/
+	@tests/bench/run.sh

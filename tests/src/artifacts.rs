@@ -1,0 +1,131 @@
+//! What is tested, as cargo builds it.
+
+use std::collections::HashMap;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::tools::workspace_dir;
+
+/// A plugin that the tests build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plugin {
+    /// The fixture that behaves.
+    Good,
+    /// The fixture that misbehaves on command.
+    Evil,
+    /// Real mail.
+    Mail,
+}
+
+impl Plugin {
+    /// Its name, as `host.plugins` says it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Evil => "evil",
+            Self::Mail => "mail",
+        }
+    }
+
+    /// The name of its file.
+    #[must_use]
+    pub fn file_name(self) -> String {
+        format!("lib{}.so", self.name())
+    }
+
+    /// The library that cargo built.
+    #[must_use]
+    pub fn library(self) -> &'static Path {
+        artifact(self.name())
+    }
+}
+
+/// The `host` binary that cargo built.
+pub(crate) fn host_binary() -> &'static Path {
+    artifact("host")
+}
+
+fn artifact(name: &str) -> &'static Path {
+    static ARTIFACTS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    let artifacts = ARTIFACTS.get_or_init(|| {
+        // Apart, so that the host is the one that `make run` starts: built together they would share what the fixtures
+        // ask of their common dependencies.
+        let mut artifacts = build(&["host", "mail"]);
+        artifacts.extend(build(&["good", "evil"]));
+        artifacts
+    });
+    artifacts
+        .get(name)
+        .unwrap_or_else(|| panic!("cargo built no {name}: {artifacts:?}"))
+}
+
+/// Builds packages in the profile and the target folder in which this very test was built.
+fn build(packages: &[&str]) -> HashMap<String, PathBuf> {
+    let (target_dir, profile) = where_this_was_built();
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .current_dir(workspace_dir())
+        .args([
+            "build",
+            "--message-format=json-render-diagnostics",
+            "--profile",
+            &profile,
+        ])
+        .arg("--target-dir")
+        .arg(target_dir)
+        .args(packages.iter().flat_map(|package| ["--package", package]))
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
+    let output = cargo
+        .output()
+        .unwrap_or_else(|error| panic!("{cargo:?}: {error}"));
+    assert!(output.status.success(), "{cargo:?}: {}", output.status);
+    let messages = String::from_utf8_lossy(&output.stdout);
+    messages
+        .lines()
+        .filter_map(|message| serde_json::from_str(message).ok())
+        .filter_map(|message| product(&message))
+        .collect()
+}
+
+/// The program or library that a message of cargo tells of.
+fn product(message: &Value) -> Option<(String, PathBuf)> {
+    if message["reason"] != "compiler-artifact" {
+        return None;
+    }
+    let name = message["target"]["name"].as_str()?.to_owned();
+    let files = message["filenames"]
+        .as_array()?
+        .iter()
+        .filter_map(Value::as_str);
+    let file = match message["executable"].as_str() {
+        Some(executable) => executable,
+        None => files.into_iter().find(|file| {
+            Path::new(file)
+                .extension()
+                .is_some_and(|extension| extension == "so")
+        })?,
+    };
+    Some((name, PathBuf::from(file)))
+}
+
+/// The target folder and the profile's name; tests run from `TARGET/PROFILE/deps`.
+fn where_this_was_built() -> (PathBuf, String) {
+    let test = env::current_exe().expect("a test knows its own file");
+    let mut folders = test.ancestors().skip(2);
+    let profile = folders
+        .next()
+        .and_then(Path::file_name)
+        .and_then(|name| name.to_str());
+    let target_dir = folders.next();
+    match (target_dir, profile) {
+        (Some(target_dir), Some("debug")) => (target_dir.to_owned(), "dev".to_owned()),
+        (Some(target_dir), Some(profile)) => (target_dir.to_owned(), profile.to_owned()),
+        _ => panic!("{} is not where cargo puts tests", test.display()),
+    }
+}

@@ -1,0 +1,139 @@
+//! Processes as `/proc` shows them.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+
+/// One process, told apart from a later one with the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    pid: u32,
+    started: u64,
+}
+
+/// A line of `/proc/PID/stat`.
+struct Stat {
+    state: String,
+    parent: u32,
+    started: u64,
+}
+
+impl Process {
+    /// The process that has this number now.
+    #[must_use]
+    pub fn find(pid: u32) -> Option<Self> {
+        Some(Self {
+            pid,
+            started: stat(pid)?.started,
+        })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn pid(self) -> u32 {
+        self.pid
+    }
+
+    /// Whether it is there and no zombie.
+    #[must_use]
+    pub fn is_alive(self) -> bool {
+        stat(self.pid).is_some_and(|stat| {
+            stat.started == self.started && !["Z", "X"].contains(&stat.state.as_str())
+        })
+    }
+
+    /// Its children, zombies included: they count as leaks.
+    #[must_use]
+    pub fn children(self) -> Vec<Self> {
+        let entries = fs::read_dir("/proc")
+            .expect("proc is mounted")
+            .filter_map(Result::ok);
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter_map(|pid: u32| {
+            let stat = stat(pid)?;
+            (stat.parent == self.pid).then_some(Self {
+                pid,
+                started: stat.started,
+            })
+        })
+        .collect()
+    }
+
+    /// Its open file descriptors.
+    #[must_use]
+    pub fn fds(self) -> usize {
+        self.count_in("fd")
+    }
+
+    /// Its threads.
+    #[must_use]
+    pub fn threads(self) -> usize {
+        self.count_in("task")
+    }
+
+    /// Its resident memory, in bytes.
+    #[must_use]
+    pub fn rss(self) -> u64 {
+        let status = fs::read_to_string(self.path("status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line
+            .and_then(|line| line.trim().strip_suffix(" kB"))
+            .and_then(|kib| kib.parse::<u64>().ok());
+        kib.map_or(0, |kib| kib * 1024)
+    }
+
+    /// Its command line.
+    #[must_use]
+    pub fn command_line(self) -> String {
+        fs::read_to_string(self.path("cmdline"))
+            .unwrap_or_default()
+            .replace('\0', " ")
+            .trim_end()
+            .to_owned()
+    }
+
+    /// Sends it a signal.
+    #[track_caller]
+    pub fn signal(self, signal: Signal) {
+        let pid = i32::try_from(self.pid)
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a process has a number above 0");
+        kill_process(pid, signal).unwrap_or_else(|error| panic!("{signal:?} to {self:?}: {error}"));
+    }
+
+    fn count_in(self, folder: &str) -> usize {
+        fs::read_dir(self.path(folder)).map_or(0, Iterator::count)
+    }
+
+    fn path(self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.pid))
+    }
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it may hold blanks and brackets.
+    let mut fields = text.rsplit_once(") ")?.1.split(' ');
+    Some(Stat {
+        state: fields.next()?.to_owned(),
+        parent: fields.next()?.parse().ok()?,
+        started: fields.nth(17)?.parse().ok()?,
+    })
+}
+
+/// Lets this process, and the hosts that it starts from now on, have at least `count` files open.
+pub fn raise_open_files_limit(count: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    let hard = limit.maximum.unwrap_or(u64::MAX).max(count);
+    if limit.current.unwrap_or(u64::MAX) < count {
+        let raised = Rlimit {
+            current: Some(hard),
+            maximum: limit.maximum.map(|_| hard),
+        };
+        setrlimit(Resource::Nofile, raised).unwrap_or_else(|error| {
+            panic!("this test needs {count} open files (`ulimit -Hn`): {error}")
+        });
+    }
+}
