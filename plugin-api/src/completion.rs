@@ -34,7 +34,7 @@ use crate::{answer::Answer, error::TaskError, panics, task::Task};
 ///     }
 /// }
 ///
-/// let clock = testing::open::<Clock>(testing::NO_CONFIG).unwrap();
+/// let clock = testing::open::<Clock>(()).unwrap();
 /// assert_eq!(clock.call("tick", ()).unwrap(), "tick");
 /// ```
 #[must_use = "a completion that is dropped answers that nobody answered"]

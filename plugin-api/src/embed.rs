@@ -10,6 +10,14 @@ use crate::{
 #[repr(C, align(4))]
 pub struct NoteBytes<const LEN: usize>([u8; LEN]);
 
+impl<const LEN: usize> NoteBytes<LEN> {
+    /// The section's content.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// How long the note of `P` is, in bytes.
 #[must_use]
 pub const fn note_len<P: Plugin>() -> usize {

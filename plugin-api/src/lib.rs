@@ -1,4 +1,93 @@
 //! All that a handler author needs to write a plugin for the task server.
+//!
+//! A plugin is a library with a type whose methods clients call by name, over the network, with JSON. `#[plugin]` and
+//! `#[handler]` make these functions of plain methods: their names, descriptions and JSON Schemas come from the code.
+//!
+//! ```standalone_crate
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//!
+//! use plugin_api::{PluginError, Task, TaskError, plugin};
+//! use schemars::JsonSchema;
+//! use serde::{Deserialize, Serialize};
+//!
+//! pub struct Greeter {
+//!     greeting: String,
+//!     greeted: AtomicU64,
+//! }
+//!
+//! #[derive(Deserialize)]
+//! struct Config {
+//!     #[serde(default = "Config::default_greeting")]
+//!     greeting: String,
+//! }
+//!
+//! impl Config {
+//!     fn default_greeting() -> String {
+//!         String::from("Hello")
+//!     }
+//! }
+//!
+//! #[derive(Deserialize, JsonSchema)]
+//! struct Greet {
+//!     /// Whom to greet.
+//!     names: Vec<String>,
+//! }
+//!
+//! #[derive(Serialize, JsonSchema)]
+//! struct Greeted {
+//!     /// One greeting for each name.
+//!     greetings: Vec<String>,
+//!     /// How many this worker has greeted since it started.
+//!     total: u64,
+//! }
+//!
+//! #[plugin]
+//! impl Greeter {
+//!     fn open(config: Config) -> Result<Self, PluginError> {
+//!         if config.greeting.is_empty() {
+//!             return Err(PluginError::new("`greeting` must not be empty"));
+//!         }
+//!         Ok(Self { greeting: config.greeting, greeted: AtomicU64::new(0) })
+//!     }
+//!
+//!     /// Greets everybody.
+//!     #[handler(timeout = "10s")]
+//!     fn greet(&self, args: Greet, task: &Task) -> Result<Greeted, TaskError> {
+//!         let count = args.names.len() as u64;
+//!         let mut greetings = Vec::new();
+//!         for (name, done) in args.names.iter().zip(1..) {
+//!             task.check()?;
+//!             greetings.push(format!("{}, {name}!", self.greeting));
+//!             task.progress(done, count, name);
+//!         }
+//!         let total = self.greeted.fetch_add(count, Ordering::Relaxed) + count;
+//!         Ok(Greeted { greetings, total })
+//!     }
+//! }
+//!
+//! // What follows is the test of it.
+//! use plugin_api::testing;
+//! use serde_json::json;
+//!
+//! let plugin = testing::open::<Greeter>(json!({"greeting": "Good morning"})).unwrap();
+//! let finished = plugin.prepare("greet", json!({"names": ["Ada", "Bob"]})).run();
+//! assert_eq!(
+//!     finished.result.unwrap(),
+//!     json!({"greetings": ["Good morning, Ada!", "Good morning, Bob!"], "total": 2})
+//! );
+//! assert_eq!(finished.progress.len(), 2);
+//!
+//! let refused = testing::open::<Greeter>(json!({"greeting": ""})).unwrap_err();
+//! assert_eq!(refused.message(), "`greeting` must not be empty");
+//! ```
+//!
+//! The author's `Cargo.toml` needs `crate-type = ["cdylib"]`, and beside this crate `serde` (with `derive`) and
+//! `schemars`, both in version 1, as their derive macros look for them. Whoever wants no more dependencies writes
+//! `#[serde(crate = "plugin_api::serde")]` and `#[schemars(crate = "plugin_api::schemars")]` at each type instead.
+//! `tracing` and `serde_json` may be used from here.
+//!
+//! # Features
+//! - `async`: handlers may be `async fn`.
 
 pub mod abi;
 mod answer;
@@ -59,3 +148,8 @@ pub mod __private {
         task.complete(status, bytes);
     }
 }
+
+/// Keeps the examples of the authors' page true.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/HANDLERS.md")]
+mod handlers_page {}

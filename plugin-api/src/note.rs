@@ -98,3 +98,61 @@ fn take_padded(bytes: &[u8], len: u32) -> Result<(&[u8], &[u8]), NoteError> {
         .ok_or(NoteError::Truncated)?;
     Ok((taken, bytes.get(padded..).unwrap_or_default()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DESC: &[u8] = br#"{"name":"a","version":"1.0.0","plugin_api":"1.0.0","target":"t","functions":["f"],"new":1}"#;
+
+    fn note(name: &[u8], note_type: u32, desc: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for word in [name.len(), desc.len(), usize::try_from(note_type).unwrap()] {
+            bytes.extend(u32::try_from(word).unwrap().to_ne_bytes());
+        }
+        for part in [name, desc] {
+            bytes.extend(part);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_note_is_found_among_others() {
+        let section = [
+            note(b"GNU\0", 1, b"12345"),
+            note(NOTE_NAME, 2, b"of another type"),
+            note(NOTE_NAME, NOTE_TYPE, DESC),
+        ]
+        .concat();
+        let note = parse(&section).unwrap();
+        assert_eq!(
+            (note.name.as_str(), note.functions.as_slice()),
+            ("a", &[String::from("f")][..])
+        );
+        assert_eq!((note.rustc.as_str(), note.panic.as_str()), ("", ""));
+    }
+
+    #[test]
+    fn a_section_without_the_note_is_told_from_an_unreadable_one() {
+        assert_eq!(parse(b""), Err(NoteError::Missing));
+        assert_eq!(parse(&note(b"GNU\0", 1, b"1")), Err(NoteError::Missing));
+        let invalid = parse(&note(NOTE_NAME, NOTE_TYPE, b"{}"));
+        assert!(matches!(invalid, Err(NoteError::Invalid(_))), "{invalid:?}");
+    }
+
+    #[test]
+    fn no_truncation_and_no_wrong_length_is_read_as_a_note() {
+        let whole = note(NOTE_NAME, NOTE_TYPE, DESC);
+        // The padding at the very end is nobody's.
+        let end = HEADER_LEN + NOTE_NAME.len().next_multiple_of(4) + DESC.len();
+        for len in 1..end {
+            assert_eq!(parse(&whole[..len]), Err(NoteError::Truncated), "{len}");
+        }
+        for field in [0, 4] {
+            let mut bytes = whole.clone();
+            bytes[field..field + 4].copy_from_slice(&u32::MAX.to_ne_bytes());
+            assert_eq!(parse(&bytes), Err(NoteError::Truncated));
+        }
+    }
+}

@@ -8,11 +8,12 @@
 //! none are collected here. Neither are those of threads that the plugin starts by itself.
 //!
 //! ```standalone_crate
-//! use plugin_api::{TaskError, plugin, schemars, serde::{self, Deserialize}, testing};
+//! use plugin_api::{TaskError, plugin, testing};
+//! use schemars::JsonSchema;
+//! use serde::Deserialize;
+//! use serde_json::json;
 //!
-//! #[derive(Deserialize, schemars::JsonSchema)]
-//! #[serde(crate = "plugin_api::serde")]
-//! # #[schemars(crate = "plugin_api::schemars")]
+//! #[derive(Deserialize, JsonSchema)]
 //! struct Divide {
 //!     a: f64,
 //!     b: f64,
@@ -33,8 +34,6 @@
 //!     }
 //! }
 //!
-//! use plugin_api::serde_json::json;
-//!
 //! let plugin = testing::open::<Arithmetic>(()).unwrap();
 //! assert_eq!(plugin.call("divide", json!({"a": 1, "b": 4})).unwrap(), 0.25);
 //! assert_eq!(plugin.call("divide", json!({"a": 1, "b": 0})).unwrap_err().kind(), Some("by_zero"));
@@ -45,6 +44,7 @@
 //! ```
 
 use std::{
+    any::Any,
     fmt,
     ops::Deref,
     sync::{
@@ -103,7 +103,7 @@ pub fn task_with_timeout(timeout: Duration) -> TestTask {
     TestTask::new(Some(timeout))
 }
 
-/// An opened plugin. Its state is dropped with it, once the tasks that still run have ended.
+/// An opened plugin. It stays open until it is [closed](Self::close), or dropped together with all that runs.
 pub struct Opened<P: Plugin> {
     instance: Arc<Instance<P>>,
     bench: Arc<Bench>,
@@ -120,6 +120,11 @@ impl<P: Plugin> Opened<P> {
     #[must_use]
     pub fn logs(&self) -> Vec<Log> {
         self.bench.logs()
+    }
+
+    /// Closes the plugin as a worker does: what async handlers still run is dropped, and so is the state.
+    pub fn close(self) {
+        self.instance.close();
     }
 
     /// Calls `function` and waits for its answer. `args` are written as JSON; `()` stands for none, `{}`.
@@ -189,6 +194,7 @@ impl<P: Plugin> Prepared<P> {
         let running = Running {
             function: self.function.clone(),
             bench: Arc::clone(&task.bench),
+            plugin: Arc::clone(&self.instance) as Arc<dyn Any + Send + Sync>,
         };
         thread::spawn(move || self.call(&task));
         running
@@ -220,6 +226,8 @@ impl<P: Plugin> fmt::Debug for Prepared<P> {
 pub struct Running {
     function: String,
     bench: Arc<Bench>,
+    /// Keeps the plugin open.
+    plugin: Arc<dyn Any + Send + Sync>,
 }
 
 impl Running {
@@ -242,7 +250,9 @@ impl Running {
     /// When there is none within a minute.
     #[must_use]
     pub fn wait(self) -> Finished {
-        self.bench.wait(&self.function)
+        let finished = self.bench.wait(&self.function);
+        drop(self.plugin);
+        finished
     }
 }
 
