@@ -1,0 +1,77 @@
+//! The servers to compare with: the same sockets and the same lines, and nothing behind them.
+
+use std::io;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use protocol::{LINE_LEN_MAX_DEFAULT, LineDecoder, Reply, Request};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime;
+
+use crate::error::BenchError;
+use crate::print;
+
+const READ_LEN: usize = 64 * 1024;
+
+/// Appends what a line is answered with.
+type Answer = fn(&Bytes, &mut Vec<u8>);
+
+/// The line itself.
+pub(crate) fn line_echo(line: &Bytes, out: &mut Vec<u8>) {
+    out.extend_from_slice(line);
+    out.push(b'\n');
+}
+
+/// The reply that a handler would have given that returns its args.
+pub(crate) fn json_echo(line: &Bytes, out: &mut Vec<u8>) {
+    let reply = match Request::parse(line) {
+        Ok(request) => Reply {
+            id: request.id,
+            outcome: Ok(request.args),
+        },
+        Err(bad_request) => bad_request.into(),
+    };
+    reply.encode(out);
+}
+
+/// Serves until it is killed.
+pub(crate) fn run(addr: SocketAddr, answer: Answer) -> Result<String, BenchError> {
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(BenchError::io("can't start a runtime"))?;
+    runtime
+        .block_on(serve(addr, answer))
+        .map(|never| match never {})
+        .map_err(BenchError::io(format!("can't listen on {addr}")))
+}
+
+async fn serve(addr: SocketAddr, answer: Answer) -> io::Result<std::convert::Infallible> {
+    let listener = TcpListener::bind(addr).await?;
+    let line = format!("listening on {}\n", listener.local_addr()?);
+    print(&line).map_err(io::Error::other)?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        // A client that goes away has no one to tell.
+        tokio::spawn(async move { connection(stream, answer).await.ok() });
+    }
+}
+
+async fn connection(mut stream: TcpStream, answer: Answer) -> io::Result<()> {
+    let mut decoder = LineDecoder::new(LINE_LEN_MAX_DEFAULT);
+    let mut out = Vec::new();
+    loop {
+        let buffer = decoder.buffer_mut();
+        buffer.reserve(READ_LEN);
+        if stream.read_buf(buffer).await? == 0 {
+            return Ok(());
+        }
+        while let Some(line) = decoder.next_line().map_err(io::Error::other)? {
+            answer(&line, &mut out);
+        }
+        stream.write_all(&out).await?;
+        out.clear();
+    }
+}

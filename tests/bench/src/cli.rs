@@ -1,0 +1,130 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::burst::Burst;
+use crate::load::{Load, Shape};
+use crate::workload::Dialect;
+
+/// Measures the task server beside servers that do nothing.
+#[derive(Parser)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// A server that sends every line back
+    LineEcho(ListenArgs),
+    /// A server that parses every request and replies with its args, in the same thread
+    JsonEcho(ListenArgs),
+    /// Loads one server with `echo` requests, once
+    Load(LoadArgs),
+    /// Sends many `sleep` requests at once on one connection
+    Burst(BurstArgs),
+    /// Starts the host and the bare servers, measures them in turns, prints Markdown tables
+    Compare(CompareArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct ListenArgs {
+    #[arg(long = "listen", default_value = "127.0.0.1:0")]
+    pub(crate) addr: SocketAddr,
+}
+
+#[derive(Args)]
+pub(crate) struct LoadArgs {
+    /// Where the server listens
+    #[arg(long, default_value = "127.0.0.1:12345")]
+    connect: SocketAddr,
+    /// The server's process, for its CPU time
+    #[arg(long)]
+    pid: u32,
+    #[arg(long, default_value_t = 1)]
+    connections: usize,
+    /// Requests in flight on each connection
+    #[arg(long, default_value_t = 1)]
+    depth: usize,
+    /// Send no ids; the depth must be 1
+    #[arg(long)]
+    without_ids: bool,
+    /// The length of a string in the args, in bytes
+    #[arg(long, default_value_t = 64)]
+    text_len: usize,
+    /// Expect each line back as it was sent, instead of a reply
+    #[arg(long)]
+    line_echo: bool,
+    #[arg(long, default_value_t = 1.0)]
+    warm_up_seconds: f64,
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+}
+
+impl From<LoadArgs> for Load {
+    fn from(args: LoadArgs) -> Self {
+        Self {
+            addr: args.connect,
+            pid: args.pid,
+            dialect: if args.line_echo {
+                Dialect::LineEcho
+            } else {
+                Dialect::Text
+            },
+            shape: Shape {
+                connections: args.connections,
+                depth: if args.without_ids { 1 } else { args.depth },
+                with_ids: !args.without_ids,
+                text_len: args.text_len,
+            },
+            warm_up: Duration::from_secs_f64(args.warm_up_seconds),
+            duration: Duration::from_secs_f64(args.seconds),
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct BurstArgs {
+    #[arg(long, default_value = "127.0.0.1:12345")]
+    connect: SocketAddr,
+    #[arg(long, default_value_t = 1000)]
+    tasks: usize,
+    /// How long each task sleeps, in milliseconds
+    #[arg(long, default_value_t = 50)]
+    ms: u64,
+    /// How many tasks the server can run at once, for the ideal time
+    #[arg(long)]
+    workers: usize,
+}
+
+impl From<BurstArgs> for Burst {
+    fn from(args: BurstArgs) -> Self {
+        Self {
+            addr: args.connect,
+            tasks: args.tasks,
+            ms: args.ms,
+            workers: args.workers,
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct CompareArgs {
+    /// The host's binary
+    #[arg(long)]
+    pub(crate) host: PathBuf,
+    /// A folder that holds the `good` fixture plugin
+    #[arg(long)]
+    pub(crate) plugins: PathBuf,
+    /// How often each server is measured in each shape; the tables show medians
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) warm_up_seconds: f64,
+    #[arg(long, default_value_t = 3.0)]
+    pub(crate) seconds: f64,
+}

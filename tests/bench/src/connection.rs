@@ -1,0 +1,189 @@
+//! One connection of the load generator: so many requests in flight, each reply checked.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use protocol::{LINE_LEN_MAX_DEFAULT, LineDecoder};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::error::BenchError;
+use crate::histogram::Histogram;
+use crate::workload::Workload;
+
+const READ_LEN: usize = 64 * 1024;
+
+/// What to do with the next reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// Don't count it, send another request.
+    WarmUp,
+    /// Count it, send another request.
+    Measure,
+    /// Count it, send no more.
+    Once,
+    /// Don't count it, send no more.
+    Over,
+}
+
+/// The phase of all connections of a load.
+pub(crate) struct PhaseCell(AtomicU8);
+
+impl PhaseCell {
+    pub(crate) fn new(phase: Phase) -> Self {
+        Self(AtomicU8::new(phase as u8))
+    }
+
+    pub(crate) fn set(&self, phase: Phase) {
+        self.0.store(phase as u8, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Phase {
+        let value = self.0.load(Ordering::Relaxed);
+        [Phase::WarmUp, Phase::Measure, Phase::Once]
+            .into_iter()
+            .find(|phase| *phase as u8 == value)
+            .unwrap_or(Phase::Over)
+    }
+}
+
+/// Sends `depth` requests, then one for each reply, until the phase says otherwise and all are answered. Returns the
+/// latencies of the replies that count.
+pub(crate) async fn drive(
+    addr: SocketAddr,
+    workload: &Workload,
+    depth: usize,
+    phase: &PhaseCell,
+) -> Result<Histogram, BenchError> {
+    let mut stream = TcpStream::connect(addr)
+        .await
+        .map_err(BenchError::io(format!("can't connect to {addr}")))?;
+    stream
+        .set_nodelay(true)
+        .map_err(BenchError::io("can't set TCP_NODELAY"))?;
+    let (mut reader, mut writer) = stream.split();
+    let mut decoder = LineDecoder::new(LINE_LEN_MAX_DEFAULT);
+    let mut flight = Flight::new(workload, depth);
+    flight.start();
+    // Reading never waits for writing, or a server that does the same and we would block each other for ever.
+    while flight.len > 0 {
+        tokio::select! {
+            biased;
+            written = writer.write_buf(&mut flight.out), if flight.out.has_remaining() => {
+                written.map_err(BenchError::io("can't write"))?;
+            }
+            read = reader.read_buf(room(&mut decoder)) => {
+                if read.map_err(BenchError::io("can't read"))? == 0 {
+                    return Err(BenchError::Closed { in_flight: flight.len });
+                }
+                let now = Instant::now();
+                let phase = phase.get();
+                while let Some(line) = decoder.next_line()? {
+                    flight.land(&line, now, phase)?;
+                }
+            }
+        }
+    }
+    Ok(flight.latencies)
+}
+
+fn room(decoder: &mut LineDecoder) -> &mut BytesMut {
+    let buffer = decoder.buffer_mut();
+    buffer.reserve(READ_LEN);
+    buffer
+}
+
+/// The requests of one connection that are not answered yet.
+struct Flight<'a> {
+    workload: &'a Workload,
+    /// Request `number` is in slot `number % depth`.
+    slots: Vec<Option<Sent>>,
+    len: usize,
+    out: Out,
+    latencies: Histogram,
+    scratch: Vec<u8>,
+}
+
+struct Sent {
+    number: u64,
+    at: Instant,
+}
+
+impl<'a> Flight<'a> {
+    fn new(workload: &'a Workload, depth: usize) -> Self {
+        Self {
+            workload,
+            slots: (0..depth).map(|_| None).collect(),
+            len: 0,
+            out: Out::default(),
+            latencies: Histogram::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    fn start(&mut self) {
+        let now = Instant::now();
+        for number in 0..self.slots.len() as u64 {
+            self.send(number, now);
+        }
+    }
+
+    fn slot(&self, number: u64) -> usize {
+        usize::try_from(number % self.slots.len() as u64).expect("below a usize")
+    }
+
+    fn send(&mut self, number: u64, at: Instant) {
+        let slot = self.slot(number);
+        self.slots[slot] = Some(Sent { number, at });
+        self.len += 1;
+        self.workload.request(number, &mut self.out.bytes);
+    }
+
+    fn land(&mut self, line: &Bytes, now: Instant, phase: Phase) -> Result<(), BenchError> {
+        let alone = self.slots[0].as_ref().map_or(0, |sent| sent.number);
+        let number = self.workload.check(line, alone, &mut self.scratch)?;
+        let slot = self.slot(number);
+        let sent = self.slots[slot]
+            .take_if(|sent| sent.number == number)
+            .ok_or_else(|| BenchError::WrongReply {
+                expected: "a reply to a request in flight".to_owned(),
+                got: format!("a second one, or one never asked for, to request {number}"),
+            })?;
+        self.len -= 1;
+        if matches!(phase, Phase::Measure | Phase::Once) {
+            self.latencies.record(now - sent.at);
+        }
+        if matches!(phase, Phase::WarmUp | Phase::Measure) {
+            self.send(number + self.slots.len() as u64, now);
+        }
+        Ok(())
+    }
+}
+
+/// Bytes to send; keeps its memory.
+#[derive(Default)]
+struct Out {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl bytes::Buf for Out {
+    fn remaining(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.sent += count;
+        if self.sent == self.bytes.len() {
+            self.bytes.clear();
+            self.sent = 0;
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What is asked of a server, and what it must answer.
+
+use std::io::Write as _;
+
+use bytes::Bytes;
+use protocol::{Outcome, Reply, ServerLine};
+use serde_json::Value;
+
+use crate::error::BenchError;
+
+/// So much of a wrong reply is shown, in characters: enough for an error's message.
+const SHOWN_LEN_MAX: usize = 300;
+
+/// How a server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// With the very line that it was sent.
+    LineEcho,
+    /// With a reply of the Text protocol.
+    Text,
+}
+
+/// One kind of request, numbered.
+#[derive(Clone, Debug)]
+pub(crate) struct Workload {
+    pub(crate) dialect: Dialect,
+    pub(crate) with_ids: bool,
+    pub(crate) job: Job,
+}
+
+/// What each task does.
+#[derive(Clone, Debug)]
+pub(crate) enum Job {
+    /// Results in its args, which hold the request's number and this text.
+    Echo { text: String },
+    /// Sleeps so many milliseconds.
+    Sleep { ms: u64 },
+}
+
+impl Workload {
+    /// Appends request `number` with its newline. Equal numbers make equal lines.
+    pub(crate) fn request(&self, number: u64, out: &mut Vec<u8>) {
+        out.push(b'{');
+        self.id(number, out);
+        let function = match self.job {
+            Job::Echo { .. } => "echo",
+            Job::Sleep { .. } => "sleep",
+        };
+        push(out, format_args!("\"function\":\"{function}\",\"args\":"));
+        self.args(number, out);
+        out.extend_from_slice(b"}\n");
+    }
+
+    /// Which request a line answers, if it answers it rightly. `alone` is the one in flight, where there are no ids.
+    /// `scratch` is only there to be reused.
+    pub(crate) fn check(
+        &self,
+        line: &Bytes,
+        alone: u64,
+        scratch: &mut Vec<u8>,
+    ) -> Result<u64, BenchError> {
+        let number = if self.with_ids {
+            leading_id(line).ok_or_else(|| wrong("a reply with an id", line))?
+        } else {
+            alone
+        };
+        scratch.clear();
+        match (&self.job, self.dialect) {
+            (Job::Sleep { ms }, Dialect::Text) => {
+                return check_slept(line, *ms).map(|()| number);
+            }
+            (_, Dialect::LineEcho) => {
+                self.request(number, scratch);
+                scratch.pop();
+            }
+            (Job::Echo { .. }, Dialect::Text) => self.echo_reply(number, scratch),
+        }
+        if scratch == line {
+            Ok(number)
+        } else {
+            Err(wrong(&String::from_utf8_lossy(scratch), line))
+        }
+    }
+
+    /// Compared byte for byte, which is far cheaper than to parse each reply: the client shares the machine with the
+    /// server.
+    fn echo_reply(&self, number: u64, out: &mut Vec<u8>) {
+        out.push(b'{');
+        self.id(number, out);
+        out.extend_from_slice(b"\"ok\":true,\"result\":");
+        self.args(number, out);
+        out.push(b'}');
+    }
+
+    fn id(&self, number: u64, out: &mut Vec<u8>) {
+        if self.with_ids {
+            push(out, format_args!("\"id\":{number},"));
+        }
+    }
+
+    fn args(&self, number: u64, out: &mut Vec<u8>) {
+        match &self.job {
+            Job::Echo { text } => {
+                push(out, format_args!("{{\"number\":{number},\"text\":\""));
+                out.extend_from_slice(text.as_bytes());
+                out.extend_from_slice(b"\"}");
+            }
+            Job::Sleep { ms } => push(out, format_args!("{{\"ms\":{ms}}}")),
+        }
+    }
+}
+
+fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text)
+        .expect("a Vec takes all that is written");
+}
+
+fn leading_id(line: &[u8]) -> Option<u64> {
+    let rest = line.strip_prefix(b"{\"id\":")?;
+    let len = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+    str::from_utf8(&rest[..len]).ok()?.parse().ok()
+}
+
+fn check_slept(line: &Bytes, ms: u64) -> Result<(), BenchError> {
+    let slept_ms = match ServerLine::parse(line) {
+        Ok(ServerLine::Reply(Reply { outcome, .. })) => slept_ms(&outcome),
+        _ => None,
+    };
+    match slept_ms {
+        Some(slept_ms) if slept_ms >= ms => Ok(()),
+        _ => Err(wrong(&format!("slept_ms of at least {ms}"), line)),
+    }
+}
+
+fn slept_ms(outcome: &Outcome) -> Option<u64> {
+    let result: Value = serde_json::from_slice(outcome.as_ref().ok()?).ok()?;
+    result.get("slept_ms")?.as_u64()
+}
+
+fn wrong(expected: &str, got: &[u8]) -> BenchError {
+    let shown = |text: &str| text.chars().take(SHOWN_LEN_MAX).collect();
+    BenchError::WrongReply {
+        expected: shown(expected),
+        got: shown(&String::from_utf8_lossy(got)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::Request;
+
+    use super::*;
+
+    fn echo(dialect: Dialect, with_ids: bool) -> Workload {
+        Workload {
+            dialect,
+            with_ids,
+            job: Job::Echo {
+                text: "xyz".to_owned(),
+            },
+        }
+    }
+
+    fn line(workload: &Workload, number: u64) -> Bytes {
+        let mut out = Vec::new();
+        workload.request(number, &mut out);
+        assert_eq!(out.pop(), Some(b'\n'));
+        out.into()
+    }
+
+    #[test]
+    fn requests_are_the_protocols_own() {
+        let request = Request::parse(&line(&echo(Dialect::Text, true), 7)).unwrap();
+        assert_eq!(request.id, Some(7_u64.into()));
+        assert_eq!(request.function, "echo");
+        assert_eq!(&request.args[..], br#"{"number":7,"text":"xyz"}"#);
+        let request = Request::parse(&line(&echo(Dialect::Text, false), 7)).unwrap();
+        assert_eq!(request.id, None);
+    }
+
+    #[test]
+    fn a_reply_must_be_the_right_one() {
+        for with_ids in [true, false] {
+            let workload = echo(Dialect::Text, with_ids);
+            let request = Request::parse(&line(&workload, 7)).unwrap();
+            let mut reply = Vec::new();
+            Reply {
+                id: request.id,
+                outcome: Ok(request.args),
+            }
+            .encode(&mut reply);
+            reply.pop();
+            let reply = Bytes::from(reply);
+            let mut scratch = Vec::new();
+            assert_eq!(workload.check(&reply, 7, &mut scratch).unwrap(), 7);
+            let text = String::from_utf8(reply.to_vec()).unwrap();
+            for wrong in [
+                text.replace("\"number\":7", "\"number\":8"),
+                text.replace("xyz", "xy"),
+                r#"{"id":7,"ok":false,"error":{}}"#.to_owned(),
+                String::new(),
+            ] {
+                assert!(
+                    workload.check(&wrong.into(), 7, &mut scratch).is_err(),
+                    "{text}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_comes_back_as_it_was_sent() {
+        let workload = echo(Dialect::LineEcho, true);
+        let mut scratch = Vec::new();
+        let line = line(&workload, 9);
+        assert_eq!(workload.check(&line, 0, &mut scratch).unwrap(), 9);
+        assert!(workload.check(&line.slice(1..), 9, &mut scratch).is_err());
+    }
+
+    #[test]
+    fn a_sleeper_that_slept_too_little() {
+        let workload = Workload {
+            dialect: Dialect::Text,
+            with_ids: true,
+            job: Job::Sleep { ms: 50 },
+        };
+        let reply = |ms: u64| {
+            Bytes::from(format!(
+                r#"{{"id":3,"ok":true,"result":{{"slept_ms":{ms}}}}}"#
+            ))
+        };
+        let mut scratch = Vec::new();
+        assert_eq!(workload.check(&reply(50), 0, &mut scratch).unwrap(), 3);
+        assert!(workload.check(&reply(49), 0, &mut scratch).is_err());
+    }
+}
