@@ -1,1 +1,78 @@
-//! To be written.
+//! The mail plugin: `send_mail` sends one message, `send_bulk` one to each of many recipients.
+//!
+//! With a server in its configuration it speaks SMTP; without one it writes `.eml` files to a folder.
+
+mod address;
+mod args;
+mod bulk;
+mod config;
+mod error;
+mod fields;
+mod message;
+mod outbox;
+mod send;
+mod smtp;
+mod template;
+
+use plugin_api::{PluginError, Task, TaskError, plugin};
+
+use crate::{address::Mailbox, config::TransportConfig, outbox::Outbox, smtp::Client};
+pub use crate::{
+    args::{
+        Addresses, AttachmentArgs, BulkReport, Failure, Recipient, Rejection, SendBulk, SendMail,
+        Sent, TransportName,
+    },
+    config::{MailConfig, Tls},
+};
+
+/// The plugin's state in a worker: the open connections, and what was configured.
+pub struct Mail {
+    transport: Transport,
+    /// The sender of messages that name none.
+    from: Option<Mailbox>,
+    message_len_max: usize,
+}
+
+enum Transport {
+    Smtp(Client),
+    Outbox(Outbox),
+}
+
+#[plugin]
+impl Mail {
+    /// Checks the configuration. Connects to nobody: that waits for the first message.
+    ///
+    /// # Errors
+    /// When something in the configuration is wrong; the sentence says what.
+    pub fn open(config: MailConfig) -> Result<Self, PluginError> {
+        let checked = config.check()?;
+        let transport = match checked.transport {
+            TransportConfig::Smtp(settings) => Transport::Smtp(Client::new(*settings)),
+            TransportConfig::Outbox(folder) => Transport::Outbox(Outbox::new(folder)),
+        };
+        Ok(Self {
+            transport,
+            from: checked.from,
+            message_len_max: checked.message_len_max,
+        })
+    }
+
+    /// Sends one message to all of its recipients. `from`, `to` and `contents` are enough.
+    ///
+    /// # Errors
+    /// When nobody got the message; the kind says why, README.md lists them all.
+    #[handler(timeout = "2m")]
+    pub fn send_mail(&self, args: SendMail, task: &Task) -> Result<Sent, TaskError> {
+        send::send_mail(self, &args, task)
+    }
+
+    /// Sends every recipient a message of their own, filled in from a template, over several connections at once.
+    ///
+    /// # Errors
+    /// When the task was cancelled on the way, or nothing could be sent to anybody. Whoever can't be reached while
+    /// others can is not an error, and is listed in the result.
+    #[handler(timeout = "1h")]
+    pub fn send_bulk(&self, args: SendBulk, task: &Task) -> Result<BulkReport, TaskError> {
+        bulk::send_bulk(self, &args, task)
+    }
+}

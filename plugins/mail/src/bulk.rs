@@ -1,0 +1,336 @@
+//! `send_bulk`: a message of their own to every recipient, over several connections at once.
+//!
+//! Every connection is a lane, a thread that takes recipients, one after another, from where all lanes take them. The
+//! handler's thread reports progress and passes on that the task was cancelled.
+
+use std::{
+    mem,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use plugin_api::{Task, TaskError};
+
+use crate::{
+    Mail, Transport,
+    address::{self, Mailbox},
+    args::{BulkReport, Failure, Recipient, SendBulk, TransportName},
+    error::Trouble,
+    fields,
+    message::{Attachment, Draft, Error, Message},
+    outbox::Outbox,
+    smtp::{self, Answers, Client, Mails, Outgoing},
+    template::{Sources, Templates},
+};
+
+/// How often progress is reported, and how late cancelling is noticed, at most.
+const TICK: Duration = Duration::from_millis(50);
+/// Writing files is done by as few threads as it takes to keep the disk busy.
+const OUTBOX_LANES: usize = 2;
+
+pub(crate) fn send_bulk(
+    mail: &Mail,
+    args: &SendBulk,
+    task: &Task,
+) -> Result<BulkReport, TaskError> {
+    let bulk = Bulk::new(mail, args)?;
+    bulk.run(task);
+    bulk.finish(task)
+}
+
+/// What all messages have in common, and how far all lanes are.
+struct Bulk<'a> {
+    mail: &'a Mail,
+    from: Mailbox,
+    reply_to: Vec<Mailbox>,
+    attachments: Vec<Attachment>,
+    templates: Templates<'a>,
+    recipients: &'a [Recipient],
+    /// The first recipient that nobody has taken.
+    next: AtomicUsize,
+    sent: AtomicUsize,
+    failed: AtomicUsize,
+    /// A server has answered for a message, or may have taken one.
+    has_effect: AtomicBool,
+    is_stopped: AtomicBool,
+    lanes: Mutex<Lanes>,
+}
+
+#[derive(Default)]
+struct Lanes {
+    active: usize,
+    /// Taken by a lane that could not go on.
+    returned: Vec<Outgoing>,
+    failures: Vec<Failure>,
+    /// Why the last lane could not go on.
+    gave_up: Option<smtp::Error>,
+}
+
+impl<'a> Bulk<'a> {
+    /// Checks what concerns everybody.
+    fn new(mail: &'a Mail, args: &'a SendBulk) -> Result<Self, Trouble> {
+        if args.contents.is_none() && args.html.is_none() {
+            return Err(Error::NoContents.into());
+        }
+        fields::header_names(&args.headers)?;
+        let sources = Sources {
+            subject: args.subject.as_deref(),
+            contents: args.contents.as_deref(),
+            html: args.html.as_deref(),
+            headers: &args.headers,
+        };
+        Ok(Self {
+            mail,
+            from: fields::sender(args.from.as_deref(), mail.from.as_ref())?,
+            reply_to: fields::mailboxes("reply_to", &args.reply_to)?,
+            attachments: fields::attachments(&args.attachments)?,
+            templates: Templates::new(&sources, mail.message_len_max)?,
+            recipients: &args.recipients,
+            next: AtomicUsize::new(0),
+            sent: AtomicUsize::new(0),
+            failed: AtomicUsize::new(0),
+            has_effect: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
+            lanes: Mutex::default(),
+        })
+    }
+
+    /// Runs the lanes until all recipients are through, or the task is cancelled.
+    fn run(&self, task: &Task) {
+        let lanes = match &self.mail.transport {
+            Transport::Smtp(client) => client.connections(),
+            Transport::Outbox(_) => OUTBOX_LANES,
+        };
+        let lanes = lanes.min(self.recipients.len());
+        self.lock().active = lanes;
+        thread::scope(|scope| {
+            // Nothing is ever sent: the channel closes when the last lane has dropped its end.
+            let (running, all_done) = mpsc::channel::<()>();
+            for _ in 0..lanes {
+                let running = running.clone();
+                scope.spawn(move || {
+                    let _running = running;
+                    match &self.mail.transport {
+                        Transport::Smtp(client) => self.run_smtp(client),
+                        Transport::Outbox(outbox) => self.run_outbox(outbox),
+                    }
+                });
+            }
+            drop(running);
+            self.watch(task, &all_done);
+        });
+    }
+
+    fn watch(&self, task: &Task, all_done: &mpsc::Receiver<()>) {
+        let mut reported = None;
+        loop {
+            let is_done = all_done.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Disconnected);
+            let (sent, failed) = (
+                self.sent.load(Ordering::Relaxed),
+                self.failed.load(Ordering::Relaxed),
+            );
+            if reported.replace((sent, failed)) != Some((sent, failed)) {
+                let total = self.recipients.len();
+                let message = format!("{sent} of {total} sent, {failed} failed");
+                task.progress((sent + failed) as u64, total as u64, &message);
+            }
+            if is_done {
+                return;
+            }
+            if task.is_cancelled() {
+                self.is_stopped.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn run_smtp(&self, client: &Client) {
+        loop {
+            let result = client.send_all(&mut &*self, &|| self.is_stopped.load(Ordering::Relaxed));
+            let mut lanes = self.lock();
+            // Another lane may have given something back just after this one had seen that nothing was left.
+            if result.is_ok()
+                && !lanes.returned.is_empty()
+                && !self.is_stopped.load(Ordering::Relaxed)
+            {
+                continue;
+            }
+            lanes.active -= 1;
+            let is_last = lanes.active == 0;
+            if let Err(error) = result
+                && is_last
+                && !matches!(error, smtp::Error::Stopped)
+            {
+                lanes.gave_up = Some(error.clone());
+                drop(lanes);
+                self.give_up(&error);
+            }
+            return;
+        }
+    }
+
+    /// No connection is left and none can be had: whoever was not reached, fails.
+    fn give_up(&self, error: &smtp::Error) {
+        for mail in mem::take(&mut self.lock().returned) {
+            self.fail(mail.tag, error.clone().into());
+        }
+        while let Some(index) = self.take_index() {
+            let trouble = self
+                .prepare(index)
+                .err()
+                .unwrap_or_else(|| error.clone().into());
+            self.fail(index, trouble);
+        }
+    }
+
+    fn run_outbox(&self, outbox: &Outbox) {
+        while let Some(mail) = self.take() {
+            match outbox.write(&mail.message) {
+                Ok(_) => _ = self.sent.fetch_add(1, Ordering::Relaxed),
+                Err(error) => self.fail(mail.tag, Trouble::outbox(outbox.folder(), &error)),
+            }
+        }
+    }
+
+    fn take_index(&self) -> Option<usize> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        (index < self.recipients.len()).then_some(index)
+    }
+
+    /// The next message that can be sent; those that can't are failures at once.
+    fn take(&self) -> Option<Outgoing> {
+        while !self.is_stopped.load(Ordering::Relaxed) {
+            let index = self.take_index()?;
+            match self.prepare(index) {
+                Ok(message) => {
+                    return Some(Outgoing {
+                        tag: index,
+                        message,
+                    });
+                }
+                Err(trouble) => self.fail(index, trouble),
+            }
+        }
+        None
+    }
+
+    fn prepare(&self, index: usize) -> Result<Message, Trouble> {
+        let Recipient { to, variables } = &self.recipients[index];
+        let to = to.as_deref().unwrap_or_default();
+        let field = || format!("recipients[{index}].to");
+        let to = match address::parse_one(to) {
+            Ok(mailbox) => mailbox,
+            Err(reason) => return Err(Error::address(&field(), to, reason).into()),
+        };
+        let rendered = self.templates.render(variables)?;
+        let draft = Draft {
+            from: &self.from,
+            to: &[to],
+            cc: &[],
+            bcc: &[],
+            reply_to: &self.reply_to,
+            subject: rendered.subject.as_deref(),
+            text: rendered.contents.as_deref(),
+            html: rendered.html.as_deref(),
+            headers: &rendered.headers,
+            attachments: &self.attachments,
+        };
+        Ok(draft.build(self.mail.message_len_max)?)
+    }
+
+    fn fail(&self, index: usize, trouble: Trouble) {
+        let to = self.recipients[index].to.as_deref().unwrap_or_default();
+        let failure = trouble.into_failure(index, to);
+        self.lock().failures.push(failure);
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finish(self, task: &Task) -> Result<BulkReport, TaskError> {
+        let lanes = self
+            .lanes
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut failed = lanes.failures;
+        failed.sort_by_key(|failure| failure.index);
+        let (total, sent) = (self.recipients.len(), self.sent.into_inner());
+        let (transport, folder) = match &self.mail.transport {
+            Transport::Smtp(_) => (TransportName::Smtp, None),
+            Transport::Outbox(outbox) => (
+                TransportName::Outbox,
+                Some(outbox.folder().display().to_string()),
+            ),
+        };
+        let unsent = total - sent - failed.len();
+        let report = BulkReport {
+            total,
+            sent,
+            failed,
+            unsent,
+            transport,
+            folder,
+        };
+        if unsent > 0 {
+            return Err(stopped(&report, task));
+        }
+        match lanes.gave_up {
+            // Nobody got anything: the task as a whole may be tried again, as far as the error allows it.
+            Some(error) if !self.has_effect.into_inner() => {
+                Err(TaskError::from(Trouble::from(error)).data(serde_json::json!(report)))
+            }
+            _ => Ok(report),
+        }
+    }
+}
+
+fn stopped(report: &BulkReport, task: &Task) -> TaskError {
+    let BulkReport {
+        total,
+        sent,
+        failed,
+        unsent,
+        ..
+    } = report;
+    let is_late = task.remaining().is_some_and(|left| left.is_zero());
+    let reason = if is_late {
+        "its time was up"
+    } else {
+        "cancelled"
+    };
+    let message = format!(
+        "{reason} after {sent} of {total} were sent and {} failed; {unsent} were not tried",
+        failed.len()
+    );
+    TaskError::new("cancelled", message).data(serde_json::json!(report))
+}
+
+/// A lane's view of it.
+impl Mails for &Bulk<'_> {
+    fn next(&mut self) -> Option<Outgoing> {
+        let returned = self.lock().returned.pop();
+        returned.or_else(|| self.take())
+    }
+
+    fn result(&mut self, mail: Outgoing, result: Result<Answers, smtp::Error>) {
+        if matches!(result, Ok(_) | Err(smtp::Error::Unanswered { .. })) {
+            self.has_effect.store(true, Ordering::Relaxed);
+        }
+        // Every message has one recipient.
+        match result.map(|answers| answers.into_iter().next().flatten()) {
+            Ok(None) => _ = self.sent.fetch_add(1, Ordering::Relaxed),
+            Ok(Some(reply)) => self.fail(mail.tag, Trouble::rejected(&reply)),
+            Err(error) => self.fail(mail.tag, error.into()),
+        }
+    }
+
+    fn give_back(&mut self, mail: Outgoing) {
+        self.lock().returned.push(mail);
+    }
+}

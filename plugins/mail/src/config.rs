@@ -1,0 +1,537 @@
+//! The plugin's configuration: as it is written, and as it is used. Everything wrong with it shows when it is opened.
+
+use std::{
+    borrow::Cow,
+    fs, io,
+    net::Ipv6Addr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use plugin_api::PluginError;
+use serde::{
+    Deserialize, Deserializer,
+    de::{
+        Error as _, IntoDeserializer,
+        value::{CowStrDeserializer, Error as ValueError},
+    },
+};
+use url::Url;
+
+use crate::{
+    address::{self, Mailbox},
+    smtp::{Credentials, Settings, TlsMode, TlsSettings},
+};
+
+/// The table `[plugins.mail.config]`, or the file `mail.toml`. Every key has a default.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MailConfig {
+    /// Where mail goes: `smtp://HOST[:25]` or `smtps://HOST[:465]`. `?tls=…` does what `tls` does, and
+    /// `USER:PASSWORD@` what `username` and `password` do. Without it, messages are written to `outbox`.
+    pub url: Option<String>,
+    /// `none`, `opportunistic` (the default of `smtp://`), `required` or `implicit` (the default of `smtps://`).
+    pub tls: Option<Tls>,
+    /// A PEM file with the certificates to trust, in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The name to log in with.
+    pub username: Option<String>,
+    /// The password to log in with.
+    pub password: Option<String>,
+    /// A file with nothing but the password in it, and perhaps a line end.
+    pub password_file: Option<PathBuf>,
+    /// How many connections to the server a worker may have, 1 to 100; `send_bulk` uses them all.
+    pub connections: usize,
+    /// How long to try to connect, name resolution included.
+    #[serde(deserialize_with = "duration")]
+    pub connect_timeout: Duration,
+    /// How long to wait for the reply to a command.
+    #[serde(deserialize_with = "duration")]
+    pub command_timeout: Duration,
+    /// How long to wait for the reply to a whole message.
+    #[serde(deserialize_with = "duration")]
+    pub data_timeout: Duration,
+    /// How long to keep a connection that nobody uses.
+    #[serde(deserialize_with = "duration")]
+    pub idle_timeout: Duration,
+    /// What to call this machine when greeting the server; by default its host name.
+    pub hello_name: Option<String>,
+    /// The sender of messages whose `from` is missing.
+    pub from: Option<String>,
+    /// How long a message may become, in bytes.
+    pub message_len_max: usize,
+    /// The folder for messages when there is no `url`; made when the first message comes.
+    pub outbox: PathBuf,
+}
+
+/// When the connection to the server is encrypted. Wherever it is, the server's certificate must be valid.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Tls {
+    /// Never.
+    None,
+    /// By STARTTLS, if the server offers it; without it no password is sent.
+    Opportunistic,
+    /// By STARTTLS; a server that doesn't offer it is refused.
+    Required,
+    /// From the first byte.
+    Implicit,
+}
+
+impl Default for MailConfig {
+    fn default() -> Self {
+        Self {
+            url: None,
+            tls: None,
+            ca_file: None,
+            username: None,
+            password: None,
+            password_file: None,
+            connections: 8,
+            connect_timeout: Duration::from_secs(10),
+            command_timeout: Duration::from_secs(30),
+            data_timeout: Duration::from_secs(120),
+            idle_timeout: Duration::from_secs(30),
+            hello_name: None,
+            from: None,
+            message_len_max: 32 << 20,
+            outbox: PathBuf::from("outbox"),
+        }
+    }
+}
+
+/// A configuration that was checked.
+pub(crate) struct Checked {
+    pub(crate) transport: TransportConfig,
+    pub(crate) from: Option<Mailbox>,
+    pub(crate) message_len_max: usize,
+}
+
+pub(crate) enum TransportConfig {
+    Smtp(Box<Settings>),
+    Outbox(PathBuf),
+}
+
+impl MailConfig {
+    /// Checks everything that can be checked without a connection.
+    pub(crate) fn check(self) -> Result<Checked, PluginError> {
+        let from = self.from.as_deref().map(address::parse_one).transpose();
+        let from =
+            from.map_err(|reason| PluginError::new(format!("`from` is not an address: {reason}")))?;
+        if self.message_len_max == 0 {
+            return Err(PluginError::new("`message_len_max` must be at least 1"));
+        }
+        let message_len_max = self.message_len_max;
+        let transport = match self.url.as_deref() {
+            Some(url) => TransportConfig::Smtp(Box::new(self.settings(url)?)),
+            None => {
+                self.refuse_keys_without_url()?;
+                TransportConfig::Outbox(self.outbox)
+            }
+        };
+        Ok(Checked {
+            transport,
+            from,
+            message_len_max,
+        })
+    }
+
+    /// Mail that is believed to be sent, and is written to a folder, would be a bad surprise.
+    fn refuse_keys_without_url(&self) -> Result<(), PluginError> {
+        let keys = [
+            ("tls", self.tls.is_some()),
+            ("ca_file", self.ca_file.is_some()),
+            ("username", self.username.is_some()),
+            ("password", self.password.is_some()),
+            ("password_file", self.password_file.is_some()),
+        ];
+        match keys.into_iter().find(|(_, is_set)| *is_set) {
+            None => Ok(()),
+            Some((key, _)) => Err(PluginError::new(format!(
+                "`{key}` is set, but no `url`; without one nothing is sent anywhere"
+            ))),
+        }
+    }
+
+    fn settings(&self, url: &str) -> Result<Settings, PluginError> {
+        let url = ServerUrl::parse(url)?;
+        let tls_mode = self.tls_mode(&url)?;
+        if !(1..=100).contains(&self.connections) {
+            return Err(PluginError::new("`connections` must be 1 to 100"));
+        }
+        let tls = match &self.ca_file {
+            None => TlsSettings::default(),
+            Some(_) if tls_mode == TlsMode::None => {
+                return Err(PluginError::new("`ca_file` is set, but `tls` is `none`"));
+            }
+            Some(path) => TlsSettings::from_ca_file(path).map_err(PluginError::new)?,
+        };
+        let port = url.port.unwrap_or(if url.is_smtps { 465 } else { 25 });
+        Ok(Settings {
+            server: server_name(&url.host, port).into(),
+            credentials: self.credentials(&url)?,
+            host: url.host,
+            port,
+            tls_mode,
+            tls,
+            hello_name: self.hello_name()?,
+            connect_timeout: self.connect_timeout,
+            command_timeout: self.command_timeout,
+            data_timeout: self.data_timeout,
+            idle_timeout: self.idle_timeout,
+            connections: self.connections,
+        })
+    }
+
+    fn tls_mode(&self, url: &ServerUrl) -> Result<TlsMode, PluginError> {
+        let default = if url.is_smtps {
+            Tls::Implicit
+        } else {
+            Tls::Opportunistic
+        };
+        let tls = match (self.tls, url.tls) {
+            (Some(a), Some(b)) if a != b => {
+                return Err(PluginError::new(
+                    "`tls` and the `tls` of `url` say different things",
+                ));
+            }
+            (a, b) => a.or(b).unwrap_or(default),
+        };
+        if (tls == Tls::Implicit) != url.is_smtps {
+            return Err(PluginError::new(
+                "`tls = \"implicit\"` and `smtps://` go together, and neither goes without the other",
+            ));
+        }
+        Ok(match tls {
+            Tls::None => TlsMode::None,
+            Tls::Opportunistic => TlsMode::Opportunistic,
+            Tls::Required => TlsMode::Required,
+            Tls::Implicit => TlsMode::Implicit,
+        })
+    }
+
+    fn credentials(&self, url: &ServerUrl) -> Result<Option<Credentials>, PluginError> {
+        let from_file = self
+            .password_file
+            .as_deref()
+            .map(read_password)
+            .transpose()?;
+        let username = one_of("username", [self.username.clone(), url.username.clone()])?;
+        let password = one_of(
+            "password",
+            [self.password.clone(), from_file, url.password.clone()],
+        )?;
+        match (username, password) {
+            (None, None) => Ok(None),
+            (Some(username), Some(password)) => {
+                if [&username, &password]
+                    .iter()
+                    .any(|text| text.contains('\0'))
+                {
+                    return Err(PluginError::new("name and password must not contain NUL"));
+                }
+                Ok(Some(Credentials { username, password }))
+            }
+            (Some(_), None) => Err(PluginError::new(
+                "there is a `username`, but no `password` or `password_file`",
+            )),
+            (None, Some(_)) => Err(PluginError::new("there is a password, but no `username`")),
+        }
+    }
+
+    fn hello_name(&self) -> Result<String, PluginError> {
+        let is_name = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic());
+        match &self.hello_name {
+            Some(name) if is_name(name) => Ok(name.clone()),
+            Some(_) => Err(PluginError::new(
+                "`hello_name` must be a domain, or an address in brackets",
+            )),
+            None => {
+                let uname = rustix::system::uname();
+                let name = uname.nodename().to_str().ok().filter(|name| is_name(name));
+                Ok(name.unwrap_or("localhost").to_owned())
+            }
+        }
+    }
+}
+
+struct ServerUrl {
+    is_smtps: bool,
+    host: String,
+    port: Option<u16>,
+    tls: Option<Tls>,
+    username: Option<String>,
+    password: Option<String>,
+}
+
+impl ServerUrl {
+    /// The errors never repeat the URL: there may be a password in it.
+    fn parse(text: &str) -> Result<Self, PluginError> {
+        let refuse = |reason: &str| {
+            PluginError::new(format!(
+                "`url` {reason}; write it like `smtp://mail.example.com:587`"
+            ))
+        };
+        let url = Url::parse(text).map_err(|error| refuse(&format!("is no URL: {error}")))?;
+        let is_smtps = match url.scheme() {
+            "smtp" => false,
+            "smtps" => true,
+            _ => return Err(refuse("begins neither with `smtp://` nor with `smtps://`")),
+        };
+        if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
+            return Err(refuse("has a path, which means nothing here"));
+        }
+        let mut tls = None;
+        for (key, value) in url.query_pairs() {
+            if key != "tls" || tls.is_some() {
+                return Err(refuse("may have one parameter, `tls`"));
+            }
+            let value: CowStrDeserializer<'_, ValueError> = value.into_deserializer();
+            tls = Some(
+                Tls::deserialize(value)
+                    .map_err(|error| refuse(&format!("has a wrong `tls`: {error}")))?,
+            );
+        }
+        let decode = |part: &str| {
+            let decoded = percent_encoding::percent_decode_str(part)
+                .decode_utf8()
+                .map(Cow::into_owned);
+            decoded.map_err(|_| refuse("is not UTF-8"))
+        };
+        let host = decode(url.host_str().unwrap_or_default())?;
+        let host = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(&host);
+        let host = if host.is_ascii() {
+            host.to_owned()
+        } else {
+            idna::domain_to_ascii(host).map_err(|_| refuse("has an invalid host"))?
+        };
+        if host.is_empty() || url.port() == Some(0) {
+            return Err(refuse("needs a host, and a port above 0 if any"));
+        }
+        Ok(Self {
+            is_smtps,
+            host,
+            port: url.port(),
+            tls,
+            username: Some(decode(url.username())?).filter(|name| !name.is_empty()),
+            password: url.password().map(decode).transpose()?,
+        })
+    }
+}
+
+fn server_name(host: &str, port: u16) -> String {
+    if host.parse::<Ipv6Addr>().is_ok() {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+fn one_of<const N: usize>(
+    what: &str,
+    places: [Option<String>; N],
+) -> Result<Option<String>, PluginError> {
+    let mut given = places.into_iter().flatten();
+    let first = given.next();
+    if given.next().is_some() {
+        return Err(PluginError::new(format!(
+            "the {what} is there twice: in the `url`, and in a key of its own"
+        )));
+    }
+    Ok(first)
+}
+
+fn read_password(path: &Path) -> Result<String, PluginError> {
+    let refuse =
+        |reason: String| PluginError::new(format!("`password_file` {}: {reason}", path.display()));
+    let text = fs::read_to_string(path).map_err(|error: io::Error| refuse(error.to_string()))?;
+    let password = text.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        Err(refuse("it is empty".to_owned()))
+    } else {
+        Ok(password.to_owned())
+    }
+}
+
+/// `"500ms"`, `"10s"`, `"2m"`: more than nothing, at most a day.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let text = Cow::<'_, str>::deserialize(deserializer)?;
+    match humantime::parse_duration(&text) {
+        Ok(duration) if !duration.is_zero() && duration <= DAY => Ok(duration),
+        _ => Err(D::Error::custom(format!(
+            "{text:?} is no time; write a number and ms, s, m or h, like \"30s\", up to a day"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn check(config: Value) -> Result<Checked, String> {
+        let config: MailConfig =
+            serde_json::from_value(config).map_err(|error| error.to_string())?;
+        config.check().map_err(|error| error.message().to_owned())
+    }
+
+    fn settings(config: Value) -> Settings {
+        match check(config).unwrap().transport {
+            TransportConfig::Smtp(settings) => *settings,
+            TransportConfig::Outbox(path) => panic!("{}", path.display()),
+        }
+    }
+
+    #[test]
+    fn nothing_configured_means_the_outbox() {
+        let checked = check(json!({})).unwrap();
+        assert!(
+            matches!(checked.transport, TransportConfig::Outbox(path) if path == Path::new("outbox"))
+        );
+        let checked = check(json!({"outbox": "/var/mail/out"})).unwrap();
+        assert!(
+            matches!(checked.transport, TransportConfig::Outbox(path) if path == Path::new("/var/mail/out"))
+        );
+    }
+
+    #[test]
+    fn urls_are_read() {
+        let cases = [
+            (
+                "smtp://mx.example.com",
+                "mx.example.com:25",
+                TlsMode::Opportunistic,
+            ),
+            ("smtp://mx:587?tls=required", "mx:587", TlsMode::Required),
+            (
+                "smtp://127.0.0.1:2525/?tls=none",
+                "127.0.0.1:2525",
+                TlsMode::None,
+            ),
+            ("smtps://mx", "mx:465", TlsMode::Implicit),
+            (
+                "smtps://[::1]:4650?tls=implicit",
+                "[::1]:4650",
+                TlsMode::Implicit,
+            ),
+            (
+                "smtp://bücher.example",
+                "xn--bcher-kva.example:25",
+                TlsMode::Opportunistic,
+            ),
+        ];
+        for (url, server, tls_mode) in cases {
+            let settings = settings(json!({"url": url}));
+            assert_eq!(
+                (&*settings.server, settings.tls_mode),
+                (server, tls_mode),
+                "{url}"
+            );
+            assert!(settings.credentials.is_none());
+            assert!(!settings.hello_name.is_empty());
+        }
+        assert_eq!(
+            settings(json!({"url": "smtp://mx", "tls": "none"})).tls_mode,
+            TlsMode::None
+        );
+        assert_eq!(settings(json!({"url": "smtps://[::1]"})).host, "::1");
+    }
+
+    #[test]
+    fn credentials_come_from_one_place() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "ge heim\r\n").unwrap();
+        let path = file.path();
+        for config in [
+            json!({"url": "smtp://max%40x:ge%20heim@mx"}),
+            json!({"url": "smtp://mx", "username": "max@x", "password": "ge heim"}),
+            json!({"url": "smtp://mx", "username": "max@x", "password_file": path}),
+            json!({"url": "smtp://max%40x@mx", "password_file": path}),
+        ] {
+            let credentials = settings(config.clone()).credentials.unwrap();
+            assert_eq!(
+                (&*credentials.username, &*credentials.password),
+                ("max@x", "ge heim"),
+                "{config}"
+            );
+        }
+        fs::write(file.path(), "\n").unwrap();
+        for config in [
+            json!({"url": "smtp://max:geheim@mx", "username": "max"}),
+            json!({"url": "smtp://max:geheim@mx", "password": "geheim"}),
+            json!({"url": "smtp://mx", "username": "max"}),
+            json!({"url": "smtp://mx", "password": "geheim"}),
+            json!({"url": "smtp://mx", "username": "max", "password_file": path}),
+            json!({"url": "smtp://mx", "username": "max", "password_file": "/no/such/file"}),
+        ] {
+            let error = check(config).err().unwrap();
+            assert!(!error.contains("geheim"), "{error}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let cases = [
+            (json!({"urll": "smtp://mx"}), "unknown field `urll`"),
+            (json!({"url": "mx"}), "`url` is no URL"),
+            (json!({"url": "http://mx"}), "`url` begins neither"),
+            (json!({"url": "smtp://"}), "`url`"),
+            (json!({"url": "smtp://mx/path"}), "`url` has a path"),
+            (
+                json!({"url": "smtp://mx?tls=maybe"}),
+                "unknown variant `maybe`",
+            ),
+            (json!({"url": "smtp://mx?timeout=5"}), "one parameter"),
+            (
+                json!({"url": "smtp://mx?tls=none", "tls": "required"}),
+                "different things",
+            ),
+            (
+                json!({"url": "smtp://mx", "tls": "implicit"}),
+                "go together",
+            ),
+            (json!({"url": "smtps://mx", "tls": "none"}), "go together"),
+            (
+                json!({"url": "smtp://mx", "connections": 0}),
+                "`connections`",
+            ),
+            (
+                json!({"url": "smtp://mx", "hello_name": "a b"}),
+                "`hello_name`",
+            ),
+            (
+                json!({"url": "smtp://mx", "ca_file": "/no/such/file"}),
+                "`ca_file` /no/such/file",
+            ),
+            (
+                json!({"url": "smtp://mx", "ca_file": "/dev/null"}),
+                "no certificate",
+            ),
+            (
+                json!({"url": "smtp://mx", "ca_file": "/dev/null", "tls": "none"}),
+                "`ca_file`",
+            ),
+            (json!({"command_timeout": "5"}), "is no time"),
+            (json!({"command_timeout": "0s"}), "is no time"),
+            (json!({"command_timeout": "1000000h"}), "is no time"),
+            (
+                json!({"from": "nobody"}),
+                "`from` is not an address: it has no @",
+            ),
+            (json!({"message_len_max": 0}), "`message_len_max`"),
+            (json!({"username": "max", "password": "x"}), "no `url`"),
+            (json!({"tls": "required"}), "no `url`"),
+        ];
+        for (config, wanted) in cases {
+            let error = check(config.clone())
+                .err()
+                .unwrap_or_else(|| panic!("{config} was taken"));
+            assert!(error.contains(wanted), "{config}: {error}");
+        }
+    }
+}

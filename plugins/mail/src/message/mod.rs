@@ -1,0 +1,256 @@
+//! Messages: from checked fields to the bytes that travel, and the envelope they travel in.
+
+mod attachment;
+mod error;
+mod header;
+
+use std::{
+    io::Write,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use lettre::message::{
+    Body, Mailboxes, SinglePart,
+    header::{
+        Cc, ContentTransferEncoding, ContentType, Date, From, Headers, MIME_VERSION_1_0, MessageId,
+        ReplyTo, To,
+    },
+};
+use memchr::memchr2;
+
+use crate::address::{Address, Mailbox};
+
+pub(crate) use self::{
+    attachment::Attachment,
+    error::{Error, shown},
+    header::{check_name, check_value},
+};
+
+/// The longest line that SMTP carries (RFC 5321, 4.5.3.1.6), without its CRLF.
+const LINE_LEN_MAX: usize = 998;
+
+/// Who a message comes from and goes to, as SMTP is told. The headers may say something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Envelope {
+    pub(crate) from: Address,
+    pub(crate) to: Vec<Address>,
+}
+
+/// A message, ready to be sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    /// With its angle brackets, as in the header.
+    pub(crate) id: String,
+    pub(crate) envelope: Envelope,
+    /// Headers and body. Every line ends with CRLF, none is longer than 998 bytes.
+    pub(crate) bytes: Vec<u8>,
+    /// An address in it, or in its envelope, is not ASCII: a server without SMTPUTF8 can't take it.
+    pub(crate) needs_utf8: bool,
+}
+
+/// Everything a message is made of, parsed; what remains unchecked are the texts.
+#[derive(Clone, Copy)]
+pub(crate) struct Draft<'a> {
+    pub(crate) from: &'a Mailbox,
+    pub(crate) to: &'a [Mailbox],
+    pub(crate) cc: &'a [Mailbox],
+    pub(crate) bcc: &'a [Mailbox],
+    pub(crate) reply_to: &'a [Mailbox],
+    pub(crate) subject: Option<&'a str>,
+    pub(crate) text: Option<&'a str>,
+    pub(crate) html: Option<&'a str>,
+    /// Further headers, names already checked by [`check_name`].
+    pub(crate) headers: &'a [(String, String)],
+    pub(crate) attachments: &'a [Attachment],
+}
+
+impl Draft<'_> {
+    /// Builds the message. `len_max` bounds its length in bytes.
+    pub(crate) fn build(&self, len_max: usize) -> Result<Message, Error> {
+        let envelope = self.envelope()?;
+        let id = self.new_id();
+        let mut bytes =
+            Vec::with_capacity(1024 + self.attachments.iter().map(Attachment::len).sum::<usize>());
+        write!(bytes, "{}", self.headers(&id)?).expect("writing to a vector never fails");
+        self.write_body(&mut bytes)?;
+        if bytes.len() > len_max {
+            return Err(Error::TooLong {
+                len: bytes.len(),
+                len_max,
+            });
+        }
+        check_lines(&bytes)?;
+        let needs_utf8 = !bytes.is_ascii()
+            || !envelope
+                .to
+                .iter()
+                .chain([&envelope.from])
+                .all(Address::is_ascii);
+        Ok(Message {
+            id,
+            envelope,
+            bytes,
+            needs_utf8,
+        })
+    }
+
+    fn envelope(&self) -> Result<Envelope, Error> {
+        let mut to: Vec<Address> = Vec::with_capacity(self.to.len());
+        for Mailbox { address, .. } in self.to.iter().chain(self.cc).chain(self.bcc) {
+            if !to.iter().any(|known| known.is_same(address)) {
+                to.push(address.clone());
+            }
+        }
+        if to.is_empty() {
+            return Err(Error::NoRecipient);
+        }
+        Ok(Envelope {
+            from: self.from.address.clone(),
+            to,
+        })
+    }
+
+    /// Unique without asking anybody: the time, and 64 random bits.
+    fn new_id(&self) -> String {
+        let since_1970 = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let domain = self.from.address.domain();
+        format!(
+            "<{:x}.{:016x}@{domain}>",
+            since_1970.as_micros(),
+            fastrand::u64(..)
+        )
+    }
+
+    fn headers(&self, id: &str) -> Result<Headers, Error> {
+        let mut headers = Headers::with_capacity(8 + self.headers.len());
+        headers.set(From::from(mailboxes(std::slice::from_ref(self.from))));
+        if self.to.is_empty() && self.cc.is_empty() {
+            headers.insert_raw(header::undisclosed_recipients());
+        }
+        if !self.to.is_empty() {
+            headers.set(To::from(mailboxes(self.to)));
+        }
+        if !self.cc.is_empty() {
+            headers.set(Cc::from(mailboxes(self.cc)));
+        }
+        if !self.reply_to.is_empty() {
+            headers.set(ReplyTo::from(mailboxes(self.reply_to)));
+        }
+        if let Some(subject) = self.subject {
+            headers.insert_raw(header::unstructured("Subject", "subject", subject)?);
+        }
+        headers.set(Date::now());
+        headers.set(MessageId::from(id.to_owned()));
+        headers.set(MIME_VERSION_1_0);
+        for (name, value) in self.headers {
+            if headers.get_raw(name).is_some() {
+                return Err(Error::header(name, "it is there twice"));
+            }
+            headers.insert_raw(header::unstructured(name, name, value)?);
+        }
+        Ok(headers)
+    }
+
+    fn write_body(&self, out: &mut Vec<u8>) -> Result<(), Error> {
+        // A part inside a multipart keeps its text to the byte. On its own it needs a line end, and gets no second one.
+        let is_alone = self.attachments.is_empty() && (self.text.is_none() || self.html.is_none());
+        let text = self
+            .text
+            .map(|text| text_part(ContentType::TEXT_PLAIN, text, is_alone));
+        let html = self
+            .html
+            .map(|html| text_part(ContentType::TEXT_HTML, html, is_alone));
+        let content = match (text, html) {
+            (Some(text), Some(html)) => multipart("alternative", [text.as_slice(), &html]),
+            (Some(part), None) | (None, Some(part)) => part,
+            (None, None) => return Err(Error::NoContents),
+        };
+        if self.attachments.is_empty() {
+            out.extend_from_slice(&content);
+        } else {
+            let attachments = self.attachments.iter().map(Attachment::as_bytes);
+            out.extend_from_slice(&multipart(
+                "mixed",
+                [content.as_slice()].into_iter().chain(attachments),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn mailboxes(list: &[Mailbox]) -> Mailboxes {
+    list.iter().map(Mailbox::to_header).collect()
+}
+
+/// A part of text with its headers, in the transfer encoding that suits it, ended by CRLF.
+fn text_part(media_type: ContentType, text: &str, is_alone: bool) -> Vec<u8> {
+    let mut text = with_crlf(text);
+    if is_alone && text.ends_with("\r\n") {
+        text.truncate(text.len() - 2);
+    }
+    // lettre would send these as 7bit, but SMTP forbids NUL, and some servers drop the others.
+    let has_control = text
+        .chars()
+        .any(|c| c.is_control() && !matches!(c, '\t' | '\r' | '\n'));
+    let body = if has_control {
+        Body::new_with_encoding(text, ContentTransferEncoding::QuotedPrintable)
+            .unwrap_or_else(Body::new)
+    } else {
+        Body::new(text)
+    };
+    SinglePart::builder()
+        .header(media_type)
+        .body(body)
+        .formatted()
+}
+
+/// The parts, each of which ends with CRLF, as one multipart.
+fn multipart<'a>(subtype: &str, parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    let boundary: String = std::iter::repeat_with(fastrand::alphanumeric)
+        .take(36)
+        .collect();
+    let mut out = format!("Content-Type: multipart/{subtype};\r\n boundary=\"{boundary}\"\r\n\r\n")
+        .into_bytes();
+    for part in parts {
+        out.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
+        out.extend_from_slice(part);
+    }
+    out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    out
+}
+
+/// The text with every line end, whatever it was, as CRLF. (lettre does this too, in quadratic time.)
+fn with_crlf(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + text.len() / 16);
+    let mut rest = text;
+    while let Some(at) = memchr2(b'\r', b'\n', rest.as_bytes()) {
+        out.push_str(&rest[..at]);
+        out.push_str("\r\n");
+        rest = &rest[at + if rest[at..].starts_with("\r\n") { 2 } else { 1 }..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The last gate before the wire: nothing can pass for a line end that is none, no line is cut by a server.
+fn check_lines(bytes: &[u8]) -> Result<(), Error> {
+    let mut rest = bytes;
+    while let Some(at) = memchr2(b'\r', b'\n', rest) {
+        if at > LINE_LEN_MAX {
+            return Err(Error::LineTooLong {
+                len_max: LINE_LEN_MAX,
+            });
+        }
+        rest = rest[at..].strip_prefix(b"\r\n").ok_or(Error::BareLineEnd)?;
+    }
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::BareLineEnd)
+    }
+}
+
+#[cfg(test)]
+mod tests;
