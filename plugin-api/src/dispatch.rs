@@ -65,27 +65,46 @@ pub fn args_schema<T: Args>() -> Value {
     T::schema()
 }
 
-/// The JSON Schema of what a handler that ends with `T` results in.
+/// The JSON Schema of what a handler that returns `T` results in.
 #[must_use]
-pub fn result_schema<T: Ends>() -> Value {
+pub fn returned_schema<T: Returns>() -> Value {
     args::result_schema::<T::Result>()
 }
 
-/// How a handler may end: by returning a `Result`, or by means of its completion.
+/// The JSON Schema of what a handler that answers through `T` results in.
+#[must_use]
+pub fn completed_schema<T: Completes>() -> Value {
+    args::result_schema::<T::Result>()
+}
+
+/// What a handler may return.
 #[diagnostic::on_unimplemented(
     message = "a handler returns `Result<R, TaskError>`, not `{Self}`",
     label = "write `Result<R, TaskError>` here, where `R` derives `serde::Serialize` and `schemars::JsonSchema`"
 )]
-pub trait Ends {
+pub trait Returns {
+    /// What it results in.
+    type Result: Serialize + JsonSchema;
+
+    #[doc(hidden)]
+    fn into_answer(self) -> Outcome;
+}
+
+impl<R: Serialize + JsonSchema> Returns for Result<R, TaskError> {
+    type Result = R;
+
+    fn into_answer(self) -> Outcome {
+        Outcome(Some(Answer::from_result(self)))
+    }
+}
+
+/// What a handler may answer through.
+pub trait Completes {
     /// What it results in.
     type Result: Serialize + JsonSchema;
 }
 
-impl<R: Serialize + JsonSchema> Ends for Result<R, TaskError> {
-    type Result = R;
-}
-
-impl<R: Serialize + JsonSchema> Ends for Completion<R> {
+impl<R: Serialize + JsonSchema> Completes for Completion<R> {
     type Result = R;
 }
 
@@ -121,8 +140,8 @@ fn refused(reason: impl Display) -> PluginError {
     PluginError::new(format!("the configuration is refused: {reason}"))
 }
 
-/// What became of a call.
-pub struct Outcome(Option<Answer>);
+/// What became of a call: its answer, or nothing as long as somebody else will give it.
+pub struct Outcome(pub(crate) Option<Answer>);
 
 impl Outcome {
     const LATER: Self = Self(None);
@@ -137,52 +156,38 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// A handler that returns its result.
-    pub fn sync<T: Args, R: Serialize>(
-        self,
-        handler: impl FnOnce(T, &Task) -> Result<R, TaskError>,
-    ) -> Outcome {
-        Outcome(Some(match T::read(self.args) {
-            Ok(args) => Answer::from_result(handler(args, self.task)),
-            Err(reason) => Answer::InvalidArgs(reason),
-        }))
+    /// Reads the arguments.
+    ///
+    /// # Errors
+    /// When they are refused; the error is the call's outcome.
+    pub fn args<T: Args>(&self) -> Result<T, Outcome> {
+        T::read(self.args).map_err(|reason| Outcome(Some(Answer::InvalidArgs(reason))))
     }
 
-    /// A handler that answers by means of its completion.
-    pub fn deferred<T: Args, R: Serialize>(
-        self,
-        handler: impl FnOnce(T, Completion<R>),
-    ) -> Outcome {
-        let args = match T::read(self.args) {
-            Ok(args) => args,
-            Err(reason) => return Outcome(Some(Answer::InvalidArgs(reason))),
-        };
+    /// The task that is called for.
+    #[must_use]
+    pub fn task(&self) -> &Task {
+        self.task
+    }
+
+    /// Runs a handler that answers by means of its completion.
+    pub fn deferred<R: Serialize>(self, handler: impl FnOnce(Completion<R>)) -> Outcome {
         let once = Once::new(self.task.clone());
         let completion = Completion::new(once.clone());
         // Whoever holds the completion when the handler panics might answer as well: the first one counts.
-        if let Err(text) = panics::catch(|| handler(args, completion)) {
+        if let Err(text) = panics::catch(|| handler(completion)) {
             once.answer(Answer::Panicked(text));
         }
         Outcome::LATER
     }
 
-    /// A handler that is a future.
+    /// Starts a handler that is a future.
     #[cfg(feature = "async")]
-    pub fn future<P, T, R, F>(
-        self,
-        plugin: &Arc<P>,
-        handler: impl FnOnce(Arc<P>, T, Task) -> F,
-    ) -> Outcome
+    pub fn future<P, F>(self, plugin: &Arc<P>, handler: impl FnOnce(Arc<P>, Task) -> F) -> Outcome
     where
-        T: Args,
-        R: Serialize + 'static,
-        F: Future<Output = Result<R, TaskError>> + Send + 'static,
+        F: Future<Output = Outcome> + Send + 'static,
     {
-        let args = match T::read(self.args) {
-            Ok(args) => args,
-            Err(reason) => return Outcome(Some(Answer::InvalidArgs(reason))),
-        };
-        let future = handler(Arc::clone(plugin), args, self.task.clone());
+        let future = handler(Arc::clone(plugin), self.task.clone());
         match self.runtime.spawn(self.task.clone(), future) {
             Ok(()) => Outcome::LATER,
             Err(error) => Outcome(Some(Answer::Failed(error))),

@@ -136,7 +136,8 @@ pub mod __private {
     pub use crate::{
         args::NoArgs,
         dispatch::{
-            Call, Function, Outcome, Plugin, args_schema, open_plain, open_with, result_schema,
+            Call, Function, Outcome, Plugin, Returns, args_schema, completed_schema, open_plain,
+            open_with, returned_schema,
         },
         embed::{NoteBytes, note_bytes, note_len},
         export::header,

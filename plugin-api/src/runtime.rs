@@ -10,15 +10,10 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
 use tokio::runtime::Builder;
 
 use crate::{
-    answer::Answer,
-    completion::{Completion, Once},
-    error::TaskError,
-    panics, task,
-    task::Task,
+    answer::Answer, completion::Once, dispatch::Outcome, error::TaskError, panics, task, task::Task,
 };
 
 /// Few threads: a worker runs few tasks at once, and futures are there to wait.
@@ -37,10 +32,10 @@ impl Runtime {
     }
 
     /// Answers `task` with what `future` results in. The error is for a task that could not be started.
-    pub(crate) fn spawn<R: Serialize + 'static>(
+    pub(crate) fn spawn(
         &self,
         task: Task,
-        future: impl Future<Output = Result<R, TaskError>> + Send + 'static,
+        future: impl Future<Output = Outcome> + Send + 'static,
     ) -> Result<(), TaskError> {
         let driven = drive(task, future);
         if let Some(runtime) = &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
@@ -92,21 +87,27 @@ fn start() -> io::Result<tokio::runtime::Runtime> {
 }
 
 /// Polls the handler's future with its task as the current one, and catches its panics.
-async fn drive<R: Serialize>(task: Task, future: impl Future<Output = Result<R, TaskError>>) {
-    let once = Once::new(task.clone());
-    // Answers if this future is dropped on the way.
-    let completion = Completion::<R>::new(once.clone());
+async fn drive(task: Task, future: impl Future<Output = Outcome>) {
+    let guard = Guard(Once::new(task.clone()));
     let mut future = pin!(future);
     let outcome = poll_fn(|context| {
         let _current = task::enter(&task);
         match panics::catch(|| future.as_mut().poll(context)) {
-            Ok(poll) => poll.map(Ok),
-            Err(text) => Poll::Ready(Err(text)),
+            Ok(poll) => poll,
+            Err(text) => Poll::Ready(Outcome(Some(Answer::Panicked(text)))),
         }
     })
     .await;
-    match outcome {
-        Ok(result) => completion.complete(result),
-        Err(text) => once.answer(Answer::Panicked(text)),
+    if let Outcome(Some(answer)) = outcome {
+        guard.0.answer(answer);
+    }
+}
+
+/// Answers for a future that is dropped on the way.
+struct Guard(Once);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }

@@ -2,13 +2,21 @@
 
 use proc_macro2::TokenStream;
 use syn::{
-    Attribute, Error, Expr, ExprLit, Lit, LitInt, LitStr, Meta, Result,
+    Attribute, Error, Expr, ExprLit, Lit, LitStr, Meta, Result,
     meta::{self, ParseNestedMeta},
     parse::Parser,
 };
 
 /// Longer names are a mistake, and make log lines unreadable.
 const NAME_LEN_MAX: usize = 128;
+
+const PLUGIN_KEYS: &str =
+    "unknown key: `#[plugin(…)]` takes `name = \"…\"`, `cpu_bound` and `slots = 8`";
+const HANDLER_KEYS: &str =
+    "unknown key: `#[handler(…)]` takes `name = \"…\"` and `timeout = \"30s\"`";
+const SLOTS_SHAPE: &str = "`slots` is a whole number from 1, such as `slots = 8`";
+const TIMEOUT_SHAPE: &str = "a time limit is a whole number from 1 with its unit, `ms`, `s`, `m` \
+    or `h`, such as `timeout = \"30s\"`";
 
 /// `#[plugin(name = "…", cpu_bound, slots = 8)]`
 #[derive(Default)]
@@ -30,18 +38,17 @@ impl PluginKeys {
                 keys.cpu_bound = true;
                 Ok(())
             } else if meta.path.is_ident("slots") {
-                let slots: LitInt = meta.value()?.parse()?;
-                match slots.base10_parse() {
-                    Ok(number) if number > 0 => set_once(&mut keys.slots, number, &meta),
-                    _ => Err(Error::new_spanned(
-                        slots,
-                        "`slots` is a whole number from 1, such as `slots = 8`",
-                    )),
+                let slots: Lit = meta.value()?.parse()?;
+                let number = match &slots {
+                    Lit::Int(number) => number.base10_parse().ok(),
+                    _ => None,
+                };
+                match number {
+                    Some(number) if number > 0 => set_once(&mut keys.slots, number, &meta),
+                    _ => Err(Error::new_spanned(slots, SLOTS_SHAPE)),
                 }
             } else {
-                Err(meta.error(
-                    "unknown key: `#[plugin(…)]` takes `name = \"…\"`, `cpu_bound` and `slots = 8`",
-                ))
+                Err(meta.error(PLUGIN_KEYS))
             }
         });
         parser.parse2(tokens)?;
@@ -68,14 +75,16 @@ impl HandlerKeys {
                 check_name(&name, "a function", ".:/")?;
                 set_once(&mut keys.name, name.value(), &meta)
             } else if meta.path.is_ident("timeout") {
-                let timeout: LitStr = meta.value()?.parse()?;
-                let timeout_ms = duration_ms(&timeout.value()).ok_or_else(|| {
-                    let text = "a time limit is a whole number from 1 with its unit, `ms`, `s`, `m` or `h`, such as `timeout = \"30s\"`";
-                    Error::new_spanned(&timeout, text)
-                })?;
+                let timeout: Lit = meta.value()?.parse()?;
+                let timeout_ms = match &timeout {
+                    Lit::Str(text) => duration_ms(&text.value()),
+                    _ => None,
+                };
+                let timeout_ms =
+                    timeout_ms.ok_or_else(|| Error::new_spanned(&timeout, TIMEOUT_SHAPE))?;
                 set_once(&mut keys.timeout_ms, timeout_ms, &meta)
             } else {
-                Err(meta.error("unknown key: `#[handler(…)]` takes `name = \"…\"` and `timeout = \"30s\"`"))
+                Err(meta.error(HANDLER_KEYS))
             }
         })?;
         Ok(keys)

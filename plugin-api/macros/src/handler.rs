@@ -15,7 +15,7 @@ use crate::{
 /// Names that clients know as the host's own functions.
 const HOST_PREFIX: &str = "host.";
 
-const SHAPE: &str = "a handler is written `fn name(&self, args: T, task: &Task) -> Result<R, TaskError>`, where `args` and `task` may be missing";
+const SHAPE: &str = "write `fn name(&self, args: T, task: &Task) -> Result<R, TaskError>`, where `args` and `task` may be missing";
 
 pub(crate) struct Handler {
     pub(crate) name: String,
@@ -79,14 +79,17 @@ impl Handler {
             None => quote!(::core::option::Option::None),
         };
         let args = self.args_type();
-        let output = match &self.ending {
-            Ending::Returns { output, .. } | Ending::Future { output, .. } => output,
-            Ending::Completes { completion } => completion,
-        };
+        // Spanned to the types, so that a missing derive is complained about there.
         let args_schema =
             quote_spanned!(args.span()=> ::plugin_api::__private::args_schema::<#args>);
-        let result_schema =
-            quote_spanned!(output.span()=> ::plugin_api::__private::result_schema::<#output>);
+        let result_schema = match &self.ending {
+            Ending::Returns { output, .. } | Ending::Future { output, .. } => {
+                quote_spanned!(output.span()=> ::plugin_api::__private::returned_schema::<#output>)
+            }
+            Ending::Completes { completion: ty } => {
+                quote_spanned!(ty.span()=> ::plugin_api::__private::completed_schema::<#ty>)
+            }
+        };
         let run = self.run();
         quote! {
             #(#cfgs)*
@@ -96,7 +99,7 @@ impl Handler {
                 timeout_ms: #timeout_ms,
                 args_schema: #args_schema,
                 result_schema: #result_schema,
-                run: #run,
+                run: |plugin, call| { #run },
             }
         }
     }
@@ -108,42 +111,52 @@ impl Handler {
         }
     }
 
+    /// From `plugin: &Arc<Self>` and `call: Call` to an `Outcome`.
     fn run(&self) -> TokenStream {
         let ident = &self.ident;
         let args_type = self.args_type();
+        let read = quote_spanned!(args_type.span()=> call.args::<#args_type>());
         let args = self.args.as_ref().map(|_| quote!(args,));
-        match &self.ending {
-            Ending::Returns { takes_task, .. } => {
-                let task = takes_task.then(|| quote!(task));
+        let run = match &self.ending {
+            Ending::Returns { takes_task, output } => {
+                let task = takes_task.then(|| quote!(call.task()));
+                let called = quote!(Self::#ident(plugin, #args #task));
+                into_answer(output, &called)
+            }
+            Ending::Future { takes_task, output } => {
+                let task = takes_task.then(|| quote!(&task));
+                let called = quote!(Self::#ident(&plugin, #args #task).await);
+                let answer = into_answer(output, &called);
+                // Spanned to the name, so that a future that isn't `Send` is complained about there.
+                let future = quote_spanned!(ident.span()=> future);
                 quote! {
-                    |plugin, call| call.sync(|args: #args_type, task: &::plugin_api::Task| {
-                        let _ = (&args, task);
-                        Self::#ident(plugin, #args #task)
+                    call.#future(plugin, |plugin, task| async move {
+                        let _ = (&args, &task);
+                        #answer
                     })
                 }
             }
-            Ending::Future { takes_task, .. } => {
-                let task = takes_task.then(|| quote!(&task));
-                // Spanned to the name, so that a future that isn't `Send` is complained about there.
-                let body = quote_spanned!(ident.span()=> async move {
-                    let _ = (&args, &task);
-                    Self::#ident(&plugin, #args #task).await
-                });
-                quote! {
-                    |plugin, call| call.future(
-                        plugin,
-                        |plugin: ::plugin_api::__private::Arc<Self>, args: #args_type, task: ::plugin_api::Task| #body,
-                    )
-                }
-            }
             Ending::Completes { completion } => quote! {
-                |plugin, call| call.deferred(|args: #args_type, completion: #completion| {
-                    let _ = &args;
-                    Self::#ident(plugin, #args completion)
-                })
+                call.deferred(|completion: #completion| Self::#ident(plugin, #args completion))
             },
+        };
+        quote! {
+            match #read {
+                ::core::result::Result::Ok(args) => {
+                    let _ = &args;
+                    #run
+                }
+                ::core::result::Result::Err(refused) => refused,
+            }
         }
     }
+}
+
+fn into_answer(output: &Type, called: &TokenStream) -> TokenStream {
+    let function = quote_spanned! {
+        output.span()=> <#output as ::plugin_api::__private::Returns>::into_answer
+    };
+    quote!(#function(#called))
 }
 
 pub(crate) fn cfgs(attributes: &[Attribute]) -> Vec<Attribute> {
@@ -256,7 +269,7 @@ fn parse_returning(signature: &Signature, takes_task: bool) -> Result<Ending> {
         return Err(Error::new_spanned(
             &signature.ident,
             format!(
-                "a handler returns a `Result`: {SHAPE}; if it has nothing to say, `Result<(), TaskError>`"
+                "a handler returns a `Result`: {SHAPE}; where there is nothing to say, `Result<(), TaskError>`"
             ),
         ));
     };

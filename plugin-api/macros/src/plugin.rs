@@ -1,6 +1,6 @@
 //! The `impl` block above which `#[plugin]` stands.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{
     Attribute, Error, FnArg, ImplItem, ImplItemFn, Item, ItemImpl, Result, ReturnType, parse_quote,
@@ -38,6 +38,11 @@ pub(crate) fn expand(
     };
     let keys = PluginKeys::parse(attribute);
     let parts = Parts::take(&mut block, features);
+    if let Err(error) = check_block(&block) {
+        // What else is wrong may well follow from this.
+        let error = error.into_compile_error();
+        return quote!(#block #error);
+    }
     let generated = match (keys, parts) {
         (Ok(keys), Ok(parts)) => generate(&block, &keys, &parts),
         (Err(mut error), Err(other)) => {
@@ -52,29 +57,30 @@ pub(crate) fn expand(
 /// What `#[handler]` is where `#[plugin]` doesn't see it.
 pub(crate) fn refuse_stray_handler(item: &TokenStream) -> TokenStream {
     let text = "`#[handler]` marks a method of a plugin; write `#[plugin]` above the `impl` block it is in";
-    let error = Error::new(proc_macro2::Span::call_site(), text).into_compile_error();
+    let error = Error::new(Span::call_site(), text).into_compile_error();
     quote!(#item #error)
 }
 
+const SHAPE: &str = "`#[plugin]` goes above `impl YourPlugin { … }`, the block with the handlers";
+
 fn parse_block(item: &TokenStream) -> Result<ItemImpl> {
-    const SHAPE: &str =
-        "`#[plugin]` goes above `impl YourPlugin { … }`, the block with the handlers";
-    let block = match syn::parse2(item.clone())? {
-        Item::Impl(block) => block,
-        _ => return Err(Error::new(proc_macro2::Span::call_site(), SHAPE)),
-    };
+    match syn::parse2(item.clone())? {
+        Item::Impl(block) => Ok(block),
+        _ => Err(Error::new(Span::call_site(), SHAPE)),
+    }
+}
+
+fn check_block(block: &ItemImpl) -> Result<()> {
     if let Some((path, _)) = &block.trait_ {
-        return Err(Error::new_spanned(
-            path,
-            format!("{SHAPE}; not above the `impl` of a trait"),
-        ));
+        let text = format!("{SHAPE}; not above the `impl` of a trait");
+        return Err(Error::new_spanned(path, text));
     }
     if !block.generics.params.is_empty() || block.generics.where_clause.is_some() {
         let text =
             "a plugin can't be generic: the host opens one type; write `impl YourPlugin { … }`";
         return Err(Error::new_spanned(&block.generics.params, text));
     }
-    Ok(block)
+    Ok(())
 }
 
 /// What the block has for us.
@@ -271,5 +277,55 @@ fn generate(block: &ItemImpl, keys: &PluginKeys, parts: &Parts) -> TokenStream {
             static NOTE: ::plugin_api::__private::NoteBytes<{ ::plugin_api::__private::note_len::<#plugin>() }> =
                 ::plugin_api::__private::note_bytes::<#plugin, _>();
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(item: TokenStream, futures: bool) -> String {
+        expand(TokenStream::new(), &item, Features { futures }).to_string()
+    }
+
+    #[test]
+    fn an_async_handler_needs_the_feature() {
+        let item = quote! {
+            impl Mail {
+                #[handler]
+                async fn send(&self) -> Result<(), TaskError> {
+                    Ok(())
+                }
+            }
+        };
+        let without = expanded(item.clone(), false);
+        assert!(without.contains("compile_error"), "{without}");
+        assert!(
+            without.contains("need the feature `async` of plugin-api"),
+            "{without}"
+        );
+        let with = expanded(item, true);
+        assert!(!with.contains("compile_error"), "{with}");
+        assert!(with.contains("call . future"), "{with}");
+    }
+
+    #[test]
+    fn what_is_wrong_keeps_its_place_in_the_code() {
+        let item = quote! {
+            impl Mail {
+                const LIMIT: u8 = 1;
+                #[handler]
+                fn send(self) {}
+                #[handler(timeout = 1)]
+                fn other(&self) -> Result<(), TaskError> {
+                    Ok(())
+                }
+            }
+        };
+        let text = expanded(item, false);
+        assert!(text.contains("const LIMIT : u8 = 1"), "{text}");
+        assert!(text.contains("fn send (self)"), "{text}");
+        assert!(!text.contains("# [handler"), "{text}");
+        assert_eq!(text.matches("compile_error").count(), 2, "{text}");
     }
 }

@@ -1,0 +1,6 @@
+use plugin_api::plugin;
+
+#[plugin]
+struct Mail;
+
+fn main() {}
