@@ -108,32 +108,26 @@ impl<R: Serialize + JsonSchema> Completes for Completion<R> {
     type Result = R;
 }
 
-/// Opens a plugin that takes no configuration. One that is given all the same is refused, rather than left without effect.
+/// Reads a plugin's configuration.
 ///
 /// # Errors
-/// When there is a configuration, or its `open` says so.
-pub fn open_plain<P>(
-    config: &[u8],
-    open: fn() -> Result<P, PluginError>,
-) -> Result<P, PluginError> {
-    let keys: Map<String, Value> = args::read(config).map_err(refused)?;
+/// When the configuration is refused.
+pub fn config<C: DeserializeOwned>(json: &[u8]) -> Result<C, PluginError> {
+    args::read(json).map_err(refused)
+}
+
+/// Refuses a configuration that a plugin takes no notice of, rather than leave it without effect.
+///
+/// # Errors
+/// When there is one.
+pub fn no_config(json: &[u8]) -> Result<(), PluginError> {
+    let keys: Map<String, Value> = config(json)?;
     match keys.keys().next() {
-        None => open(),
+        None => Ok(()),
         Some(key) => Err(refused(format!(
             "the plugin takes none, but there is `{key}`"
         ))),
     }
-}
-
-/// Opens a plugin with its configuration, JSON.
-///
-/// # Errors
-/// When the configuration is refused, or its `open` says so.
-pub fn open_with<P, C: DeserializeOwned>(
-    config: &[u8],
-    open: fn(C) -> Result<P, PluginError>,
-) -> Result<P, PluginError> {
-    open(args::read(config).map_err(refused)?)
 }
 
 fn refused(reason: impl Display) -> PluginError {

@@ -136,8 +136,8 @@ pub mod __private {
     pub use crate::{
         args::NoArgs,
         dispatch::{
-            Call, Function, Outcome, Plugin, Returns, args_schema, completed_schema, open_plain,
-            open_with, returned_schema,
+            Call, Function, Outcome, Plugin, Returns, args_schema, completed_schema, config,
+            no_config, returned_schema,
         },
         embed::{NoteBytes, note_bytes, note_len},
         export::header,

@@ -6,6 +6,7 @@ use proc_macro::TokenStream;
 mod attributes;
 mod handler;
 mod plugin;
+mod signature;
 
 /// Makes a type a plugin: goes above `impl YourPlugin { … }` with its handlers.
 ///

@@ -3,8 +3,8 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{
-    Attribute, Error, FnArg, ImplItem, ImplItemFn, Item, ItemImpl, Result, ReturnType, parse_quote,
-    spanned::Spanned,
+    Attribute, Error, FnArg, ImplItem, ImplItemFn, Item, ItemImpl, Result, ReturnType, Type,
+    parse_quote, spanned::Spanned,
 };
 
 use crate::{
@@ -15,6 +15,13 @@ use crate::{
 /// The symbol that loaders look for. plugin-api holds it against the constant of `abi_stable` whenever a
 /// plugin is compiled.
 const HEADER_SYMBOL: &str = "_1as_0lib_1header_0root_bmodule_bloader";
+
+const NO_HANDLERS: &str = "a plugin has at least one handler; write `#[handler]` above a method \
+    `fn name(&self, args: T, task: &Task) -> Result<R, TaskError>`";
+const TWO_ATTRIBUTES: &str = "`#[handler]` is there twice; write it once, with all keys";
+const OPEN_SHAPE: &str = "`open` opens the plugin: `fn open(config: C) -> Result<Self, \
+    PluginError>`, or without the config";
+const SHAPE: &str = "`#[plugin]` goes above `impl YourPlugin { … }`, the block with the handlers";
 
 /// What the features of plugin-api allow.
 #[derive(Clone, Copy)]
@@ -61,8 +68,6 @@ pub(crate) fn refuse_stray_handler(item: &TokenStream) -> TokenStream {
     quote!(#item #error)
 }
 
-const SHAPE: &str = "`#[plugin]` goes above `impl YourPlugin { … }`, the block with the handlers";
-
 fn parse_block(item: &TokenStream) -> Result<ItemImpl> {
     match syn::parse2(item.clone())? {
         Item::Impl(block) => Ok(block),
@@ -86,20 +91,21 @@ fn check_block(block: &ItemImpl) -> Result<()> {
 /// What the block has for us.
 struct Parts {
     handlers: Vec<Handler>,
-    open: Open,
+    /// Without one, the plugin is opened by `Default`.
+    open: Option<Open>,
 }
 
-enum Open {
-    Default,
-    Plain,
-    WithConfig,
+/// The function `open`.
+struct Open {
+    config: Option<Type>,
+    output: Type,
 }
 
 impl Parts {
     /// Takes our attributes out of the block. All complaints come at once.
     fn take(block: &mut ItemImpl, features: Features) -> Result<Self> {
         let mut handlers: Vec<Handler> = Vec::new();
-        let mut open = Open::Default;
+        let mut open = None;
         let mut complaints = Complaints::default();
         let mut marked = false;
         for item in &mut block.items {
@@ -108,10 +114,7 @@ impl Parts {
             if let Some((attribute, others)) = attributes.split_first() {
                 marked = true;
                 for other in others {
-                    complaints.add(Error::new_spanned(
-                        other,
-                        "`#[handler]` is there twice; write it once, with all keys",
-                    ));
+                    complaints.add(Error::new_spanned(other, TWO_ATTRIBUTES));
                 }
                 match Handler::parse(attribute, method, features) {
                     Ok(handler) => {
@@ -123,17 +126,16 @@ impl Parts {
                 }
             } else if method.sig.ident == "open" {
                 match parse_open(method) {
-                    Ok(kind) => {
+                    Ok(found) => {
                         method.attrs.push(tolerate());
-                        open = kind;
+                        open = Some(found);
                     }
                     Err(error) => complaints.add(error),
                 }
             }
         }
         if !marked {
-            let text = "a plugin has at least one handler; write `#[handler]` above a method `fn name(&self, args: T, task: &Task) -> Result<R, TaskError>`";
-            complaints.add(Error::new_spanned(&block.self_ty, text));
+            complaints.add(Error::new_spanned(&block.self_ty, NO_HANDLERS));
         }
         complaints.into_result()?;
         Ok(Self { handlers, open })
@@ -183,7 +185,8 @@ fn take_handler_attributes(method: &mut ImplItemFn) -> Vec<Attribute> {
     method.attrs.extract_if(.., is_ours).collect()
 }
 
-/// Handlers under `#[cfg]` may share a name, as only one of them may be there; the table is checked again once it is known.
+/// Handlers under `#[cfg]` may share a name, as only one of them may be there; the table is checked
+/// again once it is known.
 fn check_unique(handlers: &[Handler], new: &Handler) -> Result<()> {
     let twin =
         |other: &&Handler| other.name == new.name && other.cfgs.is_empty() && new.cfgs.is_empty();
@@ -191,34 +194,65 @@ fn check_unique(handlers: &[Handler], new: &Handler) -> Result<()> {
         return Ok(());
     };
     let text = format!(
-        "the function `{}` is there already, from the method `{}`; give one of them another name: `#[handler(name = \"…\")]`",
+        "the function `{}` is there already, from the method `{}`; give one of them another \
+         name: `#[handler(name = \"…\")]`",
         new.name, twin.ident
     );
     Err(Error::new_spanned(&new.ident, text))
 }
 
 fn parse_open(method: &ImplItemFn) -> Result<Open> {
-    const SHAPE: &str = "`open` opens the plugin: `fn open(config: C) -> Result<Self, PluginError>`, or without the config";
     let signature = &method.sig;
     if let Some(asyncness) = &signature.asyncness {
         let text = format!(
-            "{SHAPE}; it can't be async: what needs the runtime is made by the first handler that uses it"
+            "{OPEN_SHAPE}; it can't be async: what needs the \
+             runtime is made by the first handler that uses it"
         );
         return Err(Error::new_spanned(asyncness, text));
     }
-    if !signature.generics.params.is_empty() || matches!(signature.output, ReturnType::Default) {
-        return Err(Error::new_spanned(&signature.ident, SHAPE));
-    }
+    let (ReturnType::Type(_, output), true) =
+        (&signature.output, signature.generics.params.is_empty())
+    else {
+        return Err(Error::new_spanned(&signature.ident, OPEN_SHAPE));
+    };
+    let output = Type::clone(output);
     let mut inputs = signature.inputs.iter();
     match (inputs.next(), inputs.next()) {
-        (None, _) => Ok(Open::Plain),
-        (Some(FnArg::Typed(_)), None) => Ok(Open::WithConfig),
+        (None, _) => Ok(Open {
+            config: None,
+            output,
+        }),
+        (Some(FnArg::Typed(typed)), None) => Ok(Open {
+            config: Some(Type::clone(&typed.ty)),
+            output,
+        }),
         (Some(FnArg::Receiver(receiver)), _) => {
-            let text =
-                format!("{SHAPE}; a method of this name that is no handler needs another name");
+            let text = format!(
+                "{OPEN_SHAPE}; a method of this name that is no handler needs another name"
+            );
             Err(Error::new_spanned(receiver, text))
         }
-        (_, Some(second)) => Err(Error::new_spanned(second, SHAPE)),
+        (_, Some(second)) => Err(Error::new_spanned(second, OPEN_SHAPE)),
+    }
+}
+
+/// From `config: &[u8]` to a `Result<Self, PluginError>`; spanned to the types, so that complaints come there.
+fn open_body(plugin: &Type, open: Option<&Open>) -> TokenStream {
+    let no_config = quote!(::plugin_api::__private::no_config(config)?;);
+    let Some(Open { config, output }) = open else {
+        let default =
+            quote_spanned!(plugin.span()=> <#plugin as ::core::default::Default>::default);
+        return quote!(#no_config ::core::result::Result::Ok(#default()));
+    };
+    let Some(config) = config else {
+        let open = quote_spanned!(output.span()=> Self::open());
+        return quote!(#no_config #open);
+    };
+    let read = quote_spanned!(config.span()=> ::plugin_api::__private::config::<#config>);
+    let open = quote_spanned!(output.span()=> Self::open(config));
+    quote! {
+        let config = #read(config)?;
+        #open
     }
 }
 
@@ -235,16 +269,7 @@ fn generate(block: &ItemImpl, keys: &PluginKeys, parts: &Parts) -> TokenStream {
         None => quote!(::core::option::Option::None),
     };
     let lines = parts.handlers.iter().map(Handler::line);
-    let open = match parts.open {
-        Open::Default => {
-            // Spanned to the type, so that a missing `Default` is complained about there.
-            let default =
-                quote_spanned!(plugin.span()=> <#plugin as ::core::default::Default>::default);
-            quote!(::plugin_api::__private::open_plain(config, || ::core::result::Result::Ok(#default())))
-        }
-        Open::Plain => quote!(::plugin_api::__private::open_plain(config, Self::open)),
-        Open::WithConfig => quote!(::plugin_api::__private::open_with(config, Self::open)),
-    };
+    let open = open_body(plugin, parts.open.as_ref());
     let implement =
         quote_spanned!(plugin.span()=> impl ::plugin_api::__private::Plugin for #plugin);
     quote! {
@@ -269,13 +294,15 @@ fn generate(block: &ItemImpl, keys: &PluginKeys, parts: &Parts) -> TokenStream {
             }
 
             #[unsafe(export_name = #HEADER_SYMBOL)]
-            pub static HEADER: ::plugin_api::__private::LibHeader = ::plugin_api::__private::header::<#plugin>(#HEADER_SYMBOL);
+            pub static HEADER: ::plugin_api::__private::LibHeader =
+                ::plugin_api::__private::header::<#plugin>(#HEADER_SYMBOL);
 
             #[cfg(target_os = "linux")]
             #[used]
             #[unsafe(link_section = ".note.plugin-api")]
-            static NOTE: ::plugin_api::__private::NoteBytes<{ ::plugin_api::__private::note_len::<#plugin>() }> =
-                ::plugin_api::__private::note_bytes::<#plugin, _>();
+            static NOTE: ::plugin_api::__private::NoteBytes<
+                { ::plugin_api::__private::note_len::<#plugin>() },
+            > = ::plugin_api::__private::note_bytes::<#plugin, _>();
         };
     }
 }
@@ -284,8 +311,8 @@ fn generate(block: &ItemImpl, keys: &PluginKeys, parts: &Parts) -> TokenStream {
 mod tests {
     use super::*;
 
-    fn expanded(item: TokenStream, futures: bool) -> String {
-        expand(TokenStream::new(), &item, Features { futures }).to_string()
+    fn expanded(item: &TokenStream, futures: bool) -> String {
+        expand(TokenStream::new(), item, Features { futures }).to_string()
     }
 
     #[test]
@@ -298,13 +325,13 @@ mod tests {
                 }
             }
         };
-        let without = expanded(item.clone(), false);
+        let without = expanded(&item, false);
         assert!(without.contains("compile_error"), "{without}");
         assert!(
             without.contains("need the feature `async` of plugin-api"),
             "{without}"
         );
-        let with = expanded(item, true);
+        let with = expanded(&item, true);
         assert!(!with.contains("compile_error"), "{with}");
         assert!(with.contains("call . future"), "{with}");
     }
@@ -322,7 +349,7 @@ mod tests {
                 }
             }
         };
-        let text = expanded(item, false);
+        let text = expanded(&item, false);
         assert!(text.contains("const LIMIT : u8 = 1"), "{text}");
         assert!(text.contains("fn send (self)"), "{text}");
         assert!(!text.contains("# [handler"), "{text}");
