@@ -29,7 +29,10 @@ const EXIT_CODE_NOW: i32 = 130;
 
 #[derive(Debug)]
 pub(crate) enum AppError {
-    Listen { addresses: Vec<SocketAddr>, error: io::Error },
+    Listen {
+        addresses: Vec<SocketAddr>,
+        error: io::Error,
+    },
     Folder(FolderError),
     Signals(io::Error),
     Announce(io::Error),
@@ -40,11 +43,17 @@ impl fmt::Display for AppError {
         match self {
             Self::Listen { addresses, error } => {
                 let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-                write!(f, "can't listen on {}: {error}; name another address with --listen ADDR", addresses.join(" or "))
+                write!(
+                    f,
+                    "can't listen on {}: {error}; name another address with --listen ADDR",
+                    addresses.join(" or ")
+                )
             }
             Self::Folder(error) => error.fmt(f),
             Self::Signals(error) => write!(f, "can't listen to signals: {error}"),
-            Self::Announce(error) => write!(f, "can't write the address to standard output: {error}"),
+            Self::Announce(error) => {
+                write!(f, "can't write the address to standard output: {error}")
+            }
         }
     }
 }
@@ -68,8 +77,10 @@ pub(crate) async fn serve(config: Config) -> Result<(), AppError> {
         up_since: Moment::now(),
         task_last: AtomicU64::new(0),
     });
-    let listener = net::listen(&config.listen)
-        .map_err(|error| AppError::Listen { addresses: config.listen.clone(), error })?;
+    let listener = net::listen(&config.listen).map_err(|error| AppError::Listen {
+        addresses: config.listen.clone(),
+        error,
+    })?;
     let address = listener.local_addr().map_err(AppError::Announce)?;
 
     let mut loader = Loader::new(Arc::clone(&config), Arc::clone(&router), Arc::clone(&stats));
@@ -81,7 +92,10 @@ pub(crate) async fn serve(config: Config) -> Result<(), AppError> {
     let accepting = tokio::spawn(net::accept(listener, shared));
 
     signals.next().await;
-    tracing::info!(grace_ms = config.drain_grace.as_millis(), "draining; a second signal ends the host at once");
+    tracing::info!(
+        grace_ms = config.drain_grace.as_millis(),
+        "draining; a second signal ends the host at once"
+    );
     tokio::select! {
         () = drain(&phase, &router, &stats, config.drain_grace) => tracing::info!("drained"),
         () = signals.next() => {
@@ -110,10 +124,15 @@ async fn drain(phase: &watch::Sender<Phase>, router: &Router, stats: &Stats, gra
         tokio::time::sleep(DRAIN_LOOK).await;
     }
     if in_flight() > 0 {
-        tracing::warn!(in_flight = in_flight(), "the grace is over, what is left is cut short");
+        tracing::warn!(
+            in_flight = in_flight(),
+            "the grace is over, what is left is cut short"
+        );
     }
     phase.send_replace(Phase::Closing);
-    router.drain(ends.saturating_duration_since(Instant::now())).await;
+    router
+        .drain(ends.saturating_duration_since(Instant::now()))
+        .await;
     let closed = Instant::now() + CLOSE_MAX;
     while stats.connections.load(Ordering::Relaxed) > 0 && Instant::now() < closed {
         tokio::time::sleep(DRAIN_LOOK).await;
@@ -123,7 +142,13 @@ async fn drain(phase: &watch::Sender<Phase>, router: &Router, stats: &Stats, gra
 /// Every connection and every worker needs descriptors; the usual soft limit of 1024 is for programs that use `select`.
 fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+    if let Err(error) = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    ) {
         tracing::warn!("the limit of open files can't be raised: {error}");
     }
 }

@@ -11,16 +11,19 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(crate) fn new(max: usize) -> Self {
-        Self { used: Arc::default(), max }
-    }
-
-    pub(crate) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
+        Self {
+            used: Arc::default(),
+            max,
+        }
     }
 
     /// `None` when that many more bytes don't fit.
     pub(crate) fn take(&self, len: usize) -> Option<Permit> {
-        let mut permit = Permit { used: Arc::clone(&self.used), max: self.max, len: 0 };
+        let mut permit = Permit {
+            used: Arc::clone(&self.used),
+            max: self.max,
+            len: 0,
+        };
         permit.resize(len).then_some(permit)
     }
 }
@@ -43,7 +46,10 @@ impl Permit {
         }
         let more = len - self.len;
         let fits = |used: usize| used.checked_add(more).filter(|used| *used <= self.max);
-        let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
+        let taken = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+            .is_ok();
         if taken {
             self.len = len;
         }
@@ -69,8 +75,8 @@ mod tests {
         let second = budget.take(4).unwrap();
         assert!(!first.resize(7));
         assert!(first.resize(1));
-        assert_eq!(budget.used(), 5);
+        assert_eq!(budget.used.load(Ordering::Relaxed), 5);
         drop((first, second));
-        assert_eq!(budget.used(), 0);
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
     }
 }

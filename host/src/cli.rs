@@ -75,7 +75,9 @@ pub fn main() -> ExitCode {
     debug_assert_eq!(PLUGINS_DIR_DEFAULT, "./plugins", "as the help says");
     let cli = Cli::parse();
     match cli.command {
-        Some(Command::Call(call)) => call::run(&call.connect, call.function, call.args, call.timeout),
+        Some(Command::Call(call)) => {
+            call::run(&call.connect, call.function, call.args, call.timeout)
+        }
         None => serve(cli.serve),
     }
 }
@@ -84,12 +86,17 @@ fn serve(flags: Serve) -> ExitCode {
     if let Err(error) = start_log(&flags.log, flags.log_format) {
         return usage_error(&error);
     }
-    let overrides = Overrides { listen: flags.listen, plugins_dir: flags.plugins };
+    let overrides = Overrides {
+        listen: flags.listen,
+        plugins_dir: flags.plugins,
+    };
     let config = match Config::load(flags.config.as_deref(), overrides) {
         Ok(config) => config,
         Err(error) => return usage_error(&error.to_string()),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let served = match runtime {
         Ok(runtime) => runtime.block_on(app::serve(config)),
         Err(error) => return usage_error(&format!("the runtime can't be started: {error}")),
@@ -100,14 +107,18 @@ fn serve(flags: Serve) -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place where the host speaks to whoever started it")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the one place where the host speaks to whoever started it"
+)]
 fn usage_error(message: &str) -> ExitCode {
     eprintln!("host: {message}");
     ExitCode::from(EXIT_USAGE)
 }
 
 fn start_log(filter: &str, format: LogFormat) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| format!("--log {filter:?}: {error}"))?;
+    let filter =
+        EnvFilter::try_new(filter).map_err(|error| format!("--log {filter:?}: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_span_events(FmtSpan::NONE)

@@ -14,7 +14,12 @@ pub(crate) struct Rate {
 
 impl Rate {
     pub(crate) fn new(per_second_max: u32) -> Self {
-        Self { per_second_max, window_start: Moment::default(), taken: 0, left_out: 0 }
+        Self {
+            per_second_max,
+            window_start: Moment::default(),
+            taken: 0,
+            left_out: 0,
+        }
     }
 
     /// `None`: one too many, leave it out. Otherwise how many have been left out since the last one taken.

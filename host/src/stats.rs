@@ -25,13 +25,22 @@ pub(crate) struct Stats {
 impl Stats {
     /// The counters of one function; they outlive the generation that exports it.
     pub(crate) fn function(&self, name: &str) -> Arc<FunctionStats> {
-        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut functions = self
+            .functions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         Arc::clone(functions.entry(name.to_owned()).or_default())
     }
 
     pub(crate) fn functions(&self) -> BTreeMap<String, FunctionReport> {
-        let functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
-        functions.iter().map(|(name, stats)| (name.clone(), stats.report())).collect()
+        let functions = self
+            .functions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        functions
+            .iter()
+            .map(|(name, stats)| (name.clone(), stats.report()))
+            .collect()
     }
 }
 
@@ -61,14 +70,23 @@ impl FunctionStats {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Ok(_) => counts.ok += 1,
-            Err(failure) => *counts.failed.entry(ErrorCode::as_str(failure.code)).or_default() += 1,
+            Err(failure) => {
+                *counts
+                    .failed
+                    .entry(ErrorCode::as_str(failure.code))
+                    .or_default() += 1
+            }
         }
         counts.latency.add(latency);
     }
 
     /// Counts how long a handler ran.
     pub(crate) fn ran(&self, time: Duration) {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner).run.add(time);
+        self.counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .run
+            .add(time);
     }
 
     fn report(&self) -> FunctionReport {
@@ -112,7 +130,11 @@ struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { buckets: [0; (64 * SUB_BUCKETS) as usize], count: 0, max: Duration::ZERO }
+        Self {
+            buckets: [0; (64 * SUB_BUCKETS) as usize],
+            count: 0,
+            max: Duration::ZERO,
+        }
     }
 }
 
@@ -161,7 +183,9 @@ fn bucket_top(index: usize) -> u64 {
         return u64::from(SUB_BUCKETS);
     }
     let width = 1u64 << (power - SUB_BITS);
-    (1u64 << power).saturating_add(width.saturating_mul(sub + 1)).saturating_sub(1)
+    (1u64 << power)
+        .saturating_add(width.saturating_mul(sub + 1))
+        .saturating_sub(1)
 }
 
 /// Milliseconds with microseconds behind the point.

@@ -35,7 +35,10 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn new(client: Arc<dyn Client>, key: u64) -> Self {
-        Self { client: Some(client), key }
+        Self {
+            client: Some(client),
+            key,
+        }
     }
 
     pub(crate) fn finish(mut self, outcome: Outcome) {
@@ -70,7 +73,9 @@ impl Drop for Answer {
 
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answer").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Answer")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 

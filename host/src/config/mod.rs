@@ -75,16 +75,29 @@ pub(crate) struct PluginSettings {
 
 #[derive(Debug)]
 pub(crate) enum ConfigError {
-    Read { file: PathBuf, error: std::io::Error },
-    Parse { file: PathBuf, error: Box<toml::de::Error> },
-    Value { key: String, problem: String },
+    Read {
+        file: PathBuf,
+        error: std::io::Error,
+    },
+    Parse {
+        file: PathBuf,
+        error: Box<toml::de::Error>,
+    },
+    Value {
+        key: String,
+        problem: String,
+    },
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read { file, error } => {
-                write!(f, "the configuration {} can't be read: {error}", file.display())
+                write!(
+                    f,
+                    "the configuration {} can't be read: {error}",
+                    file.display()
+                )
             }
             Self::Parse { file, error } => {
                 write!(f, "the configuration {} is wrong:\n{error}", file.display())
@@ -102,8 +115,10 @@ impl Config {
         let raw = match file {
             None => raw::File::default(),
             Some(file) => {
-                let text = std::fs::read_to_string(file)
-                    .map_err(|error| ConfigError::Read { file: file.to_owned(), error })?;
+                let text = std::fs::read_to_string(file).map_err(|error| ConfigError::Read {
+                    file: file.to_owned(),
+                    error,
+                })?;
                 toml::from_str(&text).map_err(|error| ConfigError::Parse {
                     file: file.to_owned(),
                     error: Box::new(error),
@@ -114,13 +129,36 @@ impl Config {
     }
 
     fn check(raw: raw::File, overrides: Overrides) -> Result<Self, ConfigError> {
-        let listen = overrides.listen.or(raw.listen).unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
+        let listen = overrides
+            .listen
+            .or(raw.listen)
+            .unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
         let limits = Limits {
-            line_len_max: within("limits.line_len_max", raw.limits.line_len_max.to_usize(), 1024, 512 << 20)?,
-            connections_max: within("limits.connections_max", raw.limits.connections_max, 1, 1 << 20)?,
+            line_len_max: within(
+                "limits.line_len_max",
+                raw.limits.line_len_max.to_usize(),
+                1024,
+                512 << 20,
+            )?,
+            connections_max: within(
+                "limits.connections_max",
+                raw.limits.connections_max,
+                1,
+                1 << 20,
+            )?,
             in_flight_max: within("limits.in_flight_max", raw.limits.in_flight_max, 1, 1 << 20)?,
-            output_len_max: within("limits.output_len_max", raw.limits.output_len_max.to_usize(), 1024, usize::MAX)?,
-            requests_len_max: within("limits.requests_len_max", raw.limits.requests_len_max.to_usize(), 1024, usize::MAX)?,
+            output_len_max: within(
+                "limits.output_len_max",
+                raw.limits.output_len_max.to_usize(),
+                1024,
+                usize::MAX,
+            )?,
+            requests_len_max: within(
+                "limits.requests_len_max",
+                raw.limits.requests_len_max.to_usize(),
+                1024,
+                usize::MAX,
+            )?,
         };
         let pool = PoolSettings {
             scheduler: Settings {
@@ -137,11 +175,18 @@ impl Config {
             timeout: None,
             timeout_default: raw.timeout.0,
         };
-        let worker = WorkerLimits { memory_max: raw.worker.memory_max.to_limit() };
+        let worker = WorkerLimits {
+            memory_max: raw.worker.memory_max.to_limit(),
+        };
         let plugins = raw
             .plugins
             .into_iter()
-            .map(|(name, table)| Ok((name.clone(), PluginConfig::check(&name, table, &pool, worker)?)))
+            .map(|(name, table)| {
+                Ok((
+                    name.clone(),
+                    PluginConfig::check(&name, table, &pool, worker)?,
+                ))
+            })
             .collect::<Result<_, ConfigError>>()?;
         Ok(Self {
             listen: resolve(&listen)?,
@@ -194,7 +239,8 @@ impl PluginConfig {
             pool.workers_max = Some(within(&key("workers"), workers, 1, 10_000)?);
         }
         if let Some(queue_len_max) = table.queue_len_max {
-            pool.scheduler.queue_len_max = within(&key("queue_len_max"), queue_len_max, 1, 10_000_000)?;
+            pool.scheduler.queue_len_max =
+                within(&key("queue_len_max"), queue_len_max, 1, 10_000_000)?;
         }
         let slots = match table.slots {
             Some(slots) => Some(within(&key("slots"), slots, 1, crate::link::SLOTS_MAX)?),
@@ -224,7 +270,9 @@ impl PluginConfig {
         Ok(Self {
             pool,
             worker: WorkerLimits {
-                memory_max: table.memory_max.map_or(worker.memory_max, raw::Size::to_limit),
+                memory_max: table
+                    .memory_max
+                    .map_or(worker.memory_max, raw::Size::to_limit),
             },
             slots: slots.and_then(|slots| u32::try_from(slots).ok()),
             config,
@@ -237,15 +285,25 @@ fn within(key: &str, value: usize, min: usize, max: usize) -> Result<usize, Conf
         return Ok(value);
     }
     let problem = format!("must be from {min} to {max}, not {value}");
-    Err(ConfigError::Value { key: key.to_owned(), problem })
+    Err(ConfigError::Value {
+        key: key.to_owned(),
+        problem,
+    })
 }
 
 fn resolve(listen: &str) -> Result<Vec<SocketAddr>, ConfigError> {
     use std::net::ToSocketAddrs;
-    let problem = |problem: String| ConfigError::Value { key: "listen".to_owned(), problem };
+    let problem = |problem: String| ConfigError::Value {
+        key: "listen".to_owned(),
+        problem,
+    };
     let addresses: Vec<SocketAddr> = listen
         .to_socket_addrs()
-        .map_err(|error| problem(format!("{listen:?} is no address to listen on, like {LISTEN_DEFAULT:?}: {error}")))?
+        .map_err(|error| {
+            problem(format!(
+                "{listen:?} is no address to listen on, like {LISTEN_DEFAULT:?}: {error}"
+            ))
+        })?
         .collect();
     if addresses.is_empty() {
         return Err(problem(format!("{listen:?} has no address")));
@@ -268,7 +326,10 @@ mod tests {
         assert_eq!(config.listen, [LISTEN_DEFAULT.parse().unwrap()]);
         assert_eq!(config.limits.line_len_max, protocol::LINE_LEN_MAX_DEFAULT);
         assert_eq!(config.plugin("mail").config, "{}");
-        assert_eq!(config.plugin("mail").pool.limit(None), Duration::from_secs(60));
+        assert_eq!(
+            config.plugin("mail").pool.limit(None),
+            Duration::from_secs(60)
+        );
     }
 
     #[test]

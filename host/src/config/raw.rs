@@ -52,7 +52,9 @@ pub(super) struct DrainTable {
 
 impl Default for DrainTable {
     fn default() -> Self {
-        Self { grace: Time(Duration::from_secs(30)) }
+        Self {
+            grace: Time(Duration::from_secs(30)),
+        }
     }
 }
 

@@ -17,7 +17,9 @@ const SIZES: [(&str, u64); 7] = [
 pub(crate) fn time(text: &str) -> Result<Duration, String> {
     match scaled(text, &TIMES) {
         Some(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
-        _ => Err(format!("{text:?} is no time; write a whole number above 0 and ms, s, m or h, like \"30s\"")),
+        _ => Err(format!(
+            "{text:?} is no time; write a whole number above 0 and ms, s, m or h, like \"30s\""
+        )),
     }
 }
 
@@ -49,7 +51,17 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused() {
-        for text in ["", "5", "s", "0s", "-1s", "1.5s", "1 day", "99999999999999999999h", "9999999999999999h"] {
+        for text in [
+            "",
+            "5",
+            "s",
+            "0s",
+            "-1s",
+            "1.5s",
+            "1 day",
+            "99999999999999999999h",
+            "9999999999999999h",
+        ] {
             assert!(time(text).is_err(), "{text:?}");
         }
     }

@@ -71,10 +71,16 @@ pub(crate) struct Board {
     layout: NonNull<Layout>,
 }
 
-#[expect(unsafe_code, reason = "shared memory has no safe owner; see the SAFETY comment")]
+#[expect(
+    unsafe_code,
+    reason = "shared memory has no safe owner; see the SAFETY comment"
+)]
 // SAFETY: the mapping lives as long as the value, and everything in it is atomic.
 unsafe impl Send for Board {}
-#[expect(unsafe_code, reason = "shared memory has no safe owner; see the SAFETY comment")]
+#[expect(
+    unsafe_code,
+    reason = "shared memory has no safe owner; see the SAFETY comment"
+)]
 // SAFETY: as for `Send`.
 unsafe impl Sync for Board {}
 
@@ -103,12 +109,16 @@ impl Board {
                 0,
             )?
         };
-        let layout = NonNull::new(address.cast()).ok_or_else(|| io::Error::other("mapped to null"))?;
+        let layout =
+            NonNull::new(address.cast()).ok_or_else(|| io::Error::other("mapped to null"))?;
         Ok(Self { layout })
     }
 
     fn layout(&self) -> &Layout {
-        #[expect(unsafe_code, reason = "shared memory has no safe owner; see the SAFETY comment")]
+        #[expect(
+            unsafe_code,
+            reason = "shared memory has no safe owner; see the SAFETY comment"
+        )]
         // SAFETY: the pointer came from a mapping of this size that lives as long as `self`; page alignment
         // satisfies `Layout`, whose fields are all atomics.
         unsafe {
@@ -118,7 +128,12 @@ impl Board {
 
     fn swap(&self, slot: u8, from: SlotState, to: SlotState) -> bool {
         self.layout().states[usize::from(slot)]
-            .compare_exchange(from.as_u8(), to.as_u8(), Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange(
+                from.as_u8(),
+                to.as_u8(),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            )
             .is_ok()
     }
 
@@ -164,8 +179,15 @@ impl Board {
     /// Worker, from a signal handler: who got which signal. The first note stays: later ones are consequences.
     pub(crate) fn note_signal(&self, signal: u32, slot: Option<u8>) {
         let layout = self.layout();
-        if layout.signal.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            layout.culprit.store(slot.map_or(0, |slot| u32::from(slot) + 1), Ordering::Release);
+        if layout
+            .signal
+            .compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+        {
+            layout.culprit.store(
+                slot.map_or(0, |slot| u32::from(slot) + 1),
+                Ordering::Release,
+            );
         }
     }
 
@@ -223,7 +245,13 @@ mod tests {
         assert_eq!(board.culprit(), None);
         board.note_signal(11, Some(255));
         board.note_signal(6, None);
-        assert_eq!(board.culprit(), Some(Culprit { signal: 11, slot: Some(255) }));
+        assert_eq!(
+            board.culprit(),
+            Some(Culprit {
+                signal: 11,
+                slot: Some(255)
+            })
+        );
     }
 
     #[test]

@@ -19,7 +19,12 @@ pub(crate) fn send(link: BorrowedFd<'_>, fds: [BorrowedFd<'_>; FDS]) -> io::Resu
     if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
         return Err(io::Error::other("no room for the descriptors"));
     }
-    sendmsg(link, &[IoSlice::new(&[0])], &mut ancillary, SendFlags::NOSIGNAL)?;
+    sendmsg(
+        link,
+        &[IoSlice::new(&[0])],
+        &mut ancillary,
+        SendFlags::NOSIGNAL,
+    )?;
     Ok(())
 }
 
@@ -35,7 +40,10 @@ pub(crate) fn receive(link: BorrowedFd<'_>) -> io::Result<[OwnedFd; FDS]> {
         RecvFlags::CMSG_CLOEXEC,
     )?;
     if message.bytes == 0 {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the host has gone"));
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the host has gone",
+        ));
     }
     let fds: Vec<OwnedFd> = ancillary
         .drain()
@@ -45,5 +53,6 @@ pub(crate) fn receive(link: BorrowedFd<'_>) -> io::Result<[OwnedFd; FDS]> {
         })
         .flatten()
         .collect();
-    fds.try_into().map_err(|_| io::Error::other("the host sent no descriptors"))
+    fds.try_into()
+        .map_err(|_| io::Error::other("the host sent no descriptors"))
 }

@@ -88,13 +88,17 @@ pub(crate) struct LogRecord {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ToHost {
-    Hello { link_version: u32 },
+    Hello {
+        link_version: u32,
+    },
     Opened {
         /// Tasks that the worker runs at once.
         slots: u32,
         manifest: Bytes,
     },
-    OpenFailed { reason: String },
+    OpenFailed {
+        reason: String,
+    },
     Return(Return),
     Progress(ProgressReport),
     Log(LogRecord),
@@ -169,7 +173,9 @@ impl ToHost {
                 });
             }
             Self::OpenFailed { reason } => {
-                frame(out, kind::OPEN_FAILED, |out| out.put_slice(reason.as_bytes()));
+                frame(out, kind::OPEN_FAILED, |out| {
+                    out.put_slice(reason.as_bytes())
+                });
             }
             Self::Return(r) => frame(out, kind::RETURN, |out| {
                 out.put_u64_le(r.task);
@@ -219,7 +225,10 @@ pub(crate) struct WorkerFrames {
 
 impl WorkerFrames {
     pub(crate) fn new(len_max: usize) -> Self {
-        Self { buffer: BytesMut::new(), len_max }
+        Self {
+            buffer: BytesMut::new(),
+            len_max,
+        }
     }
 
     /// Bytes read from the link are appended here.
@@ -228,20 +237,29 @@ impl WorkerFrames {
     }
 
     pub(crate) fn next_to_host(&mut self) -> Result<Option<ToHost>, FrameError> {
-        let Some((kind, payload)) = self.next_raw()? else { return Ok(None) };
+        let Some((kind, payload)) = self.next_raw()? else {
+            return Ok(None);
+        };
         decode_to_host(kind, payload).map(Some)
     }
 
     pub(crate) fn next_to_worker(&mut self) -> Result<Option<ToWorker>, FrameError> {
-        let Some((kind, payload)) = self.next_raw()? else { return Ok(None) };
+        let Some((kind, payload)) = self.next_raw()? else {
+            return Ok(None);
+        };
         decode_to_worker(kind, payload).map(Some)
     }
 
     fn next_raw(&mut self) -> Result<Option<(u8, Bytes)>, FrameError> {
-        let Some(header) = self.buffer.first_chunk::<HEADER_LEN>() else { return Ok(None) };
+        let Some(header) = self.buffer.first_chunk::<HEADER_LEN>() else {
+            return Ok(None);
+        };
         let len = u32::from_le_bytes(*header) as usize;
         if len > self.len_max {
-            return Err(FrameError::TooLong { len, len_max: self.len_max });
+            return Err(FrameError::TooLong {
+                len,
+                len_max: self.len_max,
+            });
         }
         if len == 0 {
             return Err(FrameError::Malformed { kind: 0 });
@@ -270,7 +288,9 @@ fn decode_to_worker(kind: u8, mut payload: Bytes) -> Result<ToWorker, FrameError
             progress: payload.try_get_u8().map_err(malformed)? != 0,
             args: payload,
         }),
-        kind::CANCEL => ToWorker::Cancel { task: payload.try_get_u64_le().map_err(malformed)? },
+        kind::CANCEL => ToWorker::Cancel {
+            task: payload.try_get_u64_le().map_err(malformed)?,
+        },
         kind::CLOSE => ToWorker::Close,
         kind => return Err(FrameError::UnknownKind { kind }),
     })
@@ -279,14 +299,16 @@ fn decode_to_worker(kind: u8, mut payload: Bytes) -> Result<ToWorker, FrameError
 fn decode_to_host(kind: u8, mut payload: Bytes) -> Result<ToHost, FrameError> {
     let malformed = |_| FrameError::Malformed { kind };
     Ok(match kind {
-        kind::HELLO => {
-            ToHost::Hello { link_version: payload.try_get_u32_le().map_err(malformed)? }
-        }
+        kind::HELLO => ToHost::Hello {
+            link_version: payload.try_get_u32_le().map_err(malformed)?,
+        },
         kind::OPENED => ToHost::Opened {
             slots: payload.try_get_u32_le().map_err(malformed)?,
             manifest: payload,
         },
-        kind::OPEN_FAILED => ToHost::OpenFailed { reason: text(&payload) },
+        kind::OPEN_FAILED => ToHost::OpenFailed {
+            reason: text(&payload),
+        },
         kind::RETURN => ToHost::Return(Return {
             task: payload.try_get_u64_le().map_err(malformed)?,
             slot: payload.try_get_u8().map_err(malformed)?,
@@ -329,8 +351,13 @@ mod tests {
     fn samples_to_host() -> Vec<ToHost> {
         vec![
             ToHost::Hello { link_version: 1 },
-            ToHost::Opened { slots: 1, manifest: Bytes::from_static(b"{}") },
-            ToHost::OpenFailed { reason: "no ü".to_owned() },
+            ToHost::Opened {
+                slots: 1,
+                manifest: Bytes::from_static(b"{}"),
+            },
+            ToHost::OpenFailed {
+                reason: "no ü".to_owned(),
+            },
             ToHost::Return(Return {
                 task: u64::MAX,
                 slot: 255,
@@ -338,7 +365,12 @@ mod tests {
                 ran_ns: 9,
                 payload: Bytes::from_static(b"\"x\""),
             }),
-            ToHost::Progress(ProgressReport { task: 1, done: 2, total: 3, message: "m".to_owned() }),
+            ToHost::Progress(ProgressReport {
+                task: 1,
+                done: 2,
+                total: 3,
+                message: "m".to_owned(),
+            }),
             ToHost::Log(LogRecord {
                 task: 0,
                 level: 3,
@@ -369,7 +401,9 @@ mod tests {
     #[test]
     fn frames_survive_any_split() {
         let mut bytes = BytesMut::new();
-        samples_to_host().iter().for_each(|frame| frame.encode(&mut bytes));
+        samples_to_host()
+            .iter()
+            .for_each(|frame| frame.encode(&mut bytes));
         for chunk_len in 1..=bytes.len() {
             let mut frames = WorkerFrames::new(1024);
             let mut seen = Vec::new();
@@ -386,7 +420,9 @@ mod tests {
     #[test]
     fn calls_arrive_as_they_were_sent() {
         let mut frames = WorkerFrames::new(1024);
-        samples_to_worker().iter().for_each(|frame| frame.encode(frames.buffer_mut()));
+        samples_to_worker()
+            .iter()
+            .for_each(|frame| frame.encode(frames.buffer_mut()));
         let mut seen = Vec::new();
         while let Some(frame) = frames.next_to_worker().unwrap() {
             seen.push(frame);
@@ -398,7 +434,13 @@ mod tests {
     fn a_frame_over_the_limit_is_refused_before_it_is_buffered() {
         let mut frames = WorkerFrames::new(100);
         frames.buffer_mut().put_u32_le(101);
-        assert_eq!(frames.next_to_host(), Err(FrameError::TooLong { len: 101, len_max: 100 }));
+        assert_eq!(
+            frames.next_to_host(),
+            Err(FrameError::TooLong {
+                len: 101,
+                len_max: 100
+            })
+        );
     }
 
     proptest! {

@@ -14,8 +14,8 @@ mod frame;
 pub(crate) use board::{Board, Culprit, SLOTS_MAX, SlotState};
 pub(crate) use fds::{receive as receive_fds, send as send_fds};
 pub(crate) use frame::{
-    Call, FRAME_LEN_MAX_EXTRA, LogRecord, Open, ProgressReport, Return, ToHost,
-    ToWorker, WorkerFrames, link_status,
+    Call, FRAME_LEN_MAX_EXTRA, LogRecord, Open, ProgressReport, Return, ToHost, ToWorker,
+    WorkerFrames, link_status,
 };
 
 /// Raised with every change of a frame or of the board.

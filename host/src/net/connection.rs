@@ -228,7 +228,9 @@ impl State {
             }
         };
         if let Some(id) = request.id.clone().filter(|id| self.by_id.contains_key(id)) {
-            let message = format!("a request with the id {id} is in flight on this connection; ids must differ");
+            let message = format!(
+                "a request with the id {id} is in flight on this connection; ids must differ"
+            );
             self.refuse(Some(id), TaskFailure::new(ErrorCode::BadRequest, message));
             return;
         }
@@ -240,7 +242,11 @@ impl State {
             self.refuse(request.id, overloaded());
             return;
         };
-        let incoming = Incoming { request, received, permit };
+        let incoming = Incoming {
+            request,
+            received,
+            permit,
+        };
         self.shared.stats.in_flight.fetch_add(1, Ordering::Relaxed);
         if incoming.request.id.is_some() {
             self.start(incoming).await;
@@ -277,7 +283,11 @@ impl State {
 
     /// Starts a request. `None`: it has been answered already.
     async fn start(&mut self, incoming: Incoming) -> Option<u64> {
-        let Incoming { request, received, permit } = incoming;
+        let Incoming {
+            request,
+            received,
+            permit,
+        } = incoming;
         let phase = self.shared.phase();
         if request.function.starts_with(HOST_PREFIX) {
             return self.start_builtin(request, phase).await;
@@ -302,7 +312,9 @@ impl State {
             function: route.function,
             args: request.args,
             received,
-            deadline: request.timeout.map_or(Moment::NEVER, |timeout| received + timeout),
+            deadline: request
+                .timeout
+                .map_or(Moment::NEVER, |timeout| received + timeout),
             progress: request.progress,
             answer: Answer::new(self.client(), key),
             permit,
@@ -329,7 +341,11 @@ impl State {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
             let draining = phase > Phase::Serving;
-            answer.finish(builtin.run(&shared.router, &shared.stats, shared.up_since, draining).await);
+            answer.finish(
+                builtin
+                    .run(&shared.router, &shared.stats, shared.up_since, draining)
+                    .await,
+            );
         });
         Some(key)
     }
@@ -366,12 +382,19 @@ impl State {
         let Arrived { progress, finished } = self.inbox.take();
         for event in progress {
             if let Some(InFlight { id: Some(id), .. }) = self.in_flight.get(&event.key) {
-                let line = Progress { id: id.clone(), done: event.done, total: event.total, message: event.message };
+                let line = Progress {
+                    id: id.clone(),
+                    done: event.done,
+                    total: event.total,
+                    message: event.message,
+                };
                 self.output.push(|bytes| line.encode(bytes));
             }
         }
         for (key, outcome) in finished {
-            let Some(InFlight { id, .. }) = self.in_flight.remove(&key) else { continue };
+            let Some(InFlight { id, .. }) = self.in_flight.remove(&key) else {
+                continue;
+            };
             if let Some(id) = &id {
                 self.by_id.remove(id);
             }
@@ -392,7 +415,8 @@ impl State {
         if self.output.gone {
             count(&self.shared.stats.replies_dropped);
         } else {
-            self.output.push(|bytes| Reply { id, outcome }.encode(bytes));
+            self.output
+                .push(|bytes| Reply { id, outcome }.encode(bytes));
             if self.input.is_ended() {
                 self.replies_after_end += 1;
             }
@@ -402,7 +426,10 @@ impl State {
     /// Counts the replies that were written to a client which had gone.
     fn count_unread(&mut self) {
         let unread = std::mem::take(&mut self.replies_after_end);
-        self.shared.stats.replies_dropped.fetch_add(unread, Ordering::Relaxed);
+        self.shared
+            .stats
+            .replies_dropped
+            .fetch_add(unread, Ordering::Relaxed);
     }
 
     fn check_output(&mut self) {
@@ -468,7 +495,9 @@ impl Output {
     }
 
     fn stalled_at(&self) -> Option<Instant> {
-        self.progress_at.filter(|_| !self.is_empty()).map(|at| at + WRITE_STALL_MAX)
+        self.progress_at
+            .filter(|_| !self.is_empty())
+            .map(|at| at + WRITE_STALL_MAX)
     }
 
     fn give_up(&mut self) {

@@ -42,14 +42,27 @@ impl Inbox {
 
 impl Client for Inbox {
     fn finished(&self, key: u64, outcome: Outcome) {
-        self.arrived.lock().unwrap_or_else(PoisonError::into_inner).finished.push((key, outcome));
+        self.arrived
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .finished
+            .push((key, outcome));
         self.bell.notify_one();
     }
 
     fn progressed(&self, key: u64, done: u64, total: u64, message: String) {
-        let event = ProgressEvent { key, done, total, message };
+        let event = ProgressEvent {
+            key,
+            done,
+            total,
+            message,
+        };
         let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
-        match arrived.progress.iter_mut().find(|earlier| earlier.key == key) {
+        match arrived
+            .progress
+            .iter_mut()
+            .find(|earlier| earlier.key == key)
+        {
             Some(earlier) => *earlier = event,
             None => arrived.progress.push(event),
         }

@@ -49,7 +49,12 @@ pub(super) enum Received {
 
 impl Input {
     pub(super) fn new(line_len_max: usize, budget: Budget) -> Self {
-        Self { decoder: LineDecoder::new(line_len_max), state: State::Open, budget, permit: None }
+        Self {
+            decoder: LineDecoder::new(line_len_max),
+            state: State::Open,
+            budget,
+            permit: None,
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -80,9 +85,10 @@ impl Input {
                 Received::Line(line)
             }
             Ok(None) if self.state == State::Ended => match self.decoder.finish() {
-                Some(rest) => {
-                    Received::Unusable(TaskFailure::new(ErrorCode::BadRequest, BadRequest::unended(&rest).message))
-                }
+                Some(rest) => Received::Unusable(TaskFailure::new(
+                    ErrorCode::BadRequest,
+                    BadRequest::unended(&rest).message,
+                )),
                 None => Received::Nothing,
             },
             Ok(None) => self.after_partial_line(),

@@ -61,7 +61,11 @@ pub(crate) fn listen(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
     let mut last = io::Error::other("no address to listen on");
     for address in addresses {
         let bound = || {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            let socket = if address.is_ipv4() {
+                TcpSocket::new_v4()
+            } else {
+                TcpSocket::new_v6()
+            }?;
             socket.set_reuseaddr(true)?;
             socket.bind(*address)?;
             socket.listen(BACKLOG)
@@ -96,7 +100,9 @@ pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 fn serve(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
     let open = shared.stats.connections.fetch_add(1, Ordering::Relaxed);
     let shared = Arc::clone(shared);
-    let guard = OpenConnection { stats: Arc::clone(&shared.stats) };
+    let guard = OpenConnection {
+        stats: Arc::clone(&shared.stats),
+    };
     // Replies are small and have to leave at once; the connection itself sends no more packets than it has to.
     let _ = stream.set_nodelay(true);
     if open >= shared.limits.connections_max as u64 {
@@ -114,7 +120,9 @@ fn serve(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
 
 /// The only line the host sends unasked: a connection that can't be had is better told so than closed in silence.
 fn refuse(stream: &TcpStream, connections_max: usize) {
-    let message = format!("the host serves {connections_max} connections already (connections_max); try again later");
+    let message = format!(
+        "the host serves {connections_max} connections already (connections_max); try again later"
+    );
     let outcome = Err(TaskFailure::new(ErrorCode::Overloaded, message));
     let mut line = Vec::new();
     Reply { id: None, outcome }.encode(&mut line);

@@ -46,11 +46,18 @@ pub(super) fn of_return(returned: &Return, cancelled: bool) -> Outcome {
             "the handler ended without an answer (it dropped its completion)".to_owned(),
         )),
         status::CANCELLED => Err(handler_failed("cancelled", text())),
-        link_status::INVALID_RESULT => {
-            Err(handler_failed("invalid_result", format!("the handler's result is not valid JSON: {}", text())))
-        }
-        status::OK => Err(handler_failed("invalid_result", "the handler's result has raw line breaks".to_owned())),
-        other => Err(handler_failed("unknown_status", format!("the handler ended with the unknown status {other}"))),
+        link_status::INVALID_RESULT => Err(handler_failed(
+            "invalid_result",
+            format!("the handler's result is {}", text()),
+        )),
+        status::OK => Err(handler_failed(
+            "invalid_result",
+            "the handler's result has raw line breaks".to_owned(),
+        )),
+        other => Err(handler_failed(
+            "unknown_status",
+            format!("the handler ended with the unknown status {other}"),
+        )),
     }
 }
 
@@ -62,11 +69,17 @@ fn handler_failed(kind: &str, message: String) -> TaskFailure {
 
 fn of_failure(payload: &[u8]) -> TaskFailure {
     let Ok(theirs) = serde_json::from_slice::<Failure>(payload) else {
-        return handler_failed("unreadable_failure", "the handler failed and gave no readable reason".to_owned());
+        return handler_failed(
+            "unreadable_failure",
+            "the handler failed and gave no readable reason".to_owned(),
+        );
     };
     let mut failure = TaskFailure::new(ErrorCode::HandlerFailed, theirs.message);
     failure.retryable = theirs.retryable;
-    failure.data = data(&FailureData { kind: &theirs.kind, data: theirs.data.as_deref() });
+    failure.data = data(&FailureData {
+        kind: &theirs.kind,
+        data: theirs.data.as_deref(),
+    });
     failure
 }
 
@@ -92,7 +105,9 @@ impl Exit {
     fn is_stack_overflow(self) -> bool {
         self.signal == Some(libc::SIGABRT)
             && self.culprit.is_some_and(|culprit| {
-                [libc::SIGSEGV, libc::SIGBUS].map(i32::unsigned_abs).contains(&culprit.signal)
+                [libc::SIGSEGV, libc::SIGBUS]
+                    .map(i32::unsigned_abs)
+                    .contains(&culprit.signal)
             })
     }
 }
@@ -141,5 +156,8 @@ pub(super) fn of_crash(exit: Exit, slot: u8, finished: bool) -> TaskFailure {
         Some(_) => "in this task",
         None => "while this task ran",
     };
-    TaskFailure::new(ErrorCode::WorkerCrashed, format!("the worker {exit} {role}"))
+    TaskFailure::new(
+        ErrorCode::WorkerCrashed,
+        format!("the worker {exit} {role}"),
+    )
 }

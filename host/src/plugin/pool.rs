@@ -42,7 +42,9 @@ enum Event {
     Worker(WorkerId, WorkerEvent),
     Report(oneshot::Sender<PoolReport>),
     /// Finish what is there, then end; whatever is left after the grace is cut short.
-    Drain { grace: Duration },
+    Drain {
+        grace: Duration,
+    },
 }
 
 /// A way to reach a pool. Pools end by [`PoolHandle::drain`].
@@ -57,7 +59,10 @@ impl PoolHandle {
         if let Err(refused) = self.mailbox.send(Event::Submit(task)).await
             && let Event::Submit(task) = refused.0
         {
-            task.answer.fail(protocol::ErrorCode::ShuttingDown, "the plugin's workers have ended");
+            task.answer.fail(
+                protocol::ErrorCode::ShuttingDown,
+                "the plugin's workers have ended",
+            );
         }
     }
 
@@ -115,9 +120,16 @@ pub(crate) async fn open(
     };
     let manifest: Manifest = serde_json::from_slice(&manifest)
         .map_err(|error| format!("its manifest can't be read: {error}"))?;
-    let mut scheduler = Scheduler::new(scheduler_settings(&settings, &manifest), functions(&settings, &manifest, stats));
+    let mut scheduler = Scheduler::new(
+        scheduler_settings(&settings, &manifest),
+        functions(&settings, &manifest, stats),
+    );
     scheduler.adopt(first, Arc::clone(&process.board), slots, Moment::now());
-    let names = manifest.functions.iter().map(|function| function.name.clone()).collect();
+    let names = manifest
+        .functions
+        .iter()
+        .map(|function| function.name.clone())
+        .collect();
     let pool = Pool {
         spec,
         scheduler,
@@ -128,21 +140,36 @@ pub(crate) async fn open(
         cut_at: None,
     };
     tokio::spawn(pool.run(events));
-    Ok(Opened { manifest, pool: PoolHandle { mailbox } })
+    Ok(Opened {
+        manifest,
+        pool: PoolHandle { mailbox },
+    })
 }
 
 fn scheduler_settings(settings: &PoolSettings, manifest: &Manifest) -> Settings {
     let cores = settings.scheduler.cores;
-    let default = if manifest.cpu_bound { cores } else { cores * 10 };
+    let default = if manifest.cpu_bound {
+        cores
+    } else {
+        cores * 10
+    };
     let workers_max = settings.workers_max.unwrap_or(default);
-    Settings { workers_max, ..settings.scheduler.clone() }
+    Settings {
+        workers_max,
+        ..settings.scheduler.clone()
+    }
 }
 
 fn functions(settings: &PoolSettings, manifest: &Manifest, stats: &Stats) -> Vec<Function> {
     manifest
         .functions
         .iter()
-        .map(|function| Function::new(settings.limit(function.timeout_ms), stats.function(&function.name)))
+        .map(|function| {
+            Function::new(
+                settings.limit(function.timeout_ms),
+                stats.function(&function.name),
+            )
+        })
         .collect()
 }
 
@@ -160,7 +187,9 @@ async fn wait_until_opened(
     pid: u32,
 ) -> Result<(u32, Bytes), String> {
     while let Some(event) = events.recv().await {
-        let Event::Worker(_, event) = event else { continue };
+        let Event::Worker(_, event) = event else {
+            continue;
+        };
         match event {
             WorkerEvent::Frames(frames) => {
                 for frame in frames {
@@ -236,7 +265,9 @@ impl Pool {
                     self.handle_frame(id, frame, now);
                 }
             }
-            Event::Worker(id, WorkerEvent::Exited { exit, broken }) => self.handle_exit(id, exit, broken, now),
+            Event::Worker(id, WorkerEvent::Exited { exit, broken }) => {
+                self.handle_exit(id, exit, broken, now)
+            }
             Event::Report(sender) => {
                 let _ = sender.send(self.scheduler.report(now));
             }
@@ -253,11 +284,13 @@ impl Pool {
             ToHost::Progress(report) => self.scheduler.progressed(id, report),
             ToHost::Opened { slots, .. } => {
                 if let Some(process) = self.processes.get(&id) {
-                    self.scheduler.worker_opened(id, Arc::clone(&process.board), slots, now);
+                    self.scheduler
+                        .worker_opened(id, Arc::clone(&process.board), slots, now);
                 }
             }
             ToHost::OpenFailed { reason } => {
-                self.open_failures.insert(id, format!("could not open the plugin: {reason}"));
+                self.open_failures
+                    .insert(id, format!("could not open the plugin: {reason}"));
                 if let Some(process) = self.processes.get(&id) {
                     process.kill();
                 }
@@ -272,7 +305,13 @@ impl Pool {
         }
     }
 
-    fn handle_exit(&mut self, id: WorkerId, exit: super::outcome::Exit, broken: Option<String>, now: Moment) {
+    fn handle_exit(
+        &mut self,
+        id: WorkerId,
+        exit: super::outcome::Exit,
+        broken: Option<String>,
+        now: Moment,
+    ) {
         let pid = self.processes.remove(&id).map_or(0, |process| process.pid);
         let why = self.open_failures.remove(&id).or(broken);
         let crashes = self.scheduler.crashes();
@@ -325,15 +364,25 @@ impl Pool {
     }
 
     fn spawn(&mut self, id: WorkerId) {
-        let Some(mailbox) = self.mailbox.clone() else { return };
+        let Some(mailbox) = self.mailbox.clone() else {
+            return;
+        };
         match process::spawn(&self.spec, id, mailbox, Event::Worker) {
             Ok(process) => {
-                tracing::debug!(plugin = self.spec.plugin, worker = process.pid, "started a worker");
+                tracing::debug!(
+                    plugin = self.spec.plugin,
+                    worker = process.pid,
+                    "started a worker"
+                );
                 self.processes.insert(id, process);
             }
             Err(error) => {
-                tracing::error!(plugin = self.spec.plugin, "a worker could not be started: {error}");
-                self.scheduler.worker_not_started(id, &error.to_string(), Moment::now());
+                tracing::error!(
+                    plugin = self.spec.plugin,
+                    "a worker could not be started: {error}"
+                );
+                self.scheduler
+                    .worker_not_started(id, &error.to_string(), Moment::now());
             }
         }
     }

@@ -53,7 +53,10 @@ pub(crate) struct Spec {
 pub(crate) enum WorkerEvent {
     Frames(Vec<ToHost>),
     /// The process has ended, and so has everything it had started. `broken`: why the host had given it up before.
-    Exited { exit: Exit, broken: Option<String> },
+    Exited {
+        exit: Exit,
+        broken: Option<String>,
+    },
 }
 
 /// The host's hold on a worker.
@@ -77,7 +80,13 @@ struct LinkEnd {
 impl Process {
     /// Adds a frame to those that [`Process::flush`] sends.
     pub(crate) fn push(&self, frame: &ToWorker) {
-        frame.encode(&mut self.link.unsent.lock().unwrap_or_else(PoisonError::into_inner));
+        frame.encode(
+            &mut self
+                .link
+                .unsent
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
     }
 
     /// Sends what was pushed; what the socket doesn't take now is sent when it does.
@@ -122,8 +131,12 @@ pub(crate) fn spawn<E: Send + 'static>(
     events: mpsc::Sender<E>,
     wrap: fn(WorkerId, WorkerEvent) -> E,
 ) -> io::Result<Process> {
-    let (host_end, worker_end) =
-        socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let (host_end, worker_end) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
     let (board, board_fd) = Board::create()?;
     let mut child = Command::new("/proc/self/exe")
         .arg("worker")
@@ -135,7 +148,9 @@ pub(crate) fn spawn<E: Send + 'static>(
         .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
-    let pid = child.id().ok_or_else(|| io::Error::other("the worker ended at once"))?;
+    let pid = child
+        .id()
+        .ok_or_else(|| io::Error::other("the worker ended at once"))?;
     send_fds(host_end.as_fd(), [spec.library.as_fd(), board_fd.as_fd()])?;
     let host_end = std::os::unix::net::UnixStream::from(host_end);
     host_end.set_nonblocking(true)?;
@@ -147,14 +162,24 @@ pub(crate) fn spawn<E: Send + 'static>(
         kill: Notify::new(),
     });
     let board = Arc::new(board);
-    let process = Process { link: Arc::clone(&link), board: Arc::clone(&board), pid };
+    let process = Process {
+        link: Arc::clone(&link),
+        board: Arc::clone(&board),
+        pid,
+    };
     let open = serde_json::to_vec(&spec.open).map_err(io::Error::other)?;
     process.push(&ToWorker::Open(open.into()));
     process.flush();
 
     let printed = [
-        child.stdout.take().map(|out| tokio::spawn(log_printed(out, "stdout", spec.plugin.clone(), pid))),
-        child.stderr.take().map(|err| tokio::spawn(log_printed(err, "stderr", spec.plugin.clone(), pid))),
+        child
+            .stdout
+            .take()
+            .map(|out| tokio::spawn(log_printed(out, "stdout", spec.plugin.clone(), pid))),
+        child
+            .stderr
+            .take()
+            .map(|err| tokio::spawn(log_printed(err, "stderr", spec.plugin.clone(), pid))),
     ];
     let listener = Listener {
         link,
@@ -218,7 +243,10 @@ where
         }
         use std::os::unix::process::ExitStatusExt;
         let exit = Exit {
-            code: status.as_ref().ok().and_then(std::process::ExitStatus::code),
+            code: status
+                .as_ref()
+                .ok()
+                .and_then(std::process::ExitStatus::code),
             signal: status.as_ref().ok().and_then(ExitStatusExt::signal),
             culprit: self.board.culprit(),
         };
@@ -301,7 +329,9 @@ where
                 }
             }
         };
-        tokio::time::timeout(REST_WAIT_MAX, rest).await.unwrap_or(None)
+        tokio::time::timeout(REST_WAIT_MAX, rest)
+            .await
+            .unwrap_or(None)
     }
 }
 
@@ -319,14 +349,23 @@ async fn log_printed(stream: impl AsyncRead + Unpin, name: &'static str, plugin:
     let mut line = Vec::new();
     loop {
         line.clear();
-        match (&mut reader).take(PRINTED_LINE_LEN_MAX).read_until(b'\n', &mut line).await {
+        match (&mut reader)
+            .take(PRINTED_LINE_LEN_MAX)
+            .read_until(b'\n', &mut line)
+            .await
+        {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end();
+        if text.is_empty() {
+            continue;
+        }
         match rate.take(Moment::now()) {
-            Some(0) => tracing::info!(target: "plugin", plugin, worker = pid, stream = name, "{text}"),
+            Some(0) => {
+                tracing::info!(target: "plugin", plugin, worker = pid, stream = name, "{text}")
+            }
             Some(left_out) => {
                 tracing::warn!(target: "plugin", plugin, worker = pid, stream = name, left_out, "printed too much");
                 tracing::info!(target: "plugin", plugin, worker = pid, stream = name, "{text}");

@@ -71,7 +71,9 @@ pub(crate) fn inspect(data: &[u8]) -> Result<Note, ElfError> {
         _ => return Err(ElfError::NotElf),
     };
     if major(&note.plugin_api) != major(plugin_api::VERSION) {
-        return Err(ElfError::OtherMajor { plugin: note.plugin_api });
+        return Err(ElfError::OtherMajor {
+            plugin: note.plugin_api,
+        });
     }
     Ok(note)
 }
@@ -83,9 +85,15 @@ fn check<Elf: FileHeader<Endian = Endianness>>(data: &[u8]) -> Result<Note, ElfE
         return Err(ElfError::NotALibrary);
     }
     if header.e_machine(endian) != MACHINE {
-        return Err(ElfError::OtherMachine { theirs: header.e_machine(endian) });
+        return Err(ElfError::OtherMachine {
+            theirs: header.e_machine(endian),
+        });
     }
-    let inside = |(offset, len): (u64, u64)| offset.checked_add(len).is_some_and(|end| end <= data.len() as u64);
+    let inside = |(offset, len): (u64, u64)| {
+        offset
+            .checked_add(len)
+            .is_some_and(|end| end <= data.len() as u64)
+    };
     let segments = header
         .program_headers(endian, data)
         .map_err(|_| ElfError::Incomplete("its program headers"))?;
@@ -94,7 +102,9 @@ fn check<Elf: FileHeader<Endian = Endianness>>(data: &[u8]) -> Result<Note, ElfE
             return Err(ElfError::Incomplete("a segment"));
         }
     }
-    let sections = header.sections(endian, data).map_err(|_| ElfError::Incomplete("its sections"))?;
+    let sections = header
+        .sections(endian, data)
+        .map_err(|_| ElfError::Incomplete("its sections"))?;
     // The section table is the last thing a linker writes: zeros there are a copy that has not come so far.
     if sections.is_empty() {
         return Err(ElfError::Incomplete("its section table"));
@@ -103,17 +113,26 @@ fn check<Elf: FileHeader<Endian = Endianness>>(data: &[u8]) -> Result<Note, ElfE
         if index > 0 && section.sh_type(endian) == elf::SHT_NULL {
             return Err(ElfError::Incomplete("its section table"));
         }
-        if section.file_range(endian).is_some_and(|range| !inside(range)) {
+        if section
+            .file_range(endian)
+            .is_some_and(|range| !inside(range))
+        {
             return Err(ElfError::Incomplete("a section"));
         }
     }
-    let (_, section) = sections.section_by_name(endian, note::SECTION.as_bytes()).ok_or(ElfError::NoNote)?;
+    let (_, section) = sections
+        .section_by_name(endian, note::SECTION.as_bytes())
+        .ok_or(ElfError::NoNote)?;
     let bytes = section.data(endian, data).map_err(ElfError::Unreadable)?;
     note::parse(bytes).map_err(ElfError::Note)
 }
 
 fn major(version: &str) -> u64 {
-    version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0)
+    version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok())
+        .unwrap_or(0)
 }
 
 fn machine_name(machine: Machine) -> String {

@@ -41,7 +41,11 @@ pub(crate) struct FolderError {
 impl fmt::Display for FolderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let folder = self.folder.display();
-        write!(f, "the plugins folder {folder} can't be read: {}; create it, or name another with --plugins DIR", self.error)
+        write!(
+            f,
+            "the plugins folder {folder} can't be read: {}; create it, or name another with --plugins DIR",
+            self.error
+        )
     }
 }
 
@@ -49,21 +53,36 @@ impl std::error::Error for FolderError {}
 
 impl Loader {
     pub(crate) fn new(config: Arc<Config>, router: Arc<Router>, stats: Arc<Stats>) -> Self {
-        Self { config, router, stats, generation_last: 0 }
+        Self {
+            config,
+            router,
+            stats,
+            generation_last: 0,
+        }
     }
 
     /// Loads every library of the folder. One that can't be taken is refused with a reason; it keeps no other from being
     /// loaded.
     pub(crate) async fn load_folder(&mut self) -> Result<(), FolderError> {
         let folder = &self.config.plugins_dir;
-        let files = libraries(folder)
-            .map_err(|error| FolderError { folder: folder.clone(), error })?;
+        let files = libraries(folder).map_err(|error| FolderError {
+            folder: folder.clone(),
+            error,
+        })?;
         for file in files {
             self.load(&file).await;
         }
         for name in self.config.plugin_names() {
-            if !self.router.plugins().iter().any(|plugin| plugin.name == name) {
-                tracing::warn!(plugin = name, "the configuration has a table for this plugin, but no library brings it");
+            if !self
+                .router
+                .plugins()
+                .iter()
+                .any(|plugin| plugin.name == name)
+            {
+                tracing::warn!(
+                    plugin = name,
+                    "the configuration has a table for this plugin, but no library brings it"
+                );
             }
         }
         Ok(())
@@ -93,7 +112,9 @@ impl Loader {
         let name = staged.note.name.clone();
         let rejected = |reason| rejected(Some(&name), reason);
         // Known without running anything; asked again when the candidate's own word is there.
-        self.router.check_free(&name, &staged.note.functions).map_err(rejected)?;
+        self.router
+            .check_free(&name, &staged.note.functions)
+            .map_err(rejected)?;
         self.generation_last += 1;
         let generation = self.generation_last;
         let note = staged.note.clone();
@@ -101,7 +122,11 @@ impl Loader {
         let spec = self.spec(staged);
         let opened = plugin::open(Arc::new(spec), settings.pool.clone(), &self.stats).await;
         let Opened { manifest, pool } = opened.map_err(rejected)?;
-        let names: Vec<String> = manifest.functions.iter().map(|function| function.name.clone()).collect();
+        let names: Vec<String> = manifest
+            .functions
+            .iter()
+            .map(|function| function.name.clone())
+            .collect();
         let problem = if names == note.functions {
             self.router.check_free(&name, &names).err()
         } else {
@@ -111,9 +136,19 @@ impl Loader {
             pool.drain(Duration::ZERO).await;
             return Err(rejected(reason));
         }
-        let limits = manifest.functions.iter().map(|function| settings.pool.limit(function.timeout_ms)).collect();
+        let limits = manifest
+            .functions
+            .iter()
+            .map(|function| settings.pool.limit(function.timeout_ms))
+            .collect();
         let version = manifest.version.clone();
-        self.router.add(LivePlugin { file: file.to_owned(), generation, manifest, limits, pool });
+        self.router.add(LivePlugin {
+            file: file.to_owned(),
+            generation,
+            manifest,
+            limits,
+            pool,
+        });
         tracing::info!(plugin = name, version, generation, file = %file.display(), functions = ?names, "live");
         Ok(())
     }
@@ -127,7 +162,11 @@ impl Loader {
                 file: staged.file.display().to_string(),
                 config: settings.config,
                 slots: settings.slots,
-                result_len_max: self.config.limits.line_len_max.saturating_sub(REPLY_LEN_EXTRA),
+                result_len_max: self
+                    .config
+                    .limits
+                    .line_len_max
+                    .saturating_sub(REPLY_LEN_EXTRA),
                 memory_max: settings.memory_max,
                 log_level: log_level(),
             },
@@ -141,8 +180,11 @@ fn libraries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|extension| extension == "so") && !path.is_dir() {
+        let hidden = path
+            .file_name()
+            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|extension| extension == "so") && !path.is_dir()
+        {
             files.push(path);
         }
     }

@@ -29,7 +29,9 @@ pub(crate) struct Staged {
 #[derive(Debug)]
 pub(crate) enum StageError {
     Read(io::Error),
-    TooLarge { len: u64 },
+    TooLarge {
+        len: u64,
+    },
     /// It changed while it was read.
     Unstable,
     Elf(ElfError),
@@ -41,9 +43,14 @@ impl std::fmt::Display for StageError {
         match self {
             Self::Read(error) => write!(f, "it can't be read: {error}"),
             Self::TooLarge { len } => {
-                write!(f, "it has {len} bytes, at most {LIBRARY_LEN_MAX} are taken; strip it")
+                write!(
+                    f,
+                    "it has {len} bytes, at most {LIBRARY_LEN_MAX} are taken; strip it"
+                )
             }
-            Self::Unstable => f.write_str("it changed while it was read; copy it again, best by a rename into the folder"),
+            Self::Unstable => f.write_str(
+                "it changed while it was read; copy it again, best by a rename into the folder",
+            ),
             Self::Elf(error) => error.fmt(f),
             Self::Copy(error) => write!(f, "the host could not make its private copy: {error}"),
         }
@@ -58,13 +65,23 @@ pub(crate) fn stage(path: &Path) -> Result<Staged, StageError> {
     let note = elf::inspect(&data).map_err(StageError::Elf)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let library = seal(&name, &data).map_err(StageError::Copy)?;
-    Ok(Staged { file: path.to_owned(), note, library })
+    Ok(Staged {
+        file: path.to_owned(),
+        note,
+        library,
+    })
 }
 
 /// Size, modification and change time: when these are the same before and after, so is what was read between.
 fn fingerprint(file: &File) -> io::Result<(u64, i64, i64, i64, i64)> {
     let meta = file.metadata()?;
-    Ok((meta.size(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()))
+    Ok((
+        meta.size(),
+        meta.mtime(),
+        meta.mtime_nsec(),
+        meta.ctime(),
+        meta.ctime_nsec(),
+    ))
 }
 
 fn read_stable(path: &Path) -> Result<Vec<u8>, StageError> {
@@ -78,7 +95,10 @@ fn read_stable(path: &Path) -> Result<Vec<u8>, StageError> {
         return Err(StageError::TooLarge { len });
     }
     let mut data = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
-    (&mut file).take(LIBRARY_LEN_MAX + 1).read_to_end(&mut data).map_err(StageError::Read)?;
+    (&mut file)
+        .take(LIBRARY_LEN_MAX + 1)
+        .read_to_end(&mut data)
+        .map_err(StageError::Read)?;
     let after = fingerprint(&file).map_err(StageError::Read)?;
     if before != after || data.len() as u64 != len {
         return Err(StageError::Unstable);
@@ -101,15 +121,23 @@ fn seal(name: &str, data: &[u8]) -> io::Result<OwnedFd> {
         Err(_) => return private_file(data),
     };
     copy.write_all(data)?;
-    fcntl_add_seals(&copy, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    fcntl_add_seals(
+        &copy,
+        SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
+    )?;
     Ok(copy.into())
 }
 
 /// The next best thing: a file without a name, which nobody else can open for writing.
 fn private_file(data: &[u8]) -> io::Result<OwnedFd> {
     use std::os::unix::fs::OpenOptionsExt;
-    let path = std::env::temp_dir().join(format!(".host-{}-{}.so", std::process::id(), next_number()));
-    let mut file = File::options().write(true).create_new(true).mode(0o700).open(&path)?;
+    let path =
+        std::env::temp_dir().join(format!(".host-{}-{}.so", std::process::id(), next_number()));
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o700)
+        .open(&path)?;
     let copied = file.write_all(data).and_then(|()| File::open(&path));
     std::fs::remove_file(&path)?;
     Ok(copied?.into())
@@ -130,7 +158,10 @@ mod tests {
         let fd = seal("libx.so", b"abc").unwrap();
         let mut file = File::options()
             .write(true)
-            .open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd)))
+            .open(format!(
+                "/proc/self/fd/{}",
+                std::os::fd::AsRawFd::as_raw_fd(&fd)
+            ))
             .unwrap();
         assert!(file.write_all(b"x").is_err());
         assert!(file.set_len(0).is_err());
@@ -151,8 +182,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("libx.so");
         std::fs::write(&path, b"hello").unwrap();
-        assert!(stage(&path).unwrap_err().to_string().contains("no ELF library"));
-        assert!(stage(dir.path()).unwrap_err().to_string().contains("regular file"));
-        assert!(stage(&dir.path().join("none.so")).unwrap_err().to_string().contains("can't be read"));
+        assert!(
+            stage(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("no ELF library")
+        );
+        assert!(
+            stage(dir.path())
+                .unwrap_err()
+                .to_string()
+                .contains("regular file")
+        );
+        assert!(
+            stage(&dir.path().join("none.so"))
+                .unwrap_err()
+                .to_string()
+                .contains("can't be read")
+        );
     }
 }

@@ -86,11 +86,23 @@ impl Builtin {
 
     /// The client's error for a `host.` name that is none of the host's functions.
     pub(crate) fn unknown(name: &str) -> TaskFailure {
-        let known = ["host.ping", "host.functions", "host.plugins", "host.status", "host.cancel"];
+        let known = [
+            "host.ping",
+            "host.functions",
+            "host.plugins",
+            "host.status",
+            "host.cancel",
+        ];
         super::unknown_function(name, known.into_iter())
     }
 
-    pub(crate) async fn run(self, router: &Router, stats: &Stats, up_since: Moment, draining: bool) -> Outcome {
+    pub(crate) async fn run(
+        self,
+        router: &Router,
+        stats: &Stats,
+        up_since: Moment,
+        draining: bool,
+    ) -> Outcome {
         match self {
             Self::Ping => json(&"pong"),
             Self::Functions => functions(router),
@@ -101,7 +113,12 @@ impl Builtin {
 }
 
 fn json(value: &impl Serialize) -> Outcome {
-    reply_data(value).ok_or_else(|| TaskFailure::new(ErrorCode::Internal, "the report could not be written as JSON"))
+    reply_data(value).ok_or_else(|| {
+        TaskFailure::new(
+            ErrorCode::Internal,
+            "the report could not be written as JSON",
+        )
+    })
 }
 
 fn functions(router: &Router) -> Outcome {
@@ -127,7 +144,10 @@ fn functions(router: &Router) -> Outcome {
             })
             .collect()
     };
-    let functions: Vec<Value> = plugins.iter().flat_map(|plugin| entry(&plugin.live)).collect();
+    let functions: Vec<Value> = plugins
+        .iter()
+        .flat_map(|plugin| entry(&plugin.live))
+        .collect();
     json(&BTreeMap::from([("functions", functions)]))
 }
 
@@ -143,10 +163,17 @@ async fn plugins(router: &Router) -> Outcome {
             file: plugin.live.file.display().to_string(),
             generation: Some(plugin.live.generation),
             state: if quarantined { "quarantined" } else { "live" },
-            reason: pool.as_ref().filter(|_| quarantined).and_then(|pool| pool.last_crash.clone()),
+            reason: pool
+                .as_ref()
+                .filter(|_| quarantined)
+                .and_then(|pool| pool.last_crash.clone()),
             plugin_api: Some(manifest.plugin_api.clone()),
             rustc: Some(manifest.rustc.clone()),
-            functions: manifest.functions.iter().map(|function| function.name.clone()).collect(),
+            functions: manifest
+                .functions
+                .iter()
+                .map(|function| function.name.clone())
+                .collect(),
             pool,
         });
     }
@@ -174,7 +201,10 @@ async fn status(router: &Router, stats: &Stats, up_since: Moment, draining: bool
             pools.insert(plugin.name, report);
         }
     }
-    let oldest = pools.values().map(|pool| pool.oldest_waiting_ms).fold(0.0, f64::max);
+    let oldest = pools
+        .values()
+        .map(|pool| pool.oldest_waiting_ms)
+        .fold(0.0, f64::max);
     json(&StatusReport {
         version: env!("CARGO_PKG_VERSION"),
         pid: std::process::id(),

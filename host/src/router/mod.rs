@@ -89,7 +89,10 @@ impl Router {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         match table.routes.get(function) {
             Some(route) => Ok(route.clone()),
-            None => Err(unknown_function(function, table.routes.keys().map(String::as_str))),
+            None => Err(unknown_function(
+                function,
+                table.routes.keys().map(String::as_str),
+            )),
         }
     }
 
@@ -103,7 +106,9 @@ impl Router {
             ));
         }
         for function in functions {
-            let exports = |live: &&Arc<LivePlugin>| live.manifest.functions.iter().any(|f| f.name == *function);
+            let exports = |live: &&Arc<LivePlugin>| {
+                live.manifest.functions.iter().any(|f| f.name == *function)
+            };
             if let Some(other) = table.live.iter().find(exports) {
                 return Err(format!(
                     "it exports `{function}`, which the live plugin `{}` ({}) exports already; rename one of the two",
@@ -118,7 +123,10 @@ impl Router {
     pub(crate) fn add(&self, plugin: LivePlugin) {
         self.change(|table| {
             for (index, function) in (0u32..).zip(&plugin.manifest.functions) {
-                let route = Route { pool: plugin.pool.clone(), function: index };
+                let route = Route {
+                    pool: plugin.pool.clone(),
+                    function: index,
+                };
                 table.routes.insert(function.name.clone(), route);
             }
             table.live.push(Arc::new(plugin));
@@ -134,7 +142,10 @@ impl Router {
         table
             .live
             .iter()
-            .map(|live| PluginEntry { name: live.manifest.name.clone(), live: Arc::clone(live) })
+            .map(|live| PluginEntry {
+                name: live.manifest.name.clone(),
+                live: Arc::clone(live),
+            })
             .collect()
     }
 
@@ -164,7 +175,10 @@ fn unknown_function<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> T
     similar.truncate(NEAR_MISSES_MAX);
     let mut message = format!("no live plugin exports `{}`", excerpt(wanted));
     if !similar.is_empty() {
-        let names: Vec<String> = similar.iter().map(|(_, name)| format!("`{name}`")).collect();
+        let names: Vec<String> = similar
+            .iter()
+            .map(|(_, name)| format!("`{name}`"))
+            .collect();
         message.push_str("; did you mean ");
         message.push_str(&names.join(" or "));
         message.push('?');
@@ -180,7 +194,10 @@ mod tests {
     fn near_misses_are_named_and_others_are_not() {
         let known = ["send_mail", "send_bulk", "resize"];
         let message = |wanted| unknown_function(wanted, known.into_iter()).message;
-        assert_eq!(message("send_mial"), "no live plugin exports `send_mial`; did you mean `send_mail` or `send_bulk`?");
+        assert_eq!(
+            message("send_mial"),
+            "no live plugin exports `send_mial`; did you mean `send_mail` or `send_bulk`?"
+        );
         assert_eq!(message("xyz"), "no live plugin exports `xyz`");
     }
 }

@@ -3,13 +3,11 @@
 use std::fmt;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use abi_stable::StableAbi;
 use abi_stable::abi_stability::abi_checking::{
     CheckingGlobals, check_layout_compatibility_with_globals,
 };
-use abi_stable::library::{
-    AbiHeaderRef, LibHeader, ROOT_MODULE_LOADER_NAME_WITH_NUL, RootModule,
-};
-use abi_stable::StableAbi;
+use abi_stable::library::{AbiHeaderRef, LibHeader, ROOT_MODULE_LOADER_NAME_WITH_NUL, RootModule};
 use abi_stable::sabi_types::VersionNumber;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use plugin_api::abi::PluginModuleRef;
@@ -18,11 +16,17 @@ use plugin_api::abi::PluginModuleRef;
 #[derive(Debug)]
 pub(super) enum LibraryError {
     Load(libloading::Error),
-    NotAPlugin(libloading::Error),
+    NotAPlugin,
     OtherAbiStable(String),
-    Version { plugin: VersionNumber, host: VersionNumber },
+    Version {
+        plugin: VersionNumber,
+        host: VersionNumber,
+    },
     NoLayout,
-    Layout { plugin: VersionNumber, host: VersionNumber },
+    Layout {
+        plugin: VersionNumber,
+        host: VersionNumber,
+    },
     Constructor(String),
 }
 
@@ -30,7 +34,7 @@ impl fmt::Display for LibraryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Load(error) => write!(f, "the dynamic loader refused it: {error}"),
-            Self::NotAPlugin(_) => f.write_str(
+            Self::NotAPlugin => f.write_str(
                 "it is a library, but not a plugin of this host: it exports no plugin header; \
                  put #[plugin_api::plugin] on an impl block and build with crate-type = [\"cdylib\"]",
             ),
@@ -79,27 +83,39 @@ pub(super) fn open(
         return Err(LibraryError::Version { plugin, host });
     }
     check_layout(header, plugin, host, debug)?;
-    #[expect(unsafe_code, reason = "the root module is a reinterpreted pointer; see the SAFETY comment")]
+    #[expect(
+        unsafe_code,
+        reason = "the root module is a reinterpreted pointer; see the SAFETY comment"
+    )]
     // SAFETY: the layout of the library's root module has just been found compatible with `PluginModuleRef`.
     let module = unsafe { header.unchecked_layout::<PluginModuleRef>() };
     module.map_err(|error| LibraryError::Constructor(error.to_string()))
 }
 
 fn load(path: &str) -> Result<&'static LibHeader, LibraryError> {
-    #[expect(unsafe_code, reason = "dlopen runs the library's initialisers; see the SAFETY comment")]
+    #[expect(
+        unsafe_code,
+        reason = "dlopen runs the library's initialisers; see the SAFETY comment"
+    )]
     // SAFETY: initialisers are foreign code, which is why this process does nothing else but serve this one library;
     // the file behind the descriptor is sealed, so its pages cannot change under us.
-    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
-        .map_err(LibraryError::Load)?;
-    #[expect(unsafe_code, reason = "the symbol's type is an agreement; see the SAFETY comment")]
+    let library =
+        unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(LibraryError::Load)?;
+    #[expect(
+        unsafe_code,
+        reason = "the symbol's type is an agreement; see the SAFETY comment"
+    )]
     // SAFETY: abi_stable's loader symbol is a static of type `AbiHeaderRef` in every library that exports it; what the
     // header says of its version is checked by `upgrade` before anything behind it is read.
-    let header = unsafe { library.get::<AbiHeaderRef>(ROOT_MODULE_LOADER_NAME_WITH_NUL.as_bytes()) }
-        .map(|symbol| *symbol)
-        .map_err(LibraryError::NotAPlugin)?;
+    let header =
+        unsafe { library.get::<AbiHeaderRef>(ROOT_MODULE_LOADER_NAME_WITH_NUL.as_bytes()) }
+            .map(|symbol| *symbol)
+            .map_err(|_| LibraryError::NotAPlugin)?;
     // Unloading is unsound for Rust libraries: this one leaves memory when the process does.
     std::mem::forget(library);
-    header.upgrade().map_err(|error| LibraryError::OtherAbiStable(error.to_string()))
+    header
+        .upgrade()
+        .map_err(|error| LibraryError::OtherAbiStable(error.to_string()))
 }
 
 fn version(header: &LibHeader) -> Result<VersionNumber, LibraryError> {
@@ -117,8 +133,11 @@ fn check_layout(
 ) -> Result<(), LibraryError> {
     let theirs = header.layout().ok_or(LibraryError::NoLayout)?;
     let ours = PluginModuleRef::LAYOUT;
-    let (older, newer) =
-        if plugin.minor <= host.minor { (theirs, ours) } else { (ours, theirs) };
+    let (older, newer) = if plugin.minor <= host.minor {
+        (theirs, ours)
+    } else {
+        (ours, theirs)
+    };
     check_layout_compatibility_with_globals(older, newer, &CheckingGlobals::new()).map_err(
         |report| {
             debug(&report.to_string());

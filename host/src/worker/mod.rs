@@ -14,7 +14,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use bytes::Bytes;
 use plugin_api::abi::PluginModuleRef;
@@ -32,8 +31,6 @@ use crate::link::{
 const FRAME_LEN_MAX: usize = 1024 * 1024 * 1024 + FRAME_LEN_MAX_EXTRA;
 /// How much is read from the link at once.
 const READ_LEN: usize = 64 * 1024;
-/// How long the last task may take to leave after the host has said that there are no more.
-const CLOSE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 static OUTBOX: OnceLock<Outbox> = OnceLock::new();
 static TASKS: OnceLock<Tasks> = OnceLock::new();
@@ -44,7 +41,10 @@ static MODULE: OnceLock<PluginModuleRef> = OnceLock::new();
 pub fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
-        #[expect(clippy::print_stderr, reason = "the host catches what a worker prints, and there is no link to tell it over")]
+        #[expect(
+            clippy::print_stderr,
+            reason = "the host catches what a worker prints, and there is no link to tell it over"
+        )]
         Err(error) => {
             eprintln!("worker: {error}");
             ExitCode::FAILURE
@@ -58,7 +58,9 @@ fn run() -> io::Result<()> {
     let board = BOARD.get_or_init_with(Board::map(board)?);
     let outbox = OUTBOX.get_or_init_with(Outbox::new(link.try_clone()?));
     let mut reader = Reader::new(link);
-    outbox.send(&ToHost::Hello { link_version: LINK_VERSION });
+    outbox.send(&ToHost::Hello {
+        link_version: LINK_VERSION,
+    });
 
     let ToWorker::Open(open) = reader.next()? else {
         return Err(io::Error::other("the first frame must be `open`"));
@@ -71,11 +73,18 @@ fn run() -> io::Result<()> {
             outbox.flush_at_exit();
         }
     });
-    let limits = Limits { result_len_max: open.result_len_max, log_level: open.log_level };
+    let limits = Limits {
+        result_len_max: open.result_len_max,
+        log_level: open.log_level,
+    };
     let tasks = TASKS.get_or_init_with(Tasks::new(board, outbox, limits));
-    std::thread::Builder::new().name("flusher".to_owned()).spawn(|| outbox.run_flusher())?;
+    std::thread::Builder::new()
+        .name("flusher".to_owned())
+        .spawn(|| outbox.run_flusher())?;
     // The link is read from now on: its end must end this process even if the plugin never comes back from `open`.
-    let reader = std::thread::Builder::new().name("link".to_owned()).spawn(move || reader.run(tasks))?;
+    let reader = std::thread::Builder::new()
+        .name("link".to_owned())
+        .spawn(move || reader.run(tasks))?;
 
     match open_plugin(library, &open, tasks) {
         Ok((slots, manifest)) => {
@@ -99,7 +108,10 @@ fn take_link() -> io::Result<UnixStream> {
 
 fn apply_limits(open: &Open) -> io::Result<()> {
     if let Some(memory_max) = open.memory_max {
-        let limit = Rlimit { current: Some(memory_max), maximum: Some(memory_max) };
+        let limit = Rlimit {
+            current: Some(memory_max),
+            maximum: Some(memory_max),
+        };
         setrlimit(Resource::Data, limit)?;
     }
     // When memory runs out for the whole machine, a worker goes before the host does.
@@ -107,7 +119,11 @@ fn apply_limits(open: &Open) -> io::Result<()> {
     Ok(())
 }
 
-fn open_plugin(library: OwnedFd, open: &Open, tasks: &'static Tasks) -> Result<(u32, Bytes), String> {
+fn open_plugin(
+    library: OwnedFd,
+    open: &Open,
+    tasks: &'static Tasks,
+) -> Result<(u32, Bytes), String> {
     let debug = |report: &str| {
         tasks.log(LogRecord {
             task: 0,
@@ -121,7 +137,11 @@ fn open_plugin(library: OwnedFd, open: &Open, tasks: &'static Tasks) -> Result<(
     let manifest = Bytes::from(module.manifest()().into_vec());
     let parsed: Manifest = serde_json::from_slice(&manifest)
         .map_err(|error| format!("its manifest can't be read: {error}"))?;
-    let slots = open.slots.or(parsed.slots).unwrap_or(1).clamp(1, SLOTS_MAX as u32);
+    let slots = open
+        .slots
+        .or(parsed.slots)
+        .unwrap_or(1)
+        .clamp(1, SLOTS_MAX as u32);
     let host = services::offer();
     module.open()(host, open.config.as_bytes().into())
         .into_result()
@@ -138,7 +158,11 @@ struct Reader {
 
 impl Reader {
     fn new(link: UnixStream) -> Self {
-        Self { link, frames: WorkerFrames::new(FRAME_LEN_MAX), chunk: vec![0; READ_LEN] }
+        Self {
+            link,
+            frames: WorkerFrames::new(FRAME_LEN_MAX),
+            chunk: vec![0; READ_LEN],
+        }
     }
 
     /// The next frame; an error when the link has ended or broken.
@@ -155,7 +179,9 @@ impl Reader {
         match self.link.read(&mut self.chunk)? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             len => {
-                self.frames.buffer_mut().extend_from_slice(&self.chunk[..len]);
+                self.frames
+                    .buffer_mut()
+                    .extend_from_slice(&self.chunk[..len]);
                 Ok(())
             }
         }
@@ -179,21 +205,22 @@ impl Reader {
             match frame {
                 ToWorker::Call(call) => calls.push(call),
                 ToWorker::Cancel { task } => tasks.cancel(task),
-                ToWorker::Close => close(tasks),
+                ToWorker::Close => close(),
                 ToWorker::Open(_) => return Err(io::Error::other("opened twice")),
             }
         }
         if !calls.is_empty() {
-            let module = MODULE.get().ok_or_else(|| io::Error::other("a call before `opened`"))?;
+            let module = MODULE
+                .get()
+                .ok_or_else(|| io::Error::other("a call before `opened`"))?;
             tasks.hand_over(*module, &mut calls)?;
         }
         self.fill()
     }
 }
 
-/// The orderly end: the host has no more tasks for this worker.
-fn close(tasks: &Tasks) -> ! {
-    tasks.wait_until_idle(CLOSE_WAIT_MAX);
+/// The orderly end: the host has no more tasks for this worker, and waits for none.
+fn close() -> ! {
     if let Some(module) = MODULE.get() {
         module.close()();
     }

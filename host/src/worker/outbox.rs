@@ -22,7 +22,11 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) fn new(link: UnixStream) -> Self {
-        Self { buffer: Mutex::new(BytesMut::new()), bell: Condvar::new(), link }
+        Self {
+            buffer: Mutex::new(BytesMut::new()),
+            bell: Condvar::new(),
+            link,
+        }
     }
 
     /// Sends a frame now. A frame that can't be sent has nobody to go to: the host has gone, and so will this process.
@@ -47,7 +51,10 @@ impl Outbox {
         let mut buffer = self.lock();
         loop {
             if buffer.is_empty() {
-                buffer = self.bell.wait(buffer).unwrap_or_else(PoisonError::into_inner);
+                buffer = self
+                    .bell
+                    .wait(buffer)
+                    .unwrap_or_else(PoisonError::into_inner);
             } else {
                 self.write(&mut buffer);
             }

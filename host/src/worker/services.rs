@@ -16,7 +16,15 @@ use crate::link::LogRecord;
 
 /// The services over this process's one table of tasks.
 pub(super) fn offer() -> HostServicesRef {
-    HostServices { complete, is_cancelled, remaining_ns, progress, log_level_max, log }.leak_into_prefix()
+    HostServices {
+        complete,
+        is_cancelled,
+        remaining_ns,
+        progress,
+        log_level_max,
+        log,
+    }
+    .leak_into_prefix()
 }
 
 extern "C" fn complete(task: u64, status: u32, bytes: RVec<u8>) {
@@ -30,7 +38,9 @@ extern "C" fn is_cancelled(task: u64) -> bool {
 }
 
 extern "C" fn remaining_ns(task: u64) -> u64 {
-    let deadline = TASKS.get().map_or(Moment::default(), |tasks| tasks.deadline(task));
+    let deadline = TASKS
+        .get()
+        .map_or(Moment::default(), |tasks| tasks.deadline(task));
     if deadline == Moment::NEVER {
         return u64::MAX;
     }
@@ -48,7 +58,13 @@ extern "C" fn log_level_max() -> u32 {
     TASKS.get().map_or(0, Tasks::log_level)
 }
 
-extern "C" fn log(task: u64, level: u32, target: RStr<'_>, message: RStr<'_>, fields: RSlice<'_, u8>) {
+extern "C" fn log(
+    task: u64,
+    level: u32,
+    target: RStr<'_>,
+    message: RStr<'_>,
+    fields: RSlice<'_, u8>,
+) {
     if let Some(tasks) = TASKS.get() {
         tasks.log(LogRecord {
             task,

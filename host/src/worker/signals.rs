@@ -44,7 +44,10 @@ pub(super) fn set_current_slot(slot: Option<u8>) {
 pub(super) fn install(board: &'static Board) {
     let mut before = [empty_action(); FATAL.len()];
     for (signal, before) in FATAL.iter().zip(&mut before) {
-        #[expect(unsafe_code, reason = "signal handling has no safe interface; see the SAFETY comment")]
+        #[expect(
+            unsafe_code,
+            reason = "signal handling has no safe interface; see the SAFETY comment"
+        )]
         // SAFETY: `sigaction` only reads the current action into `before`.
         unsafe {
             libc::sigaction(*signal, std::ptr::null(), before);
@@ -58,7 +61,10 @@ pub(super) fn install(board: &'static Board) {
     // On the thread's alternative stack: after a stack overflow there is no other.
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
     for signal in FATAL {
-        #[expect(unsafe_code, reason = "signal handling has no safe interface; see the SAFETY comment")]
+        #[expect(
+            unsafe_code,
+            reason = "signal handling has no safe interface; see the SAFETY comment"
+        )]
         // SAFETY: `note` is async-signal-safe: atomics, a constant-initialised thread local, `sigaction` and `raise`.
         unsafe {
             libc::sigaction(signal, &raw const action, std::ptr::null_mut());
@@ -76,7 +82,10 @@ pub(super) fn at_exit(flush: fn()) {
         }
     }
     if EXIT_FLUSH.set(flush).is_ok() {
-        #[expect(unsafe_code, reason = "atexit has no safe interface; see the SAFETY comment")]
+        #[expect(
+            unsafe_code,
+            reason = "atexit has no safe interface; see the SAFETY comment"
+        )]
         // SAFETY: `run` is a plain function that does not unwind: `flush` only writes to a socket.
         unsafe {
             libc::atexit(run);
@@ -88,8 +97,13 @@ extern "C" fn note(signal: c_int, info: *mut siginfo_t, _context: *mut c_void) {
     let Some(noted) = NOTED.get() else { return };
     let slot = CURRENT_SLOT.try_with(Cell::get).ok().flatten();
     noted.board.note_signal(signal.unsigned_abs(), slot);
-    let Some(index) = FATAL.iter().position(|fatal| *fatal == signal) else { return };
-    #[expect(unsafe_code, reason = "signal handling has no safe interface; see the SAFETY comment")]
+    let Some(index) = FATAL.iter().position(|fatal| *fatal == signal) else {
+        return;
+    };
+    #[expect(
+        unsafe_code,
+        reason = "signal handling has no safe interface; see the SAFETY comment"
+    )]
     // SAFETY: puts back an action that was valid before; `info` is given by the kernel for SA_SIGINFO handlers. A fault
     // strikes again on return and then takes its old course; a signal that was sent has to be raised again.
     unsafe {

@@ -12,8 +12,8 @@ use super::outbox::Outbox;
 
 use super::signals;
 use crate::clock::Moment;
-use crate::rate::Rate;
 use crate::link::{Board, Call, LogRecord, ProgressReport, Return, ToHost, link_status};
+use crate::rate::Rate;
 
 /// Progress of one task is sent at most this often; what comes between is coalesced.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
@@ -143,7 +143,10 @@ impl Tasks {
                 return call;
             }
             queue.threads_idle += 1;
-            queue = self.bell.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self
+                .bell
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
             queue.threads_idle -= 1;
         }
     }
@@ -180,7 +183,10 @@ impl Tasks {
     fn checked(&self, status: u32, payload: Vec<u8>) -> (u32, Bytes) {
         let payload = Bytes::from(payload);
         if payload.len() > self.limits.result_len_max {
-            return (link_status::RESULT_TOO_LARGE, payload.len().to_string().into());
+            return (
+                link_status::RESULT_TOO_LARGE,
+                payload.len().to_string().into(),
+            );
         }
         if status != status::OK {
             return (status, payload);
@@ -203,7 +209,11 @@ impl Tasks {
             more_waits
         };
         let frame = ToHost::Return(answer);
-        if more_waits { self.outbox.send_soon(&frame) } else { self.outbox.send(&frame) }
+        if more_waits {
+            self.outbox.send_soon(&frame)
+        } else {
+            self.outbox.send(&frame)
+        }
     }
 
     /// Tells the handler to stop; it hears it when it asks.
@@ -221,11 +231,15 @@ impl Tasks {
     }
 
     pub(super) fn deadline(&self, task: u64) -> Moment {
-        lock(&self.running).get(&task).map_or(Moment::default(), |running| running.deadline)
+        lock(&self.running)
+            .get(&task)
+            .map_or(Moment::default(), |running| running.deadline)
     }
 
     pub(super) fn progress(&self, task: u64, done: u64, total: u64, message: &str) {
-        let Some(running) = lock(&self.running).get(&task).cloned() else { return };
+        let Some(running) = lock(&self.running).get(&task).cloned() else {
+            return;
+        };
         if !running.progress_wanted {
             return;
         }
@@ -236,7 +250,12 @@ impl Tasks {
         }
         *sent = Some(now);
         let message = cut(message).to_owned();
-        self.outbox.send(&ToHost::Progress(ProgressReport { task, done, total, message }));
+        self.outbox.send(&ToHost::Progress(ProgressReport {
+            task,
+            done,
+            total,
+            message,
+        }));
     }
 
     pub(super) fn log_level(&self) -> u32 {
@@ -270,14 +289,6 @@ impl Tasks {
             message: message.to_owned(),
             fields: String::new(),
         }));
-    }
-
-    /// Waits until nothing runs or waits, but no longer than `most`.
-    pub(super) fn wait_until_idle(&self, most: Duration) {
-        let give_up = Moment::now() + most;
-        while !lock(&self.running).is_empty() && Moment::now() < give_up {
-            std::thread::sleep(Duration::from_millis(1));
-        }
     }
 }
 

@@ -1,0 +1,229 @@
+//! Workers speak: they open, return, report, and end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{ErrorCode, TaskFailure};
+
+use super::failure::{back_off, cancelled, outcome_of, shut_down};
+use super::worker::{Handed, Phase, Worker, free_place};
+use super::{BACK_OFF_FIRST, CLOSE_WAIT_MAX, Command, Entry, Place, Scheduler, Stop, WorkerId};
+use crate::clock::Moment;
+use crate::link::{Board, ProgressReport, Return, SlotState, link_status};
+use crate::plugin::outcome::{self, Exit};
+use crate::task::TaskId;
+
+impl Scheduler {
+    /// The worker has opened its plugin and runs `slots` tasks at once.
+    pub(crate) fn worker_opened(
+        &mut self,
+        id: WorkerId,
+        board: Arc<Board>,
+        slots: u32,
+        now: Moment,
+    ) {
+        if self.opening.remove(&id).is_none() {
+            return;
+        }
+        self.workers.insert(id, Worker::new(board, slots, now));
+        self.dispatch(now);
+        self.settle(id, now);
+    }
+
+    pub(crate) fn returned(&mut self, worker_id: WorkerId, returned: &Return, now: Moment) {
+        let Some(worker) = self.workers.get_mut(&worker_id) else {
+            return;
+        };
+        let place = &mut worker.places[usize::from(returned.slot)];
+        let id = match *place {
+            Some(Handed::TakenBack) => {
+                free_place(worker, returned.slot, now);
+                self.settle(worker_id, now);
+                return;
+            }
+            Some(Handed::Task(id)) if id.0 == returned.task => id,
+            _ => {
+                tracing::warn!(
+                    task = returned.task,
+                    "a worker returned a task that it does not have"
+                );
+                return;
+            }
+        };
+        free_place(worker, returned.slot, now);
+        let Some(entry) = self.forget(id) else { return };
+        if let Some(worker) = self.workers.get_mut(&worker_id) {
+            worker.unload(&entry);
+        }
+        if returned.status == link_status::SKIPPED {
+            // Nobody took it back, so it must have run: a broken worker must not make a task run twice.
+            self.answer(
+                entry,
+                Err(TaskFailure::new(
+                    ErrorCode::Internal,
+                    "the worker skipped this task",
+                )),
+                now,
+            );
+        } else {
+            self.account(worker_id, &entry, returned);
+            let outcome = outcome_of(&entry, returned);
+            self.answer(entry, outcome, now);
+        }
+        self.kill_if_stuck(worker_id);
+        self.dispatch(now);
+        self.settle(worker_id, now);
+    }
+
+    pub(super) fn account(&mut self, worker_id: WorkerId, entry: &Entry, returned: &Return) {
+        let ran = Duration::from_nanos(returned.ran_ns);
+        if let Some(function) = self.functions.get_mut(entry.function as usize) {
+            function.learn(ran);
+            function.stats.ran(ran);
+        }
+        if let Some(worker) = self.workers.get_mut(&worker_id) {
+            worker.tasks_done += 1;
+            if self
+                .settings
+                .tasks_max
+                .is_some_and(|max| worker.tasks_done >= max)
+                && worker.phase == Phase::Ready
+            {
+                worker.phase = Phase::Leaving;
+            }
+        }
+        // Whatever the handler said, its worker lives.
+        self.crashes_in_row = 0;
+    }
+
+    pub(crate) fn progressed(&self, worker: WorkerId, report: ProgressReport) {
+        let Some(entry) = self.tasks.get(&TaskId(report.task)) else {
+            return;
+        };
+        let is_its_own = matches!(entry.place, Place::Handed { worker: at, .. } if at == worker);
+        if let Some(answer) = entry
+            .answer
+            .as_ref()
+            .filter(|_| is_its_own && entry.progress)
+        {
+            answer.progress(report.done, report.total, report.message);
+        }
+    }
+
+    /// A worker holds `bytes` of memory.
+    pub(crate) fn worker_holds(&mut self, id: WorkerId, bytes: u64, now: Moment) {
+        let over = self.settings.rss_max.is_some_and(|max| bytes > max);
+        if let Some(worker) = self
+            .workers
+            .get_mut(&id)
+            .filter(|worker| over && worker.phase == Phase::Ready)
+        {
+            worker.phase = Phase::Leaving;
+            self.settle(id, now);
+        }
+    }
+
+    /// Tells a worker that takes no more tasks, and has none left, to close.
+    pub(super) fn settle(&mut self, id: WorkerId, now: Moment) {
+        let draining = self.draining && self.queue.is_empty();
+        if let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.is_idle())
+            && (worker.phase == Phase::Leaving || (draining && worker.phase == Phase::Ready))
+        {
+            worker.phase = Phase::Ending {
+                until: now + CLOSE_WAIT_MAX,
+            };
+            self.commands.push(Command::Close(id));
+        }
+    }
+
+    /// The process that a [`Command::Spawn`] asked for could not be started.
+    pub(crate) fn worker_not_started(&mut self, id: WorkerId, why: &str, now: Moment) {
+        if self.opening.remove(&id).is_some() {
+            self.crashed(format!("could not be started: {why}"), now);
+            // With no back-off yet, and nothing that would ring later, the next try would be at once, and for ever.
+            self.spawn_not_before = self.spawn_not_before.max(now + BACK_OFF_FIRST);
+        }
+        if self.is_closed(now) {
+            self.fail_queue(now);
+        }
+    }
+
+    /// The worker's process has ended, and all that it had sent has been read.
+    pub(crate) fn worker_exited(
+        &mut self,
+        id: WorkerId,
+        exit: Exit,
+        why: Option<&str>,
+        now: Moment,
+    ) {
+        let was_opening = self.opening.remove(&id).is_some();
+        let worker = self.workers.remove(&id);
+        let expected = worker.as_ref().is_some_and(Worker::is_ending);
+        if !expected && (worker.is_some() || was_opening) {
+            self.crashed(why.map_or_else(|| exit.to_string(), str::to_owned), now);
+        }
+        if let Some(worker) = worker {
+            self.bury(&worker, exit, now);
+        }
+        if self.is_closed(now) {
+            self.fail_queue(now);
+        }
+        self.dispatch(now);
+    }
+
+    /// Answers what ran in a worker that has died; what had not started goes back to the head of the queue.
+    pub(super) fn bury(&mut self, worker: &Worker, exit: Exit, now: Moment) {
+        let mut again = Vec::new();
+        for (slot, id) in worker.own_tasks() {
+            let state = worker.board.state(slot);
+            if state == SlotState::HandedOver {
+                again.push(id);
+                continue;
+            }
+            let Some(entry) = self.forget(id) else {
+                continue;
+            };
+            let failure = match entry.stop {
+                Some(Stop::Cancelled) => cancelled(true),
+                Some(Stop::ShuttingDown) => shut_down(),
+                _ => outcome::of_crash(exit, slot, state == SlotState::Done),
+            };
+            self.answer(entry, Err(failure), now);
+        }
+        self.requeue(again);
+    }
+
+    /// Puts tasks back to where they came from, the oldest first.
+    pub(super) fn requeue(&mut self, mut ids: Vec<TaskId>) {
+        ids.sort_unstable();
+        for id in ids.into_iter().rev() {
+            if let Some(entry) = self.tasks.get_mut(&id) {
+                if let Place::Handed { worker, .. } = entry.place
+                    && let Some(worker) = self.workers.get_mut(&worker)
+                {
+                    worker.unload(entry);
+                }
+                entry.place = Place::Queued;
+                let deadline = entry.deadline;
+                self.queue.push_front(id);
+                self.set_timer(id, deadline);
+            }
+        }
+    }
+
+    pub(super) fn crashed(&mut self, why: String, now: Moment) {
+        self.crashes += 1;
+        self.crashes_in_row = self.crashes_in_row.saturating_add(1);
+        self.spawn_not_before = now + back_off(self.crashes_in_row);
+        self.last_crash = Some(format!("the worker {why}"));
+    }
+
+    pub(super) fn fail_queue(&mut self, now: Moment) {
+        let failure = self.unavailable(now);
+        for id in std::mem::take(&mut self.queue) {
+            if let Some(entry) = self.forget(id) {
+                self.answer(entry, Err(failure.clone()), now);
+            }
+        }
+    }
+}

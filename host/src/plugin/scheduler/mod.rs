@@ -1,0 +1,454 @@
+//! The pool's mind: which task runs where, when a worker is started, cancelled, killed. No I/O and no clock of its own:
+//! events come in with the moment at which they happened, [`Command`]s go out.
+//!
+//! Every task is in one place, queued or handed to a worker, from the moment it is submitted until its worker has
+//! returned it or died. It may have been answered before (`timeout`): its place stays taken until its handler is gone.
+
+mod dispatch;
+mod events;
+mod failure;
+#[cfg(test)]
+mod tests;
+mod time;
+mod worker;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use protocol::{ErrorCode, Outcome, TaskFailure};
+use serde::Serialize;
+
+use self::failure::{cancelled, retry_after, timeout_in_queue};
+use self::worker::{Worker, take_place};
+use crate::budget::Permit;
+use crate::clock::Moment;
+use crate::link::{Board, Call};
+use crate::stats::{FunctionStats, millis};
+use crate::task::{Answer, Task, TaskId};
+
+/// Bytes of arguments that may be handed to one worker at once, beyond its first task.
+const HANDED_LEN_MAX: usize = 1024 * 1024;
+/// Tasks expected to take at most this together may be stacked on one worker: cheaper than waking another one up.
+const STACK_COST_MAX: Duration = Duration::from_micros(200);
+/// A stacked task that has not started after this long is taken back and given to another worker.
+const STACK_WAIT_MAX: Duration = Duration::from_millis(5);
+/// A queue that will be empty sooner than this needs no further worker.
+const QUEUE_WAIT_GOOD: Duration = Duration::from_millis(5);
+/// Crashes in a row that are taken for accidents: the next worker starts at once.
+const CRASHES_WITHOUT_BACK_OFF: u32 = 2;
+const BACK_OFF_FIRST: Duration = Duration::from_millis(50);
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+/// Crashes in a row after which the plugin is quarantined.
+const CRASHES_MAX: u32 = 10;
+/// What a function costs that has never run: nothing is stacked on it.
+const COST_UNKNOWN: Duration = Duration::from_secs(3600);
+/// How long a worker may take to end after it was told to close.
+const CLOSE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// A look at a task that has just ended, in case the return is still on its way.
+const RETURN_WAIT: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct WorkerId(pub(crate) u32);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) workers_max: usize,
+    /// Processors: more workers than this don't make quick tasks quicker.
+    pub(crate) cores: usize,
+    pub(crate) queue_len_max: usize,
+    /// How long a worker may take to open its plugin.
+    pub(crate) open_timeout: Duration,
+    /// How long a handler that was told to stop may go on before its worker is killed.
+    pub(crate) cancel_grace: Duration,
+    /// How long a worker that is not the last one stays without work.
+    pub(crate) idle_timeout: Duration,
+    /// A worker is replaced after so many tasks.
+    pub(crate) tasks_max: Option<u64>,
+    /// A worker is replaced when it holds so many bytes of memory.
+    pub(crate) rss_max: Option<u64>,
+}
+
+/// A function as the scheduler knows it.
+#[derive(Debug)]
+pub(crate) struct Function {
+    /// How long its handler may run.
+    pub(crate) limit: Duration,
+    pub(crate) stats: Arc<FunctionStats>,
+    /// How long it is expected to run: quick to rise, slow to fall. `None` until it has run.
+    cost: Option<Duration>,
+}
+
+impl Function {
+    pub(crate) fn new(limit: Duration, stats: Arc<FunctionStats>) -> Self {
+        Self {
+            limit,
+            stats,
+            cost: None,
+        }
+    }
+
+    fn learn(&mut self, ran: Duration) {
+        let decayed = self.cost.map_or(ran, |cost| (cost * 7 + ran) / 8);
+        self.cost = Some(decayed.max(ran));
+    }
+}
+
+/// What the pool has to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Spawn(WorkerId),
+    Call(WorkerId, Call),
+    Cancel(WorkerId, TaskId),
+    /// No more tasks come; the worker ends by itself.
+    Close(WorkerId),
+    Kill(WorkerId),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Queued,
+    Handed { worker: WorkerId, slot: u8 },
+}
+
+/// Why a running task was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// The client asked for it; it is answered when the handler has gone.
+    Cancelled,
+    /// Its time is up; it has been answered.
+    TimedOut,
+    /// The host's grace is over; it is answered when the handler has gone.
+    ShuttingDown,
+}
+
+#[derive(Debug)]
+struct Entry {
+    function: u32,
+    args: Bytes,
+    received: Moment,
+    deadline: Moment,
+    progress: bool,
+    /// `None` when it has been given.
+    answer: Option<Answer>,
+    _permit: Permit,
+    place: Place,
+    stop: Option<Stop>,
+    /// When the scheduler looks at this task again.
+    timer: Moment,
+    /// What it was expected to take when it was handed over.
+    cost: Duration,
+}
+
+/// A snapshot for `host.status` and `host.plugins`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct PoolReport {
+    /// Live worker processes.
+    pub(crate) workers: usize,
+    pub(crate) workers_busy: usize,
+    pub(crate) workers_max: usize,
+    pub(crate) queued: usize,
+    pub(crate) handed_over: usize,
+    pub(crate) oldest_waiting_ms: f64,
+    pub(crate) crashes: u64,
+    pub(crate) quarantined: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_crash: Option<String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    settings: Settings,
+    functions: Vec<Function>,
+    tasks: HashMap<TaskId, Entry>,
+    queue: VecDeque<TaskId>,
+    timers: BTreeSet<(Moment, TaskId)>,
+    workers: BTreeMap<WorkerId, Worker>,
+    /// Workers that open their plugin, and until when they may.
+    opening: BTreeMap<WorkerId, Moment>,
+    worker_last: u32,
+    crashes_in_row: u32,
+    spawn_not_before: Moment,
+    draining: bool,
+    crashes: u64,
+    last_crash: Option<String>,
+    commands: Vec<Command>,
+}
+
+impl Scheduler {
+    /// A pool whose first worker is the candidate's, see [`Scheduler::adopt`].
+    pub(crate) fn new(settings: Settings, functions: Vec<Function>) -> Self {
+        Self {
+            settings,
+            functions,
+            tasks: HashMap::new(),
+            queue: VecDeque::new(),
+            timers: BTreeSet::new(),
+            workers: BTreeMap::new(),
+            opening: BTreeMap::new(),
+            worker_last: 0,
+            crashes_in_row: 0,
+            spawn_not_before: Moment::default(),
+            draining: false,
+            crashes: 0,
+            last_crash: None,
+            commands: Vec::new(),
+        }
+    }
+
+    /// Workers that ended without having been told to.
+    pub(crate) fn crashes(&self) -> u64 {
+        self.crashes
+    }
+
+    /// Which function a task that is here runs.
+    pub(crate) fn function_of(&self, id: TaskId) -> Option<u32> {
+        self.tasks.get(&id).map(|entry| entry.function)
+    }
+
+    /// Takes in a worker that has opened its plugin already.
+    pub(crate) fn adopt(&mut self, id: WorkerId, board: Arc<Board>, slots: u32, now: Moment) {
+        self.worker_last = self.worker_last.max(id.0);
+        self.opening.insert(id, now);
+        self.worker_opened(id, board, slots, now);
+    }
+
+    /// What is to be done since the last call.
+    pub(crate) fn take_commands(&mut self) -> Vec<Command> {
+        std::mem::take(&mut self.commands)
+    }
+
+    /// Whether every task and every worker has gone, after [`Scheduler::drain`].
+    pub(crate) fn is_drained(&self) -> bool {
+        self.draining && self.tasks.is_empty() && self.workers.is_empty() && self.opening.is_empty()
+    }
+
+    pub(crate) fn report(&self, now: Moment) -> PoolReport {
+        let oldest = self
+            .queue
+            .front()
+            .and_then(|id| self.tasks.get(id))
+            .map(|entry| entry.received);
+        PoolReport {
+            workers: self.workers.len(),
+            workers_busy: self
+                .workers
+                .values()
+                .filter(|worker| worker.tasks > 0)
+                .count(),
+            workers_max: self.settings.workers_max,
+            queued: self.queue.len(),
+            handed_over: self.workers.values().map(|worker| worker.tasks).sum(),
+            oldest_waiting_ms: oldest.map_or(0.0, |oldest| millis(now.since(oldest))),
+            crashes: self.crashes,
+            quarantined: self.is_quarantined(),
+            last_crash: self.last_crash.clone(),
+        }
+    }
+
+    pub(crate) fn submit(&mut self, task: Task, now: Moment) {
+        let Task {
+            id,
+            function,
+            args,
+            received,
+            deadline,
+            progress,
+            answer,
+            permit,
+        } = task;
+        let entry = Entry {
+            function,
+            args,
+            received,
+            deadline,
+            progress,
+            answer: Some(answer),
+            _permit: permit,
+            place: Place::Queued,
+            stop: None,
+            timer: deadline,
+            cost: Duration::ZERO,
+        };
+        if let Some(failure) = self.refusal(&entry, now) {
+            self.answer(entry, Err(failure), now);
+            return;
+        }
+        self.timers.insert((entry.timer, id));
+        self.tasks.insert(id, entry);
+        self.queue.push_back(id);
+        self.dispatch(now);
+    }
+
+    fn refusal(&self, entry: &Entry, now: Moment) -> Option<TaskFailure> {
+        if self.draining {
+            return Some(TaskFailure::new(
+                ErrorCode::ShuttingDown,
+                "the host is shutting down",
+            ));
+        }
+        if entry.deadline <= now {
+            return Some(timeout_in_queue());
+        }
+        if self.is_closed(now) {
+            return Some(self.unavailable(now));
+        }
+        let queued = self.queue.len();
+        (queued >= self.settings.queue_len_max).then(|| {
+            let mut failure = TaskFailure::new(
+                ErrorCode::Overloaded,
+                format!("the plugin's queue is full: {queued} tasks wait, more are not taken (queue_len_max)"),
+            );
+            failure.data = retry_after(self.expected_wait(entry.function));
+            failure
+        })
+    }
+
+    fn is_quarantined(&self) -> bool {
+        self.crashes_in_row >= CRASHES_MAX
+    }
+
+    /// Quarantined, nobody left to serve, and not yet time for another try.
+    fn is_closed(&self, now: Moment) -> bool {
+        self.is_quarantined()
+            && self.workers.is_empty()
+            && self.opening.is_empty()
+            && now < self.spawn_not_before
+    }
+
+    fn unavailable(&self, now: Moment) -> TaskFailure {
+        let crash = self.last_crash.as_deref().unwrap_or("its worker crashed");
+        let mut failure = TaskFailure::new(
+            ErrorCode::Unavailable,
+            format!(
+                "the plugin is quarantined after {} crashes in a row; the last: {crash}",
+                self.crashes_in_row
+            ),
+        );
+        failure.data = retry_after(self.spawn_not_before.since(now));
+        failure
+    }
+
+    fn cost_of(&self, function: u32) -> Option<Duration> {
+        self.functions.get(function as usize)?.cost
+    }
+
+    fn limit_of(&self, function: u32) -> Duration {
+        self.functions
+            .get(function as usize)
+            .map_or(Duration::ZERO, |function| function.limit)
+    }
+
+    /// How long a queue of nothing but this function would take to become empty.
+    fn expected_wait(&self, function: u32) -> Duration {
+        let queued = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
+        let workers = u32::try_from(self.workers.len()).unwrap_or(u32::MAX).max(1);
+        self.cost_of(function)
+            .unwrap_or(QUEUE_WAIT_GOOD)
+            .saturating_mul(queued)
+            / workers
+    }
+
+    /// The client no longer wants this task. An unknown one has been answered: nothing to do.
+    pub(crate) fn cancel(&mut self, id: TaskId, now: Moment) {
+        let Some(entry) = self.tasks.get(&id) else {
+            return;
+        };
+        match entry.place {
+            Place::Queued => self.answer_unstarted(id, cancelled(false), now),
+            Place::Handed { worker, slot } => {
+                let Some(at) = self.workers.get_mut(&worker) else {
+                    return;
+                };
+                if at.board.take_back(slot) {
+                    take_place(at, slot);
+                    self.answer_unstarted(id, cancelled(false), now);
+                } else if entry.stop.is_none() {
+                    self.stop(id, Stop::Cancelled, now);
+                }
+            }
+        }
+        self.dispatch(now);
+    }
+
+    fn answer_unstarted(&mut self, id: TaskId, failure: TaskFailure, now: Moment) {
+        if let Some(entry) = self.forget(id) {
+            match entry.place {
+                Place::Queued => self.queue.retain(|queued| *queued != id),
+                Place::Handed { worker, .. } => {
+                    if let Some(worker) = self.workers.get_mut(&worker) {
+                        worker.unload(&entry);
+                    }
+                }
+            }
+            self.answer(entry, Err(failure), now);
+        }
+    }
+
+    /// Takes no new tasks; what is there is finished, then the workers close.
+    pub(crate) fn drain(&mut self, now: Moment) {
+        self.draining = true;
+        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        for id in ids {
+            self.settle(id, now);
+        }
+        if self.queue.is_empty() {
+            // Nobody needs those any more.
+            self.commands
+                .extend(self.opening.keys().map(|id| Command::Kill(*id)));
+        }
+        self.dispatch(now);
+    }
+
+    /// The grace of a drain is over: what waits is refused, what runs is told to stop, and killed a little later.
+    pub(crate) fn cut_short(&mut self, now: Moment) {
+        for id in std::mem::take(&mut self.queue) {
+            if let Some(entry) = self.forget(id) {
+                let failure = TaskFailure::new(
+                    ErrorCode::ShuttingDown,
+                    "the host shut down before this task began",
+                );
+                self.answer(entry, Err(failure), now);
+            }
+        }
+        let running: Vec<TaskId> = self
+            .tasks
+            .iter()
+            .filter(|(_, e)| e.stop.is_none())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in running {
+            self.stop(id, Stop::ShuttingDown, now);
+        }
+        self.drain(now);
+    }
+
+    fn forget(&mut self, id: TaskId) -> Option<Entry> {
+        let entry = self.tasks.remove(&id)?;
+        self.timers.remove(&(entry.timer, id));
+        Some(entry)
+    }
+
+    fn answer_now(&mut self, id: TaskId, failure: TaskFailure, now: Moment) {
+        if let Some(entry) = self.tasks.get_mut(&id)
+            && let Some(answer) = entry.answer.take()
+        {
+            let (function, received) = (entry.function, entry.received);
+            self.give(answer, function, received, Err(failure), now);
+        }
+    }
+
+    fn answer(&self, mut entry: Entry, outcome: Outcome, now: Moment) {
+        if let Some(answer) = entry.answer.take() {
+            self.give(answer, entry.function, entry.received, outcome, now);
+        }
+    }
+
+    fn give(&self, answer: Answer, function: u32, received: Moment, outcome: Outcome, now: Moment) {
+        if let Some(function) = self.functions.get(function as usize) {
+            function.stats.answered(&outcome, now.since(received));
+        }
+        answer.finish(outcome);
+    }
+}

@@ -1,0 +1,255 @@
+//! Time passes: limits, graces, idle workers.
+
+use super::failure::{timeout_in_queue, timeout_while_running};
+use super::worker::{Phase, take_place};
+use super::{
+    CLOSE_WAIT_MAX, COST_UNKNOWN, Command, Place, RETURN_WAIT, STACK_WAIT_MAX, Scheduler, Stop,
+    WorkerId,
+};
+use crate::clock::Moment;
+use crate::link::SlotState;
+use crate::task::TaskId;
+
+impl Scheduler {
+    /// When [`Scheduler::tick`] is wanted next.
+    pub(crate) fn next_tick(&self) -> Moment {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let opening = self.opening.values().min().copied();
+        let ending = self
+            .workers
+            .values()
+            .filter_map(|worker| match worker.phase {
+                Phase::Ending { until } => Some(until),
+                _ => None,
+            });
+        let stacked = self
+            .workers
+            .values()
+            .filter_map(|worker| worker.stacked_since)
+            .min();
+        [
+            timer,
+            opening,
+            ending.min(),
+            stacked.map(|since| since + STACK_WAIT_MAX),
+            self.growth_due(),
+            self.next_idle_end(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(Moment::NEVER)
+    }
+
+    pub(crate) fn tick(&mut self, now: Moment) {
+        while let Some((at, id)) = self.timers.first().copied()
+            && at <= now
+        {
+            self.timer_rang(id, now);
+        }
+        let overdue: Vec<WorkerId> = self
+            .opening
+            .iter()
+            .filter(|(_, until)| **until <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in overdue {
+            // Once is enough: its end takes it out.
+            self.opening.insert(id, Moment::NEVER);
+            self.commands.push(Command::Kill(id));
+        }
+        for (id, worker) in &mut self.workers {
+            if matches!(worker.phase, Phase::Ending { until } if until <= now) {
+                worker.phase = Phase::Ending {
+                    until: Moment::NEVER,
+                };
+                self.commands.push(Command::Kill(*id));
+            }
+        }
+        self.take_back_stacked(now);
+        self.close_idle(now);
+        self.dispatch(now);
+    }
+
+    /// A task's time is up: its deadline, its limit, or the grace after either.
+    pub(super) fn timer_rang(&mut self, id: TaskId, now: Moment) {
+        let Some(entry) = self.tasks.get(&id) else {
+            self.timers.retain(|(_, task)| *task != id);
+            return;
+        };
+        match entry.place {
+            Place::Queued => self.answer_unstarted(id, timeout_in_queue(), now),
+            Place::Handed { worker, .. } if entry.stop.is_some() => {
+                self.set_timer(id, Moment::NEVER);
+                self.kill_if_stuck(worker);
+            }
+            Place::Handed { worker, slot } => self.running_too_long(id, worker, slot, now),
+        }
+    }
+
+    pub(super) fn running_too_long(
+        &mut self,
+        id: TaskId,
+        worker_id: WorkerId,
+        slot: u8,
+        now: Moment,
+    ) {
+        let Some((function, deadline)) = self
+            .tasks
+            .get(&id)
+            .map(|entry| (entry.function, entry.deadline))
+        else {
+            return;
+        };
+        let limit = self.limit_of(function);
+        let Some(worker) = self.workers.get_mut(&worker_id) else {
+            return;
+        };
+        if worker.board.take_back(slot) {
+            take_place(worker, slot);
+            self.requeue(vec![id]);
+            return;
+        }
+        let until = deadline.min(worker.board.started(slot) + limit);
+        if now < until {
+            self.set_timer(id, until);
+            return;
+        }
+        if worker.board.state(slot) == SlotState::Done {
+            self.set_timer(id, now + RETURN_WAIT);
+            return;
+        }
+        self.stop(id, Stop::TimedOut, now);
+        let ran = now.since(self.started(worker_id, slot));
+        self.answer_now(id, timeout_while_running(ran), now);
+    }
+
+    pub(super) fn started(&self, worker: WorkerId, slot: u8) -> Moment {
+        self.workers
+            .get(&worker)
+            .map_or(Moment::NEVER, |worker| worker.board.started(slot))
+    }
+
+    /// Tells the handler to stop; after the grace its worker is killed.
+    pub(super) fn stop(&mut self, id: TaskId, stop: Stop, now: Moment) {
+        let Some(entry) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        let Place::Handed { worker, .. } = entry.place else {
+            return;
+        };
+        entry.stop = Some(stop);
+        self.set_timer(id, now + self.settings.cancel_grace);
+        self.commands.push(Command::Cancel(worker, id));
+    }
+
+    /// Kills a worker whose every task has been told to stop and has used up its grace. While others run beside them
+    /// it only takes no new ones.
+    pub(super) fn kill_if_stuck(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        let used_up = |task: &TaskId| {
+            self.tasks
+                .get(task)
+                .is_some_and(|entry| entry.stop.is_some() && entry.timer == Moment::NEVER)
+        };
+        let tasks: Vec<(u8, TaskId)> = worker.own_tasks().collect();
+        let stuck = tasks.iter().filter(|(_, task)| used_up(task)).count();
+        if stuck == 0 || worker.is_ending() {
+            return;
+        }
+        worker.phase = Phase::Leaving;
+        let mut again = Vec::new();
+        for (slot, task) in &tasks {
+            if worker.board.take_back(*slot) {
+                take_place(worker, *slot);
+                again.push(*task);
+            }
+        }
+        if stuck + again.len() == tasks.len() {
+            worker.phase = Phase::Ending {
+                until: Moment::NEVER,
+            };
+            self.commands.push(Command::Kill(id));
+        }
+        self.requeue(again);
+    }
+
+    /// A task on top of which others were stacked takes longer than expected: they go elsewhere.
+    pub(super) fn take_back_stacked(&mut self, now: Moment) {
+        let mut again = Vec::new();
+        let mut not_quick = Vec::new();
+        for (id, worker) in &mut self.workers {
+            if worker
+                .stacked_since
+                .is_none_or(|since| now < since + STACK_WAIT_MAX)
+            {
+                continue;
+            }
+            worker.stacked_since = (worker.tasks > worker.slots).then_some(now);
+            let tasks: Vec<(u8, TaskId)> = worker.own_tasks().collect();
+            let too_long = tasks.iter().any(|(slot, _)| {
+                worker.board.state(*slot) == SlotState::Running
+                    && now.since(worker.board.started(*slot)) >= STACK_WAIT_MAX
+            });
+            if !too_long {
+                continue;
+            }
+            for (slot, task) in tasks {
+                if worker.board.take_back(slot) {
+                    take_place(worker, slot);
+                    again.push(task);
+                }
+            }
+            worker.stacked_since = None;
+            not_quick.push(*id);
+        }
+        self.requeue(again);
+        for id in not_quick {
+            // Whatever was expected of its task: nothing more is stacked on this worker before it has returned.
+            if let Some(worker) = self.workers.get_mut(&id) {
+                worker.cost = COST_UNKNOWN;
+            }
+        }
+    }
+
+    pub(super) fn next_idle_end(&self) -> Option<Moment> {
+        let idle = self
+            .workers
+            .values()
+            .filter(|worker| worker.phase == Phase::Ready && worker.is_idle());
+        let since = idle.map(|worker| worker.idle_since).min();
+        since
+            .filter(|_| self.ready_count() > 1)
+            .map(|since| since + self.settings.idle_timeout)
+    }
+
+    pub(super) fn ready_count(&self) -> usize {
+        self.workers
+            .values()
+            .filter(|worker| worker.phase == Phase::Ready)
+            .count()
+    }
+
+    pub(super) fn close_idle(&mut self, now: Moment) {
+        while self.next_idle_end().is_some_and(|end| end <= now) {
+            let idle = self
+                .workers
+                .iter()
+                .filter(|(_, worker)| worker.phase == Phase::Ready && worker.is_idle());
+            let Some(id) = idle
+                .min_by_key(|(_, worker)| worker.idle_since)
+                .map(|(id, _)| *id)
+            else {
+                return;
+            };
+            if let Some(worker) = self.workers.get_mut(&id) {
+                worker.phase = Phase::Ending {
+                    until: now + CLOSE_WAIT_MAX,
+                };
+                self.commands.push(Command::Close(id));
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! A worker as the scheduler sees it: its places, and how busy it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Entry, HANDED_LEN_MAX, STACK_COST_MAX};
+use crate::clock::Moment;
+use crate::link::{Board, SLOTS_MAX};
+use crate::task::TaskId;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Ready,
+    /// Takes no new tasks; is told to close when it has none left.
+    Leaving,
+    /// Was told to close, or killed: its end is no crash. Killed when it is still there at the given moment.
+    Ending {
+        until: Moment,
+    },
+}
+
+/// What lies in one of a worker's places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handed {
+    Task(TaskId),
+    /// Its task was taken back; the place is free when the worker has noticed.
+    TakenBack,
+}
+
+/// A worker that has opened its plugin.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) phase: Phase,
+    pub(super) board: Arc<Board>,
+    pub(super) slots: usize,
+    pub(super) places: Vec<Option<Handed>>,
+    pub(super) free: Vec<u8>,
+    /// Tasks in `places` that are still its own.
+    pub(super) tasks: usize,
+    pub(super) handed_len: usize,
+    /// What its tasks are expected to take together.
+    pub(super) cost: Duration,
+    /// Since when it has had more tasks than slots.
+    pub(super) stacked_since: Option<Moment>,
+    pub(super) tasks_done: u64,
+    pub(super) idle_since: Moment,
+}
+
+impl Worker {
+    pub(super) fn new(board: Arc<Board>, slots: u32, now: Moment) -> Self {
+        Self {
+            phase: Phase::Ready,
+            board,
+            slots: slots as usize,
+            places: vec![None; SLOTS_MAX],
+            free: (0..=u8::MAX).rev().collect(),
+            tasks: 0,
+            handed_len: 0,
+            cost: Duration::ZERO,
+            stacked_since: None,
+            tasks_done: 0,
+            idle_since: now,
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.free.len() == SLOTS_MAX
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Ending { .. })
+    }
+
+    pub(super) fn has_slot(&self) -> bool {
+        self.phase == Phase::Ready && self.tasks < self.slots && !self.free.is_empty()
+    }
+
+    /// Busy with nothing but tasks that are over in no time.
+    pub(super) fn is_quick(&self) -> bool {
+        self.tasks > 0 && self.cost <= STACK_COST_MAX
+    }
+
+    pub(super) fn can_stack(&self, cost: Duration, len: usize) -> bool {
+        self.phase == Phase::Ready
+            && self.is_quick()
+            && !self.free.is_empty()
+            && self.handed_len + len <= HANDED_LEN_MAX
+            && self.cost.saturating_add(cost) <= STACK_COST_MAX
+    }
+
+    /// A task that was handed over weighs on it no longer.
+    pub(super) fn unload(&mut self, entry: &Entry) {
+        self.cost = if self.tasks == 0 {
+            Duration::ZERO
+        } else {
+            self.cost.saturating_sub(entry.cost)
+        };
+        self.handed_len = self.handed_len.saturating_sub(entry.args.len());
+    }
+
+    pub(super) fn own_tasks(&self) -> impl Iterator<Item = (u8, TaskId)> + '_ {
+        (0..=u8::MAX)
+            .zip(&self.places)
+            .filter_map(|(slot, handed)| match handed {
+                Some(Handed::Task(task)) => Some((slot, *task)),
+                _ => None,
+            })
+    }
+}
+
+/// The task in this place has been taken back: it is the worker's no more, but the place is not free yet.
+pub(super) fn take_place(worker: &mut Worker, slot: u8) {
+    worker.places[usize::from(slot)] = Some(Handed::TakenBack);
+    worker.tasks -= 1;
+}
+
+pub(super) fn free_place(worker: &mut Worker, slot: u8, now: Moment) {
+    if let Some(Handed::Task(_)) = worker.places[usize::from(slot)].take() {
+        worker.tasks -= 1;
+    }
+    worker.board.free(slot);
+    worker.free.push(slot);
+    if worker.tasks <= worker.slots {
+        worker.stacked_since = None;
+    }
+    if worker.tasks == 0 {
+        worker.idle_since = now;
+    }
+}
