@@ -74,7 +74,7 @@ impl FunctionStats {
                 *counts
                     .failed
                     .entry(ErrorCode::as_str(failure.code))
-                    .or_default() += 1
+                    .or_default() += 1;
             }
         }
         counts.latency.add(latency);

@@ -174,7 +174,7 @@ impl ToHost {
             }
             Self::OpenFailed { reason } => {
                 frame(out, kind::OPEN_FAILED, |out| {
-                    out.put_slice(reason.as_bytes())
+                    out.put_slice(reason.as_bytes());
                 });
             }
             Self::Return(r) => frame(out, kind::RETURN, |out| {

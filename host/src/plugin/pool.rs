@@ -266,7 +266,7 @@ impl Pool {
                 }
             }
             Event::Worker(id, WorkerEvent::Exited { exit, broken }) => {
-                self.handle_exit(id, exit, broken, now)
+                self.handle_exit(id, exit, broken, now);
             }
             Event::Report(sender) => {
                 let _ = sender.send(self.scheduler.report(now));

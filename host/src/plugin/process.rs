@@ -364,7 +364,7 @@ async fn log_printed(stream: impl AsyncRead + Unpin, name: &'static str, plugin:
         }
         match rate.take(Moment::now()) {
             Some(0) => {
-                tracing::info!(target: "plugin", plugin, worker = pid, stream = name, "{text}")
+                tracing::info!(target: "plugin", plugin, worker = pid, stream = name, "{text}");
             }
             Some(left_out) => {
                 tracing::warn!(target: "plugin", plugin, worker = pid, stream = name, left_out, "printed too much");

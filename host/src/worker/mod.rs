@@ -141,7 +141,7 @@ fn open_plugin(
         .slots
         .or(parsed.slots)
         .unwrap_or(1)
-        .clamp(1, SLOTS_MAX as u32);
+        .clamp(1, u32::try_from(SLOTS_MAX).unwrap_or(u32::MAX));
     let host = services::offer();
     module.open()(host, open.config.as_bytes().into())
         .into_result()

@@ -210,9 +210,9 @@ impl Tasks {
         };
         let frame = ToHost::Return(answer);
         if more_waits {
-            self.outbox.send_soon(&frame)
+            self.outbox.send_soon(&frame);
         } else {
-            self.outbox.send(&frame)
+            self.outbox.send(&frame);
         }
     }
 

@@ -139,7 +139,7 @@ impl Scheduler {
     /// The process that a [`Command::Spawn`] asked for could not be started.
     pub(crate) fn worker_not_started(&mut self, id: WorkerId, why: &str, now: Moment) {
         if self.opening.remove(&id).is_some() {
-            self.crashed(format!("could not be started: {why}"), now);
+            self.crashed(&format!("could not be started: {why}"), now);
             // With no back-off yet, and nothing that would ring later, the next try would be at once, and for ever.
             self.spawn_not_before = self.spawn_not_before.max(now + BACK_OFF_FIRST);
         }
@@ -160,7 +160,7 @@ impl Scheduler {
         let worker = self.workers.remove(&id);
         let expected = worker.as_ref().is_some_and(Worker::is_ending);
         if !expected && (worker.is_some() || was_opening) {
-            self.crashed(why.map_or_else(|| exit.to_string(), str::to_owned), now);
+            self.crashed(&why.map_or_else(|| exit.to_string(), str::to_owned), now);
         }
         if let Some(worker) = worker {
             self.bury(&worker, exit, now);
@@ -211,7 +211,7 @@ impl Scheduler {
         }
     }
 
-    pub(super) fn crashed(&mut self, why: String, now: Moment) {
+    pub(super) fn crashed(&mut self, why: &str, now: Moment) {
         self.crashes += 1;
         self.crashes_in_row = self.crashes_in_row.saturating_add(1);
         self.spawn_not_before = now + back_off(self.crashes_in_row);

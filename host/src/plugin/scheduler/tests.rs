@@ -249,7 +249,11 @@ fn what_was_stacked_on_a_task_that_turns_out_slow_goes_elsewhere() {
     stage.wait(Duration::from_millis(6));
     assert_eq!(stage.spawned.len(), 2, "one for each that waits");
     stage.open_spawned(1);
-    assert_eq!(stage.waiting_calls(2), [3, 4], "quick ones, as far as is known");
+    assert_eq!(
+        stage.waiting_calls(2),
+        [3, 4],
+        "quick ones, as far as is known"
+    );
     stage.skip_next(1);
     stage.skip_next(1);
     stage.finish(1, &slow, status::OK, Duration::from_millis(6));
