@@ -18,6 +18,8 @@ use crate::{
 
 /// Few threads: a worker runs few tasks at once, and futures are there to wait.
 const THREADS: usize = 2;
+/// As much stack as a worker gives to other handlers, in bytes.
+const STACK_LEN: usize = 8 * 1024 * 1024;
 /// How long closing waits for what runs on the blocking pool.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// The kind of the failure of a task that found no runtime.
@@ -82,6 +84,7 @@ fn start() -> io::Result<tokio::runtime::Runtime> {
     Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name("plugin-async")
+        .thread_stack_size(STACK_LEN)
         .enable_all()
         .build()
 }

@@ -5,9 +5,4 @@ fn wrong_use_is_told_what_to_write() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("tests/ui/*.rs");
     cases.pass("tests/ui/pass/*.rs");
-    if cfg!(feature = "async") {
-        cases.compile_fail("tests/ui/async/*.rs");
-    } else {
-        cases.compile_fail("tests/ui/sync/*.rs");
-    }
 }
