@@ -10,7 +10,7 @@ use crate::{error::TaskError, host::Host};
 
 /// The task a handler works on: how much time it has, whether it is still wanted, how far it is.
 ///
-/// Cheap to clone, and usable from any thread. After the task is answered, it does nothing any more.
+/// Cheap to clone, and usable from any thread. Once the task is answered, it counts as cancelled, and reports nothing.
 #[derive(Clone)]
 pub struct Task {
     id: u64,

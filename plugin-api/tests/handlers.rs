@@ -507,9 +507,12 @@ fn a_method_is_called_directly_with_a_task_of_the_kit() {
         .collect();
     assert_eq!(done, [0, 1, 2]);
 
-    sample.later(1, task.completion());
-    assert_eq!(task.wait().result.unwrap(), 2);
+    let other = testing::task();
+    sample.later(1, other.completion());
+    assert_eq!(other.wait().result.unwrap(), 2);
+    assert!(other.is_cancelled(), "an answered task is wanted no more");
 
+    assert!(!task.is_cancelled());
     task.cancel();
     assert!(sample.steps(3, &task).unwrap_err().is_cancelled());
     let late = testing::task_with_timeout(Duration::ZERO);

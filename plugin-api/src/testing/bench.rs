@@ -50,8 +50,11 @@ impl Bench {
         self.changed.notify_all();
     }
 
+    /// A task that has been answered counts as cancelled, as in a worker.
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Acquire) || self.remaining() == Some(Duration::ZERO)
+        self.cancelled.load(Ordering::Acquire)
+            || self.remaining() == Some(Duration::ZERO)
+            || self.heard().result.is_some()
     }
 
     pub(crate) fn cancel(&self) {

@@ -192,3 +192,57 @@ fn slept_since(start: Instant) -> Slept {
         slept_ms: start.elapsed().as_millis(),
     }
 }
+
+/// A plugin is tested in its own crate, as any library is.
+#[cfg(test)]
+mod tests {
+    use plugin_api::testing::{self, CallError};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn functions_are_called_by_name_and_json() {
+        let good = testing::open::<Good>(json!({"key": 1})).unwrap();
+        assert_eq!(
+            good.call("echo", json!({"a": [1.5]})).unwrap(),
+            json!({"a": [1.5]})
+        );
+        assert_eq!(good.call("config", ()).unwrap(), json!({"key": 1}));
+        assert_eq!(good.call("count", ()).unwrap()["count"], 1);
+        assert_eq!(good.call("count", ()).unwrap()["count"], 2);
+        assert_eq!(good.call("big", json!({"len": 3})).unwrap(), "xxx");
+        let failed = good
+            .call("fail", json!({"kind": "k", "message": "m"}))
+            .unwrap_err();
+        assert_eq!(failed.kind(), Some("k"));
+        assert_eq!(good.logs()[0].message, "opened");
+    }
+
+    #[test]
+    fn sleeping_ends_when_it_is_cancelled() {
+        let good = testing::open::<Good>(()).unwrap();
+        for function in ["sleep", "async_sleep"] {
+            let running = good.prepare(function, json!({"ms": 3_600_000})).start();
+            running.cancel();
+            let error = running.wait().result.unwrap_err();
+            assert!(
+                matches!(error, CallError::Cancelled(_)),
+                "{function}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_step_is_reported() {
+        let good = testing::open::<Good>(()).unwrap();
+        let finished = good.prepare("progress", json!({"steps": 3})).run();
+        assert_eq!(finished.result.unwrap(), 3);
+        let done: Vec<u64> = finished
+            .progress
+            .iter()
+            .map(|progress| progress.done)
+            .collect();
+        assert_eq!(done, [1, 2, 3]);
+    }
+}
