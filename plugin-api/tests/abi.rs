@@ -17,12 +17,12 @@ use std::{
 use plugin_api::{
     __private::{Plugin, header, note_bytes, note_len},
     Task, TaskError,
-    abi::{Failure, HostServices, HostServicesRef, PluginModuleRef, status},
+    abi::{Failure, HostServices, HostServicesRef, PluginModule, PluginModuleRef, status},
     abi_stable::{
         StableAbi,
         abi_stability::abi_checking::{CheckingGlobals, check_layout_compatibility_with_globals},
         library::ROOT_MODULE_LOADER_NAME,
-        prefix_type::PrefixTypeTrait,
+        prefix_type::{PTStructLayout, PrefixTypeTrait},
         std_types::{RResult, RSlice, RStr, RVec},
     },
     manifest::Manifest,
@@ -244,6 +244,27 @@ fn calls_are_answered(call: impl Fn(u32, u64, &str)) {
     assert_eq!(
         (status, failure.kind.as_str()),
         (status::FAILED, "unknown_function")
+    );
+}
+
+/// The promise of 1.x: these fields stay, in this order; new ones come behind them.
+#[test]
+fn fields_are_only_ever_appended() {
+    let names = |layout: &'static PTStructLayout| layout.get_field_names().collect::<Vec<_>>();
+    let services = names(HostServices::PT_LAYOUT);
+    let services_1_0 = [
+        "complete",
+        "is_cancelled",
+        "remaining_ns",
+        "progress",
+        "log_level_max",
+        "log",
+    ];
+    assert!(services.starts_with(&services_1_0), "{services:?}");
+    let module = names(PluginModule::PT_LAYOUT);
+    assert!(
+        module.starts_with(&["manifest", "open", "call", "close"]),
+        "{module:?}"
     );
 }
 
