@@ -108,6 +108,9 @@ impl<'a> Bulk<'a> {
         };
         let lanes = lanes.min(self.recipients.len());
         self.lock().active = lanes;
+        // A task may be too late before it begins.
+        self.is_stopped
+            .store(task.is_cancelled(), Ordering::Relaxed);
         thread::scope(|scope| {
             // Nothing is ever sent: the channel closes when the last lane has dropped its end.
             let (running, all_done) = mpsc::channel::<()>();

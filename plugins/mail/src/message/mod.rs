@@ -186,20 +186,24 @@ fn mailboxes(list: &[Mailbox]) -> Mailboxes {
 
 /// A part of text with its headers, in the transfer encoding that suits it, ended by CRLF.
 fn text_part(media_type: ContentType, text: &str, is_alone: bool) -> Vec<u8> {
-    let mut text = with_crlf(text);
-    if is_alone && text.ends_with("\r\n") {
-        text.truncate(text.len() - 2);
-    }
+    let text = with_crlf(text);
     // lettre would send these as 7bit, but SMTP forbids NUL, and some servers drop the others.
     let has_control = text
-        .chars()
-        .any(|c| c.is_control() && !matches!(c, '\t' | '\r' | '\n'));
+        .bytes()
+        .any(|b| b.is_ascii_control() && !matches!(b, b'\t' | b'\r' | b'\n'));
     let body = if has_control {
         Body::new_with_encoding(text, ContentTransferEncoding::QuotedPrintable)
             .unwrap_or_else(Body::new)
     } else {
         Body::new(text)
     };
+    let encoding = body.encoding();
+    let mut encoded = body.into_vec();
+    // In base64 the line ends of the text are inside, and these are others.
+    if is_alone && encoding != ContentTransferEncoding::Base64 && encoded.ends_with(b"\r\n") {
+        encoded.truncate(encoded.len() - 2);
+    }
+    let body = Body::dangerous_pre_encoded(encoded, encoding);
     SinglePart::builder()
         .header(media_type)
         .body(body)

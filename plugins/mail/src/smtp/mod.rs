@@ -77,10 +77,15 @@ impl Client {
     ) -> Result<Answers, Error> {
         let mut one = One {
             mail: Some(Outgoing { tag: 0, message }),
-            result: Err(Error::Stopped),
+            result: None,
         };
-        self.send_all(&mut one, is_stopped)?;
-        one.result
+        let ended = self.send_all(&mut one, is_stopped);
+        // What is known of the message says more than why the connection ended.
+        match (one.result, ended) {
+            (Some(result), _) => result,
+            (None, Err(error)) => Err(error),
+            (None, Ok(())) => Err(Error::Stopped),
+        }
     }
 
     /// Sends messages over one connection at a time, until there are none left. The error says why it can't go on; it
@@ -97,6 +102,9 @@ impl Client {
             has_answer: false,
         };
         let mut failures = 0;
+        if is_stopped() {
+            return Err(Error::Stopped);
+        }
         loop {
             // After a failure only a fresh connection will do: the others in the pool may be as old as the lost one.
             let pooled = if failures == 0 {
@@ -195,7 +203,7 @@ impl Traffic for Relay<'_> {
 
 struct One {
     mail: Option<Outgoing>,
-    result: Result<Answers, Error>,
+    result: Option<Result<Answers, Error>>,
 }
 
 impl Mails for One {
@@ -204,7 +212,7 @@ impl Mails for One {
     }
 
     fn result(&mut self, _: Outgoing, result: Result<Answers, Error>) {
-        self.result = result;
+        self.result = Some(result);
     }
 
     fn give_back(&mut self, _: Outgoing) {}
