@@ -140,6 +140,7 @@ fn texts_arrive_as_they_were() {
 fn subjects_arrive_as_they_were() {
     let server = Server::start(&json!({}));
     let plugin = open(json!({"url": server.url(), "from": "me@example.com"}));
+    let many_words = "only ASCII but many words in a row ".repeat(40);
     let subjects = [
         "plain",
         "",
@@ -148,7 +149,7 @@ fn subjects_arrive_as_they_were() {
         "a tab\there",
         "😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀",
         &"wörter und ASCII gemischt ".repeat(40),
-        "only ASCII but many words in a row ".repeat(40).trim_end(),
+        many_words.trim_end(),
         "x\u{a0}y\u{200b}z",
     ];
     for subject in subjects {
