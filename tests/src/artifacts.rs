@@ -114,6 +114,12 @@ fn product(message: &Value) -> Option<(String, PathBuf)> {
     Some((name, PathBuf::from(file)))
 }
 
+/// The target folder in which this very test was built.
+#[must_use]
+pub fn target_dir() -> PathBuf {
+    where_this_was_built().0
+}
+
 /// The target folder and the profile's name; tests run from `TARGET/PROFILE/deps`.
 fn where_this_was_built() -> (PathBuf, String) {
     let test = env::current_exe().expect("a test knows its own file");

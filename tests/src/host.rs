@@ -270,7 +270,8 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // It may have ended long ago.
+        // A program that has started the host is killed with it. It may all have ended long ago.
+        self.process.kill_group();
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {

@@ -19,7 +19,7 @@ mod smtp;
 mod tools;
 mod wait;
 
-pub use artifacts::Plugin;
+pub use artifacts::{Plugin, target_dir};
 pub use client::{Client, Failure, Reply};
 pub use command::{Finished, run, run_with_input};
 pub use host::{Host, Setup};

@@ -1,12 +1,10 @@
 /// A fenced block of a Markdown page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// What follows the opening fence: `sh`, `python`, …
+    /// The first word after the opening fence: `sh`, `python`, …
     pub language: String,
-    /// The text of a comment `<!-- test: TEXT -->` right above the fence. No reader sees it.
-    pub mark: Option<String>,
-    /// The heading that it stands under.
-    pub heading: String,
+    /// Whether the next word is `example`, which readers don't see: the block has to work as printed.
+    pub is_example: bool,
     /// Its lines, each ended.
     pub text: String,
 }
@@ -15,29 +13,20 @@ pub struct Block {
 #[must_use]
 pub fn blocks(page: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
-    let mut heading = String::new();
-    let mut mark = None;
     let mut lines = page.lines();
     while let Some(line) = lines.next() {
-        if let Some(language) = line.strip_prefix("```") {
-            let text = lines
-                .by_ref()
-                .take_while(|line| *line != "```")
-                .flat_map(|line| [line, "\n"])
-                .collect();
+        if let Some(info) = line.strip_prefix("```") {
+            let mut words = info.split(' ');
             blocks.push(Block {
-                language: language.to_owned(),
-                mark: mark.take(),
-                heading: heading.clone(),
-                text,
+                language: words.next().unwrap_or_default().to_owned(),
+                is_example: words.next() == Some("example"),
+                text: lines
+                    .by_ref()
+                    .take_while(|line| *line != "```")
+                    .flat_map(|line| [line, "\n"])
+                    .collect(),
             });
-        } else if line.starts_with('#') {
-            heading = line.trim_start_matches('#').trim().to_owned();
         }
-        let comment = line
-            .strip_prefix("<!-- test:")
-            .and_then(|rest| rest.strip_suffix("-->"));
-        mark = comment.map(|text| text.trim().to_owned());
     }
     blocks
 }
@@ -47,20 +36,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_know_their_language_their_heading_and_their_mark() {
-        let page = "# One\n```sh\na\nb\n```\n<!-- test: file x -->\n```rust\n```\n## Two\n<!-- test: y -->\n\n```\nc\n```\n";
-        let block = |language: &str, mark: Option<&str>, heading: &str, text: &str| Block {
+    fn blocks_know_their_language_and_whether_they_are_examples() {
+        let page = "# One\n```sh\na\n\nb\n```\n```rust example\n```\n## Two\n```\nc\n```\n";
+        let block = |language: &str, is_example: bool, text: &str| Block {
             language: language.to_owned(),
-            mark: mark.map(str::to_owned),
-            heading: heading.to_owned(),
+            is_example,
             text: text.to_owned(),
         };
         assert_eq!(
             blocks(page),
             [
-                block("sh", None, "One", "a\nb\n"),
-                block("rust", Some("file x"), "One", ""),
-                block("", None, "Two", "c\n"),
+                block("sh", false, "a\n\nb\n"),
+                block("rust", true, ""),
+                block("", false, "c\n"),
             ]
         );
     }

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, getrlimit, kill_process, kill_process_group, setrlimit,
+};
 
 /// One process, told apart from a later one with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,11 +98,27 @@ impl Process {
     /// Sends it a signal.
     #[track_caller]
     pub fn signal(self, signal: Signal) {
-        let pid = i32::try_from(self.pid)
+        kill_process(self.raw(), signal)
+            .unwrap_or_else(|error| panic!("{signal:?} to {self:?}: {error}"));
+    }
+
+    /// Sends a signal to the whole group that it leads.
+    #[track_caller]
+    pub fn signal_group(self, signal: Signal) {
+        kill_process_group(self.raw(), signal)
+            .unwrap_or_else(|error| panic!("{signal:?} to {self:?}: {error}"));
+    }
+
+    /// Kills the whole group that it leads, if it leads one and is there.
+    pub(crate) fn kill_group(self) {
+        let _ = kill_process_group(self.raw(), Signal::KILL);
+    }
+
+    fn raw(self) -> Pid {
+        i32::try_from(self.pid)
             .ok()
             .and_then(Pid::from_raw)
-            .expect("a process has a number above 0");
-        kill_process(pid, signal).unwrap_or_else(|error| panic!("{signal:?} to {self:?}: {error}"));
+            .expect("a process has a number above 0")
     }
 
     fn count_in(self, folder: &str) -> usize {

@@ -1,0 +1,144 @@
+//! What the pages print works as printed.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::Signal;
+use serde_json::json;
+use tests::{Block, Host, Plugin, blocks, php, python, run, target_dir, wait_until, workspace_dir};
+
+/// The port that the pages use.
+const PORT_PRINTED: &str = "12345";
+
+fn page(path: &str) -> Vec<Block> {
+    let path = workspace_dir().join(path);
+    blocks(&fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
+/// Runs a block in the folder as a reader would, but with another port, and gives what it prints.
+#[track_caller]
+fn printed(block: &Block, folder: &Path, port: u16) -> String {
+    let code = block.text.replace(PORT_PRINTED, &port.to_string());
+    let (mut command, flag) = match block.language.as_str() {
+        "sh" => (Command::new("sh"), "-c"),
+        "python" => (python(), "-c"),
+        "js" => (Command::new("node"), "-e"),
+        "php" => (php(), "-r"),
+        other => panic!("nobody knows how to run {other}:\n{code}"),
+    };
+    run(command.args([flag, &code]).current_dir(folder)).output()
+}
+
+/// A folder like the repository's, with a host that serves.
+fn checkout() -> Host {
+    let host = Host::with(&[Plugin::Mail]);
+    let folder = host.folder();
+    for entry in fs::read_dir(workspace_dir()).unwrap().map(Result::unwrap) {
+        let target = folder.join(entry.file_name());
+        if !["target", "plugins", "outbox"]
+            .iter()
+            .any(|name| entry.file_name() == *name)
+        {
+            symlink(entry.path(), target).unwrap();
+        }
+    }
+    // As built, but for the port that the tests have instead of the one that is printed.
+    let program = Host::command().get_program().to_owned();
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = call ] && shift && set -- call --connect 127.0.0.1:{} \"$@\"\nexec '{}' \"$@\"\n",
+        host.port(),
+        program.display()
+    );
+    let built = folder.join("target/release");
+    fs::create_dir_all(&built).unwrap();
+    fs::write(built.join("host"), script).unwrap();
+    fs::set_permissions(built.join("host"), fs::Permissions::from_mode(0o755)).unwrap();
+    host
+}
+
+#[test]
+fn the_readme_works_as_printed() {
+    let host = checkout();
+    let folder = host.folder();
+    let mut mails = 0;
+    for block in page("README.md").iter().filter(|block| block.is_example) {
+        let printed = printed(block, folder, host.port());
+        if block.text.contains("send_mail") {
+            mails += 1;
+            assert!(printed.contains("\"transport\":\"outbox\""), "{printed}");
+        } else {
+            assert!(printed.contains("send_mail"), "{printed}");
+        }
+    }
+    assert!(mails >= 2, "an example for `nc` and one for `host call`");
+    assert_eq!(fs::read_dir(folder.join("outbox")).unwrap().count(), mails);
+}
+
+#[test]
+fn the_clients_of_the_protocol_page_work_as_printed() {
+    let host = Host::with(&[Plugin::Good]);
+    let blocks = page("docs/PROTOCOL.md");
+    let mut languages = Vec::new();
+    for block in blocks.iter().filter(|block| !block.language.is_empty()) {
+        let printed = printed(block, host.folder(), host.port());
+        let replies = printed
+            .lines()
+            .filter(|line| line.ends_with(" True"))
+            .count();
+        assert!(
+            printed.contains("pong") || replies == 1000,
+            "{} printed {printed}",
+            block.language
+        );
+        languages.push(block.language.as_str());
+    }
+    languages.dedup();
+    assert_eq!(languages, ["sh", "python", "php", "js"]);
+}
+
+#[test]
+fn make_run_serves_and_says_what_to_try_until_ctrl_c() {
+    let make = |args: &[&str]| {
+        let mut make = Command::new("make");
+        // Not as a part of a `make test` that may be running.
+        make.env_remove("MAKEFLAGS")
+            .env_remove("MAKELEVEL")
+            .env_remove("MFLAGS");
+        make.current_dir(workspace_dir())
+            .env("CARGO_TARGET_DIR", target_dir())
+            .args(args);
+        make.process_group(0);
+        make
+    };
+    // Apart, since building may take longer than anything else here.
+    let built = make(&["plugins"]).output().unwrap();
+    assert!(built.status.success(), "{built:?}");
+    let mut host = Host::start(make(&["run", "LISTEN=127.0.0.1:0"]), None);
+    let functions = host.client().result("host.functions", json!({}));
+    assert!(functions.to_string().contains("send_mail"), "{functions}");
+    wait_until("the hint to be printed", || {
+        host.stdout().contains("Ctrl-C")
+    });
+    let hint = host.stdout();
+    assert!(
+        hint.contains(" call ") && hint.contains("send_mail"),
+        "{hint}"
+    );
+    let nc = hint
+        .lines()
+        .find(|line| line.contains("nc -N"))
+        .expect("it says how to ask by nc");
+    let listed = run(Command::new("sh").args(["-c", nc])).output();
+    assert!(listed.contains("send_mail"), "{listed}");
+    // As a terminal does it: to all of them.
+    host.process().signal_group(Signal::INT);
+    host.wait();
+    host.wait_for_log(&["drained"]);
+    assert!(
+        std::net::TcpStream::connect(("127.0.0.1", host.port())).is_err(),
+        "somebody still listens"
+    );
+}

@@ -1,0 +1,28 @@
+//! The end-to-end suite: one binary, so that everything is built and linked once.
+//!
+//! Each test starts hosts of its own, so tests run side by side and in any order.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod bad_input;
+mod bad_libraries;
+mod cancel;
+mod clients;
+mod command_line;
+mod config;
+mod crashes;
+mod documents;
+mod evil;
+mod host_functions;
+mod leaks;
+mod life;
+mod limits;
+mod lines;
+mod mail;
+mod many_connections;
+mod order;
+mod progress;
+mod timeouts;
