@@ -10,7 +10,8 @@ from pathlib import Path
 
 def text(message, kind):
     part = message.get_body((kind,))
-    return part and part.get_content()
+    # A decoded text has the line ends of mail.
+    return part and part.get_content().replace("\r\n", "\n")
 
 
 def read(envelope_file):

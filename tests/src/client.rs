@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Instant;
@@ -12,6 +13,8 @@ use crate::wait::DEADLINE;
 pub struct Client {
     reader: BufReader<TcpStream>,
     writer: TcpStream,
+    /// Ids, as JSON, of requests in flight that asked for progress events.
+    with_progress: HashSet<String>,
 }
 
 /// The last line of a request.
@@ -46,7 +49,11 @@ impl Client {
             .set_nodelay(true)
             .expect("a fresh socket takes options");
         let reader = BufReader::new(writer.try_clone().expect("a socket can be cloned"));
-        Self { reader, writer }
+        Self {
+            reader,
+            writer,
+            with_progress: HashSet::new(),
+        }
     }
 
     /// Sends bytes as they are.
@@ -70,6 +77,9 @@ impl Client {
         reason = "it is always made for the call"
     )]
     pub fn send(&mut self, request: Value) {
+        if request["progress"] == true {
+            self.with_progress.insert(request["id"].to_string());
+        }
         self.send_line(&request.to_string());
     }
 
@@ -135,10 +145,17 @@ impl Client {
             .unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(&line)))
     }
 
-    /// The next line, which must be the last one of its request.
+    /// The next line that is the last one of its request. Before it, only events that a request asked for may come.
     #[track_caller]
     pub fn reply(&mut self) -> Reply {
-        let line = self.recv();
+        let line = loop {
+            let line = self.recv();
+            let asked_for_events = self.with_progress.contains(&line["id"].to_string());
+            if !(asked_for_events && line.get("event").is_some()) {
+                break line;
+            }
+        };
+        self.with_progress.remove(&line["id"].to_string());
         let ok = line["ok"]
             .as_bool()
             .unwrap_or_else(|| panic!("no reply: {line}"));
@@ -190,6 +207,15 @@ impl Client {
     #[track_caller]
     pub fn failure(&mut self, function: &str, args: Value) -> Failure {
         self.call(function, args).expect_err(function)
+    }
+
+    /// Starts a task of plugin `good` that goes on until it is cancelled or killed, and waits until its handler runs.
+    #[track_caller]
+    pub fn start_long_task(&mut self, id: &str) {
+        let args = json!({"steps": 1_000_000_000, "ms": 5});
+        self.send(json!({"id": id, "function": "progress", "args": args, "progress": true}));
+        let line = self.recv();
+        assert!(line["id"] == id && line["event"] == "progress", "{line}");
     }
 
     /// Whether the host is there and answers this connection.

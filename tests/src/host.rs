@@ -216,6 +216,19 @@ impl Host {
         self.process.children()
     }
 
+    /// Its worker processes that run this plugin.
+    #[must_use]
+    pub fn workers_of(&self, plugin: Plugin) -> Vec<Process> {
+        let mut workers = self.workers();
+        workers.retain(|worker| {
+            worker
+                .command_line()
+                .last()
+                .is_some_and(|word| word == plugin.name())
+        });
+        workers
+    }
+
     /// The folder it runs in.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -7,6 +7,11 @@ use rustix::process::{
     Pid, Resource, Rlimit, Signal, getrlimit, kill_process, kill_process_group, setrlimit,
 };
 
+use crate::wait::wait_until;
+
+/// More than a worker needs for anything that ends: a tenth of a second.
+const BUSY_TICKS: u64 = 10;
+
 /// One process, told apart from a later one with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {
@@ -14,11 +19,12 @@ pub struct Process {
     started: u64,
 }
 
-/// A line of `/proc/PID/stat`.
+/// What is of use in `/proc/PID/stat`; times in ticks of 10 ms.
 struct Stat {
     state: String,
     parent: u32,
     started: u64,
+    cpu: u64,
 }
 
 impl Process {
@@ -85,14 +91,19 @@ impl Process {
         kib.map_or(0, |kib| kib * 1024)
     }
 
-    /// Its command line.
+    /// The words of its command line.
     #[must_use]
-    pub fn command_line(self) -> String {
-        fs::read_to_string(self.path("cmdline"))
-            .unwrap_or_default()
-            .replace('\0', " ")
-            .trim_end()
-            .to_owned()
+    pub(crate) fn command_line(self) -> Vec<String> {
+        let words = fs::read_to_string(self.path("cmdline")).unwrap_or_default();
+        words.split_terminator('\0').map(str::to_owned).collect()
+    }
+
+    /// Waits until it has been busy for a while, as a handler is that runs in a circle.
+    #[track_caller]
+    pub fn wait_until_busy(self) {
+        let ticks = || stat(self.pid).map_or(0, |stat| stat.cpu);
+        let before = ticks();
+        wait_until("a worker to be busy", || ticks() >= before + BUSY_TICKS);
     }
 
     /// Sends it a signal.
@@ -133,11 +144,14 @@ impl Process {
 fn stat(pid: u32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name before it may hold blanks and brackets.
-    let mut fields = text.rsplit_once(") ")?.1.split(' ');
+    let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
+    // By the manual, the state is field 3.
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
     Some(Stat {
-        state: fields.next()?.to_owned(),
-        parent: fields.next()?.parse().ok()?,
-        started: fields.nth(17)?.parse().ok()?,
+        state: fields.first()?.to_string(),
+        parent: u32::try_from(number(4)?).ok()?,
+        started: number(22)?,
+        cpu: number(14)? + number(15)?,
     })
 }
 

@@ -17,39 +17,42 @@ fn cancel(client: &mut Client, id: &Value) -> (Value, Result<Value, Failure>) {
     (said.outcome.unwrap(), ended.outcome)
 }
 
+/// Cancels a request, and gives whether it had begun.
 #[track_caller]
-fn expect_cancelled(client: &mut Client, id: &Value, started: bool) {
-    let (said, ended) = cancel(client, id);
+fn expect_cancelled(client: &mut Client, id: &str) -> bool {
+    let (said, ended) = cancel(client, &json!(id));
     assert_eq!(said, json!({"cancelled": true}));
     let failure = ended.unwrap_err();
     failure.expect("cancelled", &[]);
-    assert_eq!(failure.started, started, "{failure:?}");
-}
-
-/// Waits until a task of the plugin runs.
-#[track_caller]
-fn wait_for_start(host: &Host, plugin: Plugin) {
-    let mut observer = host.client();
-    tests::wait_until("the task to run", || {
-        observer.status()["plugins"][plugin.name()]["handed_over"] == 1
-    });
+    failure.started
 }
 
 #[test]
 fn a_running_task_that_listens_ends() {
     let host = Host::with(&[Plugin::Good]);
     let mut client = host.client();
-    for (id, function) in [(json!(1), "sleep"), (json!("two"), "async_sleep")] {
-        let worker = client.result("pid", json!({}));
-        client.send(json!({"id": id, "function": function, "args": {"ms": 600_000}}));
-        wait_for_start(&host, Plugin::Good);
-        expect_cancelled(&mut client, &id, true);
-        assert_eq!(
-            client.result("pid", json!({})),
-            worker,
-            "its worker lives on"
-        );
+    let worker = client.result("pid", json!({}));
+    client.start_long_task("long");
+    assert!(expect_cancelled(&mut client, "long"));
+    assert_eq!(
+        client.result("pid", json!({})),
+        worker,
+        "its worker lives on"
+    );
+}
+
+#[test]
+fn a_cancel_right_after_its_request_ends_it_wherever_it_is() {
+    let host = Host::with(&[Plugin::Good]);
+    let mut client = host.client();
+    for round in 0..50 {
+        for function in ["sleep", "async_sleep"] {
+            let id = format!("{function} {round}");
+            client.send(json!({"id": id, "function": function, "args": {"ms": 600_000}}));
+            expect_cancelled(&mut client, &id);
+        }
     }
+    assert_eq!(client.status()["plugins"]["good"]["crashes"], 0);
 }
 
 #[test]
@@ -59,11 +62,10 @@ fn a_task_that_waits_never_starts() {
         .config("[plugins.good]\nworkers = 1")
         .start();
     let mut client = host.client();
-    client.send(json!({"id": "slow", "function": "sleep", "args": {"ms": 600_000}}));
+    client.start_long_task("long");
     client.send(json!({"id": "waits", "function": "count"}));
-    expect_cancelled(&mut client, &json!("waits"), false);
-    wait_for_start(&host, Plugin::Good);
-    expect_cancelled(&mut client, &json!("slow"), true);
+    assert!(!expect_cancelled(&mut client, "waits"));
+    assert!(expect_cancelled(&mut client, "long"));
     assert_eq!(client.result("count", json!({}))["count"], 1);
 }
 
@@ -72,10 +74,10 @@ fn a_running_task_that_does_not_listen_is_killed() {
     let config = "[plugins.evil]\nworkers = 1\ncancel_grace = \"100ms\"";
     let host = Setup::new().plugin(Plugin::Evil).config(config).start();
     let mut client = host.client();
-    client.send(json!({"id": 1, "function": "endless"}));
-    wait_for_start(&host, Plugin::Evil);
+    client.send(json!({"id": "endless", "function": "endless"}));
     let worker = host.workers()[0];
-    expect_cancelled(&mut client, &json!(1), true);
+    worker.wait_until_busy();
+    assert!(expect_cancelled(&mut client, "endless"));
     tests::wait_until("its worker to be gone", || !worker.is_alive());
     assert_eq!(client.result("ok", json!({})), "ok");
 }
@@ -98,15 +100,14 @@ fn what_is_not_in_flight_cannot_be_cancelled() {
         not_cancelled,
         "it has finished"
     );
-    client.send(json!({"id": 2, "function": "sleep", "args": {"ms": 600_000}}));
-    wait_for_start(&host, Plugin::Good);
+    client.send(json!({"id": "2", "function": "sleep", "args": {"ms": 600_000}}));
     assert_eq!(
-        other.result("host.cancel", json!({"id": 2})),
+        other.result("host.cancel", json!({"id": "2"})),
         not_cancelled,
         "another connection's"
     );
     assert_eq!(
-        client.result("host.cancel", json!({"id": "2"})),
+        client.result("host.cancel", json!({"id": 2})),
         not_cancelled,
         "another type"
     );
@@ -115,7 +116,7 @@ fn what_is_not_in_flight_cannot_be_cancelled() {
         Ok(not_cancelled),
         "itself"
     );
-    expect_cancelled(&mut client, &json!(2), true);
+    expect_cancelled(&mut client, "2");
 }
 
 #[test]

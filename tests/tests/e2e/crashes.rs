@@ -17,7 +17,7 @@ fn a_worker_killed_from_outside_fails_its_task_and_no_other() {
     let host = host_with("[plugins.good]\nworkers = 1");
     let mut client = host.client();
     let worker = client.result("pid", json!({}));
-    client.send(json!({"id": "runs", "function": "sleep", "args": {"ms": 600_000}}));
+    client.start_long_task("runs");
     for id in 0..20 {
         client.send(json!({"id": id, "function": "pid"}));
     }
@@ -83,10 +83,7 @@ fn tasks_that_ran_beside_the_culprit_are_told_so() {
     let host = host_with("[plugins.evil]\nworkers = 1\nslots = 3");
     let mut client = host.client();
     client.send(json!({"id": "beside", "function": "endless"}));
-    let mut observer = host.client();
-    wait_until("it to run", || {
-        observer.status()["plugins"]["evil"]["handed_over"] == 1
-    });
+    host.workers_of(Plugin::Evil)[0].wait_until_busy();
     client.send(json!({"id": "culprit", "function": "segfault"}));
     for _ in 0..2 {
         let reply = client.reply();

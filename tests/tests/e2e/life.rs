@@ -109,9 +109,9 @@ fn the_grace_of_a_drain_is_not_for_ever() {
         .config(config)
         .start();
     let mut client = host.client();
-    sleep(&mut client, "listens", 600_000);
+    client.start_long_task("listens");
     client.send(json!({"id": "does not", "function": "endless"}));
-    wait_for_start(&host, 2);
+    host.workers_of(Plugin::Evil)[0].wait_until_busy();
     let workers = host.workers();
     host.signal(Signal::TERM);
     // Each gets its line all the same: it was started, and it did not end well.

@@ -8,7 +8,7 @@ fn a_request_limits_its_own_time() {
     let host = Host::with(&[Plugin::Good]);
     let mut client = host.client();
     for function in ["sleep", "async_sleep"] {
-        let request = json!({"function": function, "args": {"ms": 600_000}, "timeout_ms": 50});
+        let request = json!({"function": function, "args": {"ms": 600_000}, "timeout_ms": 1000});
         let failure = client.request(request).unwrap_err();
         failure.expect("timeout", &[]);
         assert!(failure.started, "{failure:?}");
@@ -28,7 +28,7 @@ fn a_task_whose_time_ends_in_the_queue_never_starts() {
     let failure = client
         .request(json!({"id": 1, "function": "count", "timeout_ms": 50}))
         .unwrap_err();
-    failure.expect("timeout", &["queue"]);
+    failure.expect("timeout", &["before it began"]);
     assert!(!failure.started, "{failure:?}");
     client.send(json!({"id": 2, "function": "host.cancel", "args": {"id": "slow"}}));
     client.reply();
@@ -55,7 +55,7 @@ fn the_operators_limit_holds_and_the_shorter_one_counts() {
 fn the_default_limit_is_for_all_who_say_none() {
     let host = Setup::new()
         .plugin(Plugin::Good)
-        .config("timeout = \"50ms\"")
+        .config("timeout = \"1s\"")
         .start();
     let mut client = host.client();
     client
@@ -72,7 +72,7 @@ fn a_handler_that_does_not_listen_is_killed() {
     assert_eq!(client.result("ok", json!({})), "ok");
     let worker = host.workers()[0];
     let failure = client
-        .request(json!({"function": "endless", "timeout_ms": 100}))
+        .request(json!({"function": "endless", "timeout_ms": 1000}))
         .unwrap_err();
     failure.expect("timeout", &[]);
     assert!(failure.started, "{failure:?}");
@@ -88,19 +88,15 @@ fn the_answer_does_not_wait_for_the_kill() {
     let host = Setup::new().plugin(Plugin::Evil).config(config).start();
     let failure = host
         .client()
-        .request(json!({"function": "endless", "timeout_ms": 100}))
+        .request(json!({"function": "endless", "timeout_ms": 1000}))
         .unwrap_err();
     failure.expect("timeout", &[]);
 }
 
 #[test]
 fn beside_a_stuck_task_the_others_finish() {
-    let config = "[plugins.good]\nworkers = 1\nslots = 8\n[plugins.evil]\nworkers = 1\nslots = 2\ncancel_grace = \"100ms\"";
-    let host = Setup::new()
-        .plugin(Plugin::Evil)
-        .plugin(Plugin::Good)
-        .config(config)
-        .start();
+    let config = "[plugins.evil]\nworkers = 1\nslots = 2\ncancel_grace = \"100ms\"";
+    let host = Setup::new().plugin(Plugin::Evil).config(config).start();
     let mut client = host.client();
     // Both run in one worker; the second goes on after the first has run out of time and grace.
     client.send(json!({"id": "stuck", "function": "endless", "timeout_ms": 100}));
