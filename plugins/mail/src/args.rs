@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
-use minijinja::Value;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{self, MapAccess, SeqAccess, Visitor},
+    de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
+use serde_json::{Map, Value};
 
 /// The arguments of `send_mail`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -136,8 +136,7 @@ pub struct Recipient {
     pub to: Option<String>,
     /// What the templates' variables stand for.
     #[serde(default, deserialize_with = "map")]
-    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
-    pub variables: BTreeMap<String, Value>,
+    pub variables: Map<String, Value>,
 }
 
 /// What `send_bulk` results in.
@@ -226,37 +225,33 @@ impl JsonSchema for Addresses {
 }
 
 /// A map; `null`, and `[]`, which is how PHP writes an empty one, stand for nothing in it.
-fn map<'de, D: Deserializer<'de>, V: Deserialize<'de>>(
+fn map<'de, D: Deserializer<'de>, M: Deserialize<'de> + Default>(
     deserializer: D,
-) -> Result<BTreeMap<String, V>, D::Error> {
-    struct Entries<V>(PhantomData<V>);
+) -> Result<M, D::Error> {
+    struct MapOrNothing<M>(PhantomData<M>);
 
-    impl<'de, V: Deserialize<'de>> Visitor<'de> for Entries<V> {
-        type Value = BTreeMap<String, V>;
+    impl<'de, M: Deserialize<'de> + Default> Visitor<'de> for MapOrNothing<M> {
+        type Value = M;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
         }
 
-        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-            Ok(BTreeMap::new())
+        fn visit_unit<E: de::Error>(self) -> Result<M, E> {
+            Ok(M::default())
         }
 
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut entries = BTreeMap::new();
-            while let Some((key, value)) = map.next_entry()? {
-                entries.insert(key, value);
-            }
-            Ok(entries)
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<M, A::Error> {
+            M::deserialize(MapAccessDeserializer::new(map))
         }
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<M, A::Error> {
             match list.next_element::<de::IgnoredAny>()? {
-                None => Ok(BTreeMap::new()),
+                None => Ok(M::default()),
                 Some(_) => Err(de::Error::invalid_type(de::Unexpected::Seq, &self)),
             }
         }
     }
 
-    deserializer.deserialize_any(Entries(PhantomData))
+    deserializer.deserialize_any(MapOrNothing(PhantomData))
 }

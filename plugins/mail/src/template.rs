@@ -1,31 +1,40 @@
-//! The templates of `send_bulk`, by minijinja, with limits: they come from a client.
+//! The templates of `send_bulk`: text with `{{ variables }}` in it, and nothing that could loop, nest or grow.
+//!
+//! On purpose no template language: templates come from clients, and those engines can be made to overflow the stack or
+//! to fill the memory by a line of text. That would be a worker's death, and, over and over, everybody's quarantine.
 
-use std::{collections::BTreeMap, fmt, io};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use minijinja::{
-    AutoEscape, Environment, ErrorKind, Template, UndefinedBehavior, Value, syntax::SyntaxConfig,
-};
+use serde_json::{Map, Value};
 
-/// Steps of one rendering; a loop over a recipient's hundred invoices takes a few thousand.
-const FUEL: u64 = 200_000;
-/// The names of the templates; headers have their own name after [`HEADER`].
-const SUBJECT: &str = "subject";
-const CONTENTS: &str = "contents";
-const HTML: &str = "html";
-const HEADER: &str = "headers.";
+const OPEN: &str = "{{";
+/// Of a variable's name, in bytes: it is repeated to every recipient who doesn't have it.
+const PATH_LEN_MAX: usize = 200;
+/// How many undefined variables an error names.
+const NAMES_MAX: usize = 10;
+const CLOSE: &str = "}}";
+/// What other engines begin a statement with. Nobody wants a thousand people to read it.
+const STATEMENT: &str = "{%";
 
-/// Why nothing can be rendered.
-#[derive(Debug)]
+/// Why a template is none, or can't be filled in for a recipient.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Error {
     /// The template itself is wrong: everybody's message fails.
-    Syntax(minijinja::Error),
-    /// These variables are in a template, and not among the recipient's.
+    Syntax {
+        template: String,
+        at: String,
+        reason: &'static str,
+    },
+    /// The recipient doesn't have these variables, or they are `null`.
     Undefined {
         template: String,
         names: Vec<String>,
     },
-    /// It failed for this recipient.
-    Render(minijinja::Error),
+    /// The recipient's variable is a list or an object.
+    NoText {
+        template: String,
+        name: String,
+    },
     TooLong {
         template: String,
         len_max: usize,
@@ -36,8 +45,9 @@ impl Error {
     /// The word for it that programs get.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Self::Syntax(_) | Self::Render(_) => "invalid_template",
+            Self::Syntax { .. } => "invalid_template",
             Self::Undefined { .. } => "undefined_variable",
+            Self::NoText { .. } => "invalid_variable",
             Self::TooLong { .. } => "message_too_long",
         }
     }
@@ -46,7 +56,11 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Syntax(error) => write!(f, "the template is wrong: {error}"),
+            Self::Syntax {
+                template,
+                at,
+                reason,
+            } => write!(f, "`{template}`: at `{at}`: {reason}"),
             Self::Undefined { template, names } => {
                 let names = names
                     .iter()
@@ -58,7 +72,12 @@ impl fmt::Display for Error {
                     "the recipient has no variable {names}, which `{template}` uses"
                 )
             }
-            Self::Render(error) => write!(f, "the template fails: {error}"),
+            Self::NoText { template, name } => {
+                write!(
+                    f,
+                    "the recipient's variable `{name}`, which `{template}` uses, is a list or an object"
+                )
+            }
             Self::TooLong { template, len_max } => {
                 write!(f, "`{template}` becomes longer than {len_max} bytes")
             }
@@ -76,14 +95,17 @@ pub(crate) struct Sources<'a> {
     pub(crate) headers: &'a BTreeMap<String, String>,
 }
 
-/// The templates, compiled.
+/// The templates of a bulk.
 pub(crate) struct Templates<'a> {
-    environment: Environment<'a>,
-    headers: Vec<(String, String)>,
+    subject: Option<Template<'a>>,
+    contents: Option<Template<'a>>,
+    html: Option<Template<'a>>,
+    headers: Vec<(&'a str, Template<'a>)>,
     len_max: usize,
 }
 
 /// The texts of one message.
+#[derive(Debug)]
 pub(crate) struct Rendered {
     pub(crate) subject: Option<String>,
     pub(crate) contents: Option<String>,
@@ -92,67 +114,41 @@ pub(crate) struct Rendered {
 }
 
 impl<'a> Templates<'a> {
-    /// Compiles them. No text may become longer than `len_max` bytes.
+    /// Reads them. No text may become longer than `len_max` bytes.
     pub(crate) fn new(sources: &Sources<'a>, len_max: usize) -> Result<Self, Error> {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
-        environment.set_syntax(syntax()?);
-        environment.set_fuel(Some(FUEL));
-        environment.set_auto_escape_callback(|name| {
-            if name == HTML {
-                AutoEscape::Html
-            } else {
-                AutoEscape::None
-            }
-        });
-        for (name, source) in [
-            (SUBJECT, sources.subject),
-            (CONTENTS, sources.contents),
-            (HTML, sources.html),
-        ] {
-            if let Some(source) = source {
-                environment
-                    .add_template(name, source)
-                    .map_err(Error::Syntax)?;
-            }
-        }
-        let mut headers = Vec::with_capacity(sources.headers.len());
-        for (name, source) in sources.headers {
-            let template = format!("{HEADER}{name}");
-            environment
-                .add_template_owned(template.clone(), source.as_str())
-                .map_err(Error::Syntax)?;
-            headers.push((name.clone(), template));
-        }
+        let read = |name: &str, escape, source: Option<&'a str>| {
+            source
+                .map(|source| Template::new(name.to_owned(), escape, source))
+                .transpose()
+        };
+        let header = |(name, source): (&'a String, &'a String)| {
+            Ok((
+                name.as_str(),
+                Template::new(format!("headers.{name}"), Escape::None, source)?,
+            ))
+        };
         Ok(Self {
-            environment,
-            headers,
+            subject: read("subject", Escape::None, sources.subject)?,
+            contents: read("contents", Escape::None, sources.contents)?,
+            html: read("html", Escape::Html, sources.html)?,
+            headers: sources
+                .headers
+                .iter()
+                .map(header)
+                .collect::<Result<_, Error>>()?,
             len_max,
         })
     }
 
     /// Fills in a recipient's variables.
-    pub(crate) fn render(&self, variables: &BTreeMap<String, Value>) -> Result<Rendered, Error> {
-        let context = Value::from_pairs(
-            variables
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.clone())),
-        );
-        let optional = |name| match self.environment.get_template(name) {
-            Ok(template) => self.render_one(&template, &context).map(Some),
-            Err(_) => Ok(None),
-        };
-        let header = |(name, template): &(String, String)| {
-            let template = self
-                .environment
-                .get_template(template)
-                .map_err(Error::Render)?;
-            Ok((name.clone(), self.render_one(&template, &context)?))
-        };
+    pub(crate) fn render(&self, variables: &Map<String, Value>) -> Result<Rendered, Error> {
+        let render = |template: &Template<'_>| template.render(variables, self.len_max);
+        let header =
+            |(name, template): &(&str, Template<'_>)| Ok(((*name).to_owned(), render(template)?));
         Ok(Rendered {
-            subject: optional(SUBJECT)?,
-            contents: optional(CONTENTS)?,
-            html: optional(HTML)?,
+            subject: self.subject.as_ref().map(render).transpose()?,
+            contents: self.contents.as_ref().map(render).transpose()?,
+            html: self.html.as_ref().map(render).transpose()?,
             headers: self
                 .headers
                 .iter()
@@ -160,131 +156,248 @@ impl<'a> Templates<'a> {
                 .collect::<Result<_, Error>>()?,
         })
     }
+}
 
-    fn render_one(&self, template: &Template<'_, '_>, context: &Value) -> Result<String, Error> {
-        let len_max = self.len_max;
-        let mut out = Bounded {
-            bytes: Vec::with_capacity(template.source().len() * 2),
-            len_max,
-        };
-        let too_long = || Error::TooLong {
-            template: template.name().to_owned(),
-            len_max,
-        };
-        let rendered = template
-            .render_captured_to(context.clone(), &mut out)
-            .map(drop);
-        match rendered {
-            Ok(()) => String::from_utf8(out.bytes).map_err(|_| too_long()),
-            Err(error) if error.kind() == ErrorKind::WriteFailure => Err(too_long()),
-            Err(error) if error.kind() == ErrorKind::UndefinedError => {
-                let names = self.undefined(template, context);
-                if names.is_empty() {
-                    return Err(Error::Render(error));
+#[derive(Clone, Copy)]
+enum Escape {
+    None,
+    Html,
+}
+
+struct Template<'a> {
+    name: String,
+    escape: Escape,
+    segments: Vec<Segment<'a>>,
+}
+
+enum Segment<'a> {
+    /// Goes out as it is.
+    Text(&'a str),
+    /// `name`, or `name.inner.inner`.
+    Variable(&'a str),
+}
+
+impl<'a> Template<'a> {
+    fn new(name: String, escape: Escape, source: &'a str) -> Result<Self, Error> {
+        let mut segments = Vec::new();
+        let mut rest = source;
+        while let Some(at) = find_tag(rest) {
+            let (text, tag) = rest.split_at(at);
+            let refuse = |reason| {
+                let at = tag
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .chars()
+                    .take(40)
+                    .collect();
+                Error::Syntax {
+                    template: name.clone(),
+                    at,
+                    reason,
                 }
-                Err(Error::Undefined {
-                    template: template.name().to_owned(),
-                    names,
-                })
+            };
+            let Some(inner) = tag.strip_prefix(OPEN) else {
+                return Err(refuse(
+                    "conditions and loops are not for here; a plain `{%` is written `{{ \"{%\" }}`",
+                ));
+            };
+            // `{{ "{{" }}` is how braces get into a text.
+            let (segment, after) = match inner.trim_start().strip_prefix('"') {
+                Some(quoted) => {
+                    let end = quoted
+                        .find('"')
+                        .ok_or_else(|| refuse("the quote is never closed"))?;
+                    let after = quoted[end + 1..].trim_start().strip_prefix(CLOSE);
+                    let after =
+                        after.ok_or_else(|| refuse("after the quoted text there must be `}}`"))?;
+                    (Segment::Text(&quoted[..end]), after)
+                }
+                None => {
+                    let (path, after) = inner
+                        .split_once(CLOSE)
+                        .ok_or_else(|| refuse("it is never closed by `}}`"))?;
+                    let path = path.trim();
+                    if !is_path(path) {
+                        return Err(refuse(
+                            "between `{{` and `}}` there is a variable's name and nothing else: letters, digits, `_`, `-`, and `.` for what is inside of another",
+                        ));
+                    }
+                    (Segment::Variable(path), after)
+                }
+            };
+            segments.extend([Segment::Text(text), segment]);
+            rest = after;
+        }
+        segments.push(Segment::Text(rest));
+        Ok(Self {
+            name,
+            escape,
+            segments,
+        })
+    }
+
+    fn render(&self, variables: &Map<String, Value>, len_max: usize) -> Result<String, Error> {
+        let mut out = String::new();
+        let mut undefined = Vec::new();
+        for segment in &self.segments {
+            match segment {
+                Segment::Text(text) => out.push_str(text),
+                Segment::Variable(path) => match text_of(variables, path) {
+                    Found::Text(text) => self.push(&mut out, &text),
+                    Found::Nothing => undefined.push((*path).to_owned()),
+                    Found::NoText => {
+                        return Err(Error::NoText {
+                            template: self.name.clone(),
+                            name: (*path).to_owned(),
+                        });
+                    }
+                },
             }
-            Err(error) => Err(Error::Render(error)),
+            if out.len() > len_max {
+                return Err(Error::TooLong {
+                    template: self.name.clone(),
+                    len_max,
+                });
+            }
+        }
+        if undefined.is_empty() {
+            return Ok(out);
+        }
+        undefined.sort();
+        undefined.dedup();
+        undefined.truncate(NAMES_MAX);
+        Err(Error::Undefined {
+            template: self.name.clone(),
+            names: undefined,
+        })
+    }
+
+    fn push(&self, out: &mut String, text: &str) {
+        match self.escape {
+            Escape::None => out.push_str(text),
+            Escape::Html => push_escaped(out, text),
         }
     }
+}
 
-    /// What the template uses and the recipient doesn't have; a dot leads into another variable.
-    fn undefined(&self, template: &Template<'_, '_>, context: &Value) -> Vec<String> {
-        let is_global = |path: &String| self.environment.globals().any(|(name, _)| name == path);
-        let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
-        names.retain(|path| !has(context, path) && !is_global(path));
-        names.sort();
-        names
+/// Where the first `{{` or `{%` begins.
+fn find_tag(text: &str) -> Option<usize> {
+    let begins_tag = |at: &usize| matches!(text.as_bytes().get(at + 1), Some(b'{' | b'%'));
+    text.match_indices('{').map(|(at, _)| at).find(begins_tag)
+}
+
+fn is_path(path: &str) -> bool {
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && name
+                .chars()
+                .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'))
+    };
+    path.len() <= PATH_LEN_MAX && path.split('.').all(is_name)
+}
+
+enum Found<'a> {
+    Text(Cow<'a, str>),
+    Nothing,
+    NoText,
+}
+
+fn text_of<'a>(variables: &'a Map<String, Value>, path: &str) -> Found<'a> {
+    let mut keys = path.split('.');
+    let mut value = keys.next().and_then(|key| variables.get(key));
+    for key in keys {
+        value = match value {
+            Some(Value::Object(map)) => map.get(key),
+            Some(Value::Array(list)) => key.parse().ok().and_then(|index: usize| list.get(index)),
+            _ => None,
+        };
     }
-}
-
-/// Jinja's own, but that a text keeps its last line end.
-fn syntax() -> Result<SyntaxConfig, Error> {
-    SyntaxConfig::builder()
-        .keep_trailing_newline(true)
-        .build()
-        .map_err(Error::Syntax)
-}
-
-/// Whether `context` has what stands at `path`, which is `a` or `a.b`.
-fn has(context: &Value, path: &str) -> bool {
-    let inner = path
-        .split('.')
-        .try_fold(context.clone(), |value, key| value.get_attr(key).ok());
-    inner.is_some_and(|value| !value.is_undefined())
-}
-
-/// Collects what is rendered, up to a limit.
-struct Bounded {
-    bytes: Vec<u8>,
-    len_max: usize,
-}
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > self.len_max {
-            return Err(io::ErrorKind::FileTooLarge.into());
+    match value {
+        None | Some(Value::Null) => Found::Nothing,
+        Some(Value::String(text)) => Found::Text(Cow::Borrowed(text)),
+        Some(Value::Bool(_) | Value::Number(_)) => {
+            Found::Text(Cow::Owned(value.map(Value::to_string).unwrap_or_default()))
         }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
+        Some(Value::Array(_) | Value::Object(_)) => Found::NoText,
     }
+}
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+fn push_escaped(out: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.find(['&', '<', '>', '"', '\'']) {
+        out.push_str(&rest[..at]);
+        out.push_str(match rest.as_bytes()[at] {
+            b'&' => "&amp;",
+            b'<' => "&lt;",
+            b'>' => "&gt;",
+            b'"' => "&quot;",
+            _ => "&#39;",
+        });
+        rest = &rest[at + 1..];
     }
+    out.push_str(rest);
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    fn sources<'a>(contents: &'a str, headers: &'a BTreeMap<String, String>) -> Sources<'a> {
-        Sources {
-            subject: None,
-            contents: Some(contents),
-            html: None,
-            headers,
-        }
-    }
-
-    fn variables(json: serde_json::Value) -> BTreeMap<String, Value> {
+    fn variables(json: Value) -> Map<String, Value> {
         serde_json::from_value(json).unwrap()
     }
 
-    fn render(contents: &str, json: serde_json::Value) -> Result<String, Error> {
+    fn render(contents: &str, json: Value) -> Result<String, Error> {
         let headers = BTreeMap::new();
-        let templates = Templates::new(&sources(contents, &headers), 10_000)?;
+        let sources = Sources {
+            subject: None,
+            contents: Some(contents),
+            html: None,
+            headers: &headers,
+        };
+        let templates = Templates::new(&sources, 10_000)?;
         Ok(templates.render(&variables(json))?.contents.unwrap())
     }
 
     #[test]
     fn variables_are_filled_in() {
-        let json = serde_json::json!({"name": "Jürgen", "n": 3, "order": {"id": "A-7"}, "items": ["x", "y"], "no": null});
+        let json = json!({"name": "Jürgen", "n": 3, "x": 1.5, "yes": true, "order": {"id": "A-7"}, "items": ["a", {"b": 2}]});
         let cases = [
             (
-                "Hello {{ name }}, {{ n }} of {{order.id}}\n",
+                "Hello {{ name }}, {{n}} of {{order.id}}\n",
                 "Hello Jürgen, 3 of A-7\n",
             ),
-            ("{% for i in items %}{{ i }};{% endfor %}", "x;y;"),
-            ("{% if gone %}a{% else %}b{% endif %}", "b"),
-            ("{{ gone | default('friend') }}", "friend"),
-            ("{{ n * 2 }} {{ name | upper }}", "6 JÜRGEN"),
             (
-                "plain } text { with {braces}",
-                "plain } text { with {braces}",
+                "{{ x }} {{ yes }} {{ items.0 }} {{ items.1.b }}",
+                "1.5 true a 2",
             ),
-            ("<b>{{ '<' }}</b>", "<b><</b>"),
+            ("{{ name }}{{ name }}", "JürgenJürgen"),
+            ("{{\n\tname\n}}", "Jürgen"),
+            (
+                "plain } text { with {braces} and }} and %}",
+                "plain } text { with {braces} and }} and %}",
+            ),
+            ("{{ \"{{ name }}\" }}{{ \"{%\" }}", "{{ name }}{%"),
+            ("{{{ name }}}", ""),
+            ("", ""),
         ];
         for (template, wanted) in cases {
-            assert_eq!(
-                render(template, json.clone()).unwrap(),
-                wanted,
-                "{template}"
-            );
+            match render(template, json.clone()) {
+                Ok(text) => assert_eq!(text, wanted, "{template}"),
+                Err(error) => assert!(
+                    matches!(error, Error::Syntax { .. }) && wanted.is_empty(),
+                    "{template}: {error}"
+                ),
+            }
         }
+    }
+
+    #[test]
+    fn what_a_variable_holds_is_never_a_template() {
+        let json = json!({"a": "{{ b }}", "b": "secret"});
+        assert_eq!(render("{{ a }}", json).unwrap(), "{{ b }}");
     }
 
     #[test]
@@ -299,39 +412,45 @@ mod tests {
         };
         let templates = Templates::new(&sources, 10_000).unwrap();
         let rendered = templates
-            .render(&variables(serde_json::json!({"name": "<Max> & Co"})))
+            .render(&variables(json!({"name": "<Max> & \"Co\" 'ü'"})))
             .unwrap();
-        assert_eq!(rendered.html.unwrap(), "<p>&lt;Max&gt; &amp; Co</p>");
+        assert_eq!(
+            rendered.html.unwrap(),
+            "<p>&lt;Max&gt; &amp; &quot;Co&quot; &#39;ü&#39;</p>"
+        );
         for text in [rendered.subject, rendered.contents] {
-            assert_eq!(text.unwrap(), "<p><Max> & Co</p>");
+            assert_eq!(text.unwrap(), "<p><Max> & \"Co\" 'ü'</p>");
         }
         assert_eq!(
             rendered.headers,
-            [("X-Name".to_owned(), "<Max> & Co".to_owned())]
+            [("X-Name".to_owned(), "<Max> & \"Co\" 'ü'".to_owned())]
         );
     }
 
     #[test]
-    fn an_undefined_variable_is_named() {
+    fn what_is_undefined_is_named() {
         let cases = [
-            ("Hello {{ name }}", serde_json::json!({}), "`name`"),
+            ("Hello {{ name }}", json!({}), "`name`,"),
+            ("Hello {{ name }}", json!({"name": null}), "`name`,"),
             (
                 "{{ n }} {{ order.id }}",
-                serde_json::json!({"n": 1, "order": {}}),
-                "`order.id`",
+                json!({"n": 1, "order": {}}),
+                "`order.id`,",
             ),
-            ("{{ a }} {{ b }}", serde_json::json!({}), "`a`, `b`"),
-            (
-                "{% for i in items %}{{ i }}{% endfor %}{{ range(3) }}",
-                serde_json::json!({}),
-                "`items`",
-            ),
-            ("{{ a.b.c }}", serde_json::json!({"a": {}}), "`a.b.c`"),
+            ("{{ b }} {{ a }} {{ b }}", json!({}), "`a`, `b`,"),
+            ("{{ a.b.c }}", json!({"a": "text"}), "`a.b.c`,"),
+            ("{{ a.2 }}{{ a.x }}", json!({"a": [1, 2]}), "`a.2`, `a.x`,"),
         ];
         for (template, json, wanted) in cases {
             let error = render(template, json).unwrap_err();
             assert_eq!(error.kind(), "undefined_variable", "{error}");
             assert!(error.to_string().contains(wanted), "{error}");
+        }
+        for json in [json!({"a": []}), json!({"a": {"b": 1}})] {
+            assert_eq!(
+                render("{{ a }}", json).unwrap_err().kind(),
+                "invalid_variable"
+            );
         }
     }
 
@@ -339,36 +458,40 @@ mod tests {
     fn a_wrong_template_is_refused() {
         for template in [
             "{{ name",
-            "{% if x %}",
-            "{{ x | nope }}",
-            "{% include 'other' %}",
+            "{{",
+            "{{}}",
+            "{{ a b }}",
+            "{{ a | upper }}",
+            "{% if a %}",
+            "{{ a. }}",
+            "{{ \"a }}",
+            "{{ \"a\" b }}",
+            &format!("{{{{ {} }}}}", "a".repeat(1000)),
         ] {
-            let error = render(template, serde_json::json!({"x": 1, "name": 1})).unwrap_err();
+            let error = render(template, json!({"a": 1, "name": 1})).unwrap_err();
             assert_eq!(error.kind(), "invalid_template", "{template}: {error}");
+            assert!(
+                error.to_string().starts_with("`contents`: at `{"),
+                "{error}"
+            );
         }
     }
 
     #[test]
-    fn no_template_runs_for_ever_or_fills_the_memory() {
-        let long = serde_json::json!({"x": "x".repeat(1000)});
-        let cases = [
-            (
-                "{% for i in range(10000) %}{% for j in range(10000) %}{% endfor %}{% endfor %}",
-                "invalid_template",
-            ),
-            (
-                "{% for i in range(100) %}{{ x }}{% endfor %}",
-                "message_too_long",
-            ),
-        ];
-        for (template, kind) in cases {
-            let error = render(template, long.clone()).unwrap_err();
-            assert_eq!(error.kind(), kind, "{error}");
+    fn a_text_has_a_limit() {
+        let error = render("{{ x }}{{ x }}", json!({"x": "x".repeat(6000)})).unwrap_err();
+        assert_eq!(error.kind(), "message_too_long", "{error}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_template_panics(template in "[{}\" a.|\\PC]{0,40}") {
+            let _ = render(&template, json!({"a": {"a": "x"}}));
         }
-        assert!(render("{{ x }}{{ ''|e }}", long).is_ok());
-        assert!(
-            render(&"{% if 1 %}".repeat(10_000), serde_json::json!({})).is_err(),
-            "deep nesting"
-        );
+
+        #[test]
+        fn text_without_braces_stays_as_it_is(text in "[^{]{0,60}") {
+            proptest::prop_assert_eq!(render(&text, json!({})).unwrap(), text);
+        }
     }
 }

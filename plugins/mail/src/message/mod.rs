@@ -5,6 +5,7 @@ mod error;
 mod header;
 
 use std::{
+    collections::HashSet,
     io::Write,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -95,9 +96,10 @@ impl Draft<'_> {
     }
 
     fn envelope(&self) -> Result<Envelope, Error> {
+        let mut known = HashSet::new();
         let mut to: Vec<Address> = Vec::with_capacity(self.to.len());
         for Mailbox { address, .. } in self.to.iter().chain(self.cc).chain(self.bcc) {
-            if !to.iter().any(|known| known.is_same(address)) {
+            if known.insert(address.key()) {
                 to.push(address.clone());
             }
         }
@@ -163,7 +165,11 @@ impl Draft<'_> {
             .html
             .map(|html| text_part(ContentType::TEXT_HTML, html, is_alone));
         let content = match (text, html) {
-            (Some(text), Some(html)) => multipart("alternative", [text.as_slice(), &html]),
+            (Some(text), Some(html)) => {
+                let mut both = Vec::with_capacity(text.len() + html.len() + 512);
+                write_multipart(&mut both, "alternative", [text.as_slice(), &html]);
+                both
+            }
             (Some(part), None) | (None, Some(part)) => part,
             (None, None) => return Err(Error::NoContents),
         };
@@ -171,10 +177,11 @@ impl Draft<'_> {
             out.extend_from_slice(&content);
         } else {
             let attachments = self.attachments.iter().map(Attachment::as_bytes);
-            out.extend_from_slice(&multipart(
+            write_multipart(
+                out,
                 "mixed",
                 [content.as_slice()].into_iter().chain(attachments),
-            ));
+            );
         }
         Ok(())
     }
@@ -210,19 +217,22 @@ fn text_part(media_type: ContentType, text: &str, is_alone: bool) -> Vec<u8> {
         .formatted()
 }
 
-/// The parts, each of which ends with CRLF, as one multipart.
-fn multipart<'a>(subtype: &str, parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+/// Writes the parts, each of which ends with CRLF, as one multipart.
+fn write_multipart<'a>(
+    out: &mut Vec<u8>,
+    subtype: &str,
+    parts: impl IntoIterator<Item = &'a [u8]>,
+) {
     let boundary: String = std::iter::repeat_with(fastrand::alphanumeric)
         .take(36)
         .collect();
-    let mut out = format!("Content-Type: multipart/{subtype};\r\n boundary=\"{boundary}\"\r\n\r\n")
-        .into_bytes();
+    let head = format!("Content-Type: multipart/{subtype};\r\n boundary=\"{boundary}\"\r\n\r\n");
+    out.extend_from_slice(head.as_bytes());
     for part in parts {
         out.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
         out.extend_from_slice(part);
     }
     out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
-    out
 }
 
 /// The text with every line end, whatever it was, as CRLF. (lettre does this too, in quadratic time.)

@@ -264,7 +264,7 @@ fn a_local_part_beyond_ascii_needs_a_server_that_takes_it() {
 #[test]
 fn ids_never_repeat() {
     let parts = Parts::new();
-    let ids: std::collections::HashSet<_> = (0..1000)
+    let ids: HashSet<_> = (0..1000)
         .map(|_| parts.draft().build(10_000).unwrap().id)
         .collect();
     assert_eq!(ids.len(), 1000);
