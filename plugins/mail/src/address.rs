@@ -7,6 +7,9 @@ use std::fmt;
 
 use lettre::message::Mailbox as HeaderMailbox;
 
+/// Four times what a domain in ASCII may have: a bound for what IDNA has to look at.
+const DOMAIN_LEN_MAX: usize = 4 * 255;
+
 /// An address without a name: what SMTP knows of a sender or a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address(lettre::Address);
@@ -297,6 +300,9 @@ impl Scanner<'_> {
             }
             words.into_iter().map(|word| word.text).collect()
         };
+        if domain.len() > DOMAIN_LEN_MAX {
+            return Err(Reason::Domain);
+        }
         let domain = if domain.is_ascii() {
             domain
         } else {

@@ -8,6 +8,9 @@ use crate::{
     message::{Attachment, Error, check_name},
 };
 
+/// More than any message needs.
+const HEADERS_MAX: usize = 100;
+
 /// The sender: the one given, or the default.
 pub(crate) fn sender(from: Option<&str>, default: Option<&Mailbox>) -> Result<Mailbox, Error> {
     match from {
@@ -41,6 +44,9 @@ pub(crate) fn mailboxes(field: &str, Addresses(texts): &Addresses) -> Result<Vec
 
 /// Checks the names; the values are checked where they become headers.
 pub(crate) fn header_names(headers: &BTreeMap<String, String>) -> Result<(), Error> {
+    if headers.len() > HEADERS_MAX {
+        return Err(Error::header("headers", "there are more than 100 of them"));
+    }
     headers.keys().try_for_each(|name| check_name(name))
 }
 

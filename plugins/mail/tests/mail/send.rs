@@ -1,6 +1,6 @@
 //! `send_mail`, against the real server and the outbox.
 
-use plugin_api::serde_json::{Value, json};
+use plugin_api::serde_json::{self, Value, json};
 
 use crate::{
     failure, open,
@@ -470,4 +470,31 @@ fn without_a_server_messages_become_files() {
     assert!(file.starts_with(start), "{file}");
     assert!(file.ends_with("\r\n\r\nHello\r\n"), "{file}");
     assert!(sent["file"].as_str().unwrap().ends_with(".eml"));
+}
+
+#[test]
+fn the_examples_of_the_readme_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let plugin = open(json!({"outbox": folder.path()}));
+    let readme = include_str!("../../README.md");
+    let requests: Vec<Value> = readme
+        .split("```")
+        .skip(1)
+        .step_by(2)
+        .map(|block| block.split_once('\n').unwrap().1)
+        .map(|block| {
+            block
+                .strip_prefix("→ ")
+                .map_or(block, |line| line.lines().next().unwrap())
+        })
+        .filter(|block| block.starts_with("{\"function\""))
+        .map(|block| serde_json::from_str(block).unwrap())
+        .collect();
+    assert_eq!(requests.len(), 2);
+    for request in requests {
+        plugin
+            .call(request["function"].as_str().unwrap(), &request["args"])
+            .unwrap();
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
 }
