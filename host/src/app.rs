@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::clock::Moment;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::net::{self, Phase, Shared};
-use crate::reload::{FolderError, Loader};
+use crate::reload::{Event, FolderError, Reloader};
 use crate::router::Router;
 use crate::stats::Stats;
 
@@ -61,15 +61,21 @@ impl fmt::Display for AppError {
 impl std::error::Error for AppError {}
 
 /// Serves until a signal ends it, then drains.
-pub(crate) async fn serve(config: Config) -> Result<(), AppError> {
+///
+/// `reread` gives the configuration anew, for SIGHUP.
+pub(crate) async fn serve(
+    config: Config,
+    reread: impl Fn() -> Result<Config, ConfigError> + Send + 'static,
+) -> Result<(), AppError> {
     let mut signals = Signals::new().map_err(AppError::Signals)?;
+    let hangup = signal(SignalKind::hangup()).map_err(AppError::Signals)?;
     raise_descriptor_limit();
     let config = Arc::new(config);
     let stats = Arc::new(Stats::default());
-    let router = Arc::new(Router::default());
+    let router = Router::new();
     let (phase, phase_receiver) = watch::channel(Phase::Serving);
     let shared = Arc::new(Shared {
-        router: Arc::clone(&router),
+        router: router.clone(),
         stats: Arc::clone(&stats),
         limits: config.limits,
         budget: Budget::new(config.limits.requests_len_max),
@@ -83,15 +89,19 @@ pub(crate) async fn serve(config: Config) -> Result<(), AppError> {
     })?;
     let address = listener.local_addr().map_err(AppError::Announce)?;
 
-    let mut loader = Loader::new(Arc::clone(&config), Arc::clone(&router), Arc::clone(&stats));
+    let mut reloader = Reloader::new(Arc::clone(&config), router.clone(), Arc::clone(&stats));
     tokio::select! {
-        loaded = loader.load_folder() => loaded.map_err(AppError::Folder)?,
+        loaded = reloader.load_folder() => loaded.map_err(AppError::Folder)?,
         () = signals.next() => return Ok(()),
     }
     announce(address).map_err(AppError::Announce)?;
     let accepting = tokio::spawn(net::accept(listener, shared));
+    let rereading = tokio::spawn(reread_on_hangup(hangup, reread, reloader.sender()));
+    let reloading = tokio::spawn(reloader.run());
 
     signals.next().await;
+    rereading.abort();
+    reloading.abort();
     tracing::info!(
         grace_ms = config.drain_grace.as_millis(),
         "draining; a second signal ends the host at once"
@@ -136,6 +146,31 @@ async fn drain(phase: &watch::Sender<Phase>, router: &Router, stats: &Stats, gra
     let closed = Instant::now() + CLOSE_MAX;
     while stats.connections.load(Ordering::Relaxed) > 0 && Instant::now() < closed {
         tokio::time::sleep(DRAIN_LOOK).await;
+    }
+}
+
+/// SIGHUP: the configuration is read again. What is wrong changes nothing.
+async fn reread_on_hangup(
+    mut hangup: Signal,
+    reread: impl Fn() -> Result<Config, ConfigError>,
+    reloader: mpsc::Sender<Event>,
+) {
+    while hangup.recv().await.is_some() {
+        match reread() {
+            Ok(config) => {
+                tracing::info!(
+                    "the configuration was read again; what is not about plugins takes a restart"
+                );
+                if reloader
+                    .send(Event::Configured(Arc::new(config)))
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+            }
+            Err(error) => tracing::error!("the configuration stays as it was: {error}"),
+        }
     }
 }
 

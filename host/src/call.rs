@@ -72,6 +72,7 @@ fn exchange(
     read_outcome(&mut stream).map_err(|error| format!("{connect}: {error}"))
 }
 
+#[expect(clippy::print_stdout, reason = "events are what a watch was asked for")]
 #[expect(
     clippy::print_stderr,
     reason = "progress is for whoever looks on, not for a pipe"
@@ -86,6 +87,7 @@ fn read_outcome(stream: &mut TcpStream) -> io::Result<Outcome> {
                 ServerLine::Progress(progress) => {
                     eprintln!("{}/{} {}", progress.done, progress.total, progress.message);
                 }
+                ServerLine::Event(event) => println!("{}", String::from_utf8_lossy(&event.data)),
             }
         }
         match stream.read(&mut chunk)? {

@@ -90,7 +90,9 @@ fn serve(flags: Serve) -> ExitCode {
         listen: flags.listen,
         plugins_dir: flags.plugins,
     };
-    let config = match Config::load(flags.config.as_deref(), overrides) {
+    let file = flags.config;
+    let read = move || Config::load(file.as_deref(), overrides.clone());
+    let config = match read() {
         Ok(config) => config,
         Err(error) => return usage_error(&error.to_string()),
     };
@@ -98,7 +100,7 @@ fn serve(flags: Serve) -> ExitCode {
         .enable_all()
         .build();
     let served = match runtime {
-        Ok(runtime) => runtime.block_on(app::serve(config)),
+        Ok(runtime) => runtime.block_on(app::serve(config, read)),
         Err(error) => return usage_error(&format!("the runtime can't be started: {error}")),
     };
     match served {

@@ -1,7 +1,7 @@
 //! The Text protocol: one JSON object per line, both ways. Wire types and the line codec, without I/O.
 //!
 //! [`LineDecoder`] cuts a byte stream into lines. A server reads each with [`Request::parse`] and answers with
-//! [`Reply::encode`] and [`Progress::encode`]; a client writes with [`Request::encode`] and reads with
+//! [`Reply::encode`], [`Progress::encode`] and [`Event::encode`]; a client writes with [`Request::encode`] and reads with
 //! [`ServerLine::parse`]. `docs/PROTOCOL.md` is the page for those who write clients in other languages.
 //!
 //! Nothing here recurses on input, and no input panics. JSON that only passes through (`args`, `result`, `data`) is
@@ -22,6 +22,6 @@ pub use code::{CodeInfo, ErrorCode};
 pub use excerpt::excerpt;
 pub use id::{BadRequestId, RequestId};
 pub use line::{LINE_LEN_MAX_DEFAULT, LineDecoder, LineTooLong};
-pub use reply::{Outcome, Progress, Reply, TaskFailure};
+pub use reply::{Event, Outcome, Progress, Reply, TaskFailure};
 pub use request::{BadRequest, Request};
 pub use server_line::{BadServerLine, ServerLine};

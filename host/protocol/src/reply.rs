@@ -113,6 +113,30 @@ impl TaskFailure {
     }
 }
 
+/// News of another kind, from a request that is answered by a stream of them (`host.plugins` with `watch`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// As in the request.
+    pub id: RequestId,
+    /// What kind of news: never `progress`.
+    pub name: String,
+    /// The news: valid JSON.
+    pub data: Bytes,
+}
+
+impl Event {
+    /// Appends the event as one line, newline included.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        encode::id(out, Some(&self.id));
+        out.extend_from_slice(b"\"event\":");
+        encode::value(out, &self.name);
+        out.extend_from_slice(b",\"data\":");
+        encode::raw(out, &self.data);
+        out.extend_from_slice(b"}\n");
+    }
+}
+
 /// How far a task is. Any number of these come before a request's reply, if it asked for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {

@@ -9,7 +9,7 @@ use crate::code::ErrorCode;
 use crate::excerpt::excerpt;
 use crate::id::{ID_EXPECTED, RequestId};
 use crate::object::{Object, field, slice};
-use crate::reply::{Progress, Reply, TaskFailure};
+use crate::reply::{Event, Progress, Reply, TaskFailure};
 
 /// One line from the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,10 +18,12 @@ pub enum ServerLine {
     Reply(Reply),
     /// News of a request that goes on.
     Progress(Progress),
+    /// News of another kind.
+    Event(Event),
 }
 
-const LINE_FIELDS: [&str; 8] = [
-    "id", "event", "ok", "result", "error", "done", "total", "message",
+const LINE_FIELDS: [&str; 9] = [
+    "id", "event", "ok", "result", "error", "done", "total", "message", "data",
 ];
 const ERROR_FIELDS: [&str; 5] = ["code", "message", "retryable", "started", "data"];
 
@@ -40,12 +42,16 @@ fn parse(line: &Bytes) -> Result<ServerLine, String> {
     if let Some(fault) = object.fault {
         return Err(format!("the line {fault}"));
     }
-    let [id, event, ok, result, error, done, total, message] = object.fields;
+    let [id, event, ok, result, error, done, total, message, data] = object.fields;
     let id: Option<RequestId> = id.map(|raw| field("id", raw, ID_EXPECTED)).transpose()?;
     if let Some(event) = event {
         let event: String = field("event", event, "a string")?;
         if event != "progress" {
-            return Err(format!("the event {} is not known", excerpt(&event)));
+            return Ok(ServerLine::Event(Event {
+                id: id.ok_or("field `id` is missing")?,
+                name: event,
+                data: slice(line, data.ok_or("field `data` is missing")?),
+            }));
         }
         return Ok(ServerLine::Progress(Progress {
             id: id.ok_or("field `id` is missing")?,

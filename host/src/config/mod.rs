@@ -14,12 +14,13 @@ pub(crate) use units::time as parse_time;
 use self::raw::PluginTable;
 
 use crate::plugin::{PoolSettings, Settings};
+use crate::reload::Settle;
 
 pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:12345";
 pub(crate) const PLUGINS_DIR_DEFAULT: &str = "./plugins";
 
 /// What the command line says; each entry wins over the file's.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
     pub(crate) listen: Option<String>,
     pub(crate) plugins_dir: Option<PathBuf>,
@@ -31,6 +32,7 @@ pub(crate) struct Config {
     pub(crate) plugins_dir: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) drain_grace: Duration,
+    pub(crate) reload: Reload,
     /// How every pool is run whose plugin has no word of its own.
     pool: PoolSettings,
     worker: WorkerLimits,
@@ -50,7 +52,17 @@ pub(crate) struct Limits {
     pub(crate) requests_len_max: usize,
 }
 
+/// How changes of the plugins folder are followed.
 #[derive(Clone, Copy, Debug)]
+pub(crate) struct Reload {
+    pub(crate) settle: Settle,
+    /// How often the folder is looked at without being told to.
+    pub(crate) reconcile: Duration,
+    /// How long a new generation may be rolled back.
+    pub(crate) probation: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct WorkerLimits {
     memory_max: Option<u64>,
 }
@@ -64,7 +76,7 @@ struct PluginConfig {
 }
 
 /// How one plugin is to be run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PluginSettings {
     pub(crate) pool: PoolSettings,
     pub(crate) slots: Option<u32>,
@@ -196,6 +208,16 @@ impl Config {
                 .unwrap_or_else(|| PLUGINS_DIR_DEFAULT.into()),
             limits,
             drain_grace: raw.drain.grace.0,
+            reload: Reload {
+                settle: Settle {
+                    quick: raw.reload.settle_complete.0,
+                    usual: raw.reload.settle.0,
+                    max: raw.reload.settle_max.0,
+                    missing: raw.reload.missing_grace.0,
+                },
+                reconcile: raw.reload.reconcile.0,
+                probation: raw.reload.probation.0,
+            },
             pool,
             worker,
             plugins,
@@ -205,12 +227,7 @@ impl Config {
     /// How the plugin of this name is to be run.
     pub(crate) fn plugin(&self, name: &str) -> PluginSettings {
         match self.plugins.get(name) {
-            Some(plugin) => PluginSettings {
-                pool: plugin.pool.clone(),
-                slots: plugin.slots,
-                memory_max: plugin.worker.memory_max,
-                config: plugin.config.to_string(),
-            },
+            Some(plugin) => plugin.settings(),
             None => PluginSettings {
                 pool: self.pool.clone(),
                 slots: None,
@@ -220,6 +237,15 @@ impl Config {
         }
     }
 
+    /// How the plugin of this name is to be run when `text` stands in the file beside its library: what a table
+    /// `[plugins.NAME]` may say, which it takes the place of.
+    pub(crate) fn plugin_from(&self, name: &str, text: &str) -> Result<PluginSettings, String> {
+        let table: PluginTable =
+            toml::from_str(text).map_err(|error: toml::de::Error| error.message().to_owned())?;
+        let plugin = PluginConfig::check(name, table, &self.pool, self.worker);
+        Ok(plugin.map_err(|error| error.to_string())?.settings())
+    }
+
     /// Plugins that have a table of their own.
     pub(crate) fn plugin_names(&self) -> impl Iterator<Item = &str> {
         self.plugins.keys().map(String::as_str)
@@ -227,6 +253,15 @@ impl Config {
 }
 
 impl PluginConfig {
+    fn settings(&self) -> PluginSettings {
+        PluginSettings {
+            pool: self.pool.clone(),
+            slots: self.slots,
+            memory_max: self.worker.memory_max,
+            config: self.config.to_string(),
+        }
+    }
+
     fn check(
         name: &str,
         table: PluginTable,

@@ -18,6 +18,7 @@ pub(super) struct File {
     pub(super) timeout: DefaultTimeout,
     pub(super) limits: LimitsTable,
     pub(super) drain: DrainTable,
+    pub(super) reload: ReloadTable,
     pub(super) worker: WorkerTable,
     pub(super) plugins: BTreeMap<String, PluginTable>,
 }
@@ -54,6 +55,30 @@ impl Default for DrainTable {
     fn default() -> Self {
         Self {
             grace: Time(Duration::from_secs(30)),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ReloadTable {
+    pub(super) settle: Time,
+    pub(super) settle_complete: Time,
+    pub(super) settle_max: Time,
+    pub(super) missing_grace: Time,
+    pub(super) reconcile: Time,
+    pub(super) probation: Time,
+}
+
+impl Default for ReloadTable {
+    fn default() -> Self {
+        Self {
+            settle: Time(Duration::from_millis(150)),
+            settle_complete: Time(Duration::from_millis(30)),
+            settle_max: Time(Duration::from_secs(1)),
+            missing_grace: Time(Duration::from_secs(2)),
+            reconcile: Time(Duration::from_secs(2)),
+            probation: Time(Duration::from_secs(10)),
         }
     }
 }

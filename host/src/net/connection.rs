@@ -8,12 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use protocol::{BadRequest, ErrorCode, Outcome, Progress, Reply, Request, RequestId, TaskFailure};
+use bytes::Bytes;
+use protocol::{
+    BadRequest, ErrorCode, Event, Outcome, Progress, Reply, Request, RequestId, TaskFailure,
+};
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::WriteHalf;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::inbox::{Arrived, Inbox};
@@ -21,8 +24,7 @@ use super::input::{Input, Received, overloaded};
 use super::{Phase, Shared};
 use crate::budget::Permit;
 use crate::clock::Moment;
-use crate::plugin::PoolHandle;
-use crate::router::{Builtin, HOST_PREFIX};
+use crate::router::{Builtin, HOST_PREFIX, Watch, shutting_down};
 use crate::stats::count;
 use crate::task::{Answer, Client, Task, TaskId};
 
@@ -54,8 +56,17 @@ struct Incoming {
 #[derive(Debug)]
 struct InFlight {
     id: Option<RequestId>,
-    /// Where to cancel it. The host's own functions have no such place.
-    task: Option<(TaskId, PoolHandle)>,
+    cancel: Cancel,
+}
+
+/// How a request in flight can be ended by its client.
+#[derive(Debug)]
+enum Cancel {
+    Task(TaskId),
+    /// The host's own, which goes on until it is told to stop.
+    Watch(Arc<Notify>),
+    /// Over in no time.
+    No,
 }
 
 #[derive(Debug, Default)]
@@ -97,7 +108,7 @@ struct CancelArgs {
 }
 
 /// Why the loop has woken up.
-enum Event {
+enum Wake {
     Readable,
     Writable,
     /// The inbox, or the phase: looked at every time round anyway.
@@ -141,14 +152,14 @@ impl Connection {
             }
             let event = state.wait(&read, &write, &mut phase).await;
             match event {
-                Event::Readable => {
+                Wake::Readable => {
                     if state.input.read(&mut read).await.is_err() {
                         state.client_gone();
                     }
                 }
-                Event::Stalled if state.lingers_until.is_some() => break,
-                Event::Stalled => state.client_gone(),
-                Event::Writable | Event::News => {}
+                Wake::Stalled if state.lingers_until.is_some() => break,
+                Wake::Stalled => state.client_gone(),
+                Wake::Writable | Wake::News => {}
             }
         }
         // The client may have gone without a word; the kernel knows by now, if it can.
@@ -164,16 +175,16 @@ impl State {
         read: &tokio::net::tcp::ReadHalf<'_>,
         write: &WriteHalf<'_>,
         phase: &mut watch::Receiver<Phase>,
-    ) -> Event {
+    ) -> Wake {
         let wants_input = self.input.is_discarding() || (self.input.is_open() && self.has_room());
         let has_output = !self.output.is_empty();
         let stalled_at = self.lingers_until.or(self.output.stalled_at());
         tokio::select! {
-            _ = read.readable(), if wants_input => Event::Readable,
-            _ = write.writable(), if has_output => Event::Writable,
-            () = self.inbox.wait() => Event::News,
-            _ = phase.changed(), if self.shared.phase() < Phase::Closing => Event::News,
-            () = sleep_until(stalled_at) => Event::Stalled,
+            _ = read.readable(), if wants_input => Wake::Readable,
+            _ = write.writable(), if has_output => Wake::Writable,
+            () = self.inbox.wait() => Wake::News,
+            _ = phase.changed(), if self.shared.phase() < Phase::Closing => Wake::News,
+            () = sleep_until(stalled_at) => Wake::Stalled,
         }
     }
 
@@ -218,7 +229,7 @@ impl State {
         }
     }
 
-    async fn take_line(&mut self, line: &bytes::Bytes) {
+    async fn take_line(&mut self, line: &Bytes) {
         let received = Moment::now();
         let request = match Request::parse(line) {
             Ok(request) => request,
@@ -309,7 +320,7 @@ impl State {
         let key = id.0;
         let task = Task {
             id,
-            function: route.function,
+            function: 0,
             args: request.args,
             received,
             deadline: request
@@ -319,8 +330,11 @@ impl State {
             answer: Answer::new(self.client(), key),
             permit,
         };
-        self.remember(key, request.id, Some((id, route.pool.clone())));
-        route.pool.submit(task).await;
+        self.remember(key, request.id, Cancel::Task(id));
+        self.shared
+            .router
+            .submit(&request.function, route, task)
+            .await;
         Some(key)
     }
 
@@ -337,7 +351,10 @@ impl State {
         };
         let key = self.shared.task_last.fetch_add(1, Ordering::Relaxed) + 1;
         let answer = Answer::new(self.client(), key);
-        self.remember(key, request.id, None);
+        if builtin == Builtin::Plugins && wants_watch(&request.args) {
+            return self.start_watch(key, request, answer);
+        }
+        self.remember(key, request.id, Cancel::No);
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
             let draining = phase > Phase::Serving;
@@ -350,36 +367,78 @@ impl State {
         Some(key)
     }
 
+    /// `host.plugins` with `watch`: goes on until it is cancelled, its time is up, or its connection or the host ends.
+    fn start_watch(&mut self, key: u64, request: Request, answer: Answer) -> Option<u64> {
+        if request.id.is_none() {
+            answer.fail(
+                ErrorCode::InvalidArgs,
+                "`watch` needs an `id`, by which its events are known and it can be cancelled",
+            );
+            self.remember(key, None, Cancel::No);
+            return Some(key);
+        }
+        let stop = Arc::new(Notify::new());
+        self.remember(key, request.id, Cancel::Watch(Arc::clone(&stop)));
+        let watch = Watch {
+            client: self.client(),
+            key,
+            stop,
+            timeout: request.timeout,
+        };
+        let (shared, mut phase) = (Arc::clone(&self.shared), self.shared.phase.clone());
+        tokio::spawn(async move {
+            let outcome = tokio::select! {
+                outcome = watch.run(&shared.router) => outcome,
+                _ = phase.wait_for(|phase| *phase > Phase::Serving) => Err(shutting_down()),
+            };
+            answer.finish(outcome);
+        });
+        Some(key)
+    }
+
     async fn cancel(&mut self, request: &Request) -> Outcome {
         let CancelArgs { id } = serde_json::from_slice(&request.args).map_err(|error| {
             let message = format!("host.cancel takes {{\"id\": …}}, the id of a request in flight on this connection: {error}");
             TaskFailure::new(ErrorCode::InvalidArgs, message)
         })?;
         let in_flight = self.by_id.get(&id).and_then(|key| self.in_flight.get(key));
-        match in_flight.and_then(|in_flight| in_flight.task.clone()) {
-            Some((task, pool)) => {
-                pool.cancel(task).await;
-                Ok(bytes::Bytes::from_static(b"{\"cancelled\":true}"))
-            }
-            None => Ok(bytes::Bytes::from_static(b"{\"cancelled\":false}")),
+        match in_flight.map(|in_flight| &in_flight.cancel) {
+            Some(Cancel::Task(task)) => self.shared.router.cancel(*task).await,
+            Some(Cancel::Watch(stop)) => stop.notify_one(),
+            Some(Cancel::No) | None => return Ok(Bytes::from_static(b"{\"cancelled\":false}")),
         }
+        Ok(Bytes::from_static(b"{\"cancelled\":true}"))
     }
 
     fn client(&self) -> Arc<dyn Client> {
         Arc::clone(&self.inbox) as Arc<dyn Client>
     }
 
-    fn remember(&mut self, key: u64, id: Option<RequestId>, task: Option<(TaskId, PoolHandle)>) {
+    fn remember(&mut self, key: u64, id: Option<RequestId>, cancel: Cancel) {
         if let Some(id) = id.clone() {
             self.by_id.insert(id, key);
         }
-        self.in_flight.insert(key, InFlight { id, task });
+        self.in_flight.insert(key, InFlight { id, cancel });
     }
 
     // ---- replies out ----
 
     fn take_arrived(&mut self) {
-        let Arrived { progress, finished } = self.inbox.take();
+        let Arrived {
+            progress,
+            events,
+            finished,
+        } = self.inbox.take();
+        for (key, name, data) in events {
+            if let Some(InFlight { id: Some(id), .. }) = self.in_flight.get(&key) {
+                let line = Event {
+                    id: id.clone(),
+                    name,
+                    data,
+                };
+                self.output.push(|bytes| line.encode(bytes));
+            }
+        }
         for event in progress {
             if let Some(InFlight { id: Some(id), .. }) = self.in_flight.get(&event.key) {
                 let line = Progress {
@@ -446,6 +505,11 @@ impl State {
 
     /// Nobody reads any more. What was received still runs; its replies are dropped.
     fn client_gone(&mut self) {
+        for in_flight in self.in_flight.values() {
+            if let Cancel::Watch(stop) = &in_flight.cancel {
+                stop.notify_one();
+            }
+        }
         self.count_unread();
         self.output.give_up();
         self.input.end();
@@ -507,8 +571,17 @@ impl Output {
     }
 }
 
-fn shutting_down() -> TaskFailure {
-    TaskFailure::new(ErrorCode::ShuttingDown, "the host is shutting down")
+/// Arguments of `host.plugins`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PluginsArgs {
+    watch: bool,
+}
+
+fn wants_watch(args: &[u8]) -> bool {
+    serde_json::from_slice::<PluginsArgs>(args)
+        .unwrap_or_default()
+        .watch
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -1,11 +1,16 @@
 //! What pools have to say to one connection, until it has time to listen.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use bytes::Bytes;
 use protocol::Outcome;
 use tokio::sync::Notify;
 
 use crate::task::Client;
+
+/// Events that wait for one connection.
+const EVENTS_MAX: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct ProgressEvent {
@@ -24,6 +29,7 @@ pub(super) struct Inbox {
 
 #[derive(Debug, Default)]
 pub(super) struct Arrived {
+    pub(super) events: VecDeque<(u64, String, Bytes)>,
     /// To be told before the outcomes: none of them is of a task that has ended before it.
     pub(super) progress: Vec<ProgressEvent>,
     pub(super) finished: Vec<(u64, Outcome)>,
@@ -47,6 +53,16 @@ impl Client for Inbox {
             .unwrap_or_else(PoisonError::into_inner)
             .finished
             .push((key, outcome));
+        self.bell.notify_one();
+    }
+
+    fn happened(&self, key: u64, name: &str, data: Bytes) {
+        let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        if arrived.events.len() >= EVENTS_MAX {
+            arrived.events.pop_front();
+        }
+        arrived.events.push_back((key, name.to_owned(), data));
+        drop(arrived);
         self.bell.notify_one();
     }
 

@@ -41,7 +41,7 @@ pub(crate) enum Phase {
 /// What all connections share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) router: Arc<Router>,
+    pub(crate) router: Router,
     pub(crate) stats: Arc<Stats>,
     pub(crate) limits: Limits,
     pub(crate) budget: Budget,

@@ -24,7 +24,7 @@ const BATCH_MAX: usize = 256;
 const MEMORY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How a pool is to be run: the operator's word, then the author's, then the default.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PoolSettings {
     pub(crate) scheduler: Settings,
     /// `None`: ten a processor, or one where the author says that the plugin is bound by it.
@@ -41,11 +41,34 @@ enum Event {
     Cancel(TaskId),
     Worker(WorkerId, WorkerEvent),
     Report(oneshot::Sender<PoolReport>),
-    /// Finish what is there, then end; whatever is left after the grace is cut short.
+    /// Finish what is there, then end; whatever is left after the grace is cut short. With a `reroute`, what has not
+    /// started goes there at once, and so does what still comes.
     Drain {
         grace: Duration,
+        reroute: Option<Arc<dyn Reroute>>,
     },
 }
+
+/// Where tasks go whose pool no longer starts any: to whatever runs their function now.
+pub(crate) trait Reroute: Send + Sync + std::fmt::Debug {
+    fn reroute(&self, function: &str, task: Task);
+}
+
+/// What a pool tells of its health, to whoever looks after generations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// A worker crashed, so many times without a returned task between; `quarantined`: once too often.
+    Crashed {
+        in_row: u32,
+        quarantined: bool,
+        why: String,
+    },
+    /// A task has been returned after all.
+    Recovered,
+}
+
+/// Takes a pool's notices. May not block.
+pub(crate) type Notify = Box<dyn Fn(Notice) + Send>;
 
 /// A way to reach a pool. Pools end by [`PoolHandle::drain`].
 #[derive(Clone, Debug)]
@@ -54,15 +77,11 @@ pub(crate) struct PoolHandle {
 }
 
 impl PoolHandle {
-    /// Hands a task to the pool. A pool that has ended drops it, and so answers it.
-    pub(crate) async fn submit(&self, task: Task) {
-        if let Err(refused) = self.mailbox.send(Event::Submit(task)).await
-            && let Event::Submit(task) = refused.0
-        {
-            task.answer.fail(
-                protocol::ErrorCode::ShuttingDown,
-                "the plugin's workers have ended",
-            );
+    /// Hands a task to the pool. `Some`: the pool has ended, here is the task again.
+    pub(crate) async fn submit(&self, task: Task) -> Option<Task> {
+        match self.mailbox.send(Event::Submit(task)).await {
+            Err(mpsc::error::SendError(Event::Submit(task))) => Some(task),
+            Ok(()) | Err(_) => None,
         }
     }
 
@@ -78,8 +97,10 @@ impl PoolHandle {
     }
 
     /// Takes no more tasks, finishes those it has within `grace`, and ends its workers. Returns when all have gone.
-    pub(crate) async fn drain(&self, grace: Duration) {
-        let _ = self.mailbox.send(Event::Drain { grace }).await;
+    /// Tasks that have not started, and those that still come, go to `reroute`; without one they are finished, and
+    /// refused.
+    pub(crate) async fn drain(&self, grace: Duration, reroute: Option<Arc<dyn Reroute>>) {
+        let _ = self.mailbox.send(Event::Drain { grace, reroute }).await;
         self.mailbox.closed().await;
     }
 }
@@ -97,6 +118,7 @@ pub(crate) async fn open(
     spec: Arc<Spec>,
     settings: PoolSettings,
     stats: &Stats,
+    notify: Notify,
 ) -> Result<Opened, String> {
     let (mailbox, mut events) = mpsc::channel(MAILBOX_LEN);
     let first = WorkerId(1);
@@ -106,12 +128,8 @@ pub(crate) async fn open(
     let opening = wait_until_opened(&mut events, &spec.plugin, process.pid);
     let (slots, manifest) = match tokio::time::timeout(timeout, opening).await {
         Ok(Ok(opened)) => opened,
-        Ok(Err(why)) => {
-            process.kill();
-            return Err(why);
-        }
+        Ok(Err(why)) => return Err(why),
         Err(_elapsed) => {
-            process.kill();
             return Err(format!(
                 "its `open` did not return within {} ms (open_timeout)",
                 timeout.as_millis()
@@ -136,7 +154,9 @@ pub(crate) async fn open(
         processes: HashMap::from([(first, process)]),
         open_failures: HashMap::new(),
         function_names: names,
-        mailbox: Some(mailbox.clone()),
+        mailbox: mailbox.clone(),
+        reroute: None,
+        notify,
         cut_at: None,
     };
     tokio::spawn(pool.run(events));
@@ -217,8 +237,11 @@ struct Pool {
     /// What workers said that could not open their plugin, until they have ended.
     open_failures: HashMap<WorkerId, String>,
     function_names: Vec<String>,
-    /// Cloned for new workers; gone when no more may come.
-    mailbox: Option<mpsc::Sender<Event>>,
+    /// Cloned for new workers.
+    mailbox: mpsc::Sender<Event>,
+    /// Where tasks go that come during a drain.
+    reroute: Option<Arc<dyn Reroute>>,
+    notify: Notify,
     /// When a drain has lasted long enough.
     cut_at: Option<Instant>,
 }
@@ -244,13 +267,30 @@ impl Pool {
                 }
                 _ = memory.tick() => self.look_at_memory(),
             }
+            self.pass_on_waiting();
             self.carry_out();
         }
-        // Tasks that came too late are answered, not dropped.
+        // Tasks that came too late are passed on or answered, not dropped.
         events.close();
         while let Some(event) = events.recv().await {
             if let Event::Submit(task) = event {
-                self.scheduler.submit(task, Moment::now());
+                self.submit(task, Moment::now());
+            }
+        }
+    }
+
+    fn submit(&mut self, task: Task, now: Moment) {
+        match &self.reroute {
+            Some(reroute) => pass_on(reroute.as_ref(), &self.function_names, task),
+            None => self.scheduler.submit(task, now),
+        }
+    }
+
+    /// What a draining generation has not started is another's.
+    fn pass_on_waiting(&mut self) {
+        if let Some(reroute) = &self.reroute {
+            for task in self.scheduler.give_up_waiting() {
+                pass_on(reroute.as_ref(), &self.function_names, task);
             }
         }
     }
@@ -258,7 +298,7 @@ impl Pool {
     fn handle(&mut self, event: Event) {
         let now = Moment::now();
         match event {
-            Event::Submit(task) => self.scheduler.submit(task, now),
+            Event::Submit(task) => self.submit(task, now),
             Event::Cancel(task) => self.scheduler.cancel(task, now),
             Event::Worker(id, WorkerEvent::Frames(frames)) => {
                 for frame in frames {
@@ -271,8 +311,10 @@ impl Pool {
             Event::Report(sender) => {
                 let _ = sender.send(self.scheduler.report(now));
             }
-            Event::Drain { grace } => {
+            Event::Drain { grace, reroute } => {
                 self.cut_at = Some(Instant::now() + grace);
+                self.reroute = reroute;
+                self.pass_on_waiting();
                 self.scheduler.drain(now);
             }
         }
@@ -280,7 +322,13 @@ impl Pool {
 
     fn handle_frame(&mut self, id: WorkerId, frame: ToHost, now: Moment) {
         match frame {
-            ToHost::Return(returned) => self.scheduler.returned(id, &returned, now),
+            ToHost::Return(returned) => {
+                let was_quarantined = self.scheduler.is_quarantined();
+                self.scheduler.returned(id, &returned, now);
+                if was_quarantined && !self.scheduler.is_quarantined() {
+                    (self.notify)(Notice::Recovered);
+                }
+            }
             ToHost::Progress(report) => self.scheduler.progressed(id, report),
             ToHost::Opened { slots, .. } => {
                 if let Some(process) = self.processes.get(&id) {
@@ -320,6 +368,11 @@ impl Pool {
         if self.scheduler.crashes() > crashes {
             let why = why.unwrap_or_else(|| exit.to_string());
             tracing::warn!(plugin, worker = pid, "a worker {why}");
+            (self.notify)(Notice::Crashed {
+                in_row: self.scheduler.crashes_in_row(),
+                quarantined: self.scheduler.is_quarantined(),
+                why: format!("a worker {why}"),
+            });
         } else {
             tracing::debug!(plugin, worker = pid, "a worker {exit}, as it was told to");
         }
@@ -364,10 +417,7 @@ impl Pool {
     }
 
     fn spawn(&mut self, id: WorkerId) {
-        let Some(mailbox) = self.mailbox.clone() else {
-            return;
-        };
-        match process::spawn(&self.spec, id, mailbox, Event::Worker) {
+        match process::spawn(&self.spec, id, self.mailbox.clone(), Event::Worker) {
             Ok(process) => {
                 tracing::debug!(
                     plugin = self.spec.plugin,
@@ -397,13 +447,10 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
-    /// A pool that ends in any other way than by a drain must not leave workers behind.
-    fn drop(&mut self) {
-        for process in self.processes.values() {
-            process.kill();
-        }
-    }
+fn pass_on(reroute: &dyn Reroute, names: &[String], task: Task) {
+    // The router never makes an index that the manifest doesn't have.
+    let name = names.get(task.function as usize).map_or("", String::as_str);
+    reroute.reroute(name, task);
 }
 
 fn resident_bytes(pid: u32) -> Option<u64> {

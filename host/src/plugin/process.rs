@@ -44,7 +44,7 @@ pub(crate) struct Spec {
     /// Name of the plugin, for the log.
     pub(crate) plugin: String,
     /// The library, as a file that nobody can change any more.
-    pub(crate) library: OwnedFd,
+    pub(crate) library: Arc<OwnedFd>,
     pub(crate) open: Open,
 }
 
@@ -100,6 +100,13 @@ impl Process {
     /// Kills the worker, and all processes that it has started.
     pub(crate) fn kill(&self) {
         self.link.kill.notify_one();
+    }
+}
+
+impl Drop for Process {
+    /// Nobody holds it any more: a worker is never left behind.
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 

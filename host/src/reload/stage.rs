@@ -8,10 +8,12 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use plugin_api::note::Note;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
+use sha2::{Digest, Sha256};
 
 use super::elf::{self, ElfError};
 
@@ -19,11 +21,13 @@ use super::elf::{self, ElfError};
 const LIBRARY_LEN_MAX: u64 = 1 << 30;
 
 /// A library that was read whole and found to be one of ours; nothing of it has run yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Staged {
     pub(crate) file: PathBuf,
     pub(crate) note: Note,
-    pub(crate) library: OwnedFd,
+    pub(crate) library: Arc<OwnedFd>,
+    /// SHA-256 of the file's content.
+    pub(crate) hash: [u8; 32],
 }
 
 #[derive(Debug)]
@@ -59,6 +63,17 @@ impl std::fmt::Display for StageError {
 
 impl std::error::Error for StageError {}
 
+impl StageError {
+    /// Whether the file may only not be finished yet.
+    pub(crate) fn may_be_unfinished(&self) -> bool {
+        match self {
+            Self::Unstable => true,
+            Self::Elf(error) => matches!(error, ElfError::NotElf | ElfError::Incomplete(_)),
+            Self::Read(_) | Self::TooLarge { .. } | Self::Copy(_) => false,
+        }
+    }
+}
+
 /// Reads and checks the library. Blocks for as long as reading takes.
 pub(crate) fn stage(path: &Path) -> Result<Staged, StageError> {
     let data = read_stable(path)?;
@@ -68,7 +83,8 @@ pub(crate) fn stage(path: &Path) -> Result<Staged, StageError> {
     Ok(Staged {
         file: path.to_owned(),
         note,
-        library,
+        library: Arc::new(library),
+        hash: Sha256::digest(&data).into(),
     })
 }
 

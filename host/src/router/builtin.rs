@@ -1,6 +1,7 @@
 //! The host's own functions: what it is, what it has, how it fares.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,11 +9,14 @@ use std::time::Duration;
 use protocol::{ErrorCode, Outcome, TaskFailure};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::sync::broadcast::error::RecvError;
 
-use super::{HOST_PREFIX, Router};
+use super::{Generation, HOST_PREFIX, Refusal, Router};
 use crate::clock::Moment;
-use crate::plugin::{PoolReport, reply_data};
+use crate::plugin::{GenerationState, PoolReport, reply_data};
 use crate::stats::{FunctionReport, Stats};
+use crate::task::Client;
 
 /// The functions that every connection is answered alike. `host.cancel` is not among them: it is about one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +39,14 @@ struct FunctionEntry<'a> {
     timeout_ms: u128,
 }
 
+/// A file that was not taken, or taken back, for a plugin that serves all the same.
 #[derive(Serialize)]
+struct RefusalReport {
+    file: String,
+    reason: String,
+}
+
+#[derive(Default, Serialize)]
 struct PluginReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
@@ -52,6 +63,8 @@ struct PluginReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     rustc: Option<String>,
     functions: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_refusal: Option<RefusalReport>,
     #[serde(flatten)]
     pool: Option<PoolReport>,
 }
@@ -122,47 +135,89 @@ fn json(value: &impl Serialize) -> Outcome {
 }
 
 fn functions(router: &Router) -> Outcome {
-    let plugins = router.plugins();
-    let entry = |live: &'_ Arc<super::LivePlugin>| -> Vec<Value> {
-        let manifest = &live.manifest;
-        let timeouts = live.limits.iter().map(Duration::as_millis);
-        manifest
-            .functions
-            .iter()
-            .zip(timeouts)
-            .filter_map(|(function, timeout_ms)| {
-                serde_json::to_value(FunctionEntry {
+    let table = router.table();
+    let functions: Vec<FunctionEntry<'_>> = table
+        .routed
+        .values()
+        .flat_map(|generation| {
+            let manifest = &generation.manifest;
+            manifest
+                .functions
+                .iter()
+                .zip(&generation.limits)
+                .map(|(function, limit)| FunctionEntry {
                     name: &function.name,
                     plugin: &manifest.name,
                     version: &manifest.version,
                     description: &function.description,
                     args_schema: &function.args_schema,
                     result_schema: &function.result_schema,
-                    timeout_ms,
+                    timeout_ms: limit.as_millis(),
                 })
-                .ok()
-            })
-            .collect()
-    };
-    let functions: Vec<Value> = plugins
-        .iter()
-        .flat_map(|plugin| entry(&plugin.live))
+        })
         .collect();
     json(&BTreeMap::from([("functions", functions)]))
 }
 
 async fn plugins(router: &Router) -> Outcome {
+    let table = router.table();
+    let mut refused = table.refused.clone();
     let mut reports = Vec::new();
-    for plugin in router.plugins() {
-        let pool = plugin.live.pool.report().await;
+    for generation in table.routed.values() {
+        let theirs = |file: &PathBuf, refusal: &Refusal| {
+            *file == generation.file || refusal.plugin.as_deref() == Some(generation.plugin())
+        };
+        let last: Vec<PathBuf> = refused
+            .iter()
+            .filter(|(file, refusal)| theirs(file, refusal))
+            .map(|(file, _)| file.clone())
+            .collect();
+        let last_refusal = last
+            .into_iter()
+            .filter_map(|file| refused.remove(&file).map(|refusal| (file, refusal)))
+            .next_back();
+        let pool = generation.pool.report().await;
         let quarantined = pool.as_ref().is_some_and(|pool| pool.quarantined);
-        let manifest = &plugin.live.manifest;
-        reports.push(PluginReport {
+        let state = if quarantined {
+            GenerationState::Quarantined
+        } else {
+            GenerationState::Live
+        };
+        let mut report = PluginReport::of(generation, state, pool);
+        report.last_refusal = last_refusal.map(|(file, refusal)| RefusalReport {
+            file: file.display().to_string(),
+            reason: refusal.reason,
+        });
+        reports.push(report);
+    }
+    for generation in &table.draining {
+        let pool = generation.pool.report().await;
+        reports.push(PluginReport::of(
+            generation,
+            GenerationState::Draining,
+            pool,
+        ));
+    }
+    reports.extend(refused.into_iter().map(|(file, refusal)| PluginReport {
+        name: refusal.plugin,
+        file: file.display().to_string(),
+        state: GenerationState::Rejected.as_str(),
+        reason: Some(refusal.reason),
+        ..PluginReport::default()
+    }));
+    json(&BTreeMap::from([("plugins", reports)]))
+}
+
+impl PluginReport {
+    fn of(generation: &Generation, state: GenerationState, pool: Option<PoolReport>) -> Self {
+        let manifest = &generation.manifest;
+        let quarantined = state == GenerationState::Quarantined;
+        Self {
             name: Some(manifest.name.clone()),
             version: Some(manifest.version.clone()),
-            file: plugin.live.file.display().to_string(),
-            generation: Some(plugin.live.generation),
-            state: if quarantined { "quarantined" } else { "live" },
+            file: generation.file.display().to_string(),
+            generation: Some(generation.number),
+            state: state.as_str(),
             reason: pool
                 .as_ref()
                 .filter(|_| quarantined)
@@ -174,31 +229,63 @@ async fn plugins(router: &Router) -> Outcome {
                 .iter()
                 .map(|function| function.name.clone())
                 .collect(),
+            last_refusal: None,
             pool,
-        });
+        }
     }
-    for rejected in router.rejected() {
-        reports.push(PluginReport {
-            name: rejected.name,
-            version: None,
-            file: rejected.file.display().to_string(),
-            generation: None,
-            state: "rejected",
-            reason: Some(rejected.reason),
-            plugin_api: None,
-            rustc: None,
-            functions: Vec::new(),
-            pool: None,
-        });
+}
+
+/// `host.plugins` with `watch`: what happens to plugins, as it happens.
+pub(crate) struct Watch {
+    pub(crate) client: Arc<dyn Client>,
+    pub(crate) key: u64,
+    pub(crate) stop: Arc<Notify>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Watch {
+    /// Sends what is there as the event `plugins`, then each change as an event `plugin`, until it is stopped.
+    pub(crate) async fn run(self, router: &Router) -> Outcome {
+        // Before the list is made, so that nothing falls between the two.
+        let mut events = router.watch();
+        self.client
+            .happened(self.key, "plugins", plugins(router).await?);
+        let timeout = async {
+            match self.timeout {
+                Some(timeout) => tokio::time::sleep(timeout).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(timeout);
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Ok(event) => self.client.happened(self.key, "plugin", json(&event)?),
+                    Err(RecvError::Lagged(_)) => {
+                        self.client.happened(self.key, "plugins", plugins(router).await?);
+                    }
+                    Err(RecvError::Closed) => return Err(super::shutting_down()),
+                },
+                () = self.stop.notified() => {
+                    let mut failure = TaskFailure::new(ErrorCode::Cancelled, "no longer watched");
+                    failure.started = true;
+                    return Err(failure);
+                }
+                () = &mut timeout => {
+                    let mut failure = TaskFailure::new(ErrorCode::Timeout, "its time was up; watch again");
+                    failure.started = true;
+                    return Err(failure);
+                }
+            }
+        }
     }
-    json(&BTreeMap::from([("plugins", reports)]))
 }
 
 async fn status(router: &Router, stats: &Stats, up_since: Moment, draining: bool) -> Outcome {
     let mut pools = BTreeMap::new();
-    for plugin in router.plugins() {
-        if let Some(report) = plugin.live.pool.report().await {
-            pools.insert(plugin.name, report);
+    for (plugin, generation) in &router.table().routed {
+        if let Some(report) = generation.pool.report().await {
+            pools.insert(plugin.clone(), report);
         }
     }
     let oldest = pools

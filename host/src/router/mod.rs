@@ -1,18 +1,21 @@
-//! Which live plugin runs which function: one immutable table, swapped whole.
+//! Which generation runs which function: one immutable table, swapped whole.
 
 mod builtin;
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use plugin_api::manifest::Manifest;
 use protocol::{ErrorCode, TaskFailure, excerpt};
+use serde::Serialize;
+use tokio::sync::broadcast;
 
-pub(crate) use builtin::Builtin;
+pub(crate) use builtin::{Builtin, Watch};
 
-use crate::plugin::PoolHandle;
+use crate::plugin::{GenerationState, PoolHandle, Reroute};
+use crate::task::{Task, TaskId};
 
 /// Names that begin so are the host's own functions.
 pub(crate) const HOST_PREFIX: &str = "host.";
@@ -20,74 +23,98 @@ pub(crate) const HOST_PREFIX: &str = "host.";
 const SIMILARITY_MIN: f64 = 0.8;
 /// How many similar names are offered.
 const NEAR_MISSES_MAX: usize = 3;
+/// Plugin events that a slow watcher may be behind before it loses the oldest.
+const EVENTS_LEN: usize = 256;
 
-/// A plugin that serves.
+/// A generation that serves, or drains.
 #[derive(Debug)]
-pub(crate) struct LivePlugin {
+pub(crate) struct Generation {
+    pub(crate) number: u64,
     pub(crate) file: PathBuf,
-    pub(crate) generation: u64,
     pub(crate) manifest: Manifest,
     /// How long each function's handler may run, in the order of the manifest.
     pub(crate) limits: Vec<Duration>,
     pub(crate) pool: PoolHandle,
 }
 
-/// A file that was not taken.
+impl Generation {
+    pub(crate) fn plugin(&self) -> &str {
+        &self.manifest.name
+    }
+}
+
+/// The last file that was not taken, or was taken back, for a plugin or under a name.
 #[derive(Clone, Debug)]
-pub(crate) struct RejectedPlugin {
-    pub(crate) file: PathBuf,
+pub(crate) struct Refusal {
     /// Where its note could be read.
-    pub(crate) name: Option<String>,
+    pub(crate) plugin: Option<String>,
     pub(crate) reason: String,
 }
 
-/// Where a task goes.
+/// Something has changed about a plugin.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct PluginEvent {
+    pub(crate) plugin: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) file: String,
+    pub(crate) generation: Option<u64>,
+    pub(crate) state: &'static str,
+    pub(crate) reason: Option<String>,
+}
+
+/// Where tasks of one function go.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
-    pub(crate) pool: PoolHandle,
-    /// Index into the functions of the plugin's manifest.
-    pub(crate) function: u32,
+    pool: PoolHandle,
+    /// Index into the functions of the generation's manifest.
+    function: u32,
 }
 
-/// What `host.plugins` shows of a plugin.
-#[derive(Clone, Debug)]
-pub(crate) struct PluginEntry {
-    pub(crate) name: String,
-    pub(crate) live: Arc<LivePlugin>,
-}
-
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Table {
     routes: HashMap<String, Route>,
-    live: Vec<Arc<LivePlugin>>,
-    rejected: Vec<RejectedPlugin>,
+    /// By plugin.
+    routed: BTreeMap<String, Arc<Generation>>,
+    draining: Vec<Arc<Generation>>,
+    /// By file, until something better comes of it.
+    refused: BTreeMap<PathBuf, Refusal>,
+    /// The host ends: nothing is routed any more.
+    ending: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Router {
-    table: RwLock<Arc<Table>>,
+    table: Arc<RwLock<Arc<Table>>>,
+    events: broadcast::Sender<PluginEvent>,
 }
 
 impl Router {
+    pub(crate) fn new() -> Self {
+        Self {
+            table: Arc::default(),
+            events: broadcast::channel(EVENTS_LEN).0,
+        }
+    }
+
     fn table(&self) -> Arc<Table> {
         Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn change(&self, change: impl FnOnce(&mut Table)) {
+    fn change<R>(&self, change: impl FnOnce(&mut Table) -> R) -> R {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        let mut next = Table {
-            routes: table.routes.clone(),
-            live: table.live.clone(),
-            rejected: table.rejected.clone(),
-        };
-        change(&mut next);
+        let mut next = Table::clone(&table);
+        let result = change(&mut next);
         *table = Arc::new(next);
+        result
     }
+
+    // ---- tasks ----
 
     /// Where a task of this function goes, or the client's error when no live plugin exports it.
     pub(crate) fn route(&self, function: &str) -> Result<Route, TaskFailure> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         match table.routes.get(function) {
+            _ if table.ending => Err(shutting_down()),
             Some(route) => Ok(route.clone()),
             None => Err(unknown_function(
                 function,
@@ -96,74 +123,166 @@ impl Router {
         }
     }
 
-    /// Whether a plugin of this name with these functions could go live; otherwise a sentence that says what is in its way.
-    pub(crate) fn check_free(&self, plugin: &str, functions: &[String]) -> Result<(), String> {
-        let table = self.table();
-        if let Some(other) = table.live.iter().find(|live| live.manifest.name == plugin) {
-            return Err(format!(
-                "a plugin named `{plugin}` is live already, from {}; remove one of the two files",
-                other.file.display()
-            ));
-        }
-        for function in functions {
-            let exports = |live: &&Arc<LivePlugin>| {
-                live.manifest.functions.iter().any(|f| f.name == *function)
-            };
-            if let Some(other) = table.live.iter().find(exports) {
-                return Err(format!(
-                    "it exports `{function}`, which the live plugin `{}` ({}) exports already; rename one of the two",
-                    other.manifest.name,
-                    other.file.display()
-                ));
+    /// Hands the task to the generation that runs `function`, found by [`Router::route`]. One that has ended since then
+    /// gives it back, and by then the table names another, or none.
+    pub(crate) async fn submit(&self, function: &str, mut route: Route, mut task: Task) {
+        loop {
+            task.function = route.function;
+            match route.pool.submit(task).await {
+                None => return,
+                Some(returned) => task = returned,
+            }
+            match self.route(function) {
+                Ok(next) => route = next,
+                Err(failure) => return task.answer.finish(Err(failure)),
             }
         }
-        Ok(())
     }
 
-    pub(crate) fn add(&self, plugin: LivePlugin) {
-        self.change(|table| {
-            for (index, function) in (0u32..).zip(&plugin.manifest.functions) {
+    /// Cancels a task wherever it is by now.
+    pub(crate) async fn cancel(&self, task: TaskId) {
+        for generation in self.generations() {
+            generation.pool.cancel(task).await;
+        }
+    }
+
+    // ---- generations ----
+
+    /// Makes `generation` the one that serves its plugin, in one step. Gives the one that did so before; it is to be
+    /// drained, and listed until [`Router::forget`].
+    pub(crate) fn swap_in(&self, generation: Arc<Generation>) -> Option<Arc<Generation>> {
+        let event = PluginEvent::of(&generation, GenerationState::Live, None);
+        let before = self.change(|table| {
+            let before = table.take_out(generation.plugin());
+            for (index, function) in (0u32..).zip(&generation.manifest.functions) {
+                let pool = generation.pool.clone();
                 let route = Route {
-                    pool: plugin.pool.clone(),
+                    pool,
                     function: index,
                 };
                 table.routes.insert(function.name.clone(), route);
             }
-            table.live.push(Arc::new(plugin));
+            table.refused.remove(&generation.file);
+            table
+                .routed
+                .insert(generation.plugin().to_owned(), generation);
+            before
+        });
+        let _ = self.events.send(event);
+        before
+    }
+
+    /// Takes a plugin's functions out. Its generation is to be drained, and listed until [`Router::forget`].
+    pub(crate) fn take_out(&self, plugin: &str) -> Option<Arc<Generation>> {
+        self.change(|table| table.take_out(plugin))
+    }
+
+    /// A drained generation is no longer listed.
+    pub(crate) fn forget(&self, number: u64) {
+        self.change(|table| {
+            table
+                .draining
+                .retain(|generation| generation.number != number)
         });
     }
 
-    pub(crate) fn reject(&self, plugin: RejectedPlugin) {
-        self.change(|table| table.rejected.push(plugin));
+    /// Notes why a file was not taken.
+    pub(crate) fn refuse(&self, file: PathBuf, refusal: Refusal) {
+        let event = PluginEvent {
+            plugin: refusal.plugin.clone(),
+            version: None,
+            file: file.display().to_string(),
+            generation: None,
+            state: GenerationState::Rejected.as_str(),
+            reason: Some(refusal.reason.clone()),
+        };
+        self.change(|table| table.refused.insert(file, refusal));
+        let _ = self.events.send(event);
     }
 
-    pub(crate) fn plugins(&self) -> Vec<PluginEntry> {
+    /// The refused file is gone.
+    pub(crate) fn forget_refusal(&self, file: &Path) {
+        self.change(|table| table.refused.remove(file));
+    }
+
+    /// Tells watchers of a state that the table doesn't hold.
+    pub(crate) fn announce(
+        &self,
+        generation: &Generation,
+        state: GenerationState,
+        reason: Option<String>,
+    ) {
+        let _ = self.events.send(PluginEvent::of(generation, state, reason));
+    }
+
+    /// What happens to plugins from now on.
+    pub(crate) fn watch(&self) -> broadcast::Receiver<PluginEvent> {
+        self.events.subscribe()
+    }
+
+    /// All generations that have workers, the routed ones first.
+    fn generations(&self) -> Vec<Arc<Generation>> {
         let table = self.table();
         table
-            .live
-            .iter()
-            .map(|live| PluginEntry {
-                name: live.manifest.name.clone(),
-                live: Arc::clone(live),
-            })
+            .routed
+            .values()
+            .chain(&table.draining)
+            .cloned()
             .collect()
-    }
-
-    fn rejected(&self) -> Vec<RejectedPlugin> {
-        self.table().rejected.clone()
     }
 
     /// Drains every pool; returns when all their workers have gone.
     pub(crate) async fn drain(&self, grace: Duration) {
+        self.change(|table| table.ending = true);
         let drains: Vec<_> = self
-            .plugins()
+            .generations()
             .into_iter()
-            .map(|plugin| tokio::spawn(async move { plugin.live.pool.drain(grace).await }))
+            .map(|generation| tokio::spawn(async move { generation.pool.drain(grace, None).await }))
             .collect();
         for drain in drains {
             let _ = drain.await;
         }
     }
+}
+
+impl Table {
+    fn take_out(&mut self, plugin: &str) -> Option<Arc<Generation>> {
+        let generation = self.routed.remove(plugin)?;
+        for function in &generation.manifest.functions {
+            self.routes.remove(&function.name);
+        }
+        self.draining.push(Arc::clone(&generation));
+        Some(generation)
+    }
+}
+
+impl Reroute for Router {
+    fn reroute(&self, function: &str, task: Task) {
+        match self.route(function) {
+            Ok(route) => {
+                let (router, function) = (self.clone(), function.to_owned());
+                tokio::spawn(async move { router.submit(&function, route, task).await });
+            }
+            Err(failure) => task.answer.finish(Err(failure)),
+        }
+    }
+}
+
+impl PluginEvent {
+    fn of(generation: &Generation, state: GenerationState, reason: Option<String>) -> Self {
+        Self {
+            plugin: Some(generation.plugin().to_owned()),
+            version: Some(generation.manifest.version.clone()),
+            file: generation.file.display().to_string(),
+            generation: Some(generation.number),
+            state: state.as_str(),
+            reason,
+        }
+    }
+}
+
+pub(crate) fn shutting_down() -> TaskFailure {
+    TaskFailure::new(ErrorCode::ShuttingDown, "the host is shutting down")
 }
 
 fn unknown_function<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> TaskFailure {

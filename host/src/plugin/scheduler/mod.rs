@@ -52,7 +52,7 @@ const RETURN_WAIT: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct WorkerId(pub(crate) u32);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) workers_max: usize,
     /// Processors: more workers than this don't make quick tasks quicker.
@@ -132,13 +132,29 @@ struct Entry {
     progress: bool,
     /// `None` when it has been given.
     answer: Option<Answer>,
-    _permit: Permit,
+    permit: Permit,
     place: Place,
     stop: Option<Stop>,
     /// When the scheduler looks at this task again.
     timer: Moment,
     /// What it was expected to take when it was handed over.
     cost: Duration,
+}
+
+impl Entry {
+    /// `None`: it has been answered.
+    fn into_task(self, id: TaskId) -> Option<Task> {
+        Some(Task {
+            id,
+            function: self.function,
+            args: self.args,
+            received: self.received,
+            deadline: self.deadline,
+            progress: self.progress,
+            answer: self.answer?,
+            permit: self.permit,
+        })
+    }
 }
 
 /// A snapshot for `host.status` and `host.plugins`.
@@ -202,6 +218,11 @@ impl Scheduler {
         self.crashes
     }
 
+    /// Crashes since a task was returned last.
+    pub(crate) fn crashes_in_row(&self) -> u32 {
+        self.crashes_in_row
+    }
+
     /// Which function a task that is here runs.
     pub(crate) fn function_of(&self, id: TaskId) -> Option<u32> {
         self.tasks.get(&id).map(|entry| entry.function)
@@ -247,6 +268,24 @@ impl Scheduler {
         }
     }
 
+    /// Gives back every task that has not started, for another generation to run.
+    pub(crate) fn give_up_waiting(&mut self) -> Vec<Task> {
+        let mut ids: Vec<TaskId> = std::mem::take(&mut self.queue).into();
+        for worker in self.workers.values_mut() {
+            let handed: Vec<(u8, TaskId)> = worker.own_tasks().collect();
+            for (slot, id) in handed {
+                if worker.board.take_back(slot) {
+                    take_place(worker, slot);
+                    ids.push(id);
+                }
+            }
+        }
+        ids.sort_unstable();
+        ids.into_iter()
+            .filter_map(|id| self.forget(id)?.into_task(id))
+            .collect()
+    }
+
     pub(crate) fn submit(&mut self, task: Task, now: Moment) {
         let Task {
             id,
@@ -265,7 +304,7 @@ impl Scheduler {
             deadline,
             progress,
             answer: Some(answer),
-            _permit: permit,
+            permit,
             place: Place::Queued,
             stop: None,
             timer: deadline,
@@ -305,7 +344,7 @@ impl Scheduler {
         })
     }
 
-    fn is_quarantined(&self) -> bool {
+    pub(crate) fn is_quarantined(&self) -> bool {
         self.crashes_in_row >= CRASHES_MAX
     }
 

@@ -25,6 +25,8 @@ impl Client for Answers {
         self.0.lock().unwrap().push((key, outcome));
     }
 
+    fn happened(&self, _key: u64, _name: &str, _data: Bytes) {}
+
     fn progressed(&self, _key: u64, _done: u64, _total: u64, _message: String) {}
 }
 
