@@ -66,16 +66,6 @@ impl State {
         })
     }
 
-    /// Whether requests are routed to it.
-    pub(crate) fn is_routed(self) -> bool {
-        matches!(self, Self::Live | Self::Quarantined)
-    }
-
-    /// Whether nothing can happen to it any more.
-    pub(crate) fn is_final(self) -> bool {
-        matches!(self, Self::Retired | Self::Rejected)
-    }
-
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Candidate => "candidate",
@@ -137,15 +127,6 @@ mod tests {
                 let after = state.after(*event).map_or(".", State::as_str);
                 assert_eq!(after, expected, "{state} after {event:?}");
             }
-        }
-    }
-
-    #[test]
-    fn final_states_stay_and_others_can_end() {
-        for state in STATES {
-            let stays = EVENTS.iter().all(|event| state.after(*event).is_none());
-            assert_eq!(state.is_final(), stays, "{state}");
-            assert!(!(state.is_final() && state.is_routed()), "{state}");
         }
     }
 }

@@ -455,8 +455,18 @@ impl Reloader {
 
     fn refuse(&mut self, path: &Path, plugin: Option<String>, reason: String) {
         tracing::error!(file = %path.display(), plugin, "rejected: {reason}");
-        self.router
-            .refuse(path.to_owned(), Refusal { plugin, reason });
+        let candidate = GenerationState::Candidate;
+        let state = candidate
+            .after(GenerationEvent::Refused)
+            .unwrap_or(candidate);
+        self.router.refuse(
+            path.to_owned(),
+            Refusal {
+                plugin,
+                state,
+                reason,
+            },
+        );
     }
 
     // ---- generations ----
@@ -579,6 +589,12 @@ impl Reloader {
             self.take_out(&name, "its file brings another plugin now");
         }
         self.router.swap_in(Arc::clone(&generation));
+        let state = self.announce(
+            &generation,
+            GenerationState::Candidate,
+            GenerationEvent::Opened,
+            None,
+        );
         let before = self.current.remove(&plugin);
         let wanted_back = before
             .as_ref()
@@ -589,7 +605,7 @@ impl Reloader {
             plugin.clone(),
             Current {
                 generation: Arc::clone(&generation),
-                state: GenerationState::Live,
+                state,
                 version,
                 live_since: Moment::now(),
                 before: wanted_back,

@@ -201,7 +201,7 @@ async fn plugins(router: &Router) -> Outcome {
     reports.extend(refused.into_iter().map(|(file, refusal)| PluginReport {
         name: refusal.plugin,
         file: file.display().to_string(),
-        state: GenerationState::Rejected.as_str(),
+        state: refusal.state.as_str(),
         reason: Some(refusal.reason),
         ..PluginReport::default()
     }));

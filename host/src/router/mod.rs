@@ -48,6 +48,7 @@ impl Generation {
 pub(crate) struct Refusal {
     /// Where its note could be read.
     pub(crate) plugin: Option<String>,
+    pub(crate) state: GenerationState,
     pub(crate) reason: String,
 }
 
@@ -151,8 +152,7 @@ impl Router {
     /// Makes `generation` the one that serves its plugin, in one step. Gives the one that did so before; it is to be
     /// drained, and listed until [`Router::forget`].
     pub(crate) fn swap_in(&self, generation: Arc<Generation>) -> Option<Arc<Generation>> {
-        let event = PluginEvent::of(&generation, GenerationState::Live, None);
-        let before = self.change(|table| {
+        self.change(|table| {
             let before = table.take_out(generation.plugin());
             for (index, function) in (0u32..).zip(&generation.manifest.functions) {
                 let pool = generation.pool.clone();
@@ -167,9 +167,7 @@ impl Router {
                 .routed
                 .insert(generation.plugin().to_owned(), generation);
             before
-        });
-        let _ = self.events.send(event);
-        before
+        })
     }
 
     /// Takes a plugin's functions out. Its generation is to be drained, and listed until [`Router::forget`].
@@ -182,7 +180,7 @@ impl Router {
         self.change(|table| {
             table
                 .draining
-                .retain(|generation| generation.number != number)
+                .retain(|generation| generation.number != number);
         });
     }
 
@@ -193,7 +191,7 @@ impl Router {
             version: None,
             file: file.display().to_string(),
             generation: None,
-            state: GenerationState::Rejected.as_str(),
+            state: refusal.state.as_str(),
             reason: Some(refusal.reason.clone()),
         };
         self.change(|table| table.refused.insert(file, refusal));

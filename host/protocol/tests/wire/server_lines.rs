@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use protocol::{ErrorCode, LineTooLong, Progress, Reply, ServerLine, TaskFailure};
+use protocol::{ErrorCode, Event, LineTooLong, Progress, Reply, ServerLine, TaskFailure};
 
 use crate::generators;
 
@@ -12,6 +12,7 @@ fn encoded(line: &ServerLine) -> Bytes {
     match line {
         ServerLine::Reply(reply) => reply.encode(&mut out),
         ServerLine::Progress(progress) => progress.encode(&mut out),
+        ServerLine::Event(event) => event.encode(&mut out),
     }
     Bytes::from(out).slice(6..)
 }
@@ -60,6 +61,14 @@ fn lines_look_as_documented() {
                 message: String::new(),
             }),
             r#"{"id":7,"event":"progress","done":40,"total":100,"message":""}"#,
+        ),
+        (
+            ServerLine::Event(Event {
+                id: 7_u64.into(),
+                name: "plugin".to_owned(),
+                data: Bytes::from_static(b"{\"plugin\":\n\"mail\"}"),
+            }),
+            r#"{"id":7,"event":"plugin","data":{"plugin": "mail"}}"#,
         ),
     ] {
         assert_eq!(encoded(&line), format!("{wanted}\n"));
@@ -124,10 +133,7 @@ fn a_line_that_no_server_sends_is_refused_with_the_reason() {
             r#"{"event":"progress","done":1,"total":2,"message":""}"#,
             "field `id` is missing",
         ),
-        (
-            r#"{"id":7,"event":"partial"}"#,
-            "the event partial is not known",
-        ),
+        (r#"{"id":7,"event":"plugin"}"#, "field `data` is missing"),
         (
             r#"{"id":7,"event":"progress","done":-1,"total":2,"message":""}"#,
             "field `done` must be an integer of at least 0, got -1",
