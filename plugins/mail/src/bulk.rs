@@ -8,7 +8,7 @@ use std::{
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc,
+        mpsc::{self, RecvTimeoutError, Sender},
     },
     thread,
     time::Duration,
@@ -101,78 +101,75 @@ impl<'a> Bulk<'a> {
     }
 
     /// Runs the lanes until all recipients are through, or the task is cancelled.
+    ///
+    /// The first one goes ahead, and the others follow when its connection stands: a wrong password is tried once and
+    /// not by all of them, and no more connections are made than there is work for.
     fn run(&self, task: &Task) {
-        let lanes = match &self.mail.transport {
-            Transport::Smtp(client) => client.connections(),
-            Transport::Outbox(_) => OUTBOX_LANES,
-        };
-        let lanes = lanes.min(self.recipients.len());
-        self.lock().active = lanes;
         // A task may be too late before it begins.
         self.is_stopped
             .store(task.is_cancelled(), Ordering::Relaxed);
-        thread::scope(|scope| {
-            // Nothing is ever sent: the channel closes when the last lane has dropped its end.
-            let (running, all_done) = mpsc::channel::<()>();
-            for _ in 0..lanes {
-                let running = running.clone();
-                scope.spawn(move || {
-                    let _running = running;
-                    match &self.mail.transport {
-                        Transport::Smtp(client) => self.run_smtp(client),
-                        Transport::Outbox(outbox) => self.run_outbox(outbox),
-                    }
-                });
-            }
-            drop(running);
-            self.watch(task, &all_done);
-        });
-    }
-
-    fn watch(&self, task: &Task, all_done: &mpsc::Receiver<()>) {
-        let mut reported = None;
-        loop {
-            let is_done = all_done.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Disconnected);
-            let (sent, failed) = (
-                self.sent.load(Ordering::Relaxed),
-                self.failed.load(Ordering::Relaxed),
-            );
-            if reported.replace((sent, failed)) != Some((sent, failed)) {
-                let total = self.recipients.len();
-                let message = format!("{sent} of {total} sent, {failed} failed");
-                task.progress((sent + failed) as u64, total as u64, &message);
-            }
-            if is_done {
-                return;
-            }
-            if task.is_cancelled() {
-                self.is_stopped.store(true, Ordering::Relaxed);
-            }
-        }
-    }
-
-    fn run_smtp(&self, client: &Client) {
-        loop {
-            let result = client.send_all(&mut &*self, &|| self.is_stopped.load(Ordering::Relaxed));
-            let mut lanes = self.lock();
-            // Another lane may have given something back just after this one had seen that nothing was left.
-            if result.is_ok()
-                && !lanes.returned.is_empty()
-                && !self.is_stopped.load(Ordering::Relaxed)
-            {
-                continue;
-            }
-            lanes.active -= 1;
-            let is_last = lanes.active == 0;
-            if let Err(error) = result
-                && is_last
-                && !matches!(error, smtp::Error::Stopped)
-            {
-                lanes.gave_up = Some(error.clone());
-                drop(lanes);
-                self.give_up(&error);
-            }
+        if self.recipients.is_empty() {
             return;
+        }
+        let mut reported = (0, 0);
+        thread::scope(|scope| {
+            let start = |sender: &Sender<()>| {
+                self.lock().active += 1;
+                let lane = Lane {
+                    bulk: self,
+                    signal: Signal::new(sender.clone()),
+                };
+                scope.spawn(move || lane.run());
+            };
+            let (sender, signals) = mpsc::channel();
+            start(&sender);
+            // Once the lanes are started, the last one of them closes the channel.
+            let mut sender = Some(sender);
+            loop {
+                match signals.recv_timeout(TICK) {
+                    Ok(()) => {
+                        if let Some(sender) = sender.take() {
+                            (0..self.followers()).for_each(|_| start(&sender));
+                        }
+                    }
+                    Err(RecvTimeoutError::Timeout) => self.report(task, &mut reported),
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+                if task.is_cancelled() {
+                    self.is_stopped.store(true, Ordering::Relaxed);
+                }
+            }
+        });
+        self.report(task, &mut reported);
+    }
+
+    /// How many lanes to start beside the first one.
+    fn followers(&self) -> usize {
+        if self.is_stopped.load(Ordering::Relaxed) {
+            return 0;
+        }
+        let lanes_max = match &self.mail.transport {
+            Transport::Smtp(client) => client.connections(),
+            Transport::Outbox(_) => OUTBOX_LANES,
+        };
+        let untaken = self
+            .recipients
+            .len()
+            .saturating_sub(self.next.load(Ordering::Relaxed));
+        untaken.min(lanes_max - 1)
+    }
+
+    /// Reports progress, if there is any since the last time.
+    fn report(&self, task: &Task, reported: &mut (usize, usize)) {
+        let (sent, failed) = (
+            self.sent.load(Ordering::Relaxed),
+            self.failed.load(Ordering::Relaxed),
+        );
+        if *reported != (sent, failed) {
+            *reported = (sent, failed);
+            let total = self.recipients.len();
+            let message = format!("{sent} of {total} sent, {failed} failed");
+            task.progress((sent + failed) as u64, total as u64, &message);
         }
     }
 
@@ -187,15 +184,6 @@ impl<'a> Bulk<'a> {
                 .err()
                 .unwrap_or_else(|| error.clone().into());
             self.fail(index, trouble);
-        }
-    }
-
-    fn run_outbox(&self, outbox: &Outbox) {
-        while let Some(mail) = self.take() {
-            match outbox.write(&mail.message) {
-                Ok(_) => _ = self.sent.fetch_add(1, Ordering::Relaxed),
-                Err(error) => self.fail(mail.tag, Trouble::outbox(outbox.folder(), &error)),
-            }
         }
     }
 
@@ -314,26 +302,105 @@ fn stopped(report: &BulkReport, task: &Task) -> TaskError {
     TaskError::new("cancelled", message).data(serde_json::json!(report))
 }
 
-/// A lane's view of it.
-impl Mails for &Bulk<'_> {
+/// Told, once, that a lane has a connection, or never will.
+struct Signal {
+    sender: Sender<()>,
+    is_given: bool,
+}
+
+impl Signal {
+    fn new(sender: Sender<()>) -> Self {
+        Self {
+            sender,
+            is_given: false,
+        }
+    }
+
+    fn give(&mut self) {
+        if !mem::replace(&mut self.is_given, true) {
+            // Nobody waits for it any more when all lanes have been started.
+            let _ = self.sender.send(());
+        }
+    }
+}
+
+impl Drop for Signal {
+    fn drop(&mut self) {
+        self.give();
+    }
+}
+
+/// One connection after another, with a thread of its own.
+struct Lane<'a> {
+    bulk: &'a Bulk<'a>,
+    signal: Signal,
+}
+
+impl Lane<'_> {
+    fn run(mut self) {
+        match &self.bulk.mail.transport {
+            Transport::Smtp(client) => self.run_smtp(client),
+            Transport::Outbox(outbox) => self.run_outbox(outbox),
+        }
+    }
+
+    fn run_smtp(&mut self, client: &Client) {
+        let bulk = self.bulk;
+        let is_stopped = || bulk.is_stopped.load(Ordering::Relaxed);
+        loop {
+            let result = client.send_all(self, &is_stopped);
+            let mut lanes = bulk.lock();
+            // Another lane may have given something back just after this one had seen that nothing was left.
+            if result.is_ok() && !lanes.returned.is_empty() && !is_stopped() {
+                continue;
+            }
+            lanes.active -= 1;
+            let is_last = lanes.active == 0;
+            match result {
+                Err(error) if is_last && !matches!(error, smtp::Error::Stopped) => {
+                    lanes.gave_up = Some(error.clone());
+                    drop(lanes);
+                    bulk.give_up(&error);
+                }
+                _ => {}
+            }
+            return;
+        }
+    }
+
+    fn run_outbox(&mut self, outbox: &Outbox) {
+        while let Some(mail) = self.next() {
+            match outbox.write(&mail.message) {
+                Ok(_) => _ = self.bulk.sent.fetch_add(1, Ordering::Relaxed),
+                Err(error) => self
+                    .bulk
+                    .fail(mail.tag, Trouble::outbox(outbox.folder(), &error)),
+            }
+        }
+    }
+}
+
+impl Mails for Lane<'_> {
     fn next(&mut self) -> Option<Outgoing> {
-        let returned = self.lock().returned.pop();
-        returned.or_else(|| self.take())
+        self.signal.give();
+        let returned = self.bulk.lock().returned.pop();
+        returned.or_else(|| self.bulk.take())
     }
 
     fn result(&mut self, mail: Outgoing, result: Result<Answers, smtp::Error>) {
+        let bulk = self.bulk;
         if matches!(result, Ok(_) | Err(smtp::Error::Unanswered { .. })) {
-            self.has_effect.store(true, Ordering::Relaxed);
+            bulk.has_effect.store(true, Ordering::Relaxed);
         }
         // Every message has one recipient.
         match result.map(|answers| answers.into_iter().next().flatten()) {
-            Ok(None) => _ = self.sent.fetch_add(1, Ordering::Relaxed),
-            Ok(Some(reply)) => self.fail(mail.tag, Trouble::rejected(&reply)),
-            Err(error) => self.fail(mail.tag, error.into()),
+            Ok(None) => _ = bulk.sent.fetch_add(1, Ordering::Relaxed),
+            Ok(Some(reply)) => bulk.fail(mail.tag, Trouble::rejected(&reply)),
+            Err(error) => bulk.fail(mail.tag, error.into()),
         }
     }
 
     fn give_back(&mut self, mail: Outgoing) {
-        self.lock().returned.push(mail);
+        self.bulk.lock().returned.push(mail);
     }
 }

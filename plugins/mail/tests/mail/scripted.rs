@@ -173,7 +173,7 @@ impl Session {
                     self.data(&mut lines, socket, to)?;
                 }
                 "RSET" => say(socket, "250 ok")?,
-                "STAR" => self.act(At::Data, socket, "220 go")?,
+                "STAR" | "AUTH" => self.act(At::Data, socket, "220 go")?,
                 _ => return Ok(()),
             }
         }

@@ -6,7 +6,11 @@ use plugin_api::serde_json::{Value, json};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
 
-use crate::{failure, open, server::Server};
+use crate::{
+    failure, open,
+    scripted::{Act, At, Scripted},
+    server::Server,
+};
 
 /// An authority, and a certificate of it for 127.0.0.1.
 struct Certificates {
@@ -147,6 +151,29 @@ fn credentials_are_used_with_either_mechanism() {
         );
         assert!(!text.contains("wrong"), "{text}");
     }
+}
+
+#[test]
+fn a_wrong_password_is_tried_once_by_a_bulk() {
+    let server = Scripted::start(|place| match place.at {
+        At::Ehlo => Act::Say("250-scripted\r\n250 AUTH PLAIN"),
+        // Where the script is asked at AUTH.
+        At::Data => Act::Say("535 5.7.8 wrong"),
+        _ => Act::Go,
+    });
+    let plugin = open(json!({"url": server.url(), "username": "max", "password": "geheim"}));
+    let recipients: Vec<_> = (0..100)
+        .map(|index| json!({"to": format!("a{index}@example.com")}))
+        .collect();
+    let args = json!({"from": "me@example.com", "contents": "x", "recipients": recipients});
+    let (kind, text, retryable, data) = failure(plugin.call("send_bulk", args));
+    assert_eq!(
+        (kind.as_str(), retryable),
+        ("authentication", false),
+        "{text}"
+    );
+    assert_eq!(data["failed"].as_array().unwrap().len(), 100);
+    assert_eq!(server.seen().connections, 1);
 }
 
 #[test]
