@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::config::{Config, LISTEN_DEFAULT, Overrides, PLUGINS_DIR_DEFAULT};
-use crate::{app, call, config};
+use crate::{app, call, check, config};
 
 /// Exit code for a wrong command line or configuration.
 const EXIT_USAGE: u8 = 2;
@@ -28,6 +28,17 @@ struct Cli {
 enum Command {
     /// Sends one request to a running host and prints its result.
     Call(Call),
+    /// Says what a plugin's library is, and whether this host would take it.
+    Check(Check),
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    /// The library
+    file: PathBuf,
+    /// Configuration of the host, for the plugin's own in it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -78,6 +89,7 @@ pub fn main() -> ExitCode {
         Some(Command::Call(call)) => {
             call::run(&call.connect, call.function, call.args, call.timeout)
         }
+        Some(Command::Check(flags)) => check(&flags),
         None => serve(cli.serve),
     }
 }
@@ -106,6 +118,20 @@ fn serve(flags: Serve) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => usage_error(&error.to_string()),
+    }
+}
+
+fn check(flags: &Check) -> ExitCode {
+    let config = match Config::load(flags.config.as_deref(), Overrides::default()) {
+        Ok(config) => config,
+        Err(error) => return usage_error(&error.to_string()),
+    };
+    match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime.block_on(check::run(&flags.file, &config)),
+        Err(error) => usage_error(&format!("the runtime can't be started: {error}")),
     }
 }
 

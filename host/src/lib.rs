@@ -7,6 +7,7 @@
 mod app;
 mod budget;
 mod call;
+mod check;
 pub mod cli;
 mod clock;
 mod config;

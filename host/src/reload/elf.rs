@@ -63,31 +63,44 @@ const MACHINE: Machine = elf::EM_X86_64;
 #[cfg(target_arch = "aarch64")]
 const MACHINE: Machine = elf::EM_AARCH64;
 
-/// Checks that `data` is a whole library for this machine and one of our plugins, and gives what its note says.
-pub(crate) fn inspect(data: &[u8]) -> Result<Note, ElfError> {
-    let note = match FileKind::parse(data) {
-        Ok(FileKind::Elf64) => check::<FileHeader64<Endianness>>(data)?,
-        Ok(FileKind::Elf32) => check::<FileHeader32<Endianness>>(data)?,
-        _ => return Err(ElfError::NotElf),
-    };
-    if major(&note.plugin_api) != major(plugin_api::VERSION) {
-        return Err(ElfError::OtherMajor {
-            plugin: note.plugin_api,
-        });
-    }
-    Ok(note)
+/// What a whole library of ours says of itself, for whatever machine it was built.
+#[derive(Debug)]
+pub(crate) struct Inspected {
+    pub(crate) note: Note,
+    machine: Machine,
 }
 
-fn check<Elf: FileHeader<Endian = Endianness>>(data: &[u8]) -> Result<Note, ElfError> {
+/// Checks that `data` is a whole library and one of our plugins.
+pub(crate) fn inspect(data: &[u8]) -> Result<Inspected, ElfError> {
+    match FileKind::parse(data) {
+        Ok(FileKind::Elf64) => check::<FileHeader64<Endianness>>(data),
+        Ok(FileKind::Elf32) => check::<FileHeader32<Endianness>>(data),
+        _ => Err(ElfError::NotElf),
+    }
+}
+
+impl Inspected {
+    /// The note, when this host, on this machine, could load the library.
+    pub(crate) fn accept(self) -> Result<Note, ElfError> {
+        if self.machine != MACHINE {
+            return Err(ElfError::OtherMachine {
+                theirs: self.machine,
+            });
+        }
+        if major(&self.note.plugin_api) != major(plugin_api::VERSION) {
+            return Err(ElfError::OtherMajor {
+                plugin: self.note.plugin_api,
+            });
+        }
+        Ok(self.note)
+    }
+}
+
+fn check<Elf: FileHeader<Endian = Endianness>>(data: &[u8]) -> Result<Inspected, ElfError> {
     let header = Elf::parse(data).map_err(|_| ElfError::Incomplete("its header"))?;
     let endian = header.endian().map_err(ElfError::Unreadable)?;
     if header.e_type(endian) != elf::ET_DYN {
         return Err(ElfError::NotALibrary);
-    }
-    if header.e_machine(endian) != MACHINE {
-        return Err(ElfError::OtherMachine {
-            theirs: header.e_machine(endian),
-        });
     }
     let inside = |(offset, len): (u64, u64)| {
         offset
@@ -124,7 +137,11 @@ fn check<Elf: FileHeader<Endian = Endianness>>(data: &[u8]) -> Result<Note, ElfE
         .section_by_name(endian, note::SECTION.as_bytes())
         .ok_or(ElfError::NoNote)?;
     let bytes = section.data(endian, data).map_err(ElfError::Unreadable)?;
-    note::parse(bytes).map_err(ElfError::Note)
+    let note = note::parse(bytes).map_err(ElfError::Note)?;
+    Ok(Inspected {
+        note,
+        machine: header.e_machine(endian),
+    })
 }
 
 fn major(version: &str) -> u64 {

@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use plugin_api::manifest::Manifest;
+use plugin_api::note::Note;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
@@ -25,6 +27,7 @@ use tracing::level_filters::LevelFilter;
 pub(crate) use self::folder::Settle;
 use self::folder::{Due, Seen, Track};
 use self::stage::Staged;
+pub(crate) use self::stage::note;
 use self::watch::{FolderWatch, Poke};
 use crate::clock::Moment;
 use crate::config::{Config, PluginSettings};
@@ -322,7 +325,7 @@ impl Reloader {
         };
         file.track.set_examined();
         let name = staged.note.name.clone();
-        let settings = match self.settings(path, &name) {
+        let settings = match settings(&self.config, path, &name) {
             Ok(settings) => settings,
             Err(error) => return self.refuse(path, Some(name), error),
         };
@@ -352,31 +355,6 @@ impl Reloader {
                 && version.staged.hash == staged.hash
                 && version.settings == *settings
         })
-    }
-
-    /// The configuration beside the library, else the host's table for the plugin.
-    fn settings(&self, library: &Path, plugin: &str) -> Result<PluginSettings, String> {
-        let Some(path) = folder::config_file(library) else {
-            return Ok(self.config.plugin(plugin));
-        };
-        let shown = path.display();
-        let text = match std::fs::metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(self.config.plugin(plugin));
-            }
-            Ok(meta) if meta.len() > CONFIG_LEN_MAX => {
-                return Err(format!(
-                    "its configuration {shown} has over {CONFIG_LEN_MAX} bytes"
-                ));
-            }
-            Ok(_) => std::fs::read_to_string(&path),
-            Err(error) => Err(error),
-        };
-        let text =
-            text.map_err(|error| format!("its configuration {shown} can't be read: {error}"))?;
-        self.config
-            .plugin_from(plugin, &text)
-            .map_err(|error| format!("its configuration {shown} is wrong: {error}"))
     }
 
     /// Whether the plugin's name, and its functions', are no others'.
@@ -478,7 +456,7 @@ impl Reloader {
             .retain(|_, other| other.version.staged.file != *file);
         self.generation_last += 1;
         let number = self.generation_last;
-        let spec = Arc::new(self.spec(&version));
+        let spec = Arc::new(spec(&self.config, &version));
         let pool = version.settings.pool.clone();
         tracing::debug!(plugin = spec.plugin, generation = number, file = %spec.open.file, "{}", GenerationState::Candidate);
         self.candidates.insert(
@@ -500,26 +478,6 @@ impl Reloader {
         });
     }
 
-    fn spec(&self, version: &Version) -> Spec {
-        let Version { staged, settings } = version;
-        Spec {
-            plugin: staged.note.name.clone(),
-            library: Arc::clone(&staged.library),
-            open: Open {
-                file: staged.file.display().to_string(),
-                config: settings.config.clone(),
-                slots: settings.slots,
-                result_len_max: self
-                    .config
-                    .limits
-                    .line_len_max
-                    .saturating_sub(REPLY_LEN_EXTRA),
-                memory_max: settings.memory_max,
-                log_level: log_level(),
-            },
-        }
-    }
-
     fn opened(&mut self, number: u64, opened: Result<Opened, String>) {
         let candidate = self.candidates.remove(&number);
         let (candidate, opened) = match (candidate, opened) {
@@ -538,21 +496,9 @@ impl Reloader {
                 return;
             }
         };
-        let note = &candidate.version.staged.note;
-        let names: Vec<&String> = opened
-            .manifest
-            .functions
-            .iter()
-            .map(|function| &function.name)
-            .collect();
-        if names != note.functions.iter().collect::<Vec<_>>() || opened.manifest.name != note.name {
-            let reason =
-                "its manifest and its note disagree about its names; build it again".to_owned();
-            self.refuse(
-                &candidate.version.staged.file,
-                Some(note.name.clone()),
-                reason,
-            );
+        let Staged { file, note, .. } = &candidate.version.staged;
+        if let Err(reason) = check_manifest(note, &opened.manifest) {
+            self.refuse(file, Some(note.name.clone()), reason);
             tokio::spawn(async move { opened.pool.drain(Duration::ZERO, None).await });
             return;
         }
@@ -730,7 +676,7 @@ impl Reloader {
         let mut starts = Vec::new();
         for (plugin, current) in &self.current {
             let staged = &current.version.staged;
-            match self.settings(&staged.file, plugin) {
+            match settings(&self.config, &staged.file, plugin) {
                 Ok(settings) if settings != current.version.settings => {
                     starts.push(Version {
                         staged: staged.clone(),
@@ -745,6 +691,70 @@ impl Reloader {
             self.start(version.into(), None);
         }
     }
+}
+
+/// What the workers of this version begin with.
+fn spec(config: &Config, Version { staged, settings }: &Version) -> Spec {
+    Spec {
+        plugin: staged.note.name.clone(),
+        library: Arc::clone(&staged.library),
+        open: Open {
+            file: staged.file.display().to_string(),
+            config: settings.config.clone(),
+            slots: settings.slots,
+            result_len_max: config.limits.line_len_max.saturating_sub(REPLY_LEN_EXTRA),
+            memory_max: settings.memory_max,
+            log_level: log_level(),
+        },
+    }
+}
+
+/// Whether a host of this configuration would take the library, found out by opening it in a worker: what the plugin
+/// has then, or why not.
+pub(crate) async fn try_open(config: &Config, path: &Path) -> Result<Manifest, String> {
+    let staged = stage::stage(path).map_err(|error| error.to_string())?;
+    let settings = settings(config, path, &staged.note.name)?;
+    let version = Version { staged, settings };
+    let spec = Arc::new(spec(config, &version));
+    let pool = version.settings.pool.clone();
+    let Opened { manifest, pool } =
+        plugin::open(spec, pool, &Stats::default(), Box::new(|_| ())).await?;
+    pool.drain(Duration::ZERO, None).await;
+    check_manifest(&version.staged.note, &manifest)?;
+    Ok(manifest)
+}
+
+/// What was known without running the plugin must be what it says itself.
+fn check_manifest(note: &Note, manifest: &Manifest) -> Result<(), String> {
+    let names = manifest.functions.iter().map(|function| &function.name);
+    if note.name == manifest.name && note.functions.iter().eq(names) {
+        return Ok(());
+    }
+    Err("its manifest and its note disagree about its names; build it again".to_owned())
+}
+
+/// How the plugin is to be run: by the configuration beside its library, else by the host's table for it.
+fn settings(config: &Config, library: &Path, plugin: &str) -> Result<PluginSettings, String> {
+    let Some(path) = folder::config_file(library) else {
+        return Ok(config.plugin(plugin));
+    };
+    let shown = path.display();
+    let text = match std::fs::metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(config.plugin(plugin));
+        }
+        Ok(meta) if meta.len() > CONFIG_LEN_MAX => {
+            return Err(format!(
+                "its configuration {shown} has over {CONFIG_LEN_MAX} bytes"
+            ));
+        }
+        Ok(_) => std::fs::read_to_string(&path),
+        Err(error) => Err(error),
+    };
+    let text = text.map_err(|error| format!("its configuration {shown} can't be read: {error}"))?;
+    config
+        .plugin_from(plugin, &text)
+        .map_err(|error| format!("its configuration {shown} is wrong: {error}"))
 }
 
 /// The most verbose level that the host's own log takes, as the ABI counts levels.

@@ -77,7 +77,9 @@ impl StageError {
 /// Reads and checks the library. Blocks for as long as reading takes.
 pub(crate) fn stage(path: &Path) -> Result<Staged, StageError> {
     let data = read_stable(path)?;
-    let note = elf::inspect(&data).map_err(StageError::Elf)?;
+    let note = elf::inspect(&data)
+        .and_then(elf::Inspected::accept)
+        .map_err(StageError::Elf)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let library = seal(&name, &data).map_err(StageError::Copy)?;
     Ok(Staged {
@@ -86,6 +88,12 @@ pub(crate) fn stage(path: &Path) -> Result<Staged, StageError> {
         library: Arc::new(library),
         hash: Sha256::digest(&data).into(),
     })
+}
+
+/// What the library at `path` says of itself, also when it was built for another machine or another host.
+pub(crate) fn note(path: &Path) -> Result<Note, StageError> {
+    let inspected = elf::inspect(&read_stable(path)?);
+    Ok(inspected.map_err(StageError::Elf)?.note)
 }
 
 /// Size, modification and change time: when these are the same before and after, so is what was read between.
