@@ -10,6 +10,6 @@ mod scheduler;
 
 pub(crate) use generation::{Event as GenerationEvent, State as GenerationState};
 pub(crate) use outcome::data as reply_data;
-pub(crate) use pool::{Notice, Opened, PoolHandle, PoolSettings, Reroute, open};
+pub(crate) use pool::{Drain, Notice, Opened, PoolHandle, PoolSettings, Reroute, open};
 pub(crate) use process::Spec;
 pub(crate) use scheduler::{PoolReport, Settings};

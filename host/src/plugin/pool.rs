@@ -41,12 +41,22 @@ enum Event {
     Cancel(TaskId),
     Worker(WorkerId, WorkerEvent),
     Report(oneshot::Sender<PoolReport>),
-    /// Finish what is there, then end; whatever is left after the grace is cut short. With a `reroute`, what has not
-    /// started goes there at once, and so does what still comes.
+    /// Finish what is there, then end; whatever is left after the grace is cut short.
     Drain {
         grace: Duration,
-        reroute: Option<Arc<dyn Reroute>>,
+        kind: Drain,
     },
+}
+
+/// Why a pool drains, and so what becomes of tasks that have not started.
+#[derive(Clone, Debug)]
+pub(crate) enum Drain {
+    /// The host ends, or the pool was never routed to: what is there is finished, what comes is refused.
+    Ended,
+    /// Its plugin was removed: what is there is finished, what comes is rerouted, to an error in most cases.
+    Removed(Arc<dyn Reroute>),
+    /// Another generation has taken its place: what has not started is rerouted.
+    Replaced(Arc<dyn Reroute>),
 }
 
 /// Where tasks go whose pool no longer starts any: to whatever runs their function now.
@@ -97,10 +107,8 @@ impl PoolHandle {
     }
 
     /// Takes no more tasks, finishes those it has within `grace`, and ends its workers. Returns when all have gone.
-    /// Tasks that have not started, and those that still come, go to `reroute`; without one they are finished, and
-    /// refused.
-    pub(crate) async fn drain(&self, grace: Duration, reroute: Option<Arc<dyn Reroute>>) {
-        let _ = self.mailbox.send(Event::Drain { grace, reroute }).await;
+    pub(crate) async fn drain(&self, grace: Duration, kind: Drain) {
+        let _ = self.mailbox.send(Event::Drain { grace, kind }).await;
         self.mailbox.closed().await;
     }
 }
@@ -155,7 +163,7 @@ pub(crate) async fn open(
         open_failures: HashMap::new(),
         function_names: names,
         mailbox: mailbox.clone(),
-        reroute: None,
+        drain: None,
         notify,
         cut_at: None,
     };
@@ -239,8 +247,7 @@ struct Pool {
     function_names: Vec<String>,
     /// Cloned for new workers.
     mailbox: mpsc::Sender<Event>,
-    /// Where tasks go that come during a drain.
-    reroute: Option<Arc<dyn Reroute>>,
+    drain: Option<Drain>,
     notify: Notify,
     /// When a drain has lasted long enough.
     cut_at: Option<Instant>,
@@ -280,15 +287,17 @@ impl Pool {
     }
 
     fn submit(&mut self, task: Task, now: Moment) {
-        match &self.reroute {
-            Some(reroute) => pass_on(reroute.as_ref(), &self.function_names, task),
-            None => self.scheduler.submit(task, now),
+        match &self.drain {
+            Some(Drain::Removed(reroute) | Drain::Replaced(reroute)) => {
+                pass_on(reroute.as_ref(), &self.function_names, task);
+            }
+            Some(Drain::Ended) | None => self.scheduler.submit(task, now),
         }
     }
 
-    /// What a draining generation has not started is another's.
+    /// What a replaced generation has not started is its successor's, also what comes back from a worker that died.
     fn pass_on_waiting(&mut self) {
-        if let Some(reroute) = &self.reroute {
+        if let Some(Drain::Replaced(reroute)) = &self.drain {
             for task in self.scheduler.give_up_waiting() {
                 pass_on(reroute.as_ref(), &self.function_names, task);
             }
@@ -311,9 +320,9 @@ impl Pool {
             Event::Report(sender) => {
                 let _ = sender.send(self.scheduler.report(now));
             }
-            Event::Drain { grace, reroute } => {
+            Event::Drain { grace, kind } => {
                 self.cut_at = Some(Instant::now() + grace);
-                self.reroute = reroute;
+                self.drain = Some(kind);
                 self.pass_on_waiting();
                 self.scheduler.drain(now);
             }

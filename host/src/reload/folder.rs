@@ -85,6 +85,8 @@ pub(super) struct Track {
     /// Since when it has been different from what was examined.
     unexamined_since: Moment,
     examined: Option<Seen>,
+    /// Whether the last change came with the news that the file is complete.
+    complete: bool,
 }
 
 /// What is to be done about a file.
@@ -104,6 +106,7 @@ impl Track {
             since: now,
             unexamined_since: now,
             examined: None,
+            complete: false,
         }
     }
 
@@ -121,7 +124,9 @@ impl Track {
             }
             self.seen = seen;
             self.since = now;
+            self.complete = false;
         }
+        self.complete |= complete;
         if seen.is_none() {
             let gone = self.since + settle.missing;
             return if now >= gone {
@@ -133,7 +138,11 @@ impl Track {
         if seen == self.examined {
             return Due::Nothing;
         }
-        let wait = if complete { settle.quick } else { settle.usual };
+        let wait = if self.complete {
+            settle.quick
+        } else {
+            settle.usual
+        };
         let due = (self.since + wait).min(self.unexamined_since + settle.max);
         if now >= due {
             Due::Examine

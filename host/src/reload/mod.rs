@@ -32,7 +32,7 @@ use self::watch::{FolderWatch, Poke};
 use crate::clock::Moment;
 use crate::config::{Config, PluginSettings};
 use crate::link::Open;
-use crate::plugin::{self, GenerationEvent, GenerationState, Notice, Opened, Reroute, Spec};
+use crate::plugin::{self, Drain, GenerationEvent, GenerationState, Notice, Opened, Reroute, Spec};
 use crate::router::{Generation, Refusal, Router};
 use crate::stats::Stats;
 
@@ -40,6 +40,8 @@ use crate::stats::Stats;
 const REPLY_LEN_EXTRA: usize = 512;
 /// Events that wait for the loop.
 const EVENTS_LEN: usize = 1024;
+/// How long events are gathered before a look.
+const LOOK_WAIT: Duration = Duration::from_millis(5);
 /// A file that looks unfinished is refused only when it has been unchanged for so long.
 const UNFINISHED_MAX: Duration = Duration::from_millis(300);
 /// When an unfinished file is looked at again.
@@ -223,14 +225,9 @@ impl Reloader {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Poke(kind) => {
-                self.complete = kind == Poke::Complete;
-                let settle = &self.config.reload.settle;
-                let wait = if self.complete {
-                    settle.quick
-                } else {
-                    settle.usual
-                };
-                self.look_by(Instant::now() + wait);
+                self.complete |= kind == Poke::Complete;
+                // The first look only starts the clock; it is cheap, but not worth one for each of a hundred events.
+                self.look_by(Instant::now() + LOOK_WAIT);
             }
             Event::Opened { number, opened } => self.opened(number, opened),
             Event::Notice { number, notice } => self.noticed(number, notice),
@@ -491,7 +488,9 @@ impl Reloader {
             (None, opened) => {
                 // A newer content of its file, or its end, has come in between.
                 if let Ok(opened) = opened {
-                    tokio::spawn(async move { opened.pool.drain(Duration::ZERO, None).await });
+                    tokio::spawn(
+                        async move { opened.pool.drain(Duration::ZERO, Drain::Ended).await },
+                    );
                 }
                 return;
             }
@@ -499,7 +498,7 @@ impl Reloader {
         let Staged { file, note, .. } = &candidate.version.staged;
         if let Err(reason) = check_manifest(note, &opened.manifest) {
             self.refuse(file, Some(note.name.clone()), reason);
-            tokio::spawn(async move { opened.pool.drain(Duration::ZERO, None).await });
+            tokio::spawn(async move { opened.pool.drain(Duration::ZERO, Drain::Ended).await });
             return;
         }
         self.swap_in(number, candidate, opened);
@@ -579,11 +578,13 @@ impl Reloader {
         self.draining
             .insert(generation.number, (Arc::clone(&generation), state));
         let (sender, grace) = (self.sender.clone(), self.config.drain_grace);
-        // What a removed plugin has is finished; what a newer generation can do goes there.
-        let reroute = (event != GenerationEvent::Removed)
-            .then(|| Arc::new(self.router.clone()) as Arc<dyn Reroute>);
+        let router: Arc<dyn Reroute> = Arc::new(self.router.clone());
+        let drain = match event {
+            GenerationEvent::Removed => Drain::Removed(router),
+            _ => Drain::Replaced(router),
+        };
         tokio::spawn(async move {
-            generation.pool.drain(grace, reroute).await;
+            generation.pool.drain(grace, drain).await;
             let _ = sender
                 .send(Event::Drained {
                     number: generation.number,
@@ -719,7 +720,7 @@ pub(crate) async fn try_open(config: &Config, path: &Path) -> Result<Manifest, S
     let pool = version.settings.pool.clone();
     let Opened { manifest, pool } =
         plugin::open(spec, pool, &Stats::default(), Box::new(|_| ())).await?;
-    pool.drain(Duration::ZERO, None).await;
+    pool.drain(Duration::ZERO, Drain::Ended).await;
     check_manifest(&version.staged.note, &manifest)?;
     Ok(manifest)
 }

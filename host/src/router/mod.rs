@@ -14,7 +14,7 @@ use tokio::sync::broadcast;
 
 pub(crate) use builtin::{Builtin, Watch};
 
-use crate::plugin::{GenerationState, PoolHandle, Reroute};
+use crate::plugin::{Drain, GenerationState, PoolHandle, Reroute};
 use crate::task::{Task, TaskId};
 
 /// Names that begin so are the host's own functions.
@@ -235,7 +235,9 @@ impl Router {
         let drains: Vec<_> = self
             .generations()
             .into_iter()
-            .map(|generation| tokio::spawn(async move { generation.pool.drain(grace, None).await }))
+            .map(|generation| {
+                tokio::spawn(async move { generation.pool.drain(grace, Drain::Ended).await })
+            })
             .collect();
         for drain in drains {
             let _ = drain.await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use protocol::{ErrorCode, TaskFailure};
 
-use super::failure::{back_off, cancelled, outcome_of, shut_down};
+use super::failure::{back_off, cancelled, cut_short, outcome_of};
 use super::worker::{Handed, Phase, Worker, free_place};
 use super::{BACK_OFF_FIRST, CLOSE_WAIT_MAX, Command, Entry, Place, Scheduler, Stop, WorkerId};
 use crate::clock::Moment;
@@ -185,7 +185,7 @@ impl Scheduler {
             };
             let failure = match entry.stop {
                 Some(Stop::Cancelled) => cancelled(true),
-                Some(Stop::ShuttingDown) => shut_down(),
+                Some(Stop::CutShort) => cut_short(),
                 _ => outcome::of_crash(exit, slot, state == SlotState::Done),
             };
             self.answer(entry, Err(failure), now);

@@ -12,8 +12,8 @@ use crate::plugin::outcome;
 
 pub(super) fn outcome_of(entry: &Entry, returned: &Return) -> Outcome {
     match entry.stop {
-        Some(Stop::ShuttingDown) if returned.status == plugin_api::abi::status::CANCELLED => {
-            Err(shut_down())
+        Some(Stop::CutShort) if returned.status == plugin_api::abi::status::CANCELLED => {
+            Err(cut_short())
         }
         stop => outcome::of_return(returned, stop == Some(Stop::Cancelled)),
     }
@@ -29,10 +29,10 @@ pub(super) fn back_off(crashes_in_row: u32) -> Duration {
         .min(BACK_OFF_MAX)
 }
 
-pub(super) fn shut_down() -> TaskFailure {
+pub(super) fn cut_short() -> TaskFailure {
     TaskFailure::new(
         ErrorCode::WorkerCrashed,
-        "the host shut down before this task had finished",
+        "the grace of a drain was over before this task had finished",
     )
 }
 

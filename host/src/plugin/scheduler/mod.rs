@@ -119,8 +119,8 @@ enum Stop {
     Cancelled,
     /// Its time is up; it has been answered.
     TimedOut,
-    /// The host's grace is over; it is answered when the handler has gone.
-    ShuttingDown,
+    /// The grace of a drain is over; it is answered when the handler has gone.
+    CutShort,
 }
 
 #[derive(Debug)]
@@ -446,7 +446,7 @@ impl Scheduler {
             if let Some(entry) = self.forget(id) {
                 let failure = TaskFailure::new(
                     ErrorCode::ShuttingDown,
-                    "the host shut down before this task began",
+                    "the grace of a drain was over before this task began",
                 );
                 self.answer(entry, Err(failure), now);
             }
@@ -458,7 +458,7 @@ impl Scheduler {
             .map(|(id, _)| *id)
             .collect();
         for id in running {
-            self.stop(id, Stop::ShuttingDown, now);
+            self.stop(id, Stop::CutShort, now);
         }
         self.drain(now);
     }
