@@ -1,9 +1,10 @@
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use protocol::ErrorCode;
+use rustix::net::sockopt::set_socket_linger;
 use serde_json::{Value, json};
 
 use crate::wait::DEADLINE;
@@ -87,6 +88,12 @@ impl Client {
     pub fn finish_sending(&self) {
         // The host may have closed the connection already.
         let _ = self.writer.shutdown(Shutdown::Write);
+    }
+
+    /// Breaks the connection off, as the kernel does for a program that was killed in the middle of it.
+    #[track_caller]
+    pub fn reset(self) {
+        set_socket_linger(&self.writer, Some(Duration::ZERO)).expect("a socket takes options");
     }
 
     /// The sending half, for a thread that writes while this one reads.

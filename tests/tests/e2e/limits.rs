@@ -139,32 +139,49 @@ fn a_connection_too_many_is_told_so() {
 }
 
 #[test]
+fn a_client_that_resets_its_connection_leaves_nothing_in_flight() {
+    let host = Host::with(&[Plugin::Good]);
+    for _ in 0..50 {
+        let mut client = host.client();
+        for id in 0..20 {
+            client.send(json!({"id": id, "function": "echo", "args": id}));
+            client.send(json!({"function": "echo", "args": id}));
+        }
+        client.reset();
+    }
+    let mut client = host.client();
+    wait_until("all of them to be over", || {
+        let status = client.status();
+        status["connections"] == 1 && status["in_flight"] == 1 && status["queued"] == 0
+    });
+    assert_eq!(client.result("echo", json!(1)), 1);
+}
+
+#[test]
 fn all_requests_together_have_a_bound() {
     let config = "[limits]\nrequests_len_max = \"1MiB\"\n[plugins.good]\nworkers = 1";
     let host = Setup::new().plugin(Plugin::Good).config(config).start();
     let mut busy = host.client();
-    busy.send(json!({"id": "runs", "function": "sleep", "args": {"ms": 600_000}}));
-    let text = "x".repeat(100_000);
+    busy.start_long_task("runs");
+    let text = "x".repeat(60_000);
     for id in 0..20 {
         busy.send(json!({"id": id, "function": "echo", "args": text}));
     }
-    let failures: Vec<_> = (0..10).map(|_| busy.reply().outcome.unwrap_err()).collect();
-    failures
-        .iter()
-        .for_each(|failure| failure.expect("overloaded", &["requests_len_max"]));
+    // Seventeen such requests and the running one are all that fits.
+    for _ in 0..3 {
+        let reply = busy.reply();
+        reply
+            .outcome
+            .unwrap_err()
+            .expect("overloaded", &["requests_len_max"]);
+    }
     host.client().ping();
     busy.send(json!({"id": "cancel", "function": "host.cancel", "args": {"id": "runs"}}));
-    // The ten that were taken, the one that ran, and the cancel itself.
-    let taken: Vec<_> = (0..12).map(|_| busy.reply()).collect();
-    assert_eq!(
-        taken.iter().filter(|reply| reply.outcome.is_ok()).count(),
-        11
-    );
-    assert_eq!(
-        busy.result("echo", json!(text)),
-        json!(text),
-        "what was held is free again"
-    );
+    let rest: Vec<_> = (0..19).map(|_| busy.reply()).collect();
+    let ok = rest.iter().filter(|reply| reply.outcome.is_ok()).count();
+    assert_eq!(ok, 18, "the seventeen and the cancel");
+    let echoed = busy.result("echo", json!(text));
+    assert_eq!(echoed, json!(text), "what was held is free again");
 }
 
 #[test]
