@@ -40,11 +40,8 @@ enum Transport {
 
 #[plugin]
 impl Mail {
-    /// Checks the configuration. Connects to nobody: that waits for the first message.
-    ///
-    /// # Errors
-    /// When something in the configuration is wrong; the sentence says what.
-    pub fn open(config: MailConfig) -> Result<Self, PluginError> {
+    /// Connects to nobody: that waits for the first message.
+    fn open(config: MailConfig) -> Result<Self, PluginError> {
         let checked = config.check()?;
         let transport = match checked.transport {
             TransportConfig::Smtp(settings) => Transport::Smtp(Client::new(*settings)),
@@ -58,21 +55,15 @@ impl Mail {
     }
 
     /// Sends one message to all of its recipients. `from`, `to` and `contents` are enough.
-    ///
-    /// # Errors
-    /// When nobody got the message; the kind says why, README.md lists them all.
     #[handler(timeout = "2m")]
-    pub fn send_mail(&self, args: SendMail, task: &Task) -> Result<Sent, TaskError> {
+    fn send_mail(&self, args: SendMail, task: &Task) -> Result<Sent, TaskError> {
         send::send_mail(self, &args, task)
     }
 
     /// Sends every recipient a message of their own, filled in from a template, over several connections at once.
-    ///
-    /// # Errors
-    /// When the task was cancelled on the way, or nothing could be sent to anybody. Whoever can't be reached while
-    /// others can is not an error, and is listed in the result.
+    /// Reports progress. Whoever can't be reached is listed in the result, and keeps nobody else from being reached.
     #[handler(timeout = "1h")]
-    pub fn send_bulk(&self, args: SendBulk, task: &Task) -> Result<BulkReport, TaskError> {
+    fn send_bulk(&self, args: SendBulk, task: &Task) -> Result<BulkReport, TaskError> {
         bulk::send_bulk(self, &args, task)
     }
 }
