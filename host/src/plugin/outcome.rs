@@ -33,11 +33,7 @@ pub(super) fn of_return(returned: &Return, cancelled: bool) -> Outcome {
                 text()
             ),
         )),
-        _ if cancelled => {
-            let mut failure = TaskFailure::new(ErrorCode::Cancelled, "cancelled while it ran");
-            failure.started = true;
-            Err(failure)
-        }
+        _ if cancelled => Err(of_cancelled(returned)),
         status::FAILED => Err(of_failure(&returned.payload)),
         status::INVALID_ARGS => Err(TaskFailure::new(ErrorCode::InvalidArgs, text())),
         status::PANICKED => Err(TaskFailure::new(ErrorCode::HandlerPanicked, text())),
@@ -59,6 +55,18 @@ pub(super) fn of_return(returned: &Return, cancelled: bool) -> Outcome {
             format!("the handler ended with the unknown status {other}"),
         )),
     }
+}
+
+/// Cancelled while it ran; what the handler has to say of how far it came is passed on.
+fn of_cancelled(returned: &Return) -> TaskFailure {
+    let mut failure = TaskFailure::new(ErrorCode::Cancelled, "cancelled while it ran");
+    if returned.status == status::FAILED {
+        let theirs = of_failure(&returned.payload);
+        failure.message = format!("cancelled while it ran: {}", theirs.message);
+        failure.data = theirs.data;
+    }
+    failure.started = true;
+    failure
 }
 
 fn handler_failed(kind: &str, message: String) -> TaskFailure {
@@ -160,4 +168,149 @@ pub(super) fn of_crash(exit: Exit, slot: u8, finished: bool) -> TaskFailure {
         ErrorCode::WorkerCrashed,
         format!("the worker {exit} {role}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn returned(status: u32, payload: &'static str) -> Return {
+        let payload = Bytes::from_static(payload.as_bytes());
+        Return {
+            task: 1,
+            slot: 0,
+            status,
+            ran_ns: 1,
+            payload,
+        }
+    }
+
+    #[test]
+    fn a_cancelled_handler_may_say_how_far_it_came() {
+        let payload = r#"{"kind":"cancelled","message":"3 of 5 sent","data":{"sent":3}}"#;
+        let failure = of_return(&returned(status::FAILED, payload), true).unwrap_err();
+        assert_eq!(failure.code, ErrorCode::Cancelled);
+        assert_eq!(failure.message, "cancelled while it ran: 3 of 5 sent");
+        assert_eq!(
+            failure.data.unwrap(),
+            r#"{"kind":"cancelled","data":{"sent":3}}"#
+        );
+        assert!(failure.started);
+    }
+
+    #[test]
+    fn every_status_has_its_code() {
+        for (status, payload, code, kind) in [
+            (
+                status::FAILED,
+                r#"{"kind":"k","message":"m"}"#,
+                ErrorCode::HandlerFailed,
+                "k",
+            ),
+            (
+                status::FAILED,
+                "garbage",
+                ErrorCode::HandlerFailed,
+                "unreadable_failure",
+            ),
+            (status::INVALID_ARGS, "at `to`", ErrorCode::InvalidArgs, ""),
+            (
+                status::PANICKED,
+                "panicked at",
+                ErrorCode::HandlerPanicked,
+                "",
+            ),
+            (status::ABANDONED, "", ErrorCode::HandlerFailed, "abandoned"),
+            (status::CANCELLED, "", ErrorCode::HandlerFailed, "cancelled"),
+            (
+                status::OK,
+                "[\n]",
+                ErrorCode::HandlerFailed,
+                "invalid_result",
+            ),
+            (
+                link_status::INVALID_RESULT,
+                "why",
+                ErrorCode::HandlerFailed,
+                "invalid_result",
+            ),
+            (
+                link_status::RESULT_TOO_LARGE,
+                "99",
+                ErrorCode::ResultTooLarge,
+                "",
+            ),
+            (77, "", ErrorCode::HandlerFailed, "unknown_status"),
+        ] {
+            let failure = of_return(&returned(status, payload), false).unwrap_err();
+            assert_eq!(failure.code, code, "{status}");
+            let data = failure.data.unwrap_or_default();
+            let data = std::str::from_utf8(&data).unwrap();
+            assert!(
+                kind.is_empty() || data.contains(&format!("\"kind\":\"{kind}\"")),
+                "{status}: {data}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_exit_is_told_in_words() {
+        let culprit = |signal: i32, slot| {
+            Some(Culprit {
+                signal: signal.unsigned_abs(),
+                slot,
+            })
+        };
+        for (code, signal, culprit, slot, message) in [
+            (
+                None,
+                Some(libc::SIGSEGV),
+                culprit(libc::SIGSEGV, Some(3)),
+                3,
+                "the worker was killed by SIGSEGV in this task",
+            ),
+            (
+                None,
+                Some(libc::SIGSEGV),
+                culprit(libc::SIGSEGV, Some(3)),
+                4,
+                "the worker was killed by SIGSEGV in another task that ran beside this one",
+            ),
+            (
+                None,
+                Some(libc::SIGABRT),
+                culprit(libc::SIGSEGV, None),
+                0,
+                "the worker overflowed its stack while this task ran",
+            ),
+            (
+                None,
+                Some(libc::SIGKILL),
+                None,
+                0,
+                "the worker was killed by SIGKILL while this task ran",
+            ),
+            (
+                None,
+                Some(64),
+                None,
+                0,
+                "the worker was killed by signal 64 while this task ran",
+            ),
+            (
+                Some(0),
+                None,
+                None,
+                0,
+                "the worker exited with code 0 while this task ran",
+            ),
+        ] {
+            let exit = Exit {
+                code,
+                signal,
+                culprit,
+            };
+            assert_eq!(of_crash(exit, slot, false).message, message);
+        }
+    }
 }
