@@ -154,3 +154,8 @@ pub mod __private {
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/HANDLERS.md")]
 mod handlers_page {}
+
+/// Keeps the handler on the first page true.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod first_page {}
