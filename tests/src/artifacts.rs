@@ -19,6 +19,8 @@ pub enum Plugin {
     Evil,
     /// Real mail.
     Mail,
+    /// The fixture that tells its version.
+    Versioned,
 }
 
 impl Plugin {
@@ -29,6 +31,7 @@ impl Plugin {
             Self::Good => "good",
             Self::Evil => "evil",
             Self::Mail => "mail",
+            Self::Versioned => "versioned",
         }
     }
 
@@ -56,7 +59,7 @@ fn artifact(name: &str) -> &'static Path {
         // Apart, so that the host is the one that `make run` starts: built together they would share what the fixtures
         // ask of their common dependencies.
         let mut artifacts = build(&["host", "mail"]);
-        artifacts.extend(build(&["good", "evil"]));
+        artifacts.extend(build(&["good", "evil", "versioned"]));
         artifacts
     });
     artifacts

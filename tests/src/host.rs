@@ -238,6 +238,12 @@ impl Host {
             .path()
     }
 
+    /// The folder it takes plugins from.
+    #[must_use]
+    pub fn plugins_dir(&self) -> PathBuf {
+        self.folder().join("plugins")
+    }
+
     /// What it has written on its standard output so far.
     #[must_use]
     pub fn stdout(&self) -> String {

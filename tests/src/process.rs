@@ -113,6 +113,12 @@ impl Process {
             .unwrap_or_else(|error| panic!("{signal:?} to {self:?}: {error}"));
     }
 
+    /// Kills it, if it is still there. Whether it was.
+    #[must_use]
+    pub fn try_kill(self) -> bool {
+        self.is_alive() && kill_process(self.raw(), Signal::KILL).is_ok()
+    }
+
     /// Sends a signal to the whole group that it leads.
     #[track_caller]
     pub fn signal_group(self, signal: Signal) {

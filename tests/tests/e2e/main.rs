@@ -25,4 +25,5 @@ mod mail;
 mod many_connections;
 mod order;
 mod progress;
+mod reload;
 mod timeouts;

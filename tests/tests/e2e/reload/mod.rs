@@ -1,0 +1,61 @@
+//! New code while the host runs.
+
+mod check;
+mod configuration;
+mod drain;
+mod load;
+mod rejection;
+mod roll_back;
+mod soak;
+mod watching;
+
+use serde_json::{Value, json};
+use tests::{Client, Host, Setup, Versioned};
+
+/// A host that serves version 1, with further lines in its configuration.
+#[track_caller]
+fn serving_version_1(config: &str) -> Host {
+    Setup::new()
+        .file(Versioned::FILE_NAME, Versioned::new(1).bytes())
+        .config(config)
+        .start()
+}
+
+/// Puts a library into place as one should: written beside it, then renamed.
+#[track_caller]
+fn put(host: &Host, library: &Versioned) {
+    put_as(host, Versioned::FILE_NAME, library.bytes());
+}
+
+#[track_caller]
+fn put_as(host: &Host, file_name: &str, bytes: &[u8]) {
+    let new = host.plugins_dir().join(format!(".{file_name}.new"));
+    std::fs::write(&new, bytes).unwrap();
+    std::fs::rename(&new, host.plugins_dir().join(file_name)).unwrap();
+}
+
+#[track_caller]
+fn version(client: &mut Client) -> u64 {
+    client.result("version", json!({}))["version"]
+        .as_u64()
+        .unwrap()
+}
+
+/// All that `host.plugins` says.
+#[track_caller]
+fn plugins(host: &Host) -> Vec<Value> {
+    let listed = host.client().result("host.plugins", json!({}));
+    listed["plugins"].as_array().unwrap().clone()
+}
+
+/// The entry in `host.plugins` of what the plugin has live, or in quarantine.
+#[track_caller]
+fn plugin(host: &Host, name: &str) -> Value {
+    let listed = plugins(host);
+    let entry = listed.iter().find(|entry| {
+        entry["name"] == name && ["live", "quarantined"].iter().any(|s| entry["state"] == *s)
+    });
+    entry
+        .unwrap_or_else(|| panic!("no live {name}: {listed:?}"))
+        .clone()
+}
