@@ -76,7 +76,7 @@ pub(crate) struct Function {
     /// How long its handler may run.
     pub(crate) limit: Duration,
     pub(crate) stats: Arc<FunctionStats>,
-    /// How long it is expected to run: quick to rise, slow to fall. `None` until it has run.
+    /// How long it is expected to run. `None` until it has run.
     cost: Option<Duration>,
 }
 
@@ -89,9 +89,13 @@ impl Function {
         }
     }
 
+    /// One slow run may be an accident of a busy machine; a row of them soon counts in full.
     fn learn(&mut self, ran: Duration) {
-        let decayed = self.cost.map_or(ran, |cost| (cost * 7 + ran) / 8);
-        self.cost = Some(decayed.max(ran));
+        self.cost = Some(match self.cost {
+            None => ran,
+            Some(cost) if ran > cost => ran.min(cost.max(Duration::from_micros(1)) * 2),
+            Some(cost) => (cost * 7 + ran) / 8,
+        });
     }
 }
 
