@@ -9,7 +9,10 @@ cargo build --release --locked -p host -p good -p bench >&2
 
 plugins=$(mktemp -d)
 trap 'rm -rf "$plugins"' EXIT
-trap 'exit 130' INT TERM
 cp "$target/release/libgood.so" "$plugins/"
 
-"$target/release/bench" compare --host "$target/release/host" --plugins "$plugins" "$@"
+# In the background, so that a signal reaches it through the trap; it stops the servers that it has started.
+"$target/release/bench" compare --host "$target/release/host" --plugins "$plugins" "$@" &
+bench=$!
+trap 'kill "$bench" 2>/dev/null; wait "$bench"; exit 130' INT TERM HUP
+wait "$bench"

@@ -10,7 +10,7 @@ use crate::cli::CompareArgs;
 use crate::error::BenchError;
 use crate::load::{self, Load, Report, Shape};
 use crate::note;
-use crate::server::Server;
+use crate::server::{Server, stop_all_when_told_to_end};
 use crate::table;
 use crate::workload::Dialect;
 
@@ -62,6 +62,7 @@ pub(crate) struct Bursts {
 
 /// Measures and returns the tables.
 pub(crate) fn run(args: &CompareArgs) -> Result<String, BenchError> {
+    stop_all_when_told_to_end()?;
     let shapes = compare(args)?;
     let bursts = BURST_WORKERS
         .into_iter()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::runtime;
+use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
 
 use crate::connection::{Phase, PhaseCell, drive};
@@ -179,17 +179,21 @@ pub(crate) fn block_on<T>(
     deadline: Duration,
     client: impl Future<Output = Result<T, BenchError>>,
 ) -> Result<T, BenchError> {
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(BenchError::io("can't start a runtime"))?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         tokio::time::timeout(deadline, client)
             .await
             .unwrap_or(Err(BenchError::Silent {
                 seconds: deadline.as_secs(),
             }))
     })
+}
+
+/// A runtime on the thread that uses it.
+pub(crate) fn runtime() -> Result<Runtime, BenchError> {
+    runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(BenchError::io("can't start a runtime"))
 }
 
 #[cfg(test)]

@@ -3,16 +3,58 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{self, Child, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::error::BenchError;
+use crate::load::runtime;
 
 /// How long a server may take to end by itself once it is told.
 const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// Children that run and are not waited for yet, for [`stop_all_when_told_to_end`]. A pid is taken out while
+/// the lock is held under which it is waited for, so that none in here is another process's by now.
+static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// From now on a signal that ends this process stops its servers first; they would outlive it otherwise.
+pub(crate) fn stop_all_when_told_to_end() -> Result<(), BenchError> {
+    let runtime = runtime()?;
+    let [mut interrupt, mut terminate, mut hangup] = {
+        let _guard = runtime.enter();
+        let listen = |kind| signal(kind).map_err(BenchError::io("can't listen for signals"));
+        [
+            listen(SignalKind::interrupt())?,
+            listen(SignalKind::terminate())?,
+            listen(SignalKind::hangup())?,
+        ]
+    };
+    thread::spawn(move || {
+        let number = runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => SignalKind::interrupt(),
+                _ = terminate.recv() => SignalKind::terminate(),
+                _ = hangup.recv() => SignalKind::hangup(),
+            }
+        });
+        // Held until the end: no server is started, and none is waited for, from here on.
+        let running = running();
+        for pid in running.iter() {
+            kill_process(*pid, Signal::TERM).ok();
+        }
+        process::exit(128 + number.as_raw_value());
+    });
+    Ok(())
+}
+
+fn running() -> MutexGuard<'static, Vec<Pid>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A server that says `listening on ADDR` on its stdout.
 pub(crate) struct Server {
@@ -26,12 +68,17 @@ impl Server {
     /// Starts it and waits for its line. What it logs goes to this process's stderr.
     pub(crate) fn start(program: &Path, args: &[&str]) -> Result<Self, BenchError> {
         let name = format!("{} {}", program.display(), args.join(" "));
-        let mut child = Command::new(program)
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(BenchError::io(format!("can't start {name}")))?;
+        let mut child = {
+            let mut running = running();
+            let child = Command::new(program)
+                .args(args)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .spawn()
+                .map_err(BenchError::io(format!("can't start {name}")))?;
+            running.push(Pid::from_child(&child));
+            child
+        };
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let mut line = String::new();
         let read = stdout.read_line(&mut line);
@@ -67,17 +114,25 @@ impl Drop for Server {
 /// Asks it to end, and kills it if it doesn't.
 fn stop(child: &mut Child) {
     let deadline = Instant::now() + STOP_MAX;
-    let mut ended = matches!(child.try_wait(), Ok(Some(_)));
-    if !ended {
-        // Not waited for yet, so the pid is still its own.
-        kill_process(Pid::from_child(child), Signal::TERM).ok();
-    }
-    while !ended && Instant::now() < deadline {
+    let pid = Pid::from_child(child);
+    // Not waited for yet, so the pid is still its own.
+    kill_process(pid, Signal::TERM).ok();
+    while Instant::now() < deadline {
+        if has_ended(child, pid) {
+            return;
+        }
         thread::sleep(Duration::from_millis(10));
-        ended = matches!(child.try_wait(), Ok(Some(_)));
     }
-    if !ended {
-        child.kill().ok();
-        child.wait().ok();
+    child.kill().ok();
+    running().retain(|other| *other != pid);
+    child.wait().ok();
+}
+
+fn has_ended(child: &mut Child, pid: Pid) -> bool {
+    let mut running = running();
+    let ended = matches!(child.try_wait(), Ok(Some(_)));
+    if ended {
+        running.retain(|other| *other != pid);
     }
+    ended
 }

@@ -19,7 +19,6 @@ pub(crate) fn render(shapes: &[ShapeRounds], bursts: &[Bursts], args: &CompareAr
     ratios(shapes, &mut out);
     figures(shapes, &mut out);
     sleepers(bursts, &mut out);
-    noise(shapes, &mut out);
     out
 }
 
@@ -54,8 +53,8 @@ fn ratios(shapes: &[ShapeRounds], out: &mut String) {
 
 fn figures(shapes: &[ShapeRounds], out: &mut String) {
     out.push_str(
-        "\n| Connections × depth | server | tasks/s | p50 µs | p99 µs | max ms | CPU/task µs: server | its workers | client |\n\
-         |---|---|--:|--:|--:|--:|--:|--:|--:|\n",
+        "\n| Connections × depth | server | tasks/s | p50 µs | p99 µs | max ms | CPU/task µs: server | its workers | client | CPU spread | others % |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     for ShapeRounds { shape, rounds } in shapes {
         for (index, server) in SERVERS.iter().enumerate() {
@@ -87,6 +86,8 @@ fn figures(shapes: &[ShapeRounds], out: &mut String) {
                         "{:.1}",
                         middle(|report| report.us_per_task(report.cpu.client))
                     ),
+                    spread(rounds.iter().map(|round| server_us(&round[index]))),
+                    percents(rounds.iter().map(|round| foreign(&round[index]))),
                 ],
             );
         }
@@ -120,28 +121,22 @@ fn sleepers(bursts: &[Bursts], out: &mut String) {
     }
 }
 
-fn noise(shapes: &[ShapeRounds], out: &mut String) {
-    let share = |figure: fn(&Report) -> f64| {
-        sorted(
-            shapes
-                .iter()
-                .flat_map(|shape| shape.rounds.iter().flatten())
-                .map(figure),
-        )
-    };
-    let foreign = share(Report::foreign_share);
-    let stolen = share(Report::stolen_share);
-    let percent = |share: f64| share * 100.0;
-    let last = foreign.len() - 1;
-    writeln!(
-        out,
-        "\nNoise: other processes used {:.0} % of all cores (median; {:.0} % at worst), other machines {:.0} % ({:.0} % at worst).",
-        percent(median(&foreign)),
-        percent(foreign[last]),
-        percent(median(&stolen)),
-        percent(stolen[last]),
-    )
-    .expect("a String takes all that is written");
+/// How many times the least the most is.
+fn spread(values: impl Iterator<Item = f64>) -> String {
+    let values = sorted(values);
+    format!("{:.1}", values[values.len() - 1] / values[0])
+}
+
+/// From the least to the most.
+fn percents(shares: impl Iterator<Item = f64>) -> String {
+    let shares = sorted(shares);
+    let [least, most] = [shares[0], shares[shares.len() - 1]].map(|share| share * 100.0);
+    format!("{least:.0}–{most:.0}")
+}
+
+/// What neither server nor client had of the machine while it was busy.
+fn foreign(report: &Report) -> f64 {
+    report.foreign_share() + report.stolen_share()
 }
 
 fn line(out: &mut String, cells: &[String]) {
