@@ -691,6 +691,14 @@ impl Reloader {
         for version in starts {
             self.start(version.into(), None);
         }
+        // What was refused may have been refused for its configuration.
+        for (path, file) in &mut self.files {
+            let serves = |current: &Current| current.version.staged.file == *path;
+            if !self.current.values().any(serves) {
+                file.track.forget_examined();
+            }
+        }
+        self.look_by(Instant::now());
     }
 }
 

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::{Client, Host, PluginWatch, wait_until};
 
-use super::{plugin, put_as, serving_version_1};
+use super::{plugin, plugins, put_as, serving_version_1};
 
 #[track_caller]
 fn greeting(client: &mut Client) -> Value {
@@ -75,7 +75,7 @@ fn a_hang_up_reads_the_hosts_configuration_again() {
 
     write("[plugins.versioned]\nwrokers = 2");
     host.signal(Signal::HUP);
-    host.wait_for_log(&["ERROR", "wrokers"]);
+    host.wait_for_log(&["unknown field `wrokers`"]);
     wait_for_greeting(&host, "second");
 
     // What the plugin refuses is told as for a bad file.
@@ -91,4 +91,17 @@ fn a_hang_up_reads_the_hosts_configuration_again() {
     write("[plugins.versioned]\nconfig = { greeting = \"third\" }");
     host.signal(Signal::HUP);
     wait_for_greeting(&host, "third");
+}
+
+#[test]
+fn what_was_refused_for_its_configuration_is_tried_again_with_another() {
+    let host = serving_version_1("[plugins.versioned]\nconfig = { greting = \"first\" }");
+    let refused = &plugins(&host)[0];
+    assert_eq!(refused["state"], "rejected", "{refused}");
+    let config = "[plugins.versioned]\nconfig = { greeting = \"second\" }";
+    let mut watch = PluginWatch::start(&host);
+    fs::write(host.folder().join("host.toml"), config).unwrap();
+    host.signal(Signal::HUP);
+    watch.wait_for_state("live");
+    wait_for_greeting(&host, "second");
 }

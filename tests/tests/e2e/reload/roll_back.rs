@@ -134,7 +134,7 @@ fn a_quarantined_plugin_comes_back_by_itself() {
 
 fn a_quarantined_plugin_comes_back_with_the_next_file() {
     // No first moments in which it would be rolled back.
-    let host = serving_version_1("[reload]\nprobation = \"0s\"");
+    let host = serving_version_1("[reload]\nprobation = \"1ms\"");
     let mut watch = PluginWatch::start(&host);
     let mut client = host.client();
     put(&host, &Versioned::new(2).mode("crash"));
