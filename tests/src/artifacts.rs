@@ -69,10 +69,19 @@ fn artifact(name: &str) -> &'static Path {
 
 /// Builds packages in the profile and the target folder in which this very test was built.
 fn build(packages: &[&str]) -> HashMap<String, PathBuf> {
+    build_in(workspace_dir(), packages, &[])
+}
+
+/// Builds packages of another workspace, beside those of this one.
+pub(crate) fn build_in(
+    workspace: &Path,
+    packages: &[&str],
+    flags: &[&str],
+) -> HashMap<String, PathBuf> {
     let (target_dir, profile) = where_this_was_built();
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
-        .current_dir(workspace_dir())
+        .current_dir(workspace)
         .args([
             "build",
             "--message-format=json-render-diagnostics",
@@ -81,6 +90,7 @@ fn build(packages: &[&str]) -> HashMap<String, PathBuf> {
         ])
         .arg("--target-dir")
         .arg(target_dir)
+        .args(flags)
         .args(packages.iter().flat_map(|package| ["--package", package]))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());

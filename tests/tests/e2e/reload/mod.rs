@@ -1,5 +1,6 @@
 //! New code while the host runs.
 
+mod abi;
 mod check;
 mod configuration;
 mod drain;
