@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run plugins test setup fmt clippy doc bench
+.PHONY: help run plugins test soak setup fmt clippy doc bench
 
 LISTEN ?= 127.0.0.1:12345
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -24,6 +24,9 @@ plugins: ## builds the host and the plugins, and puts these into ./plugins
 
 test: setup fmt clippy doc ## runs every check and every test
 	cargo test $(PROFILE) --workspace
+
+soak: ## reloads in full numbers: 1,000 under load, 300 with workers killed, 10,000 without load (10 minutes)
+	SOAK=1 cargo test $(PROFILE) -p tests --test e2e -- --nocapture --test-threads 1 reload::load reload::soak
 
 setup: ## puts in place what the tests need beyond Rust
 	@tests/setup.sh

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Measures the host beside two servers that do next to nothing; Markdown on stdout, what is going on on stderr.
+# Measures the host beside two servers that do next to nothing, and its reloads; Markdown on stdout, what is going on on stderr.
 # Takes about five minutes; `--rounds`, `--seconds` and `--warm-up-seconds` are handed on.
 set -eu
 cd "$(dirname "$0")/../.."
 target=${CARGO_TARGET_DIR:-target}
 
-cargo build --release --locked -p host -p good -p bench >&2
+cargo build --release --locked -p host -p good -p versioned -p bench >&2
 
 plugins=$(mktemp -d)
 trap 'rm -rf "$plugins"' EXIT
@@ -15,4 +15,8 @@ cp "$target/release/libgood.so" "$plugins/"
 "$target/release/bench" compare --host "$target/release/host" --plugins "$plugins" "$@" &
 bench=$!
 trap 'kill "$bench" 2>/dev/null; wait "$bench"; exit 130' INT TERM HUP
+wait "$bench"
+
+"$target/release/bench" reload --host "$target/release/host" --library "$target/release/libversioned.so" &
+bench=$!
 wait "$bench"

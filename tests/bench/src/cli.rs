@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::burst::Burst;
 use crate::load::{Load, Shape};
+use crate::reload::ReloadArgs;
 use crate::workload::Dialect;
 
 /// Measures the task server beside servers that do nothing.
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Burst(BurstArgs),
     /// Starts the host and the bare servers, measures them in turns, prints Markdown tables
     Compare(CompareArgs),
+    /// Measures reloads: how long one takes, how long a refusal, and what clients notice
+    Reload(ReloadArgs),
 }
 
 #[derive(Args)]

@@ -12,6 +12,7 @@ mod error;
 mod histogram;
 mod load;
 mod machine;
+mod reload;
 mod server;
 mod table;
 mod workload;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Load(args) => load::run(&args.into()).map(|report| report.to_string()),
         Command::Burst(args) => burst::run(&args.into()).map(|report| report.to_string()),
         Command::Compare(args) => compare::run(&args),
+        Command::Reload(args) => reload::run(&args),
     };
     match report.and_then(|report| print(&report)) {
         Ok(()) => ExitCode::SUCCESS,
