@@ -12,6 +12,7 @@ use bytes::Bytes;
 use protocol::{
     BadRequest, ErrorCode, Event, Outcome, Progress, Reply, Request, RequestId, TaskFailure,
 };
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -90,7 +91,7 @@ struct State {
     inbox: Arc<Inbox>,
     input: Input,
     output: Output,
-    in_flight: HashMap<u64, InFlight>,
+    in_flight: FxHashMap<u64, InFlight>,
     by_id: HashMap<RequestId, u64>,
     waiting: VecDeque<Waiting>,
     /// The request without an id that runs.
@@ -122,7 +123,7 @@ impl Connection {
             inbox: Arc::default(),
             input: Input::new(shared.limits.line_len_max, shared.budget.clone()),
             output: Output::default(),
-            in_flight: HashMap::new(),
+            in_flight: FxHashMap::default(),
             by_id: HashMap::new(),
             waiting: VecDeque::new(),
             turn: None,

@@ -10,8 +10,9 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 use tokio::sync::{Notify, mpsc};
 
@@ -69,7 +70,7 @@ pub(crate) struct Process {
 
 #[derive(Debug)]
 struct LinkEnd {
-    stream: UnixStream,
+    stream: OwnedWriteHalf,
     unsent: Mutex<BytesMut>,
     /// Whether `unsent` waits for the socket to take more.
     blocked: AtomicBool,
@@ -161,8 +162,9 @@ pub(crate) fn spawn<E: Send + 'static>(
     send_fds(host_end.as_fd(), [spec.library.as_fd(), board_fd.as_fd()])?;
     let host_end = std::os::unix::net::UnixStream::from(host_end);
     host_end.set_nonblocking(true)?;
+    let (read, write) = UnixStream::from_std(host_end)?.into_split();
     let link = Arc::new(LinkEnd {
-        stream: UnixStream::from_std(host_end)?,
+        stream: write,
         unsent: Mutex::default(),
         blocked: AtomicBool::new(false),
         bell: Notify::new(),
@@ -190,6 +192,7 @@ pub(crate) fn spawn<E: Send + 'static>(
     ];
     let listener = Listener {
         link,
+        read,
         board,
         child,
         pid,
@@ -210,6 +213,7 @@ pub(crate) fn spawn<E: Send + 'static>(
 
 struct Listener<F> {
     link: Arc<LinkEnd>,
+    read: OwnedReadHalf,
     board: Arc<Board>,
     child: Child,
     pid: u32,
@@ -264,19 +268,18 @@ where
         let link = Arc::clone(&self.link);
         loop {
             let blocked = link.blocked.load(Ordering::Acquire);
+            self.frames.buffer_mut().reserve(READ_LEN);
             tokio::select! {
                 biased;
                 () = link.kill.notified() => return End::Killed,
-                readable = link.stream.readable() => {
-                    if readable.is_err() {
-                        return End::Gone;
+                read = self.read.read_buf(self.frames.buffer_mut()) => match read {
+                    Ok(0) | Err(_) => return End::Gone,
+                    Ok(_) => {
+                        if let Err(why) = self.pass_on().await {
+                            return End::Broken(why);
+                        }
                     }
-                    match self.read().await {
-                        Ok(true) => {}
-                        Ok(false) => return End::Gone,
-                        Err(why) => return End::Broken(why),
-                    }
-                }
+                },
                 _ = self.child.wait() => return End::Gone,
                 _ = link.stream.writable(), if blocked => {
                     // Unblocked first: whoever pushes from now on flushes for itself or blocks again.
@@ -290,16 +293,8 @@ where
         }
     }
 
-    /// Reads once and passes on what is complete. False: the link has ended.
-    async fn read(&mut self) -> Result<bool, String> {
-        let buffer = self.frames.buffer_mut();
-        buffer.reserve(READ_LEN);
-        match self.link.stream.try_read_buf(buffer) {
-            Ok(0) => return Ok(false),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-            Err(_) => return Ok(false),
-        }
+    /// Passes on the frames that are complete.
+    async fn pass_on(&mut self) -> Result<(), String> {
         loop {
             let mut batch = Vec::new();
             while batch.len() < BATCH_MAX {
@@ -316,23 +311,23 @@ where
                 }
             }
             if batch.is_empty() {
-                return Ok(true);
+                return Ok(());
             }
             (self.send)(WorkerEvent::Frames(batch)).await;
         }
     }
 
     async fn read_rest(&mut self) -> Option<String> {
-        let link = Arc::clone(&self.link);
         let rest = async {
             loop {
-                if link.stream.readable().await.is_err() {
-                    return None;
-                }
-                match self.read().await {
-                    Ok(true) => {}
-                    Ok(false) => return None,
-                    Err(why) => return Some(why),
+                self.frames.buffer_mut().reserve(READ_LEN);
+                match self.read.read_buf(self.frames.buffer_mut()).await {
+                    Ok(0) | Err(_) => return None,
+                    Ok(_) => {
+                        if let Err(why) = self.pass_on().await {
+                            return Some(why);
+                        }
+                    }
                 }
             }
         };
@@ -350,7 +345,6 @@ fn kill_group(pid: u32) {
 
 /// Logs what a plugin prints, line by line.
 async fn log_printed(stream: impl AsyncRead + Unpin, name: &'static str, plugin: String, pid: u32) {
-    use tokio::io::AsyncReadExt;
     let mut reader = BufReader::new(stream);
     let mut rate = Rate::new(PRINTED_LINES_PER_SECOND_MAX);
     let mut line = Vec::new();

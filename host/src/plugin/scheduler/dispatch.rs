@@ -84,9 +84,13 @@ impl Scheduler {
         if let Some(entry) = self.tasks.get_mut(&id)
             && entry.timer != timer
         {
-            self.timers.remove(&(entry.timer, id));
+            if entry.timer != Moment::NEVER {
+                self.timers.remove(&(entry.timer, id));
+            }
             entry.timer = timer;
-            self.timers.insert((timer, id));
+            if timer != Moment::NEVER {
+                self.timers.insert((timer, id));
+            }
         }
     }
 

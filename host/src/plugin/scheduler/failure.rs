@@ -36,6 +36,13 @@ pub(super) fn cut_short() -> TaskFailure {
     )
 }
 
+pub(super) fn cut_before_start() -> TaskFailure {
+    TaskFailure::new(
+        ErrorCode::ShuttingDown,
+        "the grace of a drain was over before this task began",
+    )
+}
+
 pub(super) fn timeout_in_queue() -> TaskFailure {
     let mut failure = TaskFailure::new(ErrorCode::Timeout, "its time was up before it began");
     failure.started = false;

@@ -12,15 +12,16 @@ mod tests;
 mod time;
 mod worker;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{ErrorCode, Outcome, TaskFailure};
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use self::failure::{cancelled, retry_after, timeout_in_queue};
+use self::failure::{cancelled, cut_before_start, retry_after, timeout_in_queue};
 use self::worker::{Worker, take_place};
 use crate::budget::Permit;
 use crate::clock::Moment;
@@ -181,7 +182,7 @@ pub(crate) struct PoolReport {
 pub(crate) struct Scheduler {
     settings: Settings,
     functions: Vec<Function>,
-    tasks: HashMap<TaskId, Entry>,
+    tasks: FxHashMap<TaskId, Entry>,
     queue: VecDeque<TaskId>,
     timers: BTreeSet<(Moment, TaskId)>,
     workers: BTreeMap<WorkerId, Worker>,
@@ -202,7 +203,7 @@ impl Scheduler {
         Self {
             settings,
             functions,
-            tasks: HashMap::new(),
+            tasks: FxHashMap::default(),
             queue: VecDeque::new(),
             timers: BTreeSet::new(),
             workers: BTreeMap::new(),
@@ -318,7 +319,9 @@ impl Scheduler {
             self.answer(entry, Err(failure), now);
             return;
         }
-        self.timers.insert((entry.timer, id));
+        if entry.timer != Moment::NEVER {
+            self.timers.insert((entry.timer, id));
+        }
         self.tasks.insert(id, entry);
         self.queue.push_back(id);
         self.dispatch(now);
@@ -447,29 +450,39 @@ impl Scheduler {
     /// The grace of a drain is over: what waits is refused, what runs is told to stop, and killed a little later.
     pub(crate) fn cut_short(&mut self, now: Moment) {
         for id in std::mem::take(&mut self.queue) {
-            if let Some(entry) = self.forget(id) {
-                let failure = TaskFailure::new(
-                    ErrorCode::ShuttingDown,
-                    "the grace of a drain was over before this task began",
-                );
-                self.answer(entry, Err(failure), now);
-            }
+            self.answer_unstarted(id, cut_before_start(), now);
         }
-        let running: Vec<TaskId> = self
+        let handed: Vec<(TaskId, WorkerId, u8)> = self
             .tasks
             .iter()
-            .filter(|(_, e)| e.stop.is_none())
-            .map(|(id, _)| *id)
+            .filter(|(_, entry)| entry.stop.is_none())
+            .filter_map(|(id, entry)| match entry.place {
+                Place::Handed { worker, slot } => Some((*id, worker, slot)),
+                Place::Queued => None,
+            })
             .collect();
-        for id in running {
-            self.stop(id, Stop::CutShort, now);
+        for (id, worker, slot) in handed {
+            match self.workers.get_mut(&worker) {
+                Some(worker) if worker.board.take_back(slot) => {
+                    take_place(worker, slot);
+                    self.answer_unstarted(id, cut_before_start(), now);
+                }
+                _ => self.stop(id, Stop::CutShort, now),
+            }
         }
         self.drain(now);
     }
 
     fn forget(&mut self, id: TaskId) -> Option<Entry> {
         let entry = self.tasks.remove(&id)?;
-        self.timers.remove(&(entry.timer, id));
+        if entry.timer != Moment::NEVER {
+            self.timers.remove(&(entry.timer, id));
+        }
+        if let (Some(_), Place::Handed { worker, .. }) = (entry.stop, entry.place)
+            && let Some(worker) = self.workers.get_mut(&worker)
+        {
+            worker.stopping -= 1;
+        }
         Some(entry)
     }
 

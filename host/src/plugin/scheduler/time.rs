@@ -138,7 +138,11 @@ impl Scheduler {
         let Place::Handed { worker, .. } = entry.place else {
             return;
         };
-        entry.stop = Some(stop);
+        if entry.stop.replace(stop).is_none()
+            && let Some(worker) = self.workers.get_mut(&worker)
+        {
+            worker.stopping += 1;
+        }
         self.set_timer(id, now + self.settings.cancel_grace);
         self.commands.push(Command::Cancel(worker, id));
     }
@@ -149,6 +153,9 @@ impl Scheduler {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
+        if worker.stopping == 0 || worker.is_ending() {
+            return;
+        }
         let used_up = |task: &TaskId| {
             self.tasks
                 .get(task)
@@ -156,7 +163,7 @@ impl Scheduler {
         };
         let tasks: Vec<(u8, TaskId)> = worker.own_tasks().collect();
         let stuck = tasks.iter().filter(|(_, task)| used_up(task)).count();
-        if stuck == 0 || worker.is_ending() {
+        if stuck == 0 {
             return;
         }
         worker.phase = Phase::Leaving;

@@ -40,6 +40,8 @@ pub(super) struct Worker {
     pub(super) handed_len: usize,
     /// What its tasks are expected to take together.
     pub(super) cost: Duration,
+    /// Tasks of its own that were told to stop.
+    pub(super) stopping: usize,
     /// Since when it has had more tasks than slots.
     pub(super) stacked_since: Option<Moment>,
     pub(super) tasks_done: u64,
@@ -57,6 +59,7 @@ impl Worker {
             tasks: 0,
             handed_len: 0,
             cost: Duration::ZERO,
+            stopping: 0,
             stacked_since: None,
             tasks_done: 0,
             idle_since: now,
