@@ -25,7 +25,7 @@ plugins: ## builds the host and the plugins, and puts these into ./plugins
 test: setup fmt clippy doc ## runs every check and every test
 	cargo test $(PROFILE) --workspace
 
-soak: ## reloads in full numbers: 1,000 under load, 300 with workers killed, 10,000 without load (10 minutes)
+soak: ## reloads in full numbers: 1,000 under load, 1,000 with workers killed, 10,000 without load (6 minutes)
 	SOAK=1 cargo test $(PROFILE) -p tests --test e2e -- --nocapture --test-threads 1 reload::load reload::soak
 
 setup: ## puts in place what the tests need beyond Rust

@@ -23,7 +23,7 @@ fn a_task_that_runs_ends_where_it_began_while_the_new_code_serves() {
     let host = serving_version_1("");
     let mut watch = PluginWatch::start(&host);
     let mut slow = host.client();
-    start(&mut slow, "slow", json!({"ms": 2000}));
+    start(&mut slow, "slow", json!({"ms": 3000}));
     let mut client = host.client();
     put(&host, &Versioned::new(2));
     let live = watch.wait_for_state("live");
@@ -43,7 +43,7 @@ fn what_has_not_begun_runs_on_the_new_code() {
     let host = serving_version_1("[plugins.versioned]\nworkers = 1");
     let mut watch = PluginWatch::start(&host);
     let mut client = host.client();
-    start(&mut client, "first", json!({"ms": 1000}));
+    start(&mut client, "first", json!({"ms": 3000}));
     for id in 1..=20 {
         client.send(json!({"id": id, "function": "version", "args": {"ms": 1}}));
     }

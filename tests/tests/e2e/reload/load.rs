@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -22,8 +22,10 @@ const TASK_MS_MAX: u64 = 200;
 const BAD_EVERY: u32 = 5;
 /// Of the bad ones, one in so many is waited for until it is refused.
 const REFUSAL_WAITED_EVERY: u32 = 4;
-/// Pause between two killed workers: 3 crashes in a row, with nothing returned in between, must stay rare.
+/// Pause between two killed workers, and answers in between: a row of crashes with nothing returned would be a crash
+/// loop, and rolled back.
 const KILL_PAUSE: Duration = Duration::from_millis(60);
+const KILL_ANSWERS: usize = 5;
 
 /// What became of one request.
 struct Answer {
@@ -46,6 +48,7 @@ struct Load<'a> {
     host: &'a Host,
     stop: &'a AtomicBool,
     may_crash: bool,
+    answered: AtomicUsize,
 }
 
 impl Load<'_> {
@@ -91,7 +94,10 @@ impl Load<'_> {
 
     fn answer(&self, sent: Instant, outcome: Result<Value, tests::Failure>) -> Answer {
         let version = match outcome {
-            Ok(result) => Some(u32::try_from(result["version"].as_u64().unwrap()).unwrap()),
+            Ok(result) => {
+                self.answered.fetch_add(1, Ordering::Relaxed);
+                Some(u32::try_from(result["version"].as_u64().unwrap()).unwrap())
+            }
             Err(failure) => {
                 assert!(self.may_crash, "{failure:?}");
                 failure.expect("worker_crashed", &["SIGKILL"]);
@@ -234,6 +240,7 @@ fn clients_do_not_notice_reloads() {
         host: &host,
         stop: &stop,
         may_crash: false,
+        answered: AtomicUsize::new(0),
     };
     let mut reloads = Reloads::new(&host);
     let start = Instant::now();
@@ -261,14 +268,15 @@ fn killed_workers_are_answered_for_and_nothing_else_suffers() {
         host: &host,
         stop: &stop,
         may_crash: true,
+        answered: AtomicUsize::new(0),
     };
     let mut reloads = Reloads::new(&host);
     let start = Instant::now();
     let (answers, killed) = thread::scope(|scope| {
         let clients = load.start(scope);
-        let killer = scope.spawn(|| kill_workers(&host, &stop));
+        let killer = scope.spawn(|| kill_workers(&load));
         let guard = StopAtEnd(&stop);
-        reloads.run(soak::or(300, 30));
+        reloads.run(soak::or(1000, 30));
         drop(guard);
         let answers: Vec<Answer> = clients
             .into_iter()
@@ -293,15 +301,21 @@ fn killed_workers_are_answered_for_and_nothing_else_suffers() {
 }
 
 /// Kills one worker after the other, and says how many.
-fn kill_workers(host: &Host, stop: &AtomicBool) -> usize {
+fn kill_workers(load: &Load<'_>) -> usize {
     let mut killed = 0;
-    while !stop.load(Ordering::Relaxed) {
-        let workers = host.workers();
-        if let Some(worker) = fastrand::choice(&workers) {
-            // It may have ended by itself in between.
-            killed += usize::from(worker.try_kill());
-        }
+    let mut answered = 0;
+    while !load.stop.load(Ordering::Relaxed) {
         thread::sleep(KILL_PAUSE);
+        let now = load.answered.load(Ordering::Relaxed);
+        if now < answered + KILL_ANSWERS {
+            continue;
+        }
+        let workers = load.host.workers();
+        // It may have ended by itself in between.
+        if fastrand::choice(&workers).is_some_and(|worker| worker.try_kill()) {
+            killed += 1;
+            answered = now;
+        }
     }
     killed
 }

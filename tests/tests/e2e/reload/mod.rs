@@ -4,6 +4,7 @@ mod abi;
 mod check;
 mod configuration;
 mod drain;
+mod events;
 mod load;
 mod rejection;
 mod roll_back;

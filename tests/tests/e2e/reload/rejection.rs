@@ -121,8 +121,8 @@ const CASES: &[Case] = &[
     Case {
         name: "open hangs",
         put: |host| put(host, &Versioned::new(2).mode("open_hang")),
-        reason: &["`open` did not return within 1000 ms", "open_timeout"],
-        config: "[plugins.versioned]\nopen_timeout = \"1s\"",
+        reason: &["`open` did not return within 2000 ms", "open_timeout"],
+        config: "[plugins.versioned]\nopen_timeout = \"2s\"",
         ..CASE
     },
     Case {

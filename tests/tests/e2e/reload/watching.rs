@@ -39,8 +39,8 @@ struct Case {
     act: fn(&Place),
     /// The version that serves in the end; none: the function is unknown.
     end: Option<u64>,
-    /// A file may be refused in between, because it stays unfinished for a long time.
-    may_refuse: bool,
+    /// There is never half a file to be seen, so none may ever be refused.
+    is_whole: bool,
     /// The function may be unknown for a while, because its file is missing for a long time.
     may_be_gone: bool,
 }
@@ -50,7 +50,7 @@ const CASE: Case = Case {
     before: |place| copy(&place.store.join("v1.so"), &place.library),
     act: |_| (),
     end: Some(2),
-    may_refuse: false,
+    is_whole: false,
     may_be_gone: false,
 };
 
@@ -74,6 +74,7 @@ const CASES: &[Case] = &[
     Case {
         name: "mv into place",
         act: |place| tool("mv", &["-f"], &[&place.v2(), &place.library]),
+        is_whole: true,
         ..CASE
     },
     Case {
@@ -88,6 +89,7 @@ const CASES: &[Case] = &[
             );
             fs::rename(new, &place.library).unwrap();
         },
+        is_whole: true,
         ..CASE
     },
     Case {
@@ -98,17 +100,20 @@ const CASES: &[Case] = &[
     Case {
         name: "ln -f",
         act: |place| tool("ln", &["-f"], &[&place.v2(), &place.library]),
+        is_whole: true,
         ..CASE
     },
     Case {
         name: "ln -sf over the file",
         act: |place| tool("ln", &["-sf"], &[&place.v2(), &place.library]),
+        is_whole: true,
         ..CASE
     },
     Case {
         name: "ln -sf over a link",
         before: |place| symlink(place.store.join("v1.so"), &place.library).unwrap(),
         act: |place| tool("ln", &["-sf"], &[&place.v2(), &place.library]),
+        is_whole: true,
         ..CASE
     },
     Case {
@@ -119,6 +124,7 @@ const CASES: &[Case] = &[
             symlink(place.v2(), &new).unwrap();
             fs::rename(new, &place.library).unwrap();
         },
+        is_whole: true,
         ..CASE
     },
     Case {
@@ -145,6 +151,7 @@ const CASES: &[Case] = &[
             symlink("release2", &new).unwrap();
             fs::rename(new, place.store.join("current")).unwrap();
         },
+        is_whole: true,
         ..CASE
     },
     Case {
@@ -173,6 +180,7 @@ const CASES: &[Case] = &[
             fs::remove_file(&place.library).unwrap();
             fs::hard_link(place.v2(), &place.library).unwrap();
         },
+        is_whole: true,
         ..CASE
     },
     Case {
@@ -189,7 +197,6 @@ const CASES: &[Case] = &[
             let bytes = Versioned::new(2);
             write_in_pieces(&place.library, bytes.bytes(), 4, Duration::from_millis(600));
         },
-        may_refuse: true,
         ..CASE
     },
     Case {
@@ -246,6 +253,7 @@ const CASES: &[Case] = &[
             fs::rename(&place.plugins, place.store.join("old")).unwrap();
             fs::rename(new, &place.plugins).unwrap();
         },
+        is_whole: true,
         ..CASE
     },
     Case {
@@ -280,6 +288,7 @@ const CASES: &[Case] = &[
             }
         },
         end: Some(101),
+        is_whole: true,
         ..CASE
     },
     Case {
@@ -420,12 +429,20 @@ fn expect_settled(host: &Host, case: &Case, watch: &mut PluginWatch) {
             event["state"] == "live" && event["generation"].as_u64() == Some(generation)
         });
     }
-    let refused: Vec<_> = watch
-        .seen()
-        .iter()
-        .filter(|event| event["state"] == "rejected")
-        .collect();
-    assert!(case.may_refuse || refused.is_empty(), "{refused:?}");
+    for event in watch.seen() {
+        let reason = event["reason"].as_str().unwrap_or_default();
+        // Half a file is waited for, but not for ever: on a busy machine it may be told as what it is.
+        let unfinished = [
+            "incomplete",
+            "no ELF library",
+            "it changed while it was read",
+        ];
+        let is_unfinished = unfinished.iter().any(|text| reason.contains(text));
+        assert!(
+            event["state"] != "rejected" || (!case.is_whole && is_unfinished),
+            "{event}"
+        );
+    }
 }
 
 /// The version that answers; none: the function is unknown.
