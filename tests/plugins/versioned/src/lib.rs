@@ -1,6 +1,6 @@
 //! Fixture plugin of the reload tests: it tells which version it is.
 //!
-//! Versions are made without a compiler: the tests write over [`VERSION`] and [`MODE`] in the library's bytes.
+//! Versions are made without a compiler: the tests write over `VERSION` and `MODE` in the library's bytes.
 
 use std::{
     hint,
