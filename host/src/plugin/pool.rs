@@ -388,33 +388,42 @@ impl Pool {
     }
 
     fn carry_out(&mut self) {
-        let mut touched: Vec<WorkerId> = Vec::new();
         loop {
-            let commands = self.scheduler.take_commands();
-            if commands.is_empty() {
-                break;
+            // Starting a process takes milliseconds: what goes to those that are there goes first.
+            let spawns = self.send_commands();
+            if spawns.is_empty() {
+                return;
             }
-            for command in commands {
-                let (id, frame) = match command {
-                    Command::Spawn(id) => {
-                        self.spawn(id);
-                        continue;
+            for id in spawns {
+                self.spawn(id);
+            }
+        }
+    }
+
+    /// Sends what the scheduler has for its workers; gives those that are to be started.
+    fn send_commands(&mut self) -> Vec<WorkerId> {
+        let mut spawns = Vec::new();
+        let mut touched: Vec<WorkerId> = Vec::new();
+        for command in self.scheduler.take_commands() {
+            let (id, frame) = match command {
+                Command::Spawn(id) => {
+                    spawns.push(id);
+                    continue;
+                }
+                Command::Kill(id) => {
+                    if let Some(process) = self.processes.get(&id) {
+                        process.kill();
                     }
-                    Command::Kill(id) => {
-                        if let Some(process) = self.processes.get(&id) {
-                            process.kill();
-                        }
-                        continue;
-                    }
-                    Command::Call(id, call) => (id, ToWorker::Call(call)),
-                    Command::Cancel(id, task) => (id, ToWorker::Cancel { task: task.0 }),
-                    Command::Close(id) => (id, ToWorker::Close),
-                };
-                if let Some(process) = self.processes.get(&id) {
-                    process.push(&frame);
-                    if touched.last() != Some(&id) {
-                        touched.push(id);
-                    }
+                    continue;
+                }
+                Command::Call(id, call) => (id, ToWorker::Call(call)),
+                Command::Cancel(id, task) => (id, ToWorker::Cancel { task: task.0 }),
+                Command::Close(id) => (id, ToWorker::Close),
+            };
+            if let Some(process) = self.processes.get(&id) {
+                process.push(&frame);
+                if touched.last() != Some(&id) {
+                    touched.push(id);
                 }
             }
         }
@@ -423,6 +432,7 @@ impl Pool {
                 process.flush();
             }
         }
+        spawns
     }
 
     fn spawn(&mut self, id: WorkerId) {
