@@ -56,7 +56,7 @@ fn of_quick_tasks_in_a_worker_that_is_killed_each_is_answered_once() {
                 process.signal(Signal::KILL);
             }
         }
-        let mut crashed = 0;
+        let mut running = 0;
         let mut answered = vec![false; 500];
         for _ in 0..500 {
             let reply = client.reply();
@@ -68,13 +68,14 @@ fn of_quick_tasks_in_a_worker_that_is_killed_each_is_answered_once() {
             match reply.outcome {
                 Ok(result) => assert_eq!(result, id),
                 Err(failure) => {
+                    running += usize::from(!failure.message.contains("had finished"));
                     failure.expect("worker_crashed", &["SIGKILL"]);
-                    crashed += 1;
                 }
             }
         }
-        // One slot: one ran, or one had just finished, and its answer was lost with the worker.
-        assert!(crashed <= 2, "{crashed} tasks failed in round {round}");
+        // Results of quick tasks leave in batches, and a batch may be lost with the worker. But of those that had not
+        // finished only the one in the one slot had begun; all others ran elsewhere.
+        assert!(running <= 1, "{running} unfinished tasks failed in round {round}");
     }
 }
 
