@@ -75,7 +75,10 @@ fn of_quick_tasks_in_a_worker_that_is_killed_each_is_answered_once() {
         }
         // Results of quick tasks leave in batches, and a batch may be lost with the worker. But of those that had not
         // finished only the one in the one slot had begun; all others ran elsewhere.
-        assert!(running <= 1, "{running} unfinished tasks failed in round {round}");
+        assert!(
+            running <= 1,
+            "{running} unfinished tasks failed in round {round}"
+        );
     }
 }
 
