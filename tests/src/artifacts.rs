@@ -80,7 +80,7 @@ pub(crate) fn build_in(
 ) -> HashMap<String, PathBuf> {
     let (target_dir, profile) = where_this_was_built();
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
+    as_from_a_shell(&mut cargo)
         .current_dir(workspace)
         .args([
             "build",
@@ -104,6 +104,26 @@ pub(crate) fn build_in(
         .filter_map(|message| serde_json::from_str(message).ok())
         .filter_map(|message| product(&message))
         .collect()
+}
+
+/// Takes out of a command's environment what cargo tells tests of their own package. A build within a test must see
+/// what the build before it saw: some build scripts run again, and all that hangs on them, where such a value differs.
+pub fn as_from_a_shell(command: &mut Command) -> &mut Command {
+    const OF_THE_TEST: [&str; 4] = [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_CRATE_",
+        "CARGO_PRIMARY_",
+    ];
+    for (name, _) in env::vars_os() {
+        let own = name
+            .to_str()
+            .is_some_and(|name| OF_THE_TEST.iter().any(|own| name.starts_with(own)));
+        if own {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// The program or library that a message of cargo tells of.

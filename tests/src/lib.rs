@@ -22,7 +22,7 @@ mod tools;
 mod versioned;
 mod wait;
 
-pub use artifacts::{Plugin, target_dir};
+pub use artifacts::{Plugin, as_from_a_shell, target_dir};
 pub use client::{Client, Failure, Reply};
 pub use command::{Finished, run, run_with_input};
 pub use host::{Host, Setup};

@@ -8,7 +8,10 @@ use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::json;
-use tests::{Block, Host, Plugin, blocks, php, python, run, target_dir, wait_until, workspace_dir};
+use tests::{
+    Block, Host, Plugin, as_from_a_shell, blocks, php, python, run, target_dir, wait_until,
+    workspace_dir,
+};
 
 /// The port that the pages use.
 const PORT_PRINTED: &str = "12345";
@@ -104,7 +107,8 @@ fn make_run_serves_and_says_what_to_try_until_ctrl_c() {
     let make = |args: &[&str]| {
         let mut make = Command::new("make");
         // Not as a part of a `make test` that may be running.
-        make.env_remove("MAKEFLAGS")
+        as_from_a_shell(&mut make)
+            .env_remove("MAKEFLAGS")
             .env_remove("MAKELEVEL")
             .env_remove("MFLAGS");
         make.current_dir(workspace_dir())
