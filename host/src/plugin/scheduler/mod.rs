@@ -22,7 +22,7 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use self::failure::{cancelled, cut_before_start, retry_after, timeout_in_queue};
-use self::worker::{Worker, take_place};
+use self::worker::{Phase, Worker, take_place};
 use crate::budget::Permit;
 use crate::clock::Moment;
 use crate::link::{Board, Call};
@@ -45,6 +45,8 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 const CRASHES_MAX: u32 = 10;
 /// What a function costs that has never run: nothing is stacked on it.
 const COST_UNKNOWN: Duration = Duration::from_secs(3600);
+/// With a time limit shorter than this, a worker that has not begun a task within it may only be short of processor time.
+const STUCK_LIMIT_MIN: Duration = Duration::from_millis(500);
 /// How long a worker may take to end after it was told to close.
 const CLOSE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// A look at a task that has just ended, in case the return is still on its way.
@@ -468,6 +470,14 @@ impl Scheduler {
                     self.answer_unstarted(id, cut_before_start(), now);
                 }
                 _ => self.stop(id, Stop::CutShort, now),
+            }
+        }
+        for (id, worker) in &mut self.workers {
+            // Also one that has not noticed that its tasks were taken back: it may never do so.
+            if worker.tasks == 0 && !worker.is_ending() {
+                let until = now + self.settings.cancel_grace;
+                worker.phase = Phase::Ending { until };
+                self.commands.push(Command::Close(*id));
             }
         }
         self.drain(now);

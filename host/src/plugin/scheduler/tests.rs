@@ -535,3 +535,46 @@ fn what_a_broken_worker_makes_up_changes_nothing() {
     stage.run_next(1, Duration::from_millis(1));
     assert_eq!(stage.answers(), [(1, "ok", true)]);
 }
+
+#[test]
+fn a_worker_that_takes_nothing_is_replaced() {
+    let mut stage = Stage::new(|settings| settings.workers_max = 1);
+    stage.submit(1);
+    stage.wait(LIMIT);
+    assert_eq!(stage.killed, [WorkerId(1)]);
+    assert_eq!(
+        stage.answers(),
+        [],
+        "it has not begun, so it may run elsewhere"
+    );
+    stage.open_spawned(1);
+    stage.run_next(2, Duration::from_millis(1));
+    assert_eq!(stage.answers(), [(1, "ok", true)]);
+    stage.die(1, KILLED);
+    assert_eq!(stage.answers().len(), 1);
+}
+
+#[test]
+fn a_drain_cut_short_ends_workers_that_take_nothing() {
+    let mut stage = Stage::new(|settings| settings.workers_max = 1);
+    stage.submit(1);
+    stage.scheduler.drain(stage.now);
+    stage.scheduler.cut_short(stage.now);
+    stage.carry_out();
+    assert_eq!(stage.answers(), [(1, "shutting_down", false)]);
+    assert_eq!(stage.closed, [WorkerId(1)]);
+    stage.wait(GRACE);
+    assert_eq!(stage.killed, [WorkerId(1)]);
+    stage.die(1, KILLED);
+    assert!(stage.scheduler.is_drained());
+}
+
+#[test]
+fn a_client_in_a_hurry_costs_no_worker() {
+    let mut stage = Stage::new(|settings| settings.workers_max = 1);
+    let deadline = stage.now + Duration::from_millis(1);
+    stage.submit_until(1, deadline);
+    stage.wait(Duration::from_millis(1));
+    assert_eq!(stage.answers(), [(1, "timeout", false)]);
+    assert_eq!(stage.killed, []);
+}

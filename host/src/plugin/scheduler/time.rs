@@ -3,8 +3,8 @@
 use super::failure::{timeout_in_queue, timeout_while_running};
 use super::worker::{Phase, take_place};
 use super::{
-    CLOSE_WAIT_MAX, COST_UNKNOWN, Command, Place, RETURN_WAIT, STACK_WAIT_MAX, Scheduler, Stop,
-    WorkerId,
+    CLOSE_WAIT_MAX, COST_UNKNOWN, Command, Place, RETURN_WAIT, STACK_WAIT_MAX, STUCK_LIMIT_MIN,
+    Scheduler, Stop, WorkerId,
 };
 use crate::clock::Moment;
 use crate::link::SlotState;
@@ -107,6 +107,15 @@ impl Scheduler {
         };
         if worker.board.take_back(slot) {
             take_place(worker, slot);
+            let runs = |(slot, _)| worker.board.state(slot) == SlotState::Running;
+            let waited_long = now < deadline && limit >= STUCK_LIMIT_MIN;
+            if waited_long && !worker.is_ending() && !worker.own_tasks().any(runs) {
+                // It has had a task for as long as the task may run, runs nothing, and has not begun: it is stuck.
+                worker.phase = Phase::Ending {
+                    until: Moment::NEVER,
+                };
+                self.commands.push(Command::Kill(worker_id));
+            }
             self.requeue(vec![id]);
             return;
         }
