@@ -1,0 +1,60 @@
+//! Reports as XLSX workbooks.
+
+use crate::{
+    chart::Chart,
+    error::{Error, ErrorKind},
+    model::{Document, Text},
+    output::{Check, RowKind, Sink, Warning, Writer},
+    value::{KeyFigures, Table, Value},
+};
+
+/// Writes a report as a workbook: a sheet for each table, and one for all else.
+#[derive(Debug)]
+pub struct XlsxWriter<W> {
+    _sink: W,
+}
+
+impl<W: Sink> XlsxWriter<W> {
+    /// Writes into this sink. Rows wait in temporary files until the end, in the folder that `TMPDIR` names.
+    pub fn new(sink: W) -> Self {
+        Self { _sink: sink }
+    }
+}
+
+impl<W: Sink> Writer for XlsxWriter<W> {
+    fn begin(&mut self, _document: &Document) -> Result<(), Error> {
+        Err(unwritten())
+    }
+
+    fn text(&mut self, _text: &Text) -> Result<(), Error> {
+        Err(unwritten())
+    }
+
+    fn key_figures(&mut self, _figures: &KeyFigures) -> Result<(), Error> {
+        Err(unwritten())
+    }
+
+    fn chart(&mut self, _chart: &Chart) -> Result<(), Error> {
+        Err(unwritten())
+    }
+
+    fn table_begin(&mut self, _table: &Table) -> Result<(), Error> {
+        Err(unwritten())
+    }
+
+    fn row(&mut self, _kind: RowKind<'_>, _values: &[Value<'_>]) -> Result<(), Error> {
+        Err(unwritten())
+    }
+
+    fn table_end(&mut self) -> Result<(), Error> {
+        Err(unwritten())
+    }
+
+    fn finish(&mut self, _check: &mut Check<'_>) -> Result<Vec<Warning>, Error> {
+        Err(unwritten())
+    }
+}
+
+fn unwritten() -> Error {
+    Error::new(ErrorKind::Internal, "this format isn't written yet")
+}
