@@ -10,6 +10,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BUILT := $(TARGET_DIR)/release
 # Everything is built in one profile, so that what the commands have in common is built once.
 PROFILE := --release --locked
+PLUGINS := mail report resize
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf 'make %-8s %s\n' "$$name" "$$text"; done
@@ -18,9 +19,12 @@ run: plugins ## builds and starts the host with the plugins of ./plugins (LISTEN
 	@exec $(BUILT)/host --plugins ./plugins --listen $(LISTEN) > >(tests/say-what-to-try.sh $(BUILT)/host)
 
 plugins: ## builds the host and the plugins, and puts these into ./plugins
-	@cargo build $(PROFILE) -p host -p mail
+	@tests/setup.sh build
+	@cargo build $(PROFILE) -p host $(PLUGINS:%=-p %)
 	@# By a rename, since a running host may have the old file open.
-	@cp $(BUILT)/libmail.so plugins/.libmail.so.new && mv -f plugins/.libmail.so.new plugins/libmail.so
+	@for name in $(PLUGINS); do \
+		cp $(BUILT)/lib$$name.so plugins/.lib$$name.so.new && mv -f plugins/.lib$$name.so.new plugins/lib$$name.so; \
+	done
 
 test: setup fmt clippy doc ## runs every check and every test
 	cargo test $(PROFILE) --workspace
@@ -29,7 +33,7 @@ soak: ## reloads in full numbers: 1,000 under load, 1,000 with workers killed, 1
 	SOAK=1 cargo test $(PROFILE) -p tests --test e2e -- --nocapture --test-threads 1 reload::load reload::soak
 
 setup: ## puts in place what the tests need beyond Rust
-	@tests/setup.sh
+	@tests/setup.sh tests
 
 fmt:
 	cargo fmt --all --check

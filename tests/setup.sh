@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
-# Puts in place what the tests need beyond Rust: the languages of the test clients, and a Python environment with a
-# real SMTP server in `target/tools/venv`. Does nothing, quickly, when all of it is there.
+# Puts in place what is needed beyond Rust, and does nothing, quickly, when all of it is there:
+#
+#   tests/setup.sh build   what the plugins' C libraries are built with
+#   tests/setup.sh tests   that, and what the tests talk to: other languages, databases, readers of what plugins write,
+#                          and a Python environment in `target/tools/venv`
+#   tests/setup.sh bench   that, and the peers written in Python that the benchmarks measure
 #
 # On Debian and its children, run by root, it installs what is missing; elsewhere it says what is missing and fails.
 set -euo pipefail
@@ -8,7 +12,7 @@ cd "$(dirname "$0")/.."
 
 readonly tools=target/tools
 readonly venv=$tools/venv
-readonly requirements=tests/requirements.txt
+readonly purpose=${1:?build, tests or bench}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -27,13 +31,27 @@ python_with_venv() {
 # `-N`, which closes the sending side after the last byte, is this netcat's own.
 has_openbsd_nc() { nc -h 2>&1 | grep -q OpenBSD; }
 
+has() { command -v "$1" >/dev/null; }
+has_font() { find /usr/share/fonts /usr/local/share/fonts -name "$1" -print -quit 2>/dev/null | grep -q .; }
+
 missing_packages() {
+    has cc || echo gcc libc6-dev
+    has c++ || echo g++
+    has make || echo make
+    has cmake || echo cmake
+    has nasm || echo nasm
+    [[ $purpose == build ]] && return
     python_with_venv >/dev/null || echo python3 python3-venv
-    command -v node >/dev/null || echo nodejs
-    command -v php >/dev/null || echo php-cli
-    command -v cc >/dev/null || echo gcc libc6-dev
-    command -v make >/dev/null || echo make
+    has node || echo nodejs
+    has php || echo php-cli
     has_openbsd_nc || echo netcat-openbsd
+    has pdftotext || echo poppler-utils
+    has soffice || echo libreoffice-calc-nogui
+    has mariadbd || echo mariadb-server
+    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || echo postgresql
+    has_font 'NotoSansArabic-Regular.ttf' || echo fonts-noto-core
+    has_font 'NotoSansCJK-Regular.ttc' || echo fonts-noto-cjk
+    has_font 'NotoColorEmoji.ttf' || echo fonts-noto-color-emoji
 }
 
 ensure_packages() {
@@ -48,7 +66,8 @@ ensure_packages() {
     say "installing ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
-    apt-get install -qq --yes --no-install-recommends "${packages[@]}" >/dev/null
+    # Databases are wanted for their programs: at this "run level" their packages start no service.
+    RUNLEVEL=1 apt-get install -qq --yes --no-install-recommends "${packages[@]}" >/dev/null
     # Another netcat may hold the name `nc`.
     has_openbsd_nc || update-alternatives --set nc /bin/nc.openbsd >/dev/null
     mapfile -t packages < <(missing_packages | tr ' ' '\n')
@@ -59,16 +78,24 @@ ensure_packages() {
 }
 
 ensure_venv() {
-    cmp -s "$requirements" "$venv/installed.txt" && "$venv/bin/python" -c '' 2>/dev/null && return 0
+    local requirements=("$@") wanted
+    wanted=$(cat "${requirements[@]}")
+    # What the benchmarks need beyond the tests doesn't disturb these.
+    [[ -f $venv/installed.txt && $(<"$venv/installed.txt") == "$wanted"* ]] && "$venv/bin/python" -c '' 2>/dev/null && return 0
     say "making $venv"
     rm -rf "$venv"
     "$(python_with_venv)" -m venv "$venv"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${requirements[@]/#/--requirement=}"
     # Last, so that an interrupted set-up starts over.
-    cp "$requirements" "$venv/installed.txt"
+    printf '%s\n' "$wanted" >"$venv/installed.txt"
 }
 
-if ! command -v cargo >/dev/null; then
+export PATH=$PATH:/usr/sbin
+if [[ $purpose != @(build|tests|bench) ]]; then
+    say "$purpose: say build, tests or bench"
+    exit 2
+fi
+if ! has cargo; then
     say "cargo is missing; install Rust by rustup, which reads the version to use from rust-toolchain.toml"
     exit 1
 fi
@@ -76,4 +103,8 @@ mkdir -p "$tools"
 exec 9>"$tools/setup.lock"
 flock 9
 ensure_packages
-ensure_venv
+case $purpose in
+build) ;;
+tests) ensure_venv tests/requirements.txt ;;
+bench) ensure_venv tests/requirements.txt tests/bench/requirements.txt ;;
+esac
