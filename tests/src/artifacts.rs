@@ -19,6 +19,10 @@ pub enum Plugin {
     Evil,
     /// Real mail.
     Mail,
+    /// Real reports.
+    Report,
+    /// Real images.
+    Resize,
     /// The fixture that tells its version.
     Versioned,
 }
@@ -31,6 +35,8 @@ impl Plugin {
             Self::Good => "good",
             Self::Evil => "evil",
             Self::Mail => "mail",
+            Self::Report => "report",
+            Self::Resize => "resize",
             Self::Versioned => "versioned",
         }
     }
@@ -53,15 +59,35 @@ pub(crate) fn host_binary() -> &'static Path {
     artifact("host")
 }
 
+/// What is built together, and so shares what its members ask of their common dependencies.
+struct Group {
+    packages: &'static [&'static str],
+    artifacts: OnceLock<HashMap<String, PathBuf>>,
+}
+
+impl Group {
+    const fn new(packages: &'static [&'static str]) -> Self {
+        Self {
+            packages,
+            artifacts: OnceLock::new(),
+        }
+    }
+}
+
+/// As `make plugins` builds them, so that the host is the one that `make run` starts; the fixtures apart from it. Each
+/// is built when a test first asks for it: nobody waits for a report's SQL engine who tests something else.
+static GROUPS: [Group; 3] = [
+    Group::new(&["host", "mail", "resize"]),
+    Group::new(&["report"]),
+    Group::new(&["good", "evil", "versioned"]),
+];
+
 fn artifact(name: &str) -> &'static Path {
-    static ARTIFACTS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    let artifacts = ARTIFACTS.get_or_init(|| {
-        // Apart, so that the host is the one that `make run` starts: built together they would share what the fixtures
-        // ask of their common dependencies.
-        let mut artifacts = build(&["host", "mail"]);
-        artifacts.extend(build(&["good", "evil", "versioned"]));
-        artifacts
-    });
+    let group = GROUPS
+        .iter()
+        .find(|group| group.packages.contains(&name))
+        .unwrap_or_else(|| panic!("{name} is in no group"));
+    let artifacts = group.artifacts.get_or_init(|| build(group.packages));
     artifacts
         .get(name)
         .unwrap_or_else(|| panic!("cargo built no {name}: {artifacts:?}"))

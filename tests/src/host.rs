@@ -85,6 +85,12 @@ impl Setup {
         self
     }
 
+    /// The folder in which the host will run.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Where the host looks for plugins.
     #[must_use]
     pub fn plugins_dir(&self) -> PathBuf {

@@ -3,8 +3,8 @@
 pub struct Block {
     /// The first word after the opening fence: `sh`, `python`, …
     pub language: String,
-    /// Whether the next word is `example`, which readers don't see: the block has to work as printed.
-    pub is_example: bool,
+    /// What follows on that line, which readers don't see: `example` means that the block has to work as printed.
+    pub role: String,
     /// Its lines, each ended.
     pub text: String,
 }
@@ -16,10 +16,10 @@ pub fn blocks(page: &str) -> Vec<Block> {
     let mut lines = page.lines();
     while let Some(line) = lines.next() {
         if let Some(info) = line.strip_prefix("```") {
-            let mut words = info.split(' ');
+            let (language, role) = info.split_once(' ').unwrap_or((info, ""));
             blocks.push(Block {
-                language: words.next().unwrap_or_default().to_owned(),
-                is_example: words.next() == Some("example"),
+                language: language.to_owned(),
+                role: role.to_owned(),
                 text: lines
                     .by_ref()
                     .take_while(|line| *line != "```")
@@ -36,19 +36,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_know_their_language_and_whether_they_are_examples() {
+    fn blocks_know_their_language_and_their_role() {
         let page = "# One\n```sh\na\n\nb\n```\n```rust example\n```\n## Two\n```\nc\n```\n";
-        let block = |language: &str, is_example: bool, text: &str| Block {
+        let block = |language: &str, role: &str, text: &str| Block {
             language: language.to_owned(),
-            is_example,
+            role: role.to_owned(),
             text: text.to_owned(),
         };
         assert_eq!(
             blocks(page),
             [
-                block("sh", false, "a\n\nb\n"),
-                block("rust", true, ""),
-                block("", false, "c\n"),
+                block("sh", "", "a\n\nb\n"),
+                block("rust", "example", ""),
+                block("", "", "c\n"),
             ]
         );
     }

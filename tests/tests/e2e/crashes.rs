@@ -44,6 +44,25 @@ fn a_worker_killed_from_outside_fails_its_task_and_no_other() {
 }
 
 #[test]
+fn a_worker_that_takes_nothing_is_replaced() {
+    let host = host_with(
+        "[plugins.good]\nworkers = 1\ntimeout = \"1s\"\n[worker]\ncancel_grace = \"200ms\"",
+    );
+    let mut client = host.client();
+    let pid = |value: &Value| u32::try_from(value.as_u64().unwrap()).unwrap();
+    let stopped = tests::Process::find(pid(&client.result("pid", json!({})))).unwrap();
+    stopped.signal(Signal::STOP);
+    // The worker can't say that it took this, nor that it didn't.
+    client
+        .request(json!({"id": "unlucky", "function": "pid"}))
+        .unwrap_err()
+        .expect("timeout", &[]);
+    let next = client.result("pid", json!({}));
+    assert_ne!(pid(&next), stopped.pid());
+    wait_until("the stopped one to be gone", || !stopped.is_alive());
+}
+
+#[test]
 fn of_quick_tasks_in_a_worker_that_is_killed_each_is_answered_once() {
     let host = host_with("[plugins.good]\nworkers = 2");
     let mut client = host.client();

@@ -67,7 +67,10 @@ fn the_readme_works_as_printed() {
     let host = checkout();
     let folder = host.folder();
     let mut mails = 0;
-    for block in page("README.md").iter().filter(|block| block.is_example) {
+    for block in page("README.md")
+        .iter()
+        .filter(|block| block.role == "example")
+    {
         let printed = printed(block, folder, host.port());
         if block.text.contains("send_mail") {
             mails += 1;

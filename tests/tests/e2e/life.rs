@@ -127,6 +127,27 @@ fn the_grace_of_a_drain_is_not_for_ever() {
 }
 
 #[test]
+fn a_drain_ends_though_a_worker_takes_nothing() {
+    let config = "[drain]\ngrace = \"500ms\"\n[worker]\ncancel_grace = \"200ms\"\n[plugins.good]\nworkers = 1";
+    let mut host = Setup::new().plugin(Plugin::Good).config(config).start();
+    let mut client = host.client();
+    client.result("pid", json!({}));
+    let workers = host.workers_of(Plugin::Good);
+    workers[0].signal(Signal::STOP);
+    client.send(json!({"id": "unlucky", "function": "pid"}));
+    let mut observer = host.client();
+    wait_until("the host to have it", || {
+        observer.status()["in_flight"] == 2
+    });
+    host.signal(Signal::TERM);
+    let reply = client.reply();
+    assert_eq!(reply.id, "unlucky");
+    reply.outcome.unwrap_err().expect("shutting_down", &[]);
+    assert_eq!(host.wait().code(), Some(0));
+    wait_for_end(&workers);
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     for (first, second) in [
         (Signal::TERM, Signal::TERM),
