@@ -1,0 +1,324 @@
+//! What the functions take, and what they result in.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The arguments of `resize`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(example = &r#"{"source":"photo.jpg","target":"small.webp","width":800}"#)]
+pub struct Resize {
+    /// The image: the path of a file, or `{"base64": "…"}`.
+    pub source: Source,
+    /// The path to write to. Without it, the image is in the result, as base64.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// How wide it becomes, in pixels. With only one of width and height, the other follows.
+    #[serde(default)]
+    #[schemars(example = 800)]
+    pub width: Option<u32>,
+    /// How high it becomes, in pixels.
+    #[serde(default)]
+    pub height: Option<u32>,
+    /// What to do when width and height have another shape than the image.
+    #[serde(default)]
+    pub fit: Fit,
+    /// Which part stays with `cover`, and where the image goes with `contain`.
+    #[serde(default)]
+    pub position: Position,
+    /// Whether small images are made larger.
+    #[serde(default = "yes")]
+    pub enlarge: bool,
+    /// The format; by default that of the target's ending, or else that of the source.
+    #[serde(default)]
+    pub format: Option<Format>,
+    /// 1 to 100, of jpeg, webp and avif; by default 80, for avif 50. For webp, 101 stands for lossless.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 101), example = 80)]
+    pub quality: Option<u8>,
+    /// The colour around the image with `contain`, and behind transparent parts: `#rgb`, `#rgba`, `#rrggbb`,
+    /// `#rrggbbaa`. By default transparent where the format can be, or else white.
+    #[serde(default)]
+    #[schemars(example = "#ffffff")]
+    pub background: Option<String>,
+    /// What becomes of EXIF, XMP and colour profile.
+    #[serde(default)]
+    pub metadata: Metadata,
+    /// Whether the image is turned as its EXIF orientation says.
+    #[serde(default = "yes")]
+    pub autorotate: bool,
+    /// Whether to scale in linear light: slower, and right for fine bright details on dark.
+    #[serde(default)]
+    pub linear: bool,
+    /// How much to sharpen what was reduced to half its size or less, 0 to 10. 1 is mild.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 10))]
+    pub sharpen: f32,
+    /// Whether all frames of an animation are taken, for webp and gif; else the first one.
+    #[serde(default)]
+    pub animated: bool,
+}
+
+/// The arguments of `thumbnails`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Thumbnails {
+    /// The image: the path of a file, or `{"base64": "…"}`.
+    pub source: Source,
+    /// What to make of it, 1 to 100.
+    pub targets: Vec<Thumbnail>,
+    /// Whether the image is turned as its EXIF orientation says.
+    #[serde(default = "yes")]
+    pub autorotate: bool,
+    /// Whether to scale in linear light: slower, and right for fine bright details on dark.
+    #[serde(default)]
+    pub linear: bool,
+    /// Whether all frames of an animation are taken, for webp and gif; else the first one.
+    #[serde(default)]
+    pub animated: bool,
+}
+
+/// One of the images that `thumbnails` makes.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Thumbnail {
+    /// The path to write to. Without it, the image is in the result, as base64.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// How wide it becomes, in pixels. With only one of width and height, the other follows.
+    #[serde(default)]
+    #[schemars(example = 200)]
+    pub width: Option<u32>,
+    /// How high it becomes, in pixels.
+    #[serde(default)]
+    pub height: Option<u32>,
+    /// What to do when width and height have another shape than the image.
+    #[serde(default)]
+    pub fit: Fit,
+    /// Which part stays with `cover`, and where the image goes with `contain`.
+    #[serde(default)]
+    pub position: Position,
+    /// Whether small images are made larger.
+    #[serde(default = "yes")]
+    pub enlarge: bool,
+    /// The format; by default that of the target's ending, or else that of the source.
+    #[serde(default)]
+    pub format: Option<Format>,
+    /// 1 to 100, of jpeg, webp and avif; by default 80, for avif 50. For webp, 101 stands for lossless.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 101))]
+    pub quality: Option<u8>,
+    /// The colour around the image with `contain`, and behind transparent parts: `#rgb`, `#rgba`, `#rrggbb`,
+    /// `#rrggbbaa`. By default transparent where the format can be, or else white.
+    #[serde(default)]
+    pub background: Option<String>,
+    /// What becomes of EXIF, XMP and colour profile.
+    #[serde(default)]
+    pub metadata: Metadata,
+    /// How much to sharpen what was reduced to half its size or less, 0 to 10. 1 is mild.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 10))]
+    pub sharpen: f32,
+}
+
+/// The arguments of `identify`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Identify {
+    /// The image: the path of a file, or `{"base64": "…"}`.
+    pub source: Source,
+}
+
+/// Where an image comes from.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Source {
+    /// The path of a file, in a folder that the plugin's config allows.
+    Path(String),
+    /// The file itself.
+    Inline(Inline),
+}
+
+/// A file within the request.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Inline {
+    /// The file's bytes.
+    pub base64: String,
+}
+
+/// What to do when width and height have another shape than the image.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fit {
+    /// Fill width and height, and crop what sticks out.
+    #[default]
+    Cover,
+    /// Show everything, with background where the image doesn't reach.
+    Contain,
+    /// Stretch.
+    Fill,
+    /// As large as fits into width and height.
+    Inside,
+    /// As small as covers width and height.
+    Outside,
+}
+
+/// A place in an image.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Position {
+    /// The middle.
+    #[default]
+    #[serde(alias = "centre")]
+    Center,
+    /// The middle of the upper edge.
+    Top,
+    /// The upper right corner.
+    TopRight,
+    /// The middle of the right edge.
+    Right,
+    /// The lower right corner.
+    BottomRight,
+    /// The middle of the lower edge.
+    Bottom,
+    /// The lower left corner.
+    BottomLeft,
+    /// The middle of the left edge.
+    Left,
+    /// The upper left corner.
+    TopLeft,
+}
+
+impl Position {
+    /// How much of what is too much goes to the left of it, and above it.
+    pub(crate) fn shares(self) -> (f64, f64) {
+        match self {
+            Self::Center => (0.5, 0.5),
+            Self::Top => (0.5, 0.0),
+            Self::TopRight => (1.0, 0.0),
+            Self::Right => (1.0, 0.5),
+            Self::BottomRight => (1.0, 1.0),
+            Self::Bottom => (0.5, 1.0),
+            Self::BottomLeft => (0.0, 1.0),
+            Self::Left => (0.0, 0.5),
+            Self::TopLeft => (0.0, 0.0),
+        }
+    }
+}
+
+/// A format of images.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// JPEG.
+    #[serde(alias = "jpg")]
+    Jpeg,
+    /// PNG.
+    Png,
+    /// WebP.
+    Webp,
+    /// AVIF.
+    Avif,
+    /// GIF.
+    Gif,
+}
+
+impl Format {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+            Self::Webp => "WebP",
+            Self::Avif => "AVIF",
+            Self::Gif => "GIF",
+        }
+    }
+
+    /// By the ending of a path, if it says anything.
+    pub(crate) fn of_path(path: &str) -> Option<Self> {
+        let (_, ending) = path.rsplit_once('.')?;
+        match ending.to_ascii_lowercase().as_str() {
+            "jpg" | "jpeg" | "jpe" | "jfif" => Some(Self::Jpeg),
+            "png" => Some(Self::Png),
+            "webp" => Some(Self::Webp),
+            "avif" => Some(Self::Avif),
+            "gif" => Some(Self::Gif),
+            _ => None,
+        }
+    }
+}
+
+/// What becomes of EXIF, XMP and colour profile.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Metadata {
+    /// None of it stays, and colours are converted to sRGB.
+    #[default]
+    Strip,
+    /// All of it stays, as far as the format takes it, and colours stay in their profile.
+    Keep,
+}
+
+/// An image that was made.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Made {
+    /// The path that was written to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The file itself, if no path was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base64: Option<String>,
+    /// Its format.
+    pub format: Format,
+    /// Its width in pixels.
+    pub width: usize,
+    /// Its height in pixels.
+    pub height: usize,
+    /// Its length in bytes.
+    pub bytes: usize,
+    /// How many frames it has.
+    pub frames: usize,
+}
+
+/// What `thumbnails` results in.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ThumbnailsMade {
+    /// The images, in the order of the targets.
+    pub images: Vec<Made>,
+}
+
+/// What `identify` results in.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Identified {
+    /// The file's format.
+    pub format: Format,
+    /// The file's length in bytes.
+    pub bytes: u64,
+    /// Width in pixels, as they lie in the file.
+    pub width: u32,
+    /// Height in pixels, as they lie in the file.
+    pub height: u32,
+    /// How the image is to be turned, as EXIF numbers it: 1 is upright, and 5 to 8 exchange width and height.
+    pub orientation: u8,
+    /// `grey`, `rgb`, `ycbcr`, `cmyk`, `ycck` or `palette`.
+    pub color_space: String,
+    /// Bits of each channel.
+    pub bit_depth: u8,
+    /// Whether parts may be transparent.
+    pub has_alpha: bool,
+    /// Pages or frames.
+    pub pages: u32,
+    /// Whether it shows before it is whole: progressive JPEG, interlaced PNG and GIF.
+    pub is_progressive: bool,
+    /// Whether there is a colour profile.
+    pub has_icc: bool,
+    /// Whether there is EXIF.
+    pub has_exif: bool,
+    /// Whether there is XMP.
+    pub has_xmp: bool,
+}
+
+fn yes() -> bool {
+    true
+}

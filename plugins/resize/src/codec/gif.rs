@@ -1,0 +1,292 @@
+//! GIF by the crate `gif`: its frames laid over each other here.
+
+use std::io::Cursor;
+
+use ::gif::{
+    ColorOutput, DecodeOptions, DisposalMethod, Encoder, Frame as GifFrame, MemoryLimit, Repeat,
+};
+use plugin_api::Task;
+
+use crate::{
+    args::Format,
+    codec::{Header, Sink, webp, webp::Frame},
+    color::Space,
+    config::Limits,
+    error::{Result, Trouble},
+    metadata::Attached,
+    pixels::{Kind, Pixels},
+};
+
+/// Longer sides don't fit into the format.
+pub(crate) const SIDE_MAX: usize = 65_535;
+
+/// What a walk over the blocks of a file finds.
+#[derive(Default)]
+struct Blocks {
+    frames: usize,
+    is_interlaced: bool,
+}
+
+/// Counts the frames without decoding any. Frames that are not whole don't count.
+fn walk(data: &[u8], frames_max: usize) -> Option<Blocks> {
+    let table = |flags: u8| {
+        if flags & 0x80 == 0 {
+            0
+        } else {
+            3 << ((flags & 7) + 1)
+        }
+    };
+    let skip_sub_blocks = |mut at: usize| loop {
+        let len = usize::from(*data.get(at)?);
+        at += 1 + len;
+        if len == 0 {
+            return Some(at);
+        }
+    };
+    let mut blocks = Blocks::default();
+    let mut at = 13 + table(*data.get(10)?);
+    while blocks.frames <= frames_max {
+        let next = match data.get(at) {
+            Some(0x21) => skip_sub_blocks(at + 2),
+            Some(0x2C) => {
+                let flags = data.get(at + 9).copied();
+                let end = flags.and_then(|flags| skip_sub_blocks(at + 11 + table(flags)));
+                if end.is_some() {
+                    blocks.frames += 1;
+                    blocks.is_interlaced |= flags.is_some_and(|flags| flags & 0x40 != 0);
+                }
+                end
+            }
+            _ => None,
+        };
+        match next {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    Some(blocks)
+}
+
+pub(crate) fn header(data: &[u8], limits: &Limits) -> Result<Header> {
+    let frames_max = usize::try_from(limits.frames_max).unwrap_or(usize::MAX);
+    let side = |at: usize| match data.get(at..at + 2) {
+        Some(&[low, high]) => Some(usize::from(u16::from_le_bytes([low, high]))),
+        _ => None,
+    };
+    let (Some(width), Some(height), Some(blocks)) = (side(6), side(8), walk(data, frames_max))
+    else {
+        return Err(Trouble::broken("GIF", "it ends within its header"));
+    };
+    if width == 0 || height == 0 {
+        return Err(Trouble::broken("GIF", "it has no pixels"));
+    }
+    if blocks.frames == 0 {
+        return Err(Trouble::broken("GIF", "it has no whole frame"));
+    }
+    Ok(Header {
+        format: Format::Gif,
+        width,
+        height,
+        space: Space::Palette,
+        bit_depth: 8,
+        has_alpha: true,
+        frames: blocks.frames,
+        is_progressive: blocks.is_interlaced,
+        attached: Attached::default(),
+        container_orientation: None,
+        is_lossless: true,
+    })
+}
+
+pub(crate) fn memory(header: &Header) -> u64 {
+    // Two canvases, one frame.
+    header.pixels() * 9 + (1 << 20)
+}
+
+pub(crate) fn decode(header: &Header, data: &[u8], sink: &mut dyn Sink, task: &Task) -> Result<()> {
+    let mut frames = Frames::open(header, data)?;
+    let Some(frame) = frames.next(task)? else {
+        return Err(Trouble::broken("GIF", "it has no frames"));
+    };
+    webp::push_frame(&frame.pixels, sink)
+}
+
+fn wrong(error: &::gif::DecodingError) -> Trouble {
+    Trouble::broken("GIF", error)
+}
+
+/// The frames of an animation, each with what shows through of those before it.
+pub(crate) struct Frames<'a> {
+    decoder: ::gif::Decoder<Cursor<&'a [u8]>>,
+    canvas: Pixels,
+    /// What becomes of the canvas before the next frame: a part that is cleared, or all of it as it was.
+    cleared: Option<Rect>,
+    restored: Option<Pixels>,
+    left: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Rect {
+    left: usize,
+    top: usize,
+    width: usize,
+    height: usize,
+}
+
+impl<'a> Frames<'a> {
+    pub(crate) fn open(header: &Header, data: &'a [u8]) -> Result<Self> {
+        let mut options = DecodeOptions::new();
+        options.set_color_output(ColorOutput::Indexed);
+        options.check_frame_consistency(true);
+        options.set_memory_limit(MemoryLimit::Unlimited);
+        let decoder = options
+            .read_info(Cursor::new(data))
+            .map_err(|error| wrong(&error))?;
+        Ok(Self {
+            decoder,
+            canvas: Pixels::new(header.width, header.height, Kind::of(4, false))?,
+            cleared: None,
+            restored: None,
+            left: header.frames,
+        })
+    }
+
+    /// How often it plays; 0 is for ever.
+    pub(crate) fn loops(&self) -> u16 {
+        match self.decoder.repeat() {
+            Repeat::Infinite => 0,
+            Repeat::Finite(times) => times.saturating_add(1),
+        }
+    }
+
+    pub(crate) fn next(&mut self, task: &Task) -> Result<Option<Frame>> {
+        task.check()?;
+        // The walk over the blocks counted the whole ones; what follows them is missing something.
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let Some(frame) = self
+            .decoder
+            .next_frame_info()
+            .map_err(|error| wrong(&error))?
+        else {
+            return Ok(None);
+        };
+        let rect = Rect {
+            left: usize::from(frame.left),
+            top: usize::from(frame.top),
+            width: usize::from(frame.width),
+            height: usize::from(frame.height),
+        };
+        let (dispose, transparent, delay) = (frame.dispose, frame.transparent, frame.delay);
+        if rect.left + rect.width > self.canvas.width || rect.top + rect.height > self.canvas.height
+        {
+            return Err(Trouble::broken("GIF", "a frame sticks out of the image"));
+        }
+        let len = self.decoder.buffer_size();
+        let mut indices = Vec::new();
+        indices
+            .try_reserve_exact(len)
+            .map_err(|_| Trouble::no_memory("decode a frame"))?;
+        indices.resize(len, 0);
+        self.decoder
+            .read_into_buffer(&mut indices)
+            .map_err(|error| wrong(&error))?;
+        if let Some(restored) = self.restored.take() {
+            self.canvas = restored;
+        }
+        if let Some(cleared) = self.cleared.take() {
+            fill(&mut self.canvas, cleared);
+        }
+        match dispose {
+            DisposalMethod::Background => self.cleared = Some(rect),
+            DisposalMethod::Previous => self.restored = Some(self.canvas.clone()),
+            DisposalMethod::Any | DisposalMethod::Keep => {}
+        }
+        let palette = self.decoder.palette().map_err(|error| wrong(&error))?;
+        draw(&mut self.canvas, rect, &indices, palette, transparent);
+        let duration_ms = u32::from(delay) * 10;
+        Ok(Some(Frame {
+            pixels: self.canvas.clone(),
+            duration_ms,
+        }))
+    }
+}
+
+fn fill(canvas: &mut Pixels, rect: Rect) {
+    for y in rect.top..rect.top + rect.height {
+        canvas.rows_mut(y, 1)[rect.left * 4..(rect.left + rect.width) * 4].fill(0);
+    }
+}
+
+fn draw(canvas: &mut Pixels, rect: Rect, indices: &[u8], palette: &[u8], transparent: Option<u8>) {
+    let (colors, _) = palette.as_chunks::<3>();
+    for (y, row) in indices
+        .chunks_exact(rect.width.max(1))
+        .take(rect.height)
+        .enumerate()
+    {
+        let line = &mut canvas.rows_mut(rect.top + y, 1)[rect.left * 4..];
+        let (pixels, _) = line.as_chunks_mut::<4>();
+        for (index, pixel) in row.iter().zip(pixels) {
+            if Some(*index) == transparent {
+                continue;
+            }
+            if let Some([r, g, b]) = colors.get(usize::from(*index)) {
+                *pixel = [*r, *g, *b, 255];
+            }
+        }
+    }
+}
+
+/// Writes one frame or many.
+pub(crate) struct Animation {
+    encoder: Encoder<Vec<u8>>,
+    size: (u16, u16),
+}
+
+impl Animation {
+    pub(crate) fn new((width, height): (usize, usize), loops: Option<u16>) -> Result<Self> {
+        let side = |len: usize| {
+            u16::try_from(len).map_err(|_| Trouble::encoding("GIF", "its sides would be too long"))
+        };
+        let size = (side(width)?, side(height)?);
+        let failed = |error: ::gif::EncodingError| Trouble::encoding("GIF", error);
+        let mut encoder = Encoder::new(Vec::new(), size.0, size.1, &[]).map_err(failed)?;
+        match loops {
+            None => {}
+            Some(0) => encoder.set_repeat(Repeat::Infinite).map_err(failed)?,
+            Some(loops) => encoder
+                .set_repeat(Repeat::Finite(loops - 1))
+                .map_err(failed)?,
+        }
+        Ok(Self { encoder, size })
+    }
+
+    /// Adds RGBA. There is no half of transparency in GIF.
+    pub(crate) fn add(&mut self, pixels: &Pixels, duration_ms: u32, task: &Task) -> Result<()> {
+        task.check()?;
+        let mut bytes = pixels.bytes().to_vec();
+        let (all, _) = bytes.as_chunks_mut::<4>();
+        for pixel in all {
+            *pixel = if pixel[3] < 128 {
+                [0; 4]
+            } else {
+                [pixel[0], pixel[1], pixel[2], 255]
+            };
+        }
+        let mut frame = GifFrame::from_rgba_speed(self.size.0, self.size.1, &mut bytes, 10);
+        frame.delay = u16::try_from(duration_ms / 10).unwrap_or(u16::MAX);
+        frame.dispose = DisposalMethod::Background;
+        self.encoder
+            .write_frame(&frame)
+            .map_err(|error| Trouble::encoding("GIF", error))
+    }
+
+    pub(crate) fn finish(self) -> Result<Vec<u8>> {
+        self.encoder
+            .into_inner()
+            .map_err(|error| Trouble::encoding("GIF", error))
+    }
+}

@@ -1,0 +1,607 @@
+//! JPEG by libjpeg-turbo: decoded at a half, a quarter or an eighth of its size where less is wanted, as planes.
+#![expect(
+    unsafe_code,
+    reason = "libjpeg-turbo is a C library; jpeg.c keeps its jumps to itself"
+)]
+
+use std::{
+    ffi::{CStr, c_char, c_int, c_void},
+    marker::PhantomData,
+    ptr, slice,
+};
+
+use plugin_api::Task;
+// Linked for jpeg.c.
+use turbojpeg_sys as _;
+
+use crate::{
+    args::Format,
+    codec::{Header, Layout, Plane, Sink, Wish},
+    color::Space,
+    error::{Result, Trouble},
+    metadata::{self, Attached},
+    pixels::{Kind, Picture, Pixels},
+    scale::to_u32,
+};
+
+type Check = unsafe extern "C" fn(*mut c_void) -> c_int;
+
+#[repr(C)]
+struct RawDecoder {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+struct RawEncoder {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct RawHeader {
+    width: u32,
+    height: u32,
+    components: u32,
+    color_space: u32,
+    progressive: u32,
+    adobe: u32,
+    precision: u32,
+    h: [u32; 4],
+    v: [u32; 4],
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct RawLayout {
+    width: u32,
+    height: u32,
+    rows: u32,
+    strides: [u32; 4],
+    widths: [u32; 4],
+    heights: [u32; 4],
+    plane_rows: [u32; 4],
+    dct: [u32; 4],
+    h: [u32; 4],
+    v: [u32; 4],
+}
+
+#[repr(C)]
+struct RawEncoding {
+    width: u32,
+    height: u32,
+    color_space: u32,
+    subsample: u32,
+    quality: u32,
+    progressive: u32,
+}
+
+unsafe extern "C" {
+    fn rz_decoder_open(data: *const u8, len: usize, memory_max: usize) -> *mut RawDecoder;
+    fn rz_decoder_close(decoder: *mut RawDecoder);
+    fn rz_decoder_message(decoder: *const RawDecoder) -> *const c_char;
+    fn rz_decoder_is_damaged(decoder: *const RawDecoder) -> c_int;
+    fn rz_decoder_header(decoder: *mut RawDecoder, header: *mut RawHeader) -> c_int;
+    fn rz_decoder_start(
+        decoder: *mut RawDecoder,
+        planes: c_int,
+        color_space: u32,
+        denominator: u32,
+        check: Check,
+        context: *mut c_void,
+        layout: *mut RawLayout,
+    ) -> c_int;
+    fn rz_decoder_read_planes(decoder: *mut RawDecoder, planes: *const [*mut u8; 4]) -> c_int;
+    fn rz_decoder_read_rows(
+        decoder: *mut RawDecoder,
+        pixels: *mut u8,
+        stride: usize,
+        count: u32,
+    ) -> c_int;
+    fn rz_encoder_open(
+        result: *mut *mut RawEncoder,
+        encoding: *const RawEncoding,
+        check: Check,
+        context: *mut c_void,
+    ) -> c_int;
+    fn rz_encoder_close(encoder: *mut RawEncoder);
+    fn rz_encoder_message(encoder: *const RawEncoder) -> *const c_char;
+    fn rz_encoder_marker(
+        encoder: *mut RawEncoder,
+        marker: c_int,
+        data: *const u8,
+        len: u32,
+    ) -> c_int;
+    fn rz_encoder_icc(encoder: *mut RawEncoder, data: *const u8, len: u32) -> c_int;
+    fn rz_encoder_write_rows(
+        encoder: *mut RawEncoder,
+        pixels: *const u8,
+        stride: usize,
+        count: u32,
+    ) -> c_int;
+    fn rz_encoder_write_planes(
+        encoder: *mut RawEncoder,
+        planes: *const [*const u8; 3],
+        strides: *const [u32; 3],
+        heights: *const [u32; 3],
+    ) -> c_int;
+    fn rz_encoder_finish(encoder: *mut RawEncoder, data: *mut *const u8, len: *mut usize) -> c_int;
+}
+
+const STOPPED: c_int = -2;
+const NO_MEMORY: c_int = -3;
+
+/// What the library asks between rows: whether to stop.
+///
+/// # Safety
+/// `context` is a `&Task` that outlives the call.
+unsafe extern "C" fn is_stopped(context: *mut c_void) -> c_int {
+    // SAFETY: the caller's promise.
+    let task = unsafe { &*context.cast::<Task>() };
+    c_int::from(task.is_cancelled())
+}
+
+fn context(task: &Task) -> *mut c_void {
+    ptr::from_ref(task).cast_mut().cast()
+}
+
+/// A decoder, which holds on to the file's bytes and to the task.
+struct Decoder<'a> {
+    raw: *mut RawDecoder,
+    borrows: PhantomData<&'a [u8]>,
+}
+
+impl Drop for Decoder<'_> {
+    fn drop(&mut self) {
+        // SAFETY: it was opened, and is closed only here.
+        unsafe { rz_decoder_close(self.raw) };
+    }
+}
+
+impl<'a> Decoder<'a> {
+    fn open(data: &'a [u8], memory_max: u64) -> Result<Self> {
+        let memory_max = usize::try_from(memory_max)
+            .unwrap_or(usize::MAX)
+            .min(1 << 40);
+        // SAFETY: the slice outlives the decoder by its lifetime.
+        let raw = unsafe { rz_decoder_open(data.as_ptr(), data.len(), memory_max) };
+        if raw.is_null() {
+            return Err(Trouble::no_memory("decode the image"));
+        }
+        Ok(Self {
+            raw,
+            borrows: PhantomData,
+        })
+    }
+
+    fn message(&self) -> String {
+        // SAFETY: the decoder is open, and its message ends with NUL.
+        unsafe { CStr::from_ptr(rz_decoder_message(self.raw)) }
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    fn check(&self, code: c_int, task: Option<&Task>) -> Result<c_int> {
+        match code {
+            STOPPED => Err(stopped(task)),
+            NO_MEMORY => Err(Trouble::new(
+                "too_much_memory",
+                "the JPEG file needs more memory to decode than `memory_max` allows",
+            )),
+            code if code < 0 => Err(Trouble::broken("JPEG", self.message())),
+            code => Ok(code),
+        }
+    }
+
+    /// Pixels that are missing are made up by the library; nobody asked for that.
+    fn check_damage(&self) -> Result<()> {
+        // SAFETY: the decoder is open.
+        if unsafe { rz_decoder_is_damaged(self.raw) } != 0 {
+            return Err(Trouble::broken("JPEG", self.message()));
+        }
+        Ok(())
+    }
+
+    fn header(&mut self) -> Result<RawHeader> {
+        let mut header = RawHeader::default();
+        // SAFETY: the decoder is open, and the header is as jpeg.c declares it.
+        let code = unsafe { rz_decoder_header(self.raw, &raw mut header) };
+        self.check(code, None)?;
+        Ok(header)
+    }
+
+    fn start(&mut self, space: Option<u32>, denominator: u32, task: &Task) -> Result<RawLayout> {
+        let mut layout = RawLayout::default();
+        let planes = c_int::from(space.is_none());
+        // SAFETY: the decoder is open, and the task outlives every call that may look at it.
+        let code = unsafe {
+            rz_decoder_start(
+                self.raw,
+                planes,
+                space.unwrap_or(0),
+                denominator,
+                is_stopped,
+                context(task),
+                &raw mut layout,
+            )
+        };
+        self.check(code, Some(task))?;
+        Ok(layout)
+    }
+}
+
+fn stopped(task: Option<&Task>) -> Trouble {
+    match task.map(Task::check) {
+        Some(Err(error)) => Trouble::Stopped(error),
+        _ => Trouble::broken("JPEG", "decoding was stopped"),
+    }
+}
+
+pub(crate) fn header(data: &[u8]) -> Result<Header> {
+    let raw = Decoder::open(data, 64 << 20)?.header()?;
+    let is_inverted = raw.adobe != 0;
+    let space = match raw.color_space {
+        1 => Space::Grey,
+        2 => Space::Rgb,
+        3 => Space::YCbCr,
+        4 => Space::Cmyk(is_inverted),
+        5 => Space::Ycck(is_inverted),
+        _ => {
+            return Err(Trouble::unsupported(
+                "JPEG",
+                format_args!("{} channels", raw.components),
+            ));
+        }
+    };
+    if raw.precision != 8 {
+        return Err(Trouble::unsupported(
+            "JPEG",
+            format_args!("{} bits a sample", raw.precision),
+        ));
+    }
+    Ok(Header {
+        format: Format::Jpeg,
+        width: raw.width as usize,
+        height: raw.height as usize,
+        space,
+        bit_depth: 8,
+        has_alpha: false,
+        frames: 1,
+        is_progressive: raw.progressive != 0,
+        attached: metadata::of_jpeg(data),
+        container_orientation: None,
+        is_lossless: false,
+    })
+}
+
+/// By how much it is reduced while it is decoded.
+fn denominator(wish: &Wish) -> u32 {
+    match wish.reduction_max {
+        reduction if reduction >= 8.0 => 8,
+        reduction if reduction >= 4.0 => 4,
+        reduction if reduction >= 2.0 => 2,
+        _ => 1,
+    }
+}
+
+pub(crate) fn memory(header: &Header, wish: &Wish) -> u64 {
+    let channels = match header.space {
+        Space::Grey => 1,
+        Space::Cmyk(_) | Space::Ycck(_) => 4,
+        _ => 3,
+    };
+    let _ = wish;
+    // Progressive files are gathered as coefficients of two bytes; others pass in rows of MCUs.
+    let coefficients = if header.is_progressive {
+        header.pixels() * channels * 2
+    } else {
+        0
+    };
+    coefficients + header.width as u64 * channels * 64 + (1 << 20)
+}
+
+pub(crate) fn decode(
+    header: &Header,
+    data: &[u8],
+    wish: &Wish,
+    sink: &mut dyn Sink,
+    task: &Task,
+) -> Result<()> {
+    let mut decoder = Decoder::open(data, wish.memory_max)?;
+    decoder.header()?;
+    let denominator = denominator(wish);
+    let packed = match header.space {
+        Space::Grey if wish.is_packed => Some((1, 1)),
+        Space::YCbCr if wish.is_packed => Some((2, 3)),
+        Space::Grey | Space::YCbCr => None,
+        Space::Cmyk(_) | Space::Ycck(_) => Some((4, 4)),
+        _ => Some((2, 3)),
+    };
+    match packed {
+        Some((space, channels)) => {
+            decode_packed(
+                &mut decoder,
+                header,
+                (space, channels),
+                denominator,
+                sink,
+                task,
+            )?;
+        }
+        None => decode_planes(&mut decoder, header, denominator, sink, task)?,
+    }
+    decoder.check_damage()
+}
+
+fn decode_packed(
+    decoder: &mut Decoder<'_>,
+    header: &Header,
+    (space, channels): (u32, usize),
+    denominator: u32,
+    sink: &mut dyn Sink,
+    task: &Task,
+) -> Result<()> {
+    let layout = decoder.start(Some(space), denominator, task)?;
+    let (width, height) = (layout.width as usize, layout.height as usize);
+    let kind = Kind::of(channels, false);
+    let space = if space == 2 { Space::Rgb } else { header.space };
+    let factor = 1.0 / f64::from(denominator);
+    sink.begin(&Layout::Packed {
+        kind,
+        width,
+        height,
+        factor,
+        space,
+    })?;
+    let mut rows = Pixels::new(width, 16, kind)?;
+    let stride = rows.stride();
+    let mut done = 0;
+    while done < height {
+        let count = (height - done).min(16);
+        // SAFETY: the buffer has room for 16 rows of that stride.
+        let code = unsafe {
+            rz_decoder_read_rows(
+                decoder.raw,
+                rows.bytes_mut().as_mut_ptr(),
+                stride,
+                to_u32(count),
+            )
+        };
+        let read = usize::try_from(decoder.check(code, Some(task))?).unwrap_or(0);
+        if read == 0 {
+            return Err(Trouble::broken("JPEG", "it ends before its last row"));
+        }
+        sink.rows(0, &rows.bytes()[..read * stride])?;
+        done += read;
+    }
+    Ok(())
+}
+
+fn decode_planes(
+    decoder: &mut Decoder<'_>,
+    header: &Header,
+    denominator: u32,
+    sink: &mut dyn Sink,
+    task: &Task,
+) -> Result<()> {
+    let layout = decoder.start(None, denominator, task)?;
+    let count = if header.space == Space::Grey { 1 } else { 3 };
+    let size = |i: usize| (layout.widths[i] as usize, layout.heights[i] as usize);
+    let sizes: Vec<_> = (0..count).map(size).collect();
+    // Luma has the most samples of all; the others' share is told by how large their blocks came out.
+    let (h_max, v_max) = (max(&layout.h[..count]), max(&layout.v[..count]));
+    let planes = (0..count).map(|i| {
+        let share =
+            |samples: u32, most: u32| f64::from(samples * layout.dct[i]) / f64::from(most * 8);
+        let factor = (share(layout.h[i], h_max), share(layout.v[i], v_max));
+        Plane {
+            width: sizes[i].0,
+            height: sizes[i].1,
+            factor,
+        }
+    });
+    sink.begin(&Layout::Planes {
+        planes: planes.collect(),
+        is_full_range: true,
+    })?;
+    let mut buffers: Vec<Vec<u8>> = (0..count)
+        .map(|i| vec![0; layout.strides[i] as usize * layout.plane_rows[i] as usize])
+        .collect();
+    let mut done = vec![0; count];
+    let mut row = 0;
+    while row < layout.height {
+        let mut planes = [ptr::null_mut(); 4];
+        for (plane, buffer) in planes.iter_mut().zip(&mut buffers) {
+            *plane = buffer.as_mut_ptr();
+        }
+        // SAFETY: each buffer has room for the rows and the stride that the decoder named.
+        let code = unsafe { rz_decoder_read_planes(decoder.raw, &raw const planes) };
+        decoder.check(code, Some(task))?;
+        for (plane, buffer) in buffers.iter_mut().enumerate() {
+            let (width, height) = sizes[plane];
+            let stride = layout.strides[plane] as usize;
+            let rows = (layout.plane_rows[plane] as usize).min(height - done[plane]);
+            // The blocks' padding goes.
+            if stride != width {
+                for row in 1..rows {
+                    buffer.copy_within(row * stride..row * stride + width, row * width);
+                }
+            }
+            sink.rows(plane, &buffer[..rows * width])?;
+            done[plane] += rows;
+        }
+        row += layout.rows;
+    }
+    Ok(())
+}
+
+fn max(factors: &[u32]) -> u32 {
+    factors.iter().copied().max().unwrap_or(1).max(1)
+}
+
+/// How to encode.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) quality: u8,
+    pub(crate) is_subsampled: bool,
+}
+
+struct Encoder {
+    raw: *mut RawEncoder,
+}
+
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        // SAFETY: it is closed only here; null is fine.
+        unsafe { rz_encoder_close(self.raw) };
+    }
+}
+
+impl Encoder {
+    fn check(&self, code: c_int, task: &Task) -> Result<()> {
+        match code {
+            STOPPED => Err(stopped(Some(task))),
+            NO_MEMORY => Err(Trouble::no_memory("encode the image")),
+            code if code < 0 => {
+                // SAFETY: the encoder is open, and its message ends with NUL.
+                let message = unsafe { CStr::from_ptr(rz_encoder_message(self.raw)) };
+                Err(Trouble::encoding("JPEG", message.to_string_lossy()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Encodes grey, RGB, or planes.
+pub(crate) fn encode(
+    picture: &Picture,
+    settings: Settings,
+    attached: &Attached,
+    task: &Task,
+) -> Result<Vec<u8>> {
+    let (width, height, color_space) = match picture {
+        Picture::Packed(pixels) => (
+            pixels.width,
+            pixels.height,
+            if pixels.kind.channels == 1 { 1 } else { 2 },
+        ),
+        Picture::Planes(planes) => (
+            planes[0].width,
+            planes[0].height,
+            if planes.len() == 1 { 1 } else { 3 },
+        ),
+    };
+    let encoding = RawEncoding {
+        width: to_u32(width),
+        height: to_u32(height),
+        color_space,
+        subsample: u32::from(settings.is_subsampled),
+        quality: u32::from(settings.quality),
+        progressive: 0,
+    };
+    let mut encoder = Encoder {
+        raw: ptr::null_mut(),
+    };
+    // SAFETY: the task outlives the encoder, which may look at it in any of these calls.
+    let code = unsafe {
+        rz_encoder_open(
+            &raw mut encoder.raw,
+            &raw const encoding,
+            is_stopped,
+            context(task),
+        )
+    };
+    if encoder.raw.is_null() {
+        return Err(Trouble::no_memory("encode the image"));
+    }
+    encoder.check(code, task)?;
+    for (marker, body) in metadata::jpeg_segments(attached)? {
+        // SAFETY: pointer and length are the slice's.
+        let code = unsafe {
+            rz_encoder_marker(
+                encoder.raw,
+                c_int::from(marker),
+                body.as_ptr(),
+                to_u32(body.len()),
+            )
+        };
+        encoder.check(code, task)?;
+    }
+    if let Some(icc) = attached.icc.as_deref().filter(|icc| !icc.is_empty()) {
+        // SAFETY: pointer and length are the slice's.
+        let code = unsafe { rz_encoder_icc(encoder.raw, icc.as_ptr(), to_u32(icc.len())) };
+        encoder.check(code, task)?;
+    }
+    match picture {
+        Picture::Planes(planes) if planes.len() > 1 => {
+            write_planes(&encoder, planes, settings, task)?
+        }
+        Picture::Planes(planes) => write_rows(&encoder, &planes[0], task)?,
+        Picture::Packed(pixels) => write_rows(&encoder, pixels, task)?,
+    }
+    let (mut data, mut len) = (ptr::null(), 0);
+    // SAFETY: the encoder is open.
+    let code = unsafe { rz_encoder_finish(encoder.raw, &raw mut data, &raw mut len) };
+    encoder.check(code, task)?;
+    // SAFETY: the encoder owns that many bytes there until it is closed, below.
+    Ok(unsafe { slice::from_raw_parts(data, len) }.to_vec())
+}
+
+fn write_rows(encoder: &Encoder, pixels: &Pixels, task: &Task) -> Result<()> {
+    // SAFETY: there are as many rows of that stride as the pixels say.
+    let code = unsafe {
+        rz_encoder_write_rows(
+            encoder.raw,
+            pixels.bytes().as_ptr(),
+            pixels.stride(),
+            to_u32(pixels.height),
+        )
+    };
+    encoder.check(code, task)
+}
+
+fn write_planes(
+    encoder: &Encoder,
+    planes: &[Pixels],
+    settings: Settings,
+    task: &Task,
+) -> Result<()> {
+    let block = if settings.is_subsampled { 16 } else { 8 };
+    let mut padded = Vec::new();
+    for (index, plane) in planes.iter().enumerate() {
+        let step = if index > 0 && settings.is_subsampled {
+            8
+        } else {
+            block
+        };
+        padded.push(pad(plane, plane.width.next_multiple_of(step))?);
+    }
+    // Chroma of 4:2:0 has half the padded width of luma.
+    let (mut pointers, mut strides, mut heights) = ([ptr::null(); 3], [0; 3], [0; 3]);
+    for (index, plane) in padded.iter().enumerate().take(3) {
+        pointers[index] = plane.bytes().as_ptr();
+        strides[index] = to_u32(plane.width);
+        heights[index] = to_u32(plane.height);
+    }
+    // SAFETY: rows are as long as whole MCUs, which is what the encoder reads, and rows below the last are not read.
+    let code = unsafe {
+        rz_encoder_write_planes(
+            encoder.raw,
+            &raw const pointers,
+            &raw const strides,
+            &raw const heights,
+        )
+    };
+    encoder.check(code, task)
+}
+
+/// Repeats the last pixel of each row.
+fn pad(plane: &Pixels, width: usize) -> Result<Pixels> {
+    let mut padded = Pixels::new(width, plane.height, plane.kind)?;
+    for y in 0..plane.height {
+        let from = plane.row(y);
+        let to = padded.rows_mut(y, 1);
+        to[..from.len()].copy_from_slice(from);
+        to[from.len()..].fill(from.last().copied().unwrap_or(0));
+    }
+    Ok(padded)
+}

@@ -1,0 +1,171 @@
+//! The formats: each one reads its header, decodes into a sink, and encodes a picture.
+
+pub(crate) mod avif;
+pub(crate) mod gif;
+pub(crate) mod isobmff;
+pub(crate) mod jpeg;
+pub(crate) mod png;
+pub(crate) mod webp;
+
+use plugin_api::Task;
+
+use crate::{
+    args::Format,
+    color::Space,
+    error::{Result, Trouble},
+    metadata::Attached,
+    pixels::Kind,
+};
+
+/// What a file says of itself, read without decoding a pixel.
+#[derive(Clone, Debug)]
+pub(crate) struct Header {
+    pub(crate) format: Format,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) space: Space,
+    pub(crate) bit_depth: u8,
+    pub(crate) has_alpha: bool,
+    /// Frames, as far as that can be told by skipping over them.
+    pub(crate) frames: usize,
+    pub(crate) is_progressive: bool,
+    /// EXIF, ICC profile and XMP, as they stand in the file.
+    pub(crate) attached: Attached,
+    /// Turning that the container asks for by itself, as EXIF numbers it; AVIF only.
+    pub(crate) container_orientation: Option<u8>,
+    /// JPEG: how the colours are stored. WebP: whether it is lossless.
+    pub(crate) is_lossless: bool,
+}
+
+impl Header {
+    pub(crate) fn pixels(&self) -> u64 {
+        self.width as u64 * self.height as u64
+    }
+
+    /// How to turn it, as EXIF numbers it.
+    pub(crate) fn orientation(&self) -> u8 {
+        self.container_orientation
+            .or_else(|| {
+                self.attached
+                    .exif
+                    .as_deref()
+                    .and_then(crate::metadata::exif_orientation)
+            })
+            .unwrap_or(1)
+    }
+}
+
+/// The planes a decoder is about to hand over.
+#[derive(Clone, Debug)]
+pub(crate) enum Layout {
+    /// `factor`: pixels per pixel of the image in the file.
+    Packed {
+        kind: Kind,
+        width: usize,
+        height: usize,
+        factor: f64,
+        space: Space,
+    },
+    /// All of them 8 bits, full range or not, BT.601.
+    Planes {
+        planes: Vec<Plane>,
+        is_full_range: bool,
+    },
+}
+
+/// A plane's size, and what of the image one of its samples stands for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plane {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    /// Samples per pixel of the image in the file.
+    pub(crate) factor: (f64, f64),
+}
+
+/// Takes what a decoder makes, in order from top to bottom for each plane.
+pub(crate) trait Sink {
+    /// Comes once, first. The planes may be smaller than the header says.
+    fn begin(&mut self, layout: &Layout) -> Result<()>;
+    /// Whole rows.
+    fn rows(&mut self, plane: usize, bytes: &[u8]) -> Result<()>;
+}
+
+/// What a decoder may do without.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    /// The decoded image may be smaller by this factor in each direction, at most.
+    pub(crate) reduction_max: f64,
+    /// Pixels side by side, no planes: they are to be converted before they are scaled.
+    pub(crate) is_packed: bool,
+    /// Memory that may be taken.
+    pub(crate) memory_max: u64,
+}
+
+/// Reads the header, whatever the format is.
+pub(crate) fn header(data: &[u8], limits: &crate::config::Limits) -> Result<Header> {
+    match sniff(data) {
+        Some(Format::Jpeg) => jpeg::header(data),
+        Some(Format::Png) => png::header(data),
+        Some(Format::Webp) => webp::header(data),
+        Some(Format::Gif) => gif::header(data, limits),
+        Some(Format::Avif) => avif::header(data),
+        None => Err(Trouble::new(
+            "unsupported_format",
+            "the source is no JPEG, PNG, WebP, GIF or AVIF file",
+        )),
+    }
+}
+
+/// How much memory decoding takes, beyond the file and what the sink keeps.
+pub(crate) fn memory(header: &Header, wish: &Wish) -> u64 {
+    match header.format {
+        Format::Jpeg => jpeg::memory(header, wish),
+        Format::Png => png::memory(header),
+        Format::Webp => webp::memory(header),
+        Format::Gif => gif::memory(header),
+        Format::Avif => avif::memory(header),
+    }
+}
+
+/// Decodes the image, or the first frame.
+pub(crate) fn decode(
+    header: &Header,
+    data: &[u8],
+    wish: &Wish,
+    sink: &mut dyn Sink,
+    task: &Task,
+) -> Result<()> {
+    match header.format {
+        Format::Jpeg => jpeg::decode(header, data, wish, sink, task),
+        Format::Png => png::decode(data, wish, sink, task),
+        Format::Webp => webp::decode(header, data, wish, sink, task),
+        Format::Gif => gif::decode(header, data, sink, task),
+        Format::Avif => avif::decode(header, data, wish, sink, task),
+    }
+}
+
+/// The format by the first bytes.
+pub(crate) fn sniff(data: &[u8]) -> Option<Format> {
+    match data {
+        [0xFF, 0xD8, 0xFF, ..] => Some(Format::Jpeg),
+        [0x89, b'P', b'N', b'G', 0x0D, 0x0A, 0x1A, 0x0A, ..] => Some(Format::Png),
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => Some(Format::Webp),
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Format::Gif),
+        _ if isobmff::is_avif(data) => Some(Format::Avif),
+        _ => None,
+    }
+}

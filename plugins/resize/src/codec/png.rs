@@ -1,0 +1,230 @@
+//! PNG by the crate `png`: rows as they are inflated, in 8 or 16 bits.
+
+use std::{borrow::Cow, io::Cursor};
+
+use plugin_api::Task;
+use png::{BitDepth, ColorType, DecodingError, Transformations};
+
+use crate::{
+    args::Format,
+    codec::{Header, Layout, Sink, Wish},
+    color::Space,
+    error::{Result, Trouble},
+    metadata::{Attached, ICC_LEN_MAX},
+    pixels::{Kind, Pixels},
+    scale::to_u32,
+};
+
+const XMP: &str = "XML:com.adobe.xmp";
+/// What compressed text and profiles may grow to.
+const CHUNKS_LEN_MAX: usize = 64 << 20;
+
+fn wrong(error: &DecodingError) -> Trouble {
+    match error {
+        DecodingError::LimitsExceeded => Trouble::new(
+            "too_much_memory",
+            format!("the PNG file's profile or texts are longer than {CHUNKS_LEN_MAX} bytes"),
+        ),
+        error => Trouble::broken("PNG", error),
+    }
+}
+
+fn open(data: &[u8], bytes_max: usize) -> Result<png::Reader<Cursor<&[u8]>>> {
+    let mut decoder =
+        png::Decoder::new_with_limits(Cursor::new(data), png::Limits { bytes: bytes_max });
+    decoder.set_transformations(Transformations::EXPAND);
+    decoder.read_info().map_err(|error| wrong(&error))
+}
+
+pub(crate) fn header(data: &[u8]) -> Result<Header> {
+    let reader = open(data, CHUNKS_LEN_MAX)?;
+    let info = reader.info();
+    let attached = Attached {
+        exif: info.exif_metadata.as_deref().map(<[u8]>::to_vec),
+        icc: info
+            .icc_profile
+            .as_deref()
+            .filter(|icc| icc.len() <= ICC_LEN_MAX)
+            .map(<[u8]>::to_vec),
+        xmp: info
+            .utf8_text
+            .iter()
+            .find(|text| text.keyword == XMP)
+            .and_then(|text| text.get_text().ok())
+            .map(String::into_bytes),
+    };
+    Ok(Header {
+        format: Format::Png,
+        width: info.width as usize,
+        height: info.height as usize,
+        space: match info.color_type {
+            ColorType::Grayscale | ColorType::GrayscaleAlpha => Space::Grey,
+            ColorType::Indexed => Space::Palette,
+            _ => Space::Rgb,
+        },
+        bit_depth: info.bit_depth as u8,
+        has_alpha: info.trns.is_some()
+            || matches!(info.color_type, ColorType::GrayscaleAlpha | ColorType::Rgba),
+        frames: 1,
+        is_progressive: info.interlaced,
+        attached,
+        container_orientation: None,
+        is_lossless: true,
+    })
+}
+
+fn kind(header: &Header) -> Kind {
+    let colors = if header.space == Space::Grey { 1 } else { 3 };
+    Kind::of(
+        colors + usize::from(header.has_alpha),
+        header.bit_depth == 16,
+    )
+}
+
+pub(crate) fn memory(header: &Header) -> u64 {
+    let bytes = kind(header).bytes() as u64;
+    let whole = if header.is_progressive {
+        header.pixels() * bytes
+    } else {
+        0
+    };
+    whole + header.width as u64 * bytes * 64 + (1 << 20)
+}
+
+pub(crate) fn decode(data: &[u8], wish: &Wish, sink: &mut dyn Sink, task: &Task) -> Result<()> {
+    let memory_max = usize::try_from(wish.memory_max).unwrap_or(usize::MAX);
+    let mut reader = open(data, memory_max)?;
+    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
+    let is_interlaced = reader.info().interlaced;
+    let (color_type, depth) = reader.output_color_type();
+    let (channels, space) = match color_type {
+        ColorType::Grayscale => (1, Space::Grey),
+        ColorType::GrayscaleAlpha => (2, Space::Grey),
+        ColorType::Rgb | ColorType::Indexed => (3, Space::Rgb),
+        ColorType::Rgba => (4, Space::Rgb),
+    };
+    let kind = Kind::of(channels, depth == BitDepth::Sixteen);
+    sink.begin(&Layout::Packed {
+        kind,
+        width,
+        height,
+        factor: 1.0,
+        space,
+    })?;
+    if is_interlaced {
+        return decode_interlaced(&mut reader, kind, (width, height), sink, task);
+    }
+    let mut swapped = Vec::new();
+    let mut done = 0;
+    while let Some(row) = reader.next_row().map_err(|error| wrong(&error))? {
+        if done % 16 == 0 {
+            task.check()?;
+        }
+        done += 1;
+        if kind.is_16_bit {
+            swapped.clear();
+            swapped.extend_from_slice(row.data());
+            to_native(&mut swapped);
+            sink.rows(0, &swapped)?;
+        } else {
+            sink.rows(0, row.data())?;
+        }
+    }
+    if done != height {
+        return Err(Trouble::broken("PNG", "rows are missing"));
+    }
+    Ok(())
+}
+
+/// The rows of all passes, put together.
+fn decode_interlaced(
+    reader: &mut png::Reader<Cursor<&[u8]>>,
+    kind: Kind,
+    (width, height): (usize, usize),
+    sink: &mut dyn Sink,
+    task: &Task,
+) -> Result<()> {
+    let mut whole = Pixels::new(width, height, kind)?;
+    let stride = whole.stride();
+    let bits = u8::try_from(kind.bytes() * 8).unwrap_or(64);
+    let mut done = 0_u32;
+    while let Some(row) = reader
+        .next_interlaced_row()
+        .map_err(|error| wrong(&error))?
+    {
+        if done % 16 == 0 {
+            task.check()?;
+        }
+        done += 1;
+        let png::InterlaceInfo::Adam7(info) = row.interlace() else {
+            return Err(Trouble::broken("PNG", "rows are out of order"));
+        };
+        png::expand_interlaced_row(whole.bytes_mut(), stride, row.data(), info, bits);
+    }
+    if kind.is_16_bit {
+        to_native(whole.bytes_mut());
+    }
+    sink.rows(0, whole.bytes())
+}
+
+/// From network order.
+fn to_native(bytes: &mut [u8]) {
+    let (samples, _) = bytes.as_chunks_mut::<2>();
+    for sample in samples {
+        *sample = u16::from_be_bytes(*sample).to_ne_bytes();
+    }
+}
+
+pub(crate) fn encode(pixels: &Pixels, attached: &Attached, task: &Task) -> Result<Vec<u8>> {
+    let failed = |error: png::EncodingError| Trouble::encoding("PNG", error);
+    let mut out = Vec::new();
+    let mut info = png::Info::with_size(to_u32(pixels.width), to_u32(pixels.height));
+    info.color_type = match pixels.kind.channels {
+        1 => ColorType::Grayscale,
+        2 => ColorType::GrayscaleAlpha,
+        3 => ColorType::Rgb,
+        _ => ColorType::Rgba,
+    };
+    info.bit_depth = if pixels.kind.is_16_bit {
+        BitDepth::Sixteen
+    } else {
+        BitDepth::Eight
+    };
+    info.icc_profile = attached.icc.as_deref().map(Cow::Borrowed);
+    info.exif_metadata = attached.exif.as_deref().map(Cow::Borrowed);
+    let mut encoder = png::Encoder::with_info(&mut out, info).map_err(failed)?;
+    encoder.set_compression(png::Compression::Balanced);
+    encoder.set_filter(png::Filter::Adaptive);
+    if let Some(xmp) = attached
+        .xmp
+        .as_deref()
+        .and_then(|xmp| std::str::from_utf8(xmp).ok())
+    {
+        encoder
+            .add_itxt_chunk(XMP.to_owned(), xmp.to_owned())
+            .map_err(failed)?;
+    }
+    let mut writer = encoder.write_header().map_err(failed)?;
+    let mut stream = writer.stream_writer().map_err(failed)?;
+    let mut swapped = Vec::new();
+    for y in 0..pixels.height {
+        if y % 16 == 0 {
+            task.check()?;
+        }
+        let row = pixels.row(y);
+        let write = |stream: &mut png::StreamWriter<'_, _>, row: &[u8]| {
+            std::io::Write::write_all(stream, row).map_err(|error| Trouble::encoding("PNG", error))
+        };
+        if pixels.kind.is_16_bit {
+            swapped.clear();
+            swapped.extend_from_slice(row);
+            to_native(&mut swapped);
+            write(&mut stream, &swapped)?;
+        } else {
+            write(&mut stream, row)?;
+        }
+    }
+    stream.finish().map_err(failed)?;
+    writer.finish().map_err(failed)?;
+    Ok(out)
+}

@@ -1,0 +1,111 @@
+//! Which part of the source becomes which part of the target. Pure arithmetic.
+
+use crate::{
+    args::{Fit, Position},
+    orientation::Orientation,
+    scale::{Region, to_f64},
+};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) width: Option<usize>,
+    pub(crate) height: Option<usize>,
+    pub(crate) fit: Fit,
+    pub(crate) position: Position,
+    pub(crate) enlarge: bool,
+}
+
+/// How to get it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Plan {
+    /// The part of the source that is used, in its pixels, as it lies in the file.
+    pub(crate) region: Region,
+    /// The size that part is scaled to, as it lies in the file.
+    pub(crate) scaled: (usize, usize),
+    /// The size of the target, and where in it the turned part goes.
+    pub(crate) canvas: (usize, usize),
+    pub(crate) offset: (usize, usize),
+}
+
+impl Plan {
+    /// `source` is the size of the image in the file, `orientation` how it is to be turned afterwards.
+    pub(crate) fn new(wanted: &Wanted, source: (usize, usize), orientation: Orientation) -> Self {
+        let upright = orientation.turn_size(source);
+        let (full, canvas) = sizes(wanted, upright);
+        // What sticks out of the canvas is cropped, what is missing is background.
+        let (share_x, share_y) = wanted.position.shares();
+        let visible = (full.0.min(canvas.0), full.1.min(canvas.1));
+        let cut = |full: usize, visible: usize, share: f64| to_f64(full - visible) * share;
+        let (ratio_x, ratio_y) = (
+            to_f64(upright.0) / to_f64(full.0),
+            to_f64(upright.1) / to_f64(full.1),
+        );
+        let region = Region {
+            x: cut(full.0, visible.0, share_x).round() * ratio_x,
+            y: cut(full.1, visible.1, share_y).round() * ratio_y,
+            width: to_f64(visible.0) * ratio_x,
+            height: to_f64(visible.1) * ratio_y,
+        };
+        let pad = |canvas: usize, visible: usize, share: f64| {
+            round(to_f64(canvas - visible) * share).min(canvas - visible)
+        };
+        Self {
+            region: orientation.unturn_region(region, source),
+            scaled: orientation.turn_size(visible),
+            canvas,
+            offset: (
+                pad(canvas.0, visible.0, share_x),
+                pad(canvas.1, visible.1, share_y),
+            ),
+        }
+    }
+
+    pub(crate) fn has_padding(&self, orientation: Orientation) -> bool {
+        orientation.turn_size(self.scaled) != self.canvas
+    }
+}
+
+/// The size that the whole upright image is scaled to, and the size of the target.
+fn sizes(wanted: &Wanted, (width, height): (usize, usize)) -> ((usize, usize), (usize, usize)) {
+    let scale_x = wanted.width.map(|to| to_f64(to) / to_f64(width));
+    let scale_y = wanted.height.map(|to| to_f64(to) / to_f64(height));
+    let cap = |scale: f64| {
+        if wanted.enlarge {
+            scale
+        } else {
+            scale.min(1.0)
+        }
+    };
+    let scaled = |x: f64, y: f64| {
+        let side = |len: usize, scale: f64| round(to_f64(len) * scale).max(1);
+        (side(width, x), side(height, y))
+    };
+    let (x, y) = match (scale_x, scale_y) {
+        (None, None) => (1.0, 1.0),
+        (Some(scale), None) | (None, Some(scale)) => (cap(scale), cap(scale)),
+        (Some(x), Some(y)) => match wanted.fit {
+            Fit::Cover | Fit::Outside => (cap(x.max(y)), cap(x.max(y))),
+            Fit::Contain | Fit::Inside => (cap(x.min(y)), cap(x.min(y))),
+            Fit::Fill => (cap(x), cap(y)),
+        },
+    };
+    let full = scaled(x, y);
+    let canvas = match (wanted.fit, wanted.width, wanted.height) {
+        // Without enlarging, a small image is cropped where it sticks out, and nothing is made up around it.
+        (Fit::Cover, Some(width), Some(height)) => (width.min(full.0), height.min(full.1)),
+        (Fit::Contain, Some(width), Some(height)) => (width, height),
+        _ => full,
+    };
+    // Rounding must not leave a line of background beside an image that was to cover everything.
+    (full, canvas)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float becomes the nearest integer there is, and NaN 0"
+)]
+fn round(value: f64) -> usize {
+    value.round() as usize
+}

@@ -1,0 +1,233 @@
+//! From arguments to work, and from finished files to results.
+
+use std::io::Write;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use plugin_api::Task;
+
+use crate::{
+    args::{
+        Format, Identified, Identify, Made, Resize, Source, Thumbnail, Thumbnails, ThumbnailsMade,
+    },
+    codec, color,
+    config::{Checked, Limits},
+    error::{Result, Trouble},
+    plan::Wanted,
+    work::{Output, Settings, Target, Work},
+};
+
+/// More targets than these are more than one task.
+const TARGETS_MAX: usize = 100;
+/// Sides that no format takes.
+const SIDE_MAX: u32 = 1 << 24;
+
+pub(crate) fn resize(checked: &Checked, args: Resize, task: &Task) -> Result<Made> {
+    let settings = Settings {
+        autorotate: args.autorotate,
+        linear: args.linear,
+        animated: args.animated,
+    };
+    let target = target(Thumbnail {
+        target: args.target,
+        width: args.width,
+        height: args.height,
+        fit: args.fit,
+        position: args.position,
+        enlarge: args.enlarge,
+        format: args.format,
+        quality: args.quality,
+        background: args.background,
+        metadata: args.metadata,
+        sharpen: args.sharpen,
+    })?;
+    let mut made = run(checked, args.source, vec![target], settings, task)?;
+    made.pop()
+        .ok_or_else(|| Trouble::encoding("target", "nothing was made"))
+}
+
+pub(crate) fn thumbnails(
+    checked: &Checked,
+    args: Thumbnails,
+    task: &Task,
+) -> Result<ThumbnailsMade> {
+    if args.targets.is_empty() || args.targets.len() > TARGETS_MAX {
+        return Err(Trouble::new(
+            "invalid_targets",
+            format!(
+                "`targets` has {} entries; there must be 1 to {TARGETS_MAX}",
+                args.targets.len()
+            ),
+        ));
+    }
+    let settings = Settings {
+        autorotate: args.autorotate,
+        linear: args.linear,
+        animated: args.animated,
+    };
+    let targets = args
+        .targets
+        .into_iter()
+        .map(target)
+        .collect::<Result<_>>()?;
+    Ok(ThumbnailsMade {
+        images: run(checked, args.source, targets, settings, task)?,
+    })
+}
+
+pub(crate) fn identify(checked: &Checked, args: Identify, task: &Task) -> Result<Identified> {
+    let data = read(checked, args.source)?;
+    task.check()?;
+    let header = codec::header(
+        &data,
+        &Limits {
+            frames_max: u64::from(u32::MAX),
+            ..checked.limits
+        },
+    )?;
+    Ok(Identified {
+        format: header.format,
+        bytes: data.len() as u64,
+        width: crate::scale::to_u32(header.width),
+        height: crate::scale::to_u32(header.height),
+        orientation: header.orientation(),
+        color_space: header.space.name().to_owned(),
+        bit_depth: header.bit_depth,
+        has_alpha: header.has_alpha,
+        pages: crate::scale::to_u32(header.frames),
+        is_progressive: header.is_progressive,
+        has_icc: header.attached.icc.is_some(),
+        has_exif: header.attached.exif.is_some(),
+        has_xmp: header.attached.xmp.is_some(),
+    })
+}
+
+fn target(args: Thumbnail) -> Result<Target> {
+    let side = |name: &str, side: Option<u32>| match side {
+        Some(side @ 1..=SIDE_MAX) => Ok(Some(side as usize)),
+        None => Ok(None),
+        Some(side) => Err(Trouble::new(
+            "invalid_size",
+            format!("`{name}` is {side}; it must be 1 to {SIDE_MAX}"),
+        )),
+    };
+    if !(0.0..=10.0).contains(&args.sharpen) {
+        return Err(Trouble::new(
+            "invalid_sharpen",
+            format!("`sharpen` is {}; it must be 0 to 10", args.sharpen),
+        ));
+    }
+    Ok(Target {
+        wanted: Wanted {
+            width: side("width", args.width)?,
+            height: side("height", args.height)?,
+            fit: args.fit,
+            position: args.position,
+            enlarge: args.enlarge,
+        },
+        format: args
+            .format
+            .or_else(|| args.target.as_deref().and_then(Format::of_path)),
+        path: args.target,
+        quality: args.quality,
+        background: args.background.as_deref().map(color::parse).transpose()?,
+        metadata: args.metadata,
+        sharpen: args.sharpen,
+    })
+}
+
+fn read(checked: &Checked, source: Source) -> Result<Vec<u8>> {
+    let bytes_max = checked.limits.bytes_max;
+    let inline = match source {
+        Source::Path(path) => return Ok(checked.read.read(&path, bytes_max)?),
+        Source::Inline(inline) => inline.base64,
+    };
+    let len = inline.len() as u64 / 4 * 3;
+    if len > bytes_max {
+        return Err(Trouble::limit(
+            "file_too_large",
+            "the source has too many bytes",
+            "bytes_max",
+            bytes_max,
+            len,
+        ));
+    }
+    STANDARD.decode(inline).map_err(|error| {
+        Trouble::new(
+            "invalid_base64",
+            format!("the source is no base64: {error}"),
+        )
+    })
+}
+
+fn run(
+    checked: &Checked,
+    source: Source,
+    targets: Vec<Target>,
+    settings: Settings,
+    task: &Task,
+) -> Result<Vec<Made>> {
+    let data = read(checked, source)?;
+    task.check()?;
+    let work = Work::new(&data, &targets, settings, &checked.limits)?;
+    // Paths that can't be written to are found out before the work is done.
+    let mut files = Vec::new();
+    for target in &targets {
+        files.push(
+            target
+                .path
+                .as_deref()
+                .map(|path| checked.write.create(path))
+                .transpose()?,
+        );
+    }
+    let total = targets.len();
+    let mut made: Vec<Option<Made>> = targets.iter().map(|_| None).collect();
+    let mut finished = Vec::new();
+    let mut inline_len = 0;
+    work.run(task, |index, output| {
+        made[index] = Some(match files[index].take() {
+            Some(mut file) => {
+                file.write_all(&output.data)
+                    .map_err(|error| file.error(&error))?;
+                finished.push(file);
+                Made {
+                    path: targets[index].path.clone(),
+                    ..output.made()
+                }
+            }
+            None => {
+                inline_len += output.data.len() as u64;
+                inline(&output, inline_len, &checked.limits)?
+            }
+        });
+        let count = made.iter().flatten().count();
+        task.progress(
+            count as u64,
+            total as u64,
+            &format!("{count} of {total} made"),
+        );
+        Ok(())
+    })?;
+    // All of them appear, or none but for a fault of the disk in between.
+    task.check()?;
+    for file in finished {
+        file.commit()?;
+    }
+    Ok(made.into_iter().flatten().collect())
+}
+
+fn inline(output: &Output, inline_len: u64, limits: &Limits) -> Result<Made> {
+    if inline_len > limits.result_bytes_max {
+        return Err(Trouble::limit(
+            "result_too_large",
+            "the image has too many bytes to be returned; name a `target` to write it to",
+            "result_bytes_max",
+            limits.result_bytes_max,
+            inline_len,
+        ));
+    }
+    Ok(Made {
+        base64: Some(STANDARD.encode(&output.data)),
+        ..output.made()
+    })
+}

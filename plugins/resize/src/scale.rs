@@ -1,0 +1,245 @@
+//! Scales a plane while it is being decoded: rows go in, and as soon as there are enough of them for some rows of the
+//! result, these are made. No more of the source is held than the filter reaches.
+
+use fast_image_resize::{
+    FilterType, ResizeAlg, ResizeOptions, Resizer,
+    images::{Image, ImageRef},
+};
+
+use crate::{
+    error::{Result, Trouble},
+    pixels::{Kind, Pixels},
+};
+
+/// Lanczos3 reaches three pixels of the larger grid to either side.
+const REACH: f64 = 3.0;
+/// How many bytes of the source to gather, about, before some of the result is made.
+const STRIP_LEN: usize = 768 << 10;
+
+/// A part of an image, in its pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Region {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) width: f64,
+    pub(crate) height: f64,
+}
+
+impl Region {
+    pub(crate) fn whole(width: usize, height: usize) -> Self {
+        Self {
+            x: 0.0,
+            y: 0.0,
+            width: to_f64(width),
+            height: to_f64(height),
+        }
+    }
+
+    /// The same in a plane that is `x` times as wide and `y` times as high.
+    pub(crate) fn times(self, x: f64, y: f64) -> Self {
+        Self {
+            x: self.x * x,
+            y: self.y * y,
+            width: self.width * x,
+            height: self.height * y,
+        }
+    }
+
+    /// The part that lies in an image of this size. What lies outside is a matter of rounding.
+    fn within(self, width: usize, height: usize) -> Self {
+        let (width, height) = (to_f64(width), to_f64(height));
+        let x = self.x.clamp(0.0, (width - 1e-3).max(0.0));
+        let y = self.y.clamp(0.0, (height - 1e-3).max(0.0));
+        Self {
+            x,
+            y,
+            width: self.width.min(width - x),
+            height: self.height.min(height - y),
+        }
+    }
+}
+
+/// Exact up to 2^53.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "images have fewer than 2^53 pixels"
+)]
+pub(crate) fn to_f64(value: usize) -> f64 {
+    value as f64
+}
+
+/// Scales one plane, or the pixels of a packed image.
+pub(crate) struct Scaler {
+    kind: Kind,
+    /// Of the source.
+    width: usize,
+    height: usize,
+    region: Region,
+    resizer: Resizer,
+    /// Rows of the source, from `first` on.
+    rows: Pixels,
+    first: usize,
+    len: usize,
+    /// How many rows of the source have been pushed.
+    seen: usize,
+    result: Pixels,
+    done: usize,
+    strip: usize,
+}
+
+impl Scaler {
+    /// For a source of `width` x `height`, of which `region` becomes an image of `to_width` x `to_height`.
+    pub(crate) fn new(
+        kind: Kind,
+        (width, height): (usize, usize),
+        region: Region,
+        (to_width, to_height): (usize, usize),
+    ) -> Result<Self> {
+        let region = region.within(width, height);
+        let scale = region.height / to_f64(to_height);
+        let reach = REACH * scale.max(1.0);
+        let strip_rows = (STRIP_LEN / (width * kind.bytes()).max(1)).max(16);
+        let strip = floor(to_f64(strip_rows) / scale).clamp(8, to_height.max(8));
+        let rows = ceil(to_f64(strip) * scale + 2.0 * reach) + 4 + strip_rows;
+        Ok(Self {
+            kind,
+            width,
+            height,
+            region,
+            resizer: Resizer::new(),
+            rows: Pixels::new(width, rows.min(height), kind)?,
+            first: 0,
+            len: 0,
+            seen: 0,
+            result: Pixels::new(to_width, to_height, kind)?,
+            done: 0,
+            strip,
+        })
+    }
+
+    /// Takes the next rows of the source, as many as there are in `bytes`.
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
+        let stride = self.rows.stride();
+        while bytes.len() >= stride {
+            let (from, _) = self.needed(self.done, 1);
+            // Rows that nothing reaches any more, or not yet, are passed over.
+            let unneeded = from.saturating_sub(self.seen).min(bytes.len() / stride);
+            if unneeded > 0 && self.len == 0 {
+                bytes = &bytes[unneeded * stride..];
+                self.seen += unneeded;
+                self.first = self.seen;
+                continue;
+            }
+            if self.done == self.result.height {
+                self.seen += bytes.len() / stride;
+                return Ok(());
+            }
+            let count = (bytes.len() / stride).min(self.rows.height - self.len);
+            let (now, later) = bytes.split_at(count * stride);
+            self.rows.rows_mut(self.len, count).copy_from_slice(now);
+            self.len += count;
+            self.seen += count;
+            bytes = later;
+            self.make()?;
+        }
+        Ok(())
+    }
+
+    /// The rows of the source that `count` rows of the result from `row` on are made of.
+    fn needed(&self, row: usize, count: usize) -> (usize, usize) {
+        let scale = self.region.height / to_f64(self.result.height);
+        let reach = REACH * scale.max(1.0) + 1.0;
+        let top = self.region.y + to_f64(row) * scale;
+        let bottom = self.region.y + to_f64(row + count) * scale;
+        (floor(top - reach), ceil(bottom + reach).min(self.height))
+    }
+
+    /// Makes what can be made of the rows that are there.
+    fn make(&mut self) -> Result<()> {
+        loop {
+            let left = self.result.height - self.done;
+            if left == 0 {
+                return Ok(());
+            }
+            let count = self.strip.min(left);
+            let (from, to) = self.needed(self.done, count);
+            if to > self.first + self.len {
+                // Room for what is missing, at the expense of what is no longer needed.
+                let stale = from.saturating_sub(self.first).min(self.len);
+                if stale > 0 && self.len == self.rows.height {
+                    self.drop_rows(stale);
+                } else if self.len == self.rows.height && self.len < self.height {
+                    self.grow(to - self.first)?;
+                }
+                return Ok(());
+            }
+            self.make_strip(count)?;
+            self.done += count;
+        }
+    }
+
+    fn drop_rows(&mut self, count: usize) {
+        let stride = self.rows.stride();
+        let end = self.len * stride;
+        self.rows.bytes_mut().copy_within(count * stride..end, 0);
+        self.first += count;
+        self.len -= count;
+    }
+
+    fn grow(&mut self, rows: usize) -> Result<()> {
+        let mut larger = Pixels::new(self.width, rows.min(self.height), self.kind)?;
+        let len = self.len * self.rows.stride();
+        larger.bytes_mut()[..len].copy_from_slice(&self.rows.bytes()[..len]);
+        self.rows = larger;
+        Ok(())
+    }
+
+    fn make_strip(&mut self, count: usize) -> Result<()> {
+        let scale = self.region.height / to_f64(self.result.height);
+        let top = (self.region.y + to_f64(self.done) * scale - to_f64(self.first)).max(0.0);
+        let height = (to_f64(count) * scale).min(to_f64(self.len) - top);
+        let pixel_type = self.kind.pixel_type();
+        let failed = |error: &dyn std::fmt::Display| Trouble::encoding("scaled", error);
+        let (width, len) = (to_u32(self.width), self.len);
+        let source = &self.rows.bytes()[..len * self.rows.stride()];
+        let source =
+            ImageRef::new(width, to_u32(len), source, pixel_type).map_err(|e| failed(&e))?;
+        let to_width = to_u32(self.result.width);
+        let target = self.result.rows_mut(self.done, count);
+        let mut target = Image::from_slice_u8(to_width, to_u32(count), target, pixel_type)
+            .map_err(|e| failed(&e))?;
+        let options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
+            .crop(self.region.x, top, self.region.width, height)
+            .use_alpha(false);
+        self.resizer
+            .resize(&source, &mut target, &options)
+            .map_err(|e| failed(&e))
+    }
+
+    /// The result, once the whole source has been pushed.
+    pub(crate) fn finish(self) -> Result<Pixels> {
+        if self.done < self.result.height {
+            return Err(Trouble::broken("source", "there are too few rows"));
+        }
+        Ok(self.result)
+    }
+}
+
+/// Sides of images are at most 2^31.
+pub(crate) fn to_u32(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float becomes the nearest integer there is, and NaN 0"
+)]
+fn floor(value: f64) -> usize {
+    value.floor() as usize
+}
+
+fn ceil(value: f64) -> usize {
+    floor(value.ceil())
+}
