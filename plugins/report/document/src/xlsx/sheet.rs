@@ -1,0 +1,411 @@
+//! Tables as sheets.
+
+use rust_xlsxwriter::{Formula, Workbook, Worksheet};
+
+use crate::{
+    error::{Error, ErrorKind},
+    fonts::{Weight, text_width},
+    format::{Formatter, write_raw},
+    model::{Document, Orientation, PageSize, Total},
+    output::RowKind,
+    value::{Table, TableColumn, Value},
+};
+
+use super::{
+    Names, SHEET_ROWS_MAX, cell_text, failed,
+    format::{Cell, ColumnFormats, cell_of, column_formats},
+};
+
+/// Columns that a sheet holds.
+const COLUMNS_MAX: usize = 16_384;
+/// Rows whose widths decide about those of the columns.
+const SAMPLE_LEN: u32 = 500;
+
+struct ColumnState {
+    column: TableColumn,
+    formats: ColumnFormats,
+    formatter: Formatter,
+    // In characters.
+    widest: f32,
+    // Whether a number had to be written as text, in this group and at all.
+    text_in_group: bool,
+    text_in_all: bool,
+}
+
+/// A table on its way to one or more sheets.
+pub(super) struct Sheet {
+    table: Table,
+    columns: Vec<ColumnState>,
+    worksheet: Worksheet,
+    row: u32,
+    group_from: u32,
+    group_spans: bool,
+    sheets: u32,
+    texts_cut: u64,
+    locale: crate::model::Locale,
+    buffer: String,
+}
+
+impl Sheet {
+    pub(super) fn begin(
+        table: &Table,
+        document: &Document,
+        workbook: &mut Workbook,
+        names: &mut Names,
+    ) -> Result<Self, Error> {
+        if table.columns.len() > COLUMNS_MAX {
+            return Err(Error::new(
+                ErrorKind::TooManyColumns,
+                format!(
+                    "XLSX has no room for {} columns: {COLUMNS_MAX} are the most",
+                    table.columns.len()
+                ),
+            ));
+        }
+        let columns: Vec<ColumnState> = table
+            .columns
+            .iter()
+            .map(|column| {
+                let counts = column.total == Some(Total::Count);
+                ColumnState {
+                    formats: column_formats(
+                        &column.format,
+                        (column.kind, column.align),
+                        counts,
+                        document.locale,
+                    ),
+                    formatter: Formatter::new(&column.format, column.kind, document.locale),
+                    // The filter's button stands beside the heading.
+                    widest: column.title.lines().map(in_characters).fold(0.0, f32::max) + 3.0,
+                    text_in_group: false,
+                    text_in_all: false,
+                    column: column.clone(),
+                }
+            })
+            .collect();
+        let worksheet = new_worksheet(table, &columns, document, workbook, names)?;
+        Ok(Self {
+            table: table.clone(),
+            columns,
+            worksheet,
+            row: 1,
+            group_from: 1,
+            group_spans: false,
+            sheets: 1,
+            texts_cut: 0,
+            locale: document.locale,
+            buffer: String::new(),
+        })
+    }
+
+    /// Whether the next row must go to another sheet.
+    pub(super) fn is_full(&self, kind: RowKind<'_>) -> bool {
+        // The last two rows are kept for totals, which stay with what they sum up.
+        let reserve = if kind == RowKind::Data { 2 } else { 0 };
+        self.row + reserve >= SHEET_ROWS_MAX
+    }
+
+    /// Goes on in a further sheet; returns the full one.
+    pub(super) fn next(
+        &mut self,
+        document: &Document,
+        workbook: &mut Workbook,
+        names: &mut Names,
+    ) -> Result<Worksheet, Error> {
+        let next = new_worksheet(&self.table, &self.columns, document, workbook, names)?;
+        let last_row = self.row.saturating_sub(1);
+        self.dress(last_row)?;
+        self.row = 1;
+        self.group_from = 1;
+        self.group_spans = true;
+        self.sheets += 1;
+        Ok(std::mem::replace(&mut self.worksheet, next))
+    }
+
+    /// Widths and the filter, once all rows are there.
+    fn dress(&mut self, last_row: u32) -> Result<(), Error> {
+        for (index, state) in (0_u16..).zip(&self.columns) {
+            let width = state
+                .column
+                .width
+                .unwrap_or_else(|| state.widest.clamp(6.0, 60.0));
+            self.worksheet
+                .set_column_width(index, width + 1.0)
+                .map_err(failed)?;
+        }
+        let last_column = u16::try_from(self.columns.len().saturating_sub(1)).unwrap_or(u16::MAX);
+        self.worksheet
+            .autofilter(0, 0, last_row, last_column)
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    pub(super) fn row(&mut self, kind: RowKind<'_>, values: &[Value<'_>]) -> Result<(), Error> {
+        match kind {
+            RowKind::Data => self.data_row(values)?,
+            RowKind::Subtotal { group, .. } => {
+                let at = self.table.group_by.unwrap_or(0);
+                let group = self
+                    .columns
+                    .get(at)
+                    .map(|state| state.formatter.text(group))
+                    .unwrap_or_default();
+                let label = self.locale.language().subtotal_of(&group);
+                let range = (!self.group_spans && self.row > self.group_from)
+                    .then_some((self.group_from, self.row - 1));
+                self.total_row((at, &label), values, range, true)?;
+                self.group_spans = false;
+                self.group_from = self.row + 1;
+                for state in &mut self.columns {
+                    state.text_in_group = false;
+                }
+            }
+            RowKind::Total { .. } => {
+                // The filter ends above the total.
+                let last_row = self.row.saturating_sub(1);
+                self.dress(last_row)?;
+                let range = (self.sheets == 1 && self.row > 1).then_some((1, self.row - 1));
+                self.total_row((0, self.locale.language().total), values, range, false)?;
+            }
+        }
+        self.row += 1;
+        Ok(())
+    }
+
+    fn data_row(&mut self, values: &[Value<'_>]) -> Result<(), Error> {
+        let row = self.row;
+        let is_sample = row <= SAMPLE_LEN && self.sheets == 1;
+        let worksheet = &mut self.worksheet;
+        for ((index, state), value) in (0_u16..).zip(&mut self.columns).zip(values) {
+            if is_sample {
+                self.buffer.clear();
+                state.formatter.write(value, &mut self.buffer);
+                let width = self
+                    .buffer
+                    .lines()
+                    .take(5)
+                    .map(in_characters)
+                    .fold(0.0, f32::max);
+                state.widest = state.widest.max(width + 0.5);
+            }
+            let written = match cell_of(value) {
+                Cell::Empty => continue,
+                Cell::Number(number) if state.column.format == crate::model::Format::Text => {
+                    self.buffer.clear();
+                    write_raw(value, &mut self.buffer);
+                    let _ = number;
+                    state.text_in_group = true;
+                    state.text_in_all = true;
+                    worksheet.write_string(row, index, self.buffer.as_str())
+                }
+                Cell::Number(number) => worksheet.write_number(row, index, number),
+                Cell::NumberText(text) => {
+                    state.text_in_group = true;
+                    state.text_in_all = true;
+                    worksheet.write_string_with_format(row, index, text, &state.formats.number_text)
+                }
+                Cell::Bool(value) => worksheet.write_boolean(row, index, value),
+                Cell::Text => {
+                    let Value::Text(text) = value else { continue };
+                    match cell_text(text) {
+                        None => worksheet.write_string(row, index, text.as_ref()),
+                        Some((text, is_cut)) => {
+                            self.texts_cut += u64::from(is_cut);
+                            worksheet.write_string(row, index, text)
+                        }
+                    }
+                }
+            };
+            written.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn total_row(
+        &mut self,
+        (label_at, label): (usize, &str),
+        values: &[Value<'_>],
+        range: Option<(u32, u32)>,
+        is_subtotal: bool,
+    ) -> Result<(), Error> {
+        let row = self.row;
+        for (index, value) in (0_u16..).zip(values) {
+            let Some(state) = self.columns.get(usize::from(index)) else {
+                continue;
+            };
+            let format = if is_subtotal {
+                &state.formats.subtotal
+            } else {
+                &state.formats.total
+            };
+            let has_text = if is_subtotal {
+                state.text_in_group
+            } else {
+                state.text_in_all
+            };
+            if usize::from(index) == label_at && value.is_null() {
+                self.worksheet
+                    .write_string_with_format(row, index, label, format)
+                    .map_err(failed)?;
+                continue;
+            }
+            let function = match state.column.total {
+                Some(Total::Sum) => 9,
+                Some(Total::Average) => 1,
+                Some(Total::Min) => 5,
+                Some(Total::Max) => 4,
+                Some(Total::Count) => 3,
+                None => 0,
+            };
+            let written = match (cell_of(value), range) {
+                (Cell::Empty, _) => self.worksheet.write_blank(row, index, format),
+                (Cell::Number(number), Some((from, to))) if function != 0 && !has_text => {
+                    let column = rust_xlsxwriter::utility::column_number_to_name(index);
+                    let formula = format!(
+                        "=SUBTOTAL({function},{column}{}:{column}{})",
+                        from + 1,
+                        to + 1
+                    );
+                    let formula = Formula::new(formula).set_result(number.to_string());
+                    self.worksheet
+                        .write_formula_with_format(row, index, formula, format)
+                }
+                (Cell::Number(number), _) => self
+                    .worksheet
+                    .write_number_with_format(row, index, number, format),
+                (Cell::NumberText(text), _) => self
+                    .worksheet
+                    .write_string_with_format(row, index, text, format),
+                (Cell::Bool(value), _) => self
+                    .worksheet
+                    .write_boolean_with_format(row, index, value, format),
+                (Cell::Text, _) => self.worksheet.write_blank(row, index, format),
+            };
+            written.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn end(mut self) -> Result<(Worksheet, u64), Error> {
+        if !self.table.has_totals() {
+            let last_row = self.row.saturating_sub(1);
+            self.dress(last_row)?;
+        }
+        Ok((self.worksheet, self.texts_cut))
+    }
+}
+
+/// About how many digits wide the text is.
+fn in_characters(text: &str) -> f32 {
+    text_width(text, Weight::Regular, 1.0) / 0.572
+}
+
+fn new_worksheet(
+    table: &Table,
+    columns: &[ColumnState],
+    document: &Document,
+    workbook: &mut Workbook,
+    names: &mut Names,
+) -> Result<Worksheet, Error> {
+    let mut worksheet = workbook
+        .new_worksheet_with_constant_memory()
+        .map_err(failed)?;
+    let fallback = document.locale.language().table;
+    let name = names.take(table.title.as_deref().unwrap_or_default(), fallback);
+    worksheet.set_name(name).map_err(failed)?;
+    for (index, state) in (0_u16..).zip(columns) {
+        worksheet
+            .set_column_format(index, &state.formats.data)
+            .map_err(failed)?;
+    }
+    for (index, state) in (0_u16..).zip(columns) {
+        let title = cell_text(&state.column.title).map(|(text, _)| text);
+        let title = title.as_deref().unwrap_or(&state.column.title);
+        worksheet
+            .write_string_with_format(0, index, title, &state.formats.head)
+            .map_err(failed)?;
+    }
+    worksheet.set_freeze_panes(1, 0).map_err(failed)?;
+    worksheet.set_repeat_rows(0, 0).map_err(failed)?;
+    print_setup(&mut worksheet, document, table.title.as_deref());
+    if columns.len() > 8 && document.page.orientation == Orientation::Auto {
+        worksheet.set_landscape();
+    }
+    Ok(worksheet)
+}
+
+/// Paper, header and footer.
+pub(super) fn print_setup(worksheet: &mut Worksheet, document: &Document, title: Option<&str>) {
+    worksheet.set_paper_size(match document.page.size {
+        PageSize::Letter => 1,
+        PageSize::Legal => 5,
+        PageSize::A3 => 8,
+        PageSize::A4 => 9,
+        PageSize::A5 => 11,
+    });
+    if document.page.orientation == Orientation::Landscape {
+        worksheet.set_landscape();
+    }
+    worksheet.set_print_fit_to_pages(1, 0);
+    let date = document.date.map(|day| {
+        let format = crate::model::Format::Date {
+            style: crate::model::DateStyle::Long,
+            pattern: None,
+        };
+        Formatter::new(&format, crate::value::ColumnKind::Date, document.locale)
+            .text(&Value::Date(day.days))
+    });
+    let date = date.unwrap_or_default();
+    let fill = |text: &str, page: &str, pages: &str| {
+        text.replace('&', "&&")
+            .replace("{title}", &document.title.replace('&', "&&"))
+            .replace(
+                "{subtitle}",
+                &document
+                    .subtitle
+                    .clone()
+                    .unwrap_or_default()
+                    .replace('&', "&&"),
+            )
+            .replace(
+                "{author}",
+                &document
+                    .author
+                    .clone()
+                    .unwrap_or_default()
+                    .replace('&', "&&"),
+            )
+            .replace("{date}", &date)
+            .replace("{page}", page)
+            .replace("{pages}", pages)
+    };
+    let band = |band: &crate::model::Band| {
+        let mut text = String::new();
+        for (code, part) in [
+            ("&L", &band.left),
+            ("&C", &band.center),
+            ("&R", &band.right),
+        ] {
+            if !part.is_empty() {
+                text.push_str(code);
+                text.push_str(&fill(part, "&P", "&N"));
+            }
+        }
+        text
+    };
+    let header = match &document.page.header {
+        Some(header) => band(header),
+        None => format!("&L{}", title.unwrap_or(&document.title).replace('&', "&&")),
+    };
+    let footer = match &document.page.footer {
+        Some(footer) => band(footer),
+        None => format!("&L{date}&R&P / &N"),
+    };
+    // Longer ones would be refused by spreadsheets.
+    if header.encode_utf16().count() <= 255 {
+        worksheet.set_header(header);
+    }
+    if footer.encode_utf16().count() <= 255 {
+        worksheet.set_footer(footer);
+    }
+}
