@@ -265,7 +265,14 @@ fn table_column(column: &Column, options: &ColumnOptions) -> Result<TableColumn,
         name: column.name.clone(),
         title: options.title.clone().unwrap_or_else(|| column.name.clone()),
         kind: column.kind,
-        format: options.format.clone(),
+        format: match (&options.format, column.kind, options.total) {
+            // What is summed up is a measure, and no year: its thousands are separated, in rows and totals alike.
+            (Format::Auto, ColumnKind::Int, Some(Total::Sum | Total::Average)) => Format::Number {
+                decimals: None,
+                grouping: true,
+            },
+            (format, ..) => format.clone(),
+        },
         align,
         width: options.width,
         total: options.total,

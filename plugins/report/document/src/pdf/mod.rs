@@ -242,8 +242,8 @@ impl<W: Sink> Writer for PdfWriter<W> {
         let scale = 0.8;
         let width = state.layout.width() / scale;
         let height = match chart.kind {
-            ChartKind::Pie => 250.0,
-            _ => 300.0,
+            ChartKind::Pie => 225.0,
+            _ => 252.0,
         };
         let scene = scene::lay_out(chart, width, height, state.document.locale);
         state.heading(chart.title.as_deref(), scene.height * scale)?;

@@ -7,7 +7,7 @@ use crate::{
     model::{Align, Locale, Orientation},
     output::{RowKind, Warning},
     text::Shaper,
-    value::{Table, TableColumn, Value},
+    value::{ColumnKind, Table, TableColumn, Value},
 };
 
 use super::page::{HEAD, INK, Layout, MUTED, RULE, STRONG_RULE, TINT};
@@ -16,6 +16,8 @@ use super::page::{HEAD, INK, Layout, MUTED, RULE, STRONG_RULE, TINT};
 const SAMPLE_LEN: usize = 200;
 /// The widest a column of texts gets by itself, in ems.
 const TEXT_WIDTH_MAX: f32 = 26.0;
+/// Texts up to this width stay in one line if the paper allows, in ems.
+const UNBROKEN_MAX: f32 = 16.0;
 /// The most lines of one cell.
 const LINES_MAX: usize = 24;
 /// The narrowest column that anybody can read, in points.
@@ -295,7 +297,14 @@ impl TableLayout {
         for &(landscape, size) in attempts {
             last = (landscape, size);
             let width = layout.width_if(landscape);
-            if let Some(widths) = share(&needs, size, width) {
+            // At first, only long texts are broken into lines.
+            if let Some(widths) = share(&needs, |need| need.unbroken, size, width) {
+                return Ok((landscape, self.grid(layout, widths, size)));
+            }
+        }
+        for &(landscape, size) in attempts {
+            let width = layout.width_if(landscape);
+            if let Some(widths) = share(&needs, |need| need.least, size, width) {
                 return Ok((landscape, self.grid(layout, widths, size)));
             }
         }
@@ -354,7 +363,7 @@ impl TableLayout {
         }
         let mut widest = 0.0_f32;
         let mut longest_word = 0.0_f32;
-        let is_text = column.align != Align::Right || !column.kind.is_number();
+        let is_text = column.kind == ColumnKind::Text;
         for row in &self.sample {
             if row.label == Some(index) {
                 continue;
@@ -391,9 +400,16 @@ impl TableLayout {
             widest.max(title_word.min(8.0))
         };
         // A little air, because later rows may be wider than the sample.
+        let least = least.min(natural) + 0.15;
+        let unbroken = if is_text && widest > UNBROKEN_MAX {
+            least.max(UNBROKEN_MAX * 0.8)
+        } else {
+            natural + 0.15
+        };
         Need {
             natural: natural + 0.3,
-            least: least.min(natural) + 0.15,
+            unbroken,
+            least,
         }
     }
 
@@ -554,15 +570,21 @@ impl TableLayout {
     }
 }
 
-/// What a column needs, in ems: to show everything in one line, and at the very least.
+/// What a column needs, in ems: to show everything in one line, all but long texts, and at the very least.
 #[derive(Clone, Copy, Debug, Default)]
 struct Need {
     natural: f32,
+    unbroken: f32,
     least: f32,
 }
 
 /// Widths of columns for a table of this width, if all that they need at least fits.
-fn share(needs: &[Need], size: f32, width: f32) -> Option<Vec<f32>> {
+fn share(
+    needs: &[Need],
+    least_of: impl Fn(&Need) -> f32,
+    size: f32,
+    width: f32,
+) -> Option<Vec<f32>> {
     let of = |ems: f32| ems * size + 2.0 * PAD;
     let natural: f32 = needs.iter().map(|need| of(need.natural)).sum();
     if natural <= width {
@@ -570,7 +592,7 @@ fn share(needs: &[Need], size: f32, width: f32) -> Option<Vec<f32>> {
         let factor = (width / natural).min(1.9);
         return Some(needs.iter().map(|need| of(need.natural) * factor).collect());
     }
-    let least: f32 = needs.iter().map(|need| of(need.least)).sum();
+    let least: f32 = needs.iter().map(|need| of(least_of(need))).sum();
     if least > width {
         return None;
     }
@@ -578,7 +600,7 @@ fn share(needs: &[Need], size: f32, width: f32) -> Option<Vec<f32>> {
     Some(
         needs
             .iter()
-            .map(|need| of(need.least) + (need.natural - need.least) * size * share)
+            .map(|need| of(least_of(need)) + (need.natural - least_of(need)) * size * share)
             .collect(),
     )
 }

@@ -5,8 +5,8 @@ use rust_xlsxwriter::{Color, Format as CellFormat, FormatAlign, FormatBorder};
 use crate::{
     calendar,
     format::{Field, Pattern, currency_decimals, currency_sign, date_fields},
-    model::{Align, DateStyle, Format, Locale},
-    value::{ColumnKind, Value},
+    model::{Align, DateStyle, Format, Locale, Total},
+    value::{ColumnKind, TableColumn, Value},
 };
 
 /// The first day that all spreadsheets agree about: 1900-03-01.
@@ -233,27 +233,33 @@ const HEAD: Color = Color::RGB(0xe6_ecf3);
 const STRONG_RULE: Color = Color::RGB(0x8a_96a4);
 
 pub(super) fn column_formats(
-    format: &Format,
-    (kind, align): (ColumnKind, Align),
-    counts: bool,
+    column: &TableColumn,
+    is_tight: bool,
     locale: Locale,
 ) -> ColumnFormats {
-    let horizontal = match align {
+    let horizontal = match column.align {
         Align::Left => FormatAlign::Left,
         Align::Center => FormatAlign::Center,
         Align::Right => FormatAlign::Right,
     };
-    let number = number_format(format, kind, locale);
-    let base = CellFormat::new().set_align(horizontal);
+    let number = number_format(&column.format, column.kind, locale);
+    let mut base = CellFormat::new().set_align(horizontal);
+    if is_tight {
+        base = base.set_indent(1);
+    }
     let data = match &number {
         Some(number) => base.clone().set_num_format(number.as_str()),
         None => base.clone(),
     };
-    // A count has no currency.
-    let totals = if counts {
-        base.clone().set_num_format("#,##0")
-    } else {
-        data.clone()
+    let totals = match (column.total, column.kind, &column.format) {
+        // A count has no currency, and the average of integers has decimals.
+        (Some(Total::Count), ..) => base.clone().set_num_format("#,##0"),
+        (
+            Some(Total::Average),
+            ColumnKind::Int,
+            Format::Auto | Format::Number { decimals: None, .. },
+        ) => base.clone().set_num_format("#,##0.00"),
+        _ => data.clone(),
     };
     ColumnFormats {
         number_text: base.clone().set_align(FormatAlign::Right),

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, ErrorKind},
     fonts::{Weight, text_width},
     format::{Formatter, write_raw},
-    model::{Document, Orientation, PageSize, Total},
+    model::{Align, Document, Orientation, PageSize, Total},
     output::RowKind,
     value::{Table, TableColumn, Value},
 };
@@ -65,15 +65,16 @@ impl Sheet {
         let columns: Vec<ColumnState> = table
             .columns
             .iter()
-            .map(|column| {
-                let counts = column.total == Some(Total::Count);
+            .enumerate()
+            .map(|(index, column)| {
+                let before = index
+                    .checked_sub(1)
+                    .and_then(|before| table.columns.get(before));
+                // Numbers on the right and texts on the left would touch each other.
+                let is_tight = before.is_some_and(|before| before.align == Align::Right)
+                    && column.align == Align::Left;
                 ColumnState {
-                    formats: column_formats(
-                        &column.format,
-                        (column.kind, column.align),
-                        counts,
-                        document.locale,
-                    ),
+                    formats: column_formats(column, is_tight, document.locale),
                     formatter: Formatter::new(&column.format, column.kind, document.locale),
                     // The filter's button stands beside the heading.
                     widest: column.title.lines().map(in_characters).fold(0.0, f32::max) + 3.0,
@@ -161,6 +162,7 @@ impl Sheet {
                 }
             }
             RowKind::Total { .. } => {
+                self.widen(values);
                 // The filter ends above the total.
                 let last_row = self.row.saturating_sub(1);
                 self.dress(last_row)?;
@@ -221,6 +223,15 @@ impl Sheet {
         Ok(())
     }
 
+    /// Makes room for totals, whose letters are bold.
+    fn widen(&mut self, values: &[Value<'_>]) {
+        for (state, value) in self.columns.iter_mut().zip(values) {
+            self.buffer.clear();
+            state.formatter.write(value, &mut self.buffer);
+            state.widest = state.widest.max(in_characters(&self.buffer) * 1.1 + 0.5);
+        }
+    }
+
     fn total_row(
         &mut self,
         (label_at, label): (usize, &str),
@@ -229,6 +240,7 @@ impl Sheet {
         is_subtotal: bool,
     ) -> Result<(), Error> {
         let row = self.row;
+        self.widen(values);
         for (index, value) in (0_u16..).zip(values) {
             let Some(state) = self.columns.get(usize::from(index)) else {
                 continue;
