@@ -356,9 +356,11 @@ impl TableLayout {
             return Need::default();
         };
         if let Some(width) = column.width {
+            let ems = width * 0.56;
             return Need {
-                natural: width * 0.56,
-                least: width * 0.56,
+                natural: ems,
+                unbroken: ems,
+                least: ems,
             };
         }
         let mut widest = 0.0_f32;
