@@ -3,6 +3,7 @@
 //! - `measure generate FOLDER` writes the pictures that are measured with.
 //! - `measure run FOLDER ROW SECONDS THREADS` does a row's work again and again, and prints JSON: images a second,
 //!   median milliseconds, milliseconds of processor time an image, peak memory.
+//! - `measure decode IMAGE TARGET.png` makes a PNG file of any other, in the same folder.
 //! - `measure compare REFERENCE.png IMAGE.png` prints SSIM and PSNR.
 //! - `measure reference SOURCE.png WIDTH HEIGHT TARGET.png` scales in floating point.
 #![expect(
@@ -52,6 +53,17 @@ fn main() -> Outcome {
                     "psnr": reference::psnr(&a, &b),
                 })
             );
+            Ok(())
+        }
+        ["decode", source, target] => {
+            let (source, target) = (Path::new(source), Path::new(target));
+            let name = |path: &Path| {
+                path.file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
+            };
+            let folder = source.parent().ok_or("no folder")?.display().to_string();
+            let args = json!({ "source": name(source), "target": name(target), "format": "png" });
+            open(&folder)?.call("resize", args)?;
             Ok(())
         }
         ["reference", source, width, height, target] => write(

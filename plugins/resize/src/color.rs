@@ -62,35 +62,36 @@ impl Profile {
             space: profile.color_space,
             profile,
         };
-        (!this.is_srgb()).then_some(this)
+        match this.is_srgb() {
+            Ok(is_srgb) => (!is_srgb).then_some(this),
+            Err(_) => {
+                tracing::info!("the colour profile can't be converted from");
+                None
+            }
+        }
     }
 
-    /// Whether it makes no difference that anybody could see.
-    fn is_srgb(&self) -> bool {
+    /// Whether it makes no difference that anybody could see. An error where it can't be made use of at all.
+    fn is_srgb(&self) -> Result<bool> {
         let channels = match self.space {
             DataColorSpace::Rgb => 3,
             DataColorSpace::Gray => 1,
-            _ => return false,
+            _ => 4,
         };
         let steps = [0_u8, 32, 64, 128, 192, 255];
         let mut probe = Vec::new();
         for r in steps {
             for g in steps {
                 for b in steps {
-                    probe.extend_from_slice(&[r, g, b][..channels]);
+                    probe.extend_from_slice(&[r, g, b, 0][..channels]);
                 }
             }
         }
-        let Ok(mut from) = Pixels::new(probe.len() / channels, 1, Kind::of(channels, false)) else {
-            return false;
-        };
+        let mut from = Pixels::new(probe.len() / channels, 1, Kind::of(channels, false))?;
         from.bytes_mut().copy_from_slice(&probe);
-        self.to_srgb(&from).is_ok_and(|to| {
-            from.bytes()
-                .iter()
-                .zip(to.bytes())
-                .all(|(a, b)| a.abs_diff(*b) <= 2)
-        })
+        let to = self.to_srgb(&from)?;
+        let mut pairs = from.bytes().iter().zip(to.bytes());
+        Ok(channels != 4 && pairs.all(|(a, b)| a.abs_diff(*b) <= 2))
     }
 
     /// Converts grey, RGB or inks (more ink is more), with alpha or not, to sRGB or sRGB's grey.

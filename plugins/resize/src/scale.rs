@@ -82,7 +82,11 @@ pub(crate) struct Scaler {
     len: usize,
     /// How many rows of the source have been pushed.
     seen: usize,
+    /// Rows that are as high as in the result, and as wide as in the source.
+    middle: Pixels,
+    middle_len: usize,
     result: Pixels,
+    /// How many rows have got into the middle.
     done: usize,
     strip: usize,
 }
@@ -111,6 +115,8 @@ impl Scaler {
             first: 0,
             len: 0,
             seen: 0,
+            middle: Pixels::new(width, middle_rows(width, kind, strip).min(to_height), kind)?,
+            middle_len: 0,
             result: Pixels::new(to_width, to_height, kind)?,
             done: 0,
             strip,
@@ -194,27 +200,55 @@ impl Scaler {
         Ok(())
     }
 
+    /// Makes rows of the right height.
     fn make_strip(&mut self, count: usize) -> Result<()> {
         let scale = self.region.height / to_f64(self.result.height);
         let top = (self.region.y + to_f64(self.done) * scale - to_f64(self.first)).max(0.0);
         let height = (to_f64(count) * scale).min(to_f64(self.len) - top);
-        let pixel_type = self.kind.pixel_type();
-        let failed = |error: &dyn std::fmt::Display| Trouble::encoding("scaled", error);
-        let (width, len) = (to_u32(self.width), self.len);
-        let source = &self.rows.bytes()[..len * self.rows.stride()];
-        let source =
-            ImageRef::new(width, to_u32(len), source, pixel_type).map_err(|e| failed(&e))?;
-        let to_width = to_u32(self.result.width);
-        let target = self.result.rows_mut(self.done, count);
-        let mut target = Image::from_slice_u8(to_width, to_u32(count), target, pixel_type)
-            .map_err(|e| failed(&e))?;
-        let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
-            .crop(self.region.x, top, self.region.width, height)
-            .use_alpha(false);
-        self.resizer
-            .resize(&source, &mut target, &options)
-            .map_err(|e| failed(&e))
+        let len = self.len * self.rows.stride();
+        let region = Region {
+            x: 0.0,
+            y: top,
+            width: to_f64(self.width),
+            height,
+        };
+        let target = self.middle.rows_mut(self.middle_len, count);
+        resize(
+            &mut self.resizer,
+            self.kind,
+            (&self.rows.bytes()[..len], self.width),
+            region,
+            (target, self.width),
+        )?;
+        self.middle_len += count;
+        if self.middle_len + self.strip > self.middle.height
+            || self.done + count == self.result.height
+        {
+            self.make_rows(self.done + count)?;
+        }
+        Ok(())
+    }
+
+    /// Makes rows of the result, up to `end`, of all that are in the middle.
+    fn make_rows(&mut self, end: usize) -> Result<()> {
+        let count = self.middle_len;
+        let len = count * self.middle.stride();
+        let region = Region {
+            y: 0.0,
+            height: to_f64(count),
+            ..self.region
+        };
+        let to_width = self.result.width;
+        let target = self.result.rows_mut(end - count, count);
+        resize(
+            &mut self.resizer,
+            self.kind,
+            (&self.middle.bytes()[..len], self.width),
+            region,
+            (target, to_width),
+        )?;
+        self.middle_len = 0;
+        Ok(())
     }
 
     /// The result, once the whole source has been pushed.
@@ -224,6 +258,40 @@ impl Scaler {
         }
         Ok(self.result)
     }
+}
+
+/// How many rows to keep before they are made narrower: the weights are reckoned anew each time.
+fn middle_rows(width: usize, kind: Kind, strip: usize) -> usize {
+    strip
+        .max(STRIP_LEN / (width * kind.bytes()).max(1))
+        .max(128)
+        + strip
+}
+
+/// Scales a region of rows into other rows.
+fn resize(
+    resizer: &mut Resizer,
+    kind: Kind,
+    (from, from_width): (&[u8], usize),
+    region: Region,
+    (to, to_width): (&mut [u8], usize),
+) -> Result<()> {
+    let failed = |error: &dyn std::fmt::Display| Trouble::encoding("scaled", error);
+    let pixel_type = kind.pixel_type();
+    let height = |len: usize, width: usize| to_u32(len / (width * kind.bytes()).max(1));
+    let from_height = height(from.len(), from_width);
+    let source = ImageRef::new(to_u32(from_width), from_height, from, pixel_type)
+        .map_err(|error| failed(&error))?;
+    let to_height = height(to.len(), to_width);
+    let mut target = Image::from_slice_u8(to_u32(to_width), to_height, to, pixel_type)
+        .map_err(|error| failed(&error))?;
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
+        .crop(region.x, region.y, region.width, region.height)
+        .use_alpha(false);
+    resizer
+        .resize(&source, &mut target, &options)
+        .map_err(|error| failed(&error))
 }
 
 /// Sides of images are at most 2^31.

@@ -137,6 +137,9 @@ impl<'a> Work<'a> {
                 courses.iter().map(reduction).fold(f64::INFINITY, f64::min)
             },
             is_packed: settings.linear,
+            has_fine_chroma: courses
+                .iter()
+                .any(|course| course.is_packed || !course.is_subsampled),
             memory_max: limits.memory_max,
         };
         let work = Self {

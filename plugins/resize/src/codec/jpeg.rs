@@ -16,7 +16,7 @@ use turbojpeg_sys as _;
 
 use crate::{
     args::Format,
-    codec::{Header, Layout, Plane, Sink, Wish},
+    codec::{Header, Layout, Plane, Sink, Wish, baseline},
     color::Space,
     error::{Result, Trouble},
     metadata::{self, Attached},
@@ -306,9 +306,18 @@ pub(crate) fn decode(
     sink: &mut dyn Sink,
     task: &Task,
 ) -> Result<()> {
+    let denominator = denominator(wish);
+    let is_planes = matches!(header.space, Space::Grey | Space::YCbCr) && !wish.is_packed;
+    if denominator > 1 && is_planes && !header.is_progressive {
+        let side = 8 / denominator as usize;
+        match baseline::decode(data, side, wish.has_fine_chroma, sink, task) {
+            Ok(()) => return Ok(()),
+            Err(baseline::End::Trouble(trouble)) => return Err(trouble),
+            Err(baseline::End::Unfit) => {}
+        }
+    }
     let mut decoder = Decoder::open(data, wish.memory_max)?;
     decoder.header()?;
-    let denominator = denominator(wish);
     let packed = match header.space {
         Space::Grey if wish.is_packed => Some((1, 1)),
         Space::YCbCr if wish.is_packed => Some((2, 3)),

@@ -1,6 +1,7 @@
 //! The formats: each one reads its header, decodes into a sink, and encodes a picture.
 
 pub(crate) mod avif;
+mod baseline;
 pub(crate) mod gif;
 pub(crate) mod isobmff;
 pub(crate) mod jpeg;
@@ -97,6 +98,8 @@ pub(crate) struct Wish {
     pub(crate) reduction_max: f64,
     /// Pixels side by side, no planes: they are to be converted before they are scaled.
     pub(crate) is_packed: bool,
+    /// Chroma is wanted as finely as luma.
+    pub(crate) has_fine_chroma: bool,
     /// Memory that may be taken.
     pub(crate) memory_max: u64,
 }

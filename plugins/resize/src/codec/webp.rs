@@ -66,6 +66,12 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
     if width == 0 || height == 0 {
         return Err(Trouble::broken("WebP", "it has no pixels"));
     }
+    // What is missing may be no more than metadata, but who knows what the rest would be.
+    if let Some(&[a, b, c, d]) = data.get(4..8)
+        && u64::from(u32::from_le_bytes([a, b, c, d])) + 8 > data.len() as u64
+    {
+        return Err(Trouble::broken("WebP", "it ends too early"));
+    }
     let mut attached = Attached::default();
     let mut frames = 0;
     let mut is_lossless = features.format == 2;

@@ -1,0 +1,136 @@
+//! Animations: one frame, or all of them.
+
+use plugin_api::serde_json::json;
+
+use super::{
+    Bench, inline,
+    made::{decoded, gif},
+};
+
+const FRAMES: [([u8; 3], u16); 3] = [([255, 0, 0], 10), ([0, 255, 0], 20), ([0, 0, 255], 30)];
+
+/// What an independent reader finds in a GIF file: the colours of the middle and the delays.
+fn read_gif(data: &[u8]) -> Vec<([u8; 3], u16)> {
+    let mut options = gif::DecodeOptions::new();
+    options.set_color_output(gif::ColorOutput::RGBA);
+    let mut decoder = options.read_info(data).unwrap();
+    let mut frames = Vec::new();
+    while let Some(frame) = decoder.read_next_frame().unwrap() {
+        let at = (usize::from(frame.height / 2) * usize::from(frame.width)
+            + usize::from(frame.width / 2))
+            * 4;
+        let pixel = &frame.buffer[at..at + 3];
+        frames.push(([pixel[0], pixel[1], pixel[2]], frame.delay));
+    }
+    frames
+}
+
+#[test]
+fn animations_stay_animations() {
+    let bench = Bench::new();
+    let source = gif(40, 20, &FRAMES);
+    assert_eq!(bench.identify(&source)["pages"], 3);
+    let webp = bench.convert(
+        &source,
+        json!({ "width": 20, "format": "webp", "animated": true }),
+    );
+    let header = bench.identify(&webp);
+    assert_eq!(
+        (&header["pages"], &header["width"], &header["height"]),
+        (&json!(3), &json!(20), &json!(10))
+    );
+    // From GIF directly, and by way of WebP.
+    for source in [&source, &webp] {
+        let made = bench.convert(
+            source,
+            json!({ "width": 20, "format": "gif", "animated": true }),
+        );
+        let frames = read_gif(&made);
+        assert_eq!(frames.len(), 3);
+        for ((color, delay), (expected, expected_delay)) in frames.iter().zip(FRAMES) {
+            assert!(
+                color.iter().zip(expected).all(|(a, b)| a.abs_diff(b) < 12),
+                "{frames:?}"
+            );
+            assert_eq!(*delay, expected_delay);
+        }
+    }
+}
+
+#[test]
+fn without_being_asked_the_first_frame_is_taken() {
+    let bench = Bench::new();
+    let source = gif(40, 20, &FRAMES);
+    for format in ["gif", "webp", "jpeg", "png", "avif"] {
+        let made = bench.convert(&source, json!({ "width": 20, "format": format }));
+        assert_eq!(bench.identify(&made)["pages"], 1, "{format}");
+        let pixel = decoded(&bench, &made).rgb().bytes[..3].to_vec();
+        assert!(pixel[0] > 230 && pixel[1] < 25, "{format}: {pixel:?}");
+    }
+    // Nor where the format has no animation.
+    let made = bench.convert(
+        &source,
+        json!({ "width": 20, "format": "png", "animated": true }),
+    );
+    assert_eq!(bench.identify(&made)["pages"], 1);
+}
+
+#[test]
+fn frames_lie_over_each_other() {
+    let bench = Bench::new();
+    let mut file = Vec::new();
+    let mut encoder = gif::Encoder::new(&mut file, 20, 20, &[]).unwrap();
+    let mut add = |side: u16, at: u16, color: [u8; 3], dispose| {
+        let mut frame = gif::Frame::from_rgb(side, side, &color.repeat(usize::from(side * side)));
+        (frame.left, frame.top, frame.dispose, frame.delay) = (at, at, dispose, 5);
+        encoder.write_frame(&frame).unwrap();
+    };
+    add(20, 0, [255, 255, 255], gif::DisposalMethod::Keep);
+    add(10, 0, [255, 0, 0], gif::DisposalMethod::Background);
+    add(10, 10, [0, 0, 255], gif::DisposalMethod::Previous);
+    add(4, 0, [0, 255, 0], gif::DisposalMethod::Keep);
+    drop(encoder);
+    let made = bench.convert(&file, json!({ "animated": true, "format": "gif" }));
+    let mut options = gif::DecodeOptions::new();
+    options.set_color_output(gif::ColorOutput::RGBA);
+    let mut decoder = options.read_info(made.as_slice()).unwrap();
+    let mut seen = Vec::new();
+    while let Some(frame) = decoder.read_next_frame().unwrap() {
+        let at = |x: usize, y: usize| frame.buffer[(y * 20 + x) * 4..][..4].to_vec();
+        seen.push([at(2, 2), at(7, 7), at(15, 15)]);
+    }
+    let (white, red, green, blue) = (
+        vec![255; 4],
+        vec![255, 0, 0, 255],
+        vec![0, 255, 0, 255],
+        vec![0, 0, 255, 255],
+    );
+    assert_eq!(seen[0], [white.clone(), white.clone(), white.clone()]);
+    assert_eq!(seen[1], [red.clone(), red, white.clone()]);
+    // The red part is gone, and shows through.
+    assert_eq!((seen[2][0][3], &seen[2][2]), (0, &blue));
+    assert_eq!(
+        (&seen[3][0], seen[3][1][3], &seen[3][2]),
+        (&green, 0, &white)
+    );
+}
+
+#[test]
+fn frames_and_their_pixels_are_limited() {
+    let bench = Bench::with(json!({ "frames_max": 5, "pixels_max": 3000 }));
+    let many = gif(10, 10, &[([1, 2, 3], 1); 9]);
+    let args = json!({ "source": inline(&many), "animated": true });
+    let (kind, message, data) = bench.failure("resize", args);
+    assert_eq!(kind, "too_many_frames");
+    assert_eq!(data["limit"], "frames_max");
+    assert!(message.contains('5'), "{message}");
+    let large = gif(30, 30, &[([1, 2, 3], 1); 4]);
+    let args = json!({ "source": inline(&large), "animated": true });
+    let (kind, _, data) = bench.failure("resize", args);
+    assert_eq!(
+        (kind.as_str(), &data["actual"]),
+        ("too_many_pixels", &json!(3600))
+    );
+    // One frame of it is small enough.
+    bench.convert(&large, json!({ "format": "png" }));
+}

@@ -1,0 +1,333 @@
+//! Broken and hostile files: each ends in an error or a result, soon, and nothing is left behind.
+
+use std::time::{Duration, Instant};
+
+use plugin_api::{
+    serde_json::{Value, json},
+    testing::CallError,
+};
+
+use super::{
+    Bench, inline,
+    made::{exif, gif, png_of, png_with, swapped_profile, with_segment},
+    photo::photo,
+};
+
+/// A file of each kind that is decoded differently.
+fn corpus(bench: &Bench) -> Vec<(&'static str, Vec<u8>)> {
+    let picture = photo(97, 61, 1);
+    let png = png_of(&picture);
+    let rgba: Vec<u8> = picture
+        .bytes
+        .chunks_exact(3)
+        .flat_map(|p| [p[0], p[1], p[2], p[1]])
+        .collect();
+    let rgba = png_with(
+        97,
+        61,
+        png::ColorType::Rgba,
+        png::BitDepth::Eight,
+        &rgba,
+        |info| {
+            info.icc_profile = Some(swapped_profile().into());
+            info.exif_metadata = Some(exif(6).into());
+        },
+    );
+    let jpeg = bench.convert(&png, json!({ "format": "jpeg" }));
+    let tagged = with_segment(&jpeg, 0xE1, &[b"Exif\0\0".as_slice(), &exif(6)].concat());
+    let icc = [b"ICC_PROFILE\0\x01\x01".as_slice(), &swapped_profile()].concat();
+    let tagged = with_segment(&tagged, 0xE2, &icc);
+    let gif = gif(
+        30,
+        20,
+        &[([255, 0, 0], 10), ([0, 255, 0], 20), ([0, 0, 255], 30)],
+    );
+    let keep =
+        |format, quality| json!({ "format": format, "metadata": "keep", "quality": quality });
+    let animated = json!({ "format": "webp", "animated": true });
+    vec![
+        (
+            "interlaced png",
+            include_bytes!("../data/interlaced.png").to_vec(),
+        ),
+        (
+            "progressive jpeg",
+            include_bytes!("../data/progressive.jpg").to_vec(),
+        ),
+        ("cmyk jpeg", include_bytes!("../data/cmyk.jpg").to_vec()),
+        (
+            "avif of 10 bits",
+            include_bytes!("../data/sharp10.avif").to_vec(),
+        ),
+        ("webp", bench.convert(&tagged, keep("webp", 80))),
+        ("lossless webp", bench.convert(&png, keep("webp", 101))),
+        ("webp with alpha", bench.convert(&rgba, keep("webp", 80))),
+        ("animated webp", bench.convert(&gif, animated)),
+        ("avif", bench.convert(&tagged, keep("avif", 60))),
+        ("avif with alpha", bench.convert(&rgba, keep("avif", 60))),
+        ("png with alpha", rgba),
+        ("jpeg", tagged),
+        ("gif", gif),
+        ("png", png),
+    ]
+}
+
+const KINDS: [&str; 8] = [
+    "broken_image",
+    "unsupported_format",
+    "unsupported_feature",
+    "too_many_pixels",
+    "too_many_frames",
+    "too_much_memory",
+    "out_of_memory",
+    "target_too_large",
+];
+
+/// Runs all that there is to run on a file, and tells what came of resizing.
+fn run(bench: &Bench, case: &str, data: &[u8]) -> Result<Value, String> {
+    let start = Instant::now();
+    let calls = [
+        ("identify", json!({ "source": inline(data) })),
+        (
+            "resize",
+            json!({ "source": inline(data), "width": 12, "format": "jpeg" }),
+        ),
+        (
+            "resize",
+            json!({ "source": inline(data), "animated": true, "target": "made.webp", "width": 30 }),
+        ),
+        (
+            "resize",
+            json!({ "source": inline(data), "width": 12, "format": "png", "linear": true }),
+        ),
+    ];
+    let mut last = Err(String::new());
+    for (function, args) in calls {
+        let result = bench.plugin.call(function, args);
+        match &result {
+            Ok(_) => {}
+            Err(CallError::Failed { kind, message, .. }) => {
+                assert!(KINDS.contains(&kind.as_str()), "{case}: {kind}: {message}");
+                assert!(message.len() < 400, "{case}: {message}");
+            }
+            Err(other) => panic!("{case}: {other:?}"),
+        }
+        last = result.map_err(|error| error.kind().unwrap_or_default().to_owned());
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(20),
+        "{case} took {:?}",
+        start.elapsed()
+    );
+    last
+}
+
+#[test]
+fn truncated_files_are_errors() {
+    let bench = Bench::with(json!({ "memory_max": 64_000_000 }));
+    for (name, file) in corpus(&bench) {
+        assert!(run(&bench, name, &file).is_ok(), "{name} itself");
+        let step = (file.len() / 60).max(1);
+        for len in (0..file.len())
+            .step_by(step)
+            .chain(file.len().saturating_sub(8)..file.len())
+        {
+            let case = format!("{name}, {len} of {} bytes", file.len());
+            let result = run(&bench, &case, &file[..len]);
+            // Nobody misses the very end of a file: its last marker, checksum or padding.
+            if len + 24 < file.len() && !name.contains("gif") {
+                assert!(result.is_err(), "{case}: {result:?}");
+            }
+        }
+    }
+    assert!(
+        bench.files().iter().all(|name| name == "made.webp"),
+        "{:?}",
+        bench.files()
+    );
+}
+
+/// Numbers that look like chance, the same in each run.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % end
+    }
+}
+
+#[test]
+fn files_with_wrong_bytes_end_in_an_error_or_a_result() {
+    let bench = Bench::with(json!({ "memory_max": 64_000_000, "pixels_max": 4_000_000 }));
+    let mut chance = Chance(4);
+    for (name, file) in corpus(&bench) {
+        for round in 0..60 {
+            let mut broken = file.clone();
+            for _ in 0..1 + chance.below(4) {
+                // Headers are what lies best.
+                let end = if round % 2 == 0 {
+                    broken.len()
+                } else {
+                    broken.len().min(200)
+                };
+                let at = chance.below(end);
+                broken[at] = match chance.below(4) {
+                    0 => 0,
+                    1 => 0xFF,
+                    _ => broken[at] ^ 1 << chance.below(8),
+                };
+            }
+            let _ = run(&bench, &format!("{name}, round {round}"), &broken);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_image_is_told_so() {
+    let bench = Bench::new();
+    for data in [
+        b"".as_slice(),
+        b"GIF",
+        b"<svg/>",
+        b"\x89PNG",
+        b"BM1234",
+        &[0; 100],
+        b"RIFF\0\0\0\0WAVE",
+    ] {
+        assert_eq!(
+            run(&bench, "no image", data).unwrap_err(),
+            "unsupported_format"
+        );
+    }
+    let args = json!({ "source": { "base64": "no base64!" } });
+    assert_eq!(bench.failure("resize", args).0, "invalid_base64");
+}
+
+#[test]
+fn headers_that_lie_are_found_out() {
+    let bench = Bench::with(json!({ "memory_max": 200_000_000 }));
+    let png = png_of(&photo(64, 64, 1));
+    let jpeg = bench.convert(&png, json!({ "format": "jpeg" }));
+    let frame = jpeg
+        .windows(2)
+        .position(|pair| pair == [0xFF, 0xC0])
+        .unwrap();
+    for (width, height, expected) in [
+        (0, 64, "broken_image"),
+        (64, 0, "broken_image"),
+        (65_535, 65_535, "broken_image too_many_pixels"),
+        (9000, 9000, "broken_image"),
+    ] {
+        let mut lying = jpeg.clone();
+        lying[frame + 5..frame + 7].copy_from_slice(&u16::to_be_bytes(height));
+        lying[frame + 7..frame + 9].copy_from_slice(&u16::to_be_bytes(width));
+        let kind = run(&bench, "jpeg", &lying).unwrap_err();
+        assert!(expected.contains(&kind), "{width} x {height}: {kind}");
+    }
+    let mut gif = gif(30, 20, &[([255, 0, 0], 10)]);
+    gif[6..10].copy_from_slice(&[0xFF; 4]);
+    assert_eq!(run(&bench, "gif", &gif).unwrap_err(), "too_many_pixels");
+    gif[6..10].copy_from_slice(&[0; 4]);
+    assert_eq!(run(&bench, "gif", &gif).unwrap_err(), "broken_image");
+    // A frame that is larger than the image.
+    gif[6..10].copy_from_slice(&[5, 0, 5, 0]);
+    assert_eq!(run(&bench, "gif", &gif).unwrap_err(), "broken_image");
+    let webp = bench.convert(&png, json!({ "format": "webp" }));
+    let start = webp
+        .windows(3)
+        .position(|bytes| bytes == [0x9D, 0x01, 0x2A])
+        .unwrap();
+    let mut lying = webp.clone();
+    lying[start + 3..start + 7].copy_from_slice(&[0xFF, 0x3F, 0xFF, 0x3F]);
+    assert_eq!(run(&bench, "webp", &lying).unwrap_err(), "too_many_pixels");
+    lying[start + 3..start + 7].copy_from_slice(&[0, 8, 0, 8]);
+    assert_eq!(run(&bench, "webp", &lying).unwrap_err(), "broken_image");
+    let avif = bench.convert(&png, json!({ "format": "avif" }));
+    let size = avif.windows(4).position(|bytes| bytes == b"ispe").unwrap();
+    for (side, expected) in [
+        (0_u32, "broken_image"),
+        (1 << 20, "too_many_pixels"),
+        (2048, "broken_image"),
+    ] {
+        let mut lying = avif.clone();
+        lying[size + 8..size + 12].copy_from_slice(&side.to_be_bytes());
+        lying[size + 12..size + 16].copy_from_slice(&side.to_be_bytes());
+        assert_eq!(run(&bench, "avif", &lying).unwrap_err(), expected, "{side}");
+    }
+}
+
+#[test]
+fn a_wrong_checksum_is_an_error() {
+    let bench = Bench::new();
+    let mut png = png_of(&photo(64, 64, 1));
+    // That of the header.
+    png[30] ^= 1;
+    assert_eq!(run(&bench, "png", &png).unwrap_err(), "broken_image");
+}
+
+#[test]
+fn wrong_tables_of_codes_are_an_error() {
+    let bench = Bench::new();
+    let jpeg = bench.convert(&png_of(&photo(64, 64, 1)), json!({ "format": "jpeg" }));
+    let table = jpeg
+        .windows(2)
+        .position(|pair| pair == [0xFF, 0xC4])
+        .unwrap();
+    for fill in [0, 1, 0x7F, 0xFF] {
+        let mut broken = jpeg.clone();
+        broken[table + 5..table + 21].fill(fill);
+        assert_eq!(
+            run(&bench, "codes", &broken).unwrap_err(),
+            "broken_image",
+            "{fill}"
+        );
+    }
+}
+
+#[test]
+fn compressed_texts_and_profiles_burst_nothing() {
+    let bench = Bench::with(json!({ "memory_max": 64_000_000 }));
+    let zeros = vec![0; 300 << 20];
+    let mut bomb = png_with(
+        8,
+        8,
+        png::ColorType::Grayscale,
+        png::BitDepth::Eight,
+        &[9; 64],
+        |info| {
+            info.icc_profile = Some(zeros.into());
+        },
+    );
+    assert!(bomb.len() < 2_000_000);
+    // Either is fine: it is refused, or the profile is not looked at.
+    let _ = run(&bench, "profile", &bomb);
+    // The same as a compressed text.
+    let at = bomb.windows(4).position(|bytes| bytes == b"iCCP").unwrap();
+    bomb[at..at + 4].copy_from_slice(b"zTXt");
+    let _ = run(&bench, "text", &bomb);
+}
+
+#[test]
+fn many_scans_and_many_frames_end() {
+    let bench = Bench::with(json!({ "frames_max": 1000 }));
+    let jpeg = include_bytes!("../data/progressive.jpg");
+    let last_scan = (0..jpeg.len() - 1)
+        .rfind(|at| jpeg[*at..at + 2] == [0xFF, 0xDA])
+        .unwrap();
+    let scan = &jpeg[last_scan..jpeg.len() - 2];
+    let many = [
+        &jpeg[..jpeg.len() - 2],
+        &scan.repeat(5000),
+        &jpeg[jpeg.len() - 2..],
+    ]
+    .concat();
+    let kind = run(&bench, "scans", &many).unwrap_err();
+    assert_eq!(kind, "broken_image");
+    let endless = gif(2, 2, &vec![([1, 2, 3], 1); 5000]);
+    let args = json!({ "source": inline(&endless), "animated": true });
+    assert_eq!(bench.failure("resize", args).0, "too_many_frames");
+}
