@@ -42,7 +42,7 @@ pub(crate) fn blocks(text: &str) -> Vec<Block> {
                     text.push('\n');
                     text.push_str(bare);
                 }
-                Some(Block::List(points)) if is_open => {
+                Some(Block::List(points)) if is_open && bare.len() < line.len() => {
                     if let Some(point) = points.last_mut() {
                         point.push(' ');
                         point.push_str(bare);

@@ -133,6 +133,8 @@ fn nice_axis(mut min: f64, mut max: f64, ticks: f64) -> Axis {
             step: 0.25,
         };
     }
+    // Beyond that, steps would be infinite.
+    (min, max) = (min.clamp(-1e300, 1e300), max.clamp(-1e300, 1e300));
     if min == max {
         if max == 0.0 {
             max = 1.0;

@@ -303,3 +303,160 @@ fn compare(a: &Value<'_>, b: &Value<'_>) -> Ordering {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Column, TableOptions};
+
+    fn table(kind: ColumnKind, total: Total) -> Table {
+        let columns = [
+            Column::new("group", ColumnKind::Text),
+            Column::new("value", kind),
+        ];
+        let mut options = TableOptions {
+            group_by: Some("group".into()),
+            ..TableOptions::default()
+        };
+        options.columns.entry("value".into()).or_default().total = Some(total);
+        Table::new(&options, &columns).unwrap()
+    }
+
+    fn total(
+        kind: ColumnKind,
+        total: Total,
+        values: &[Value<'_>],
+    ) -> Result<Value<'static>, Error> {
+        let mut totals = Totals::new(&table(kind, total));
+        for value in values {
+            totals.add(&[Value::text("a"), value.clone()])?;
+        }
+        Ok(totals.values()?.swap_remove(1))
+    }
+
+    #[test]
+    fn sums_of_integers_and_decimals_are_exact() {
+        let max = Value::Int(i64::MAX);
+        assert_eq!(
+            total(
+                ColumnKind::Int,
+                Total::Sum,
+                &[max.clone(), max.clone(), Value::Int(-1)]
+            )
+            .unwrap(),
+            Value::Decimal {
+                unscaled: 2 * i128::from(i64::MAX) - 1,
+                scale: 0
+            }
+        );
+        assert_eq!(
+            total(
+                ColumnKind::Int,
+                Total::Sum,
+                &[Value::Int(2), Value::Null, Value::Int(3)]
+            )
+            .unwrap(),
+            Value::Int(5)
+        );
+        let cents = |unscaled, scale| Value::Decimal { unscaled, scale };
+        assert_eq!(
+            total(
+                ColumnKind::Decimal { scale: 2 },
+                Total::Sum,
+                &[cents(10, 2), cents(20, 2), cents(5, 3)]
+            )
+            .unwrap(),
+            cents(305, 3)
+        );
+        let huge = cents(i128::MAX, 2);
+        let overflow = total(
+            ColumnKind::Decimal { scale: 2 },
+            Total::Sum,
+            &[huge.clone(), huge],
+        )
+        .unwrap_err();
+        assert_eq!(overflow.kind(), "total_overflow");
+    }
+
+    #[test]
+    fn sums_of_floats_lose_nothing_that_matters() {
+        let values: Vec<Value<'_>> = [1e16, 1.0, -1e16, 0.1, 0.2].map(Value::Float).into();
+        let Value::Float(sum) = total(ColumnKind::Float, Total::Sum, &values).unwrap() else {
+            panic!("a number")
+        };
+        assert!((sum - 1.3).abs() < 1e-12, "{sum}");
+        let infinite = [Value::Float(f64::INFINITY), Value::Float(1.0)];
+        assert_eq!(
+            total(ColumnKind::Float, Total::Sum, &infinite).unwrap(),
+            Value::Float(f64::INFINITY)
+        );
+    }
+
+    #[test]
+    fn averages_extremes_and_counts_leave_out_nulls() {
+        let values = [Value::Int(1), Value::Null, Value::Int(2), Value::Int(2)];
+        let of = |wanted| total(ColumnKind::Int, wanted, &values).unwrap();
+        assert_eq!(
+            of(Total::Average),
+            Value::Decimal {
+                unscaled: 16_667,
+                scale: 4
+            }
+        );
+        assert_eq!(of(Total::Min), Value::Int(1));
+        assert_eq!(of(Total::Max), Value::Int(2));
+        assert_eq!(of(Total::Count), Value::UInt(3));
+        assert_eq!(
+            total(
+                ColumnKind::Int,
+                Total::Average,
+                &[Value::Int(2), Value::Int(4)]
+            )
+            .unwrap(),
+            Value::Decimal {
+                unscaled: 3,
+                scale: 0
+            }
+        );
+        assert_eq!(
+            total(ColumnKind::Int, Total::Sum, &[Value::Null]).unwrap(),
+            Value::Null
+        );
+        assert_eq!(
+            total(
+                ColumnKind::Date,
+                Total::Max,
+                &[Value::Date(3), Value::Date(9)]
+            )
+            .unwrap(),
+            Value::Date(9)
+        );
+    }
+
+    #[test]
+    fn groups_end_where_their_value_changes() {
+        let mut totals = Totals::new(&table(ColumnKind::Int, Total::Sum));
+        let mut groups = Vec::new();
+        for (group, value) in [("a", 1), ("a", 2), ("b", 3), ("a", 4)] {
+            let row = [Value::text(group), Value::Int(value)];
+            if totals.ends_group(&row) {
+                groups.extend(totals.take_group().unwrap());
+            }
+            totals.add(&row).unwrap();
+        }
+        groups.extend(totals.take_group().unwrap());
+        let seen: Vec<_> = groups
+            .into_iter()
+            .map(|(group, rows, mut values)| (group, rows, values.swap_remove(1)))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (Value::text("a"), 2, Value::Int(3)),
+                (Value::text("b"), 1, Value::Int(3)),
+                (Value::text("a"), 1, Value::Int(4))
+            ]
+        );
+        assert_eq!(totals.take_group().unwrap(), None);
+    }
+}

@@ -102,6 +102,9 @@ impl<W: Sink> HtmlWriter<W> {
         }
         self.line.push('>');
         escape(&self.cell, &mut self.line);
+        self.line.push_str("</");
+        self.line.push_str(tag);
+        self.line.push('>');
     }
 
     fn open_body(&mut self) {
@@ -279,7 +282,7 @@ impl<W: Sink> Writer for HtmlWriter<W> {
         for block in blocks(&text.text) {
             match block {
                 Block::Heading { level, text } => {
-                    self.element(&format!("h{}", level.clamp(1, 3) + 2), "", &text)
+                    self.element(&format!("h{}", level.clamp(1, 3) + 2), "", &text);
                 }
                 Block::Paragraph(text) => self.element("p", "", &text),
                 Block::List(points) => {
@@ -352,7 +355,6 @@ impl<W: Sink> Writer for HtmlWriter<W> {
             self.cell.clear();
             self.cell.push_str(&column.title);
             self.push_cell("th", &format!(" scope=col{width}"), class_of(column));
-            self.line.push_str("</th>");
         }
         self.line.push_str("</tr></thead>\n");
         self.columns = table.columns.clone();

@@ -13,7 +13,7 @@ use crate::{
 use super::page::{HEAD, INK, Layout, MUTED, RULE, STRONG_RULE, TINT};
 
 /// Rows whose widths decide about those of the columns.
-const SAMPLE_LEN: usize = 200;
+const SAMPLE_LEN: usize = 1_000;
 /// The widest a column of texts gets by itself, in ems.
 const TEXT_WIDTH_MAX: f32 = 26.0;
 /// Texts up to this width stay in one line if the paper allows, in ems.
@@ -406,10 +406,10 @@ impl TableLayout {
         let unbroken = if is_text && widest > UNBROKEN_MAX {
             least.max(UNBROKEN_MAX * 0.8)
         } else {
-            natural + 0.15
+            natural + 0.6
         };
         Need {
-            natural: natural + 0.3,
+            natural: natural + 0.8,
             unbroken,
             least,
         }

@@ -51,7 +51,16 @@ pub(super) fn cell_of(value: &Value<'_>) -> Cell {
                 scale -= 1;
             }
             if digits > EXACT_MAX || !(-300..=300).contains(&scale) {
-                return number_text();
+                let (Ok(digits), Ok(scale)) = (i128::try_from(digits), i8::try_from(scale)) else {
+                    return number_text();
+                };
+                let mut text = String::new();
+                crate::format::write_decimal(
+                    if *unscaled < 0 { -digits } else { digits },
+                    scale,
+                    &mut text,
+                );
+                return Cell::NumberText(text);
             }
             let power = 10_f64.powi(scale.abs());
             let number = if scale >= 0 {
@@ -196,7 +205,7 @@ fn date_code(pattern: &Pattern, locale: Locale, utc: bool) -> String {
             Field::YearShort => code.push_str("yy"),
             // Japanese names of months are the numbers with a sign, which no code writes without a space.
             Field::MonthShort | Field::MonthName if locale == Locale::Ja => {
-                code.push_str("m\"月\"")
+                code.push_str("m\"月\"");
             }
             Field::Month => code.push('m'),
             Field::MonthPadded | Field::Minute => code.push_str("mm"),

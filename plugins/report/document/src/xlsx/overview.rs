@@ -164,7 +164,7 @@ impl Overview {
         for block in blocks(&text.text) {
             match block {
                 Block::Heading { text, .. } => {
-                    self.write(&text, &CellFormat::new().set_bold().set_font_size(12))?
+                    self.write(&text, &CellFormat::new().set_bold().set_font_size(12))?;
                 }
                 Block::Paragraph(text) => self.write_wrapped(&text, 0)?,
                 Block::List(points) => {
