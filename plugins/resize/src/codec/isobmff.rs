@@ -526,6 +526,7 @@ fn contents<'a>(file: &'a [u8], meta: &Meta<'a>) -> Result<Contents<'a>> {
             (b"mime", Some(data)) if item.content_type == b"application/rdf+xml" => {
                 contents.xmp = Some(data.to_vec());
             }
+            (b"Exif" | b"mime", None) => return Err(wrong("its metadata ends too early")),
             _ => {}
         }
     }
