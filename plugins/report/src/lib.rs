@@ -1,1 +1,105 @@
-//! The report plugin.
+//! The report plugin: `report` reads rows from files and databases, queries them by SQL, and writes them as JSON, CSV,
+//! XLSX, HTML and PDF.
+
+mod args;
+mod columns;
+mod config;
+mod database;
+mod engine;
+mod error;
+mod outputs;
+mod request;
+mod rows;
+mod run;
+mod source;
+mod spill;
+mod sql;
+mod time;
+mod watch;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use plugin_api::{PluginError, Task, TaskError, plugin};
+use report_document::Fonts;
+use tokio::runtime::{Builder, Runtime};
+
+pub use crate::{
+    args::{
+        Encoding, Format, Output, OutputArgs, Report as ReportMade, ReportArgs, SectionArgs,
+        SourceArgs, Warning,
+    },
+    config::{ConnectionConfig, FoldersConfig, ReportConfig, Tls},
+};
+use crate::{config::Checked, engine::Limits, run::Shop};
+
+/// The plugin's state in a worker: what was configured, and the threads of its queries.
+pub struct Report {
+    config: Checked,
+    limits: Limits,
+    fonts: Arc<Fonts>,
+    /// Started by the first task.
+    runtime: Mutex<Option<Arc<Runtime>>>,
+}
+
+#[plugin(cpu_bound)]
+impl Report {
+    /// Connects to nobody and starts nothing: that waits for the first report.
+    fn open(config: ReportConfig) -> Result<Self, PluginError> {
+        let config = config.check()?;
+        Ok(Self {
+            limits: Limits {
+                memory_max: config.memory_max,
+                spill_folder: config.spill_folder.clone(),
+                spill_max: config.spill_max,
+            },
+            fonts: Arc::new(Fonts::new(config.fonts.clone())),
+            runtime: Mutex::new(None),
+            config,
+        })
+    }
+
+    /// Makes a report of rows from files, databases or the request itself: queried by SQL, and written as JSON, CSV,
+    /// XLSX, HTML or PDF, one or several at once. Reports progress.
+    #[handler(timeout = "10m")]
+    fn report(&self, args: ReportArgs, task: &Task) -> Result<ReportMade, TaskError> {
+        let runtime = self.runtime()?;
+        let shop = Shop {
+            config: &self.config,
+            limits: &self.limits,
+            fonts: &self.fonts,
+            runtime: &runtime,
+        };
+        run::report(&shop, args, task)
+    }
+}
+
+impl Report {
+    fn runtime(&self) -> Result<Arc<Runtime>, TaskError> {
+        let mut runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = &*runtime {
+            return Ok(Arc::clone(runtime));
+        }
+        let started = Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("report")
+            .thread_stack_size(8 << 20)
+            .enable_all()
+            .build()?;
+        Ok(Arc::clone(runtime.insert(Arc::new(started))))
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let runtime = self
+            .runtime
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = runtime.take().and_then(Arc::into_inner) {
+            runtime.shutdown_timeout(Duration::from_millis(500));
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! Tables that are in databases: a query of the database's own runs in a transaction that can't write, and its rows
+//! stream in batches into the engine.
+
+mod mysql;
+mod postgres;
+mod sink;
+mod sqlite;
+mod text;
+
+use std::{
+    fmt,
+    future::Future,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use datafusion::{
+    arrow::{array::RecordBatch, datatypes::SchemaRef},
+    error::DataFusionError,
+    execution::{SendableRecordBatchStream, TaskContext},
+    physical_plan::{stream::RecordBatchStreamAdapter, streaming::PartitionStream},
+};
+use futures_util::stream;
+use serde_json::{Value, json};
+use sqlx::{mysql::MySqlConnectOptions, postgres::PgConnectOptions};
+use tokio::{
+    runtime::Runtime,
+    sync::{
+        mpsc::{Receiver, channel},
+        oneshot,
+    },
+};
+
+use crate::{
+    columns::{Column, Kind},
+    config::ConnectionConfig,
+    database::sink::Sink,
+    error::{Result, Trouble},
+    watch::Watch,
+};
+
+pub(crate) use text::check as check_query;
+
+/// A database that requests may name.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    server: Server,
+    /// Host and port, for messages.
+    place: String,
+    connect_timeout: Duration,
+}
+
+#[derive(Clone)]
+enum Server {
+    Postgres(Box<PgConnectOptions>),
+    MySql(Box<MySqlConnectOptions>),
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// The errors never repeat the URL: there may be a password in it.
+    pub(crate) fn new(config: &ConnectionConfig, password: Option<String>) -> Result<Self, String> {
+        let scheme = config.url.split_once("://").map(|(scheme, _)| scheme);
+        let (server, host, port) = match scheme {
+            Some("postgres" | "postgresql") => {
+                let options = postgres::options(config, password)?;
+                let place = (options.get_host().to_owned(), options.get_port());
+                (Server::Postgres(Box::new(options)), place.0, place.1)
+            }
+            Some("mysql" | "mariadb") => {
+                let options = mysql::options(config, password)?;
+                let place = (options.get_host().to_owned(), options.get_port());
+                (Server::MySql(Box::new(options)), place.0, place.1)
+            }
+            _ => {
+                return Err(String::from(
+                    "`url` begins neither with `postgres://` nor with `mysql://`",
+                ));
+            }
+        };
+        Ok(Self {
+            server,
+            place: format!("{host}:{port}"),
+            connect_timeout: config.connect_timeout,
+        })
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self.server {
+            Server::Postgres(_) => Dialect::Postgres,
+            Server::MySql(_) => Dialect::MySql,
+        }
+    }
+}
+
+/// Whose SQL it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Postgres,
+    MySql,
+    Sqlite,
+}
+
+impl Dialect {
+    /// A query for a whole table, whose name may have a schema before it.
+    pub(crate) fn whole_table(self, table: &str) -> String {
+        let quote = if self == Self::MySql { '`' } else { '"' };
+        let doubled: String = [quote, quote].iter().collect();
+        let parts: Vec<String> = table
+            .split('.')
+            .map(|part| format!("{quote}{}{quote}", part.replace(quote, &doubled)))
+            .collect();
+        format!("SELECT * FROM {}", parts.join("."))
+    }
+}
+
+/// Where a query goes.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    Server(Connection),
+    /// A file, and its name in the request.
+    Sqlite {
+        path: PathBuf,
+        shown: String,
+    },
+}
+
+/// What is to be asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    /// The source's name.
+    pub(crate) name: Arc<str>,
+    pub(crate) origin: Origin,
+    pub(crate) sql: String,
+    pub(crate) parameters: Vec<Value>,
+    pub(crate) kinds: Vec<(String, Kind)>,
+}
+
+impl Question {
+    pub(crate) fn error(&self, kind: &'static str, message: impl fmt::Display) -> Trouble {
+        let place = match &self.origin {
+            Origin::Server(connection) => &connection.place,
+            Origin::Sqlite { shown, .. } => shown,
+        };
+        Trouble::new(kind, format!("source `{}` ({place}): {message}", self.name))
+            .data(json!({"source": &*self.name}))
+    }
+
+    /// What a database says of anything but the query itself.
+    pub(crate) fn connection_trouble(&self, error: &sqlx::Error, is_connected: bool) -> Trouble {
+        match error {
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed
+                if is_connected =>
+            {
+                self.error("connection_lost", format!("the connection broke: {error}"))
+                    .retryable()
+            }
+            sqlx::Error::Io(error) => self
+                .error("database_unreachable", format!("can't connect: {error}"))
+                .retryable(),
+            sqlx::Error::Tls(error) => {
+                self.error("database_tls", format!("no secure connection: {error}"))
+            }
+            other => self.error("database_error", other),
+        }
+    }
+}
+
+/// A query whose columns are known, and which is under way.
+pub(crate) struct Query {
+    question: Arc<Question>,
+    columns: Vec<Column>,
+    runtime: tokio::runtime::Handle,
+    /// The rows of the first run, until somebody reads them.
+    begun: Mutex<Option<Receiver<Result<RecordBatch>>>>,
+}
+
+impl fmt::Debug for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Query")
+            .field("name", &self.question.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Query {
+    /// Connects, begins the query, and waits for its first rows.
+    pub(crate) fn open(runtime: &Runtime, watch: &Arc<Watch>, question: Question) -> Result<Self> {
+        let question = Arc::new(question);
+        let (batches, mut columns) = begin(runtime.handle(), &question, watch, None);
+        let columns = runtime.block_on(async {
+            loop {
+                match tokio::time::timeout(Duration::from_millis(20), &mut columns).await {
+                    Ok(Ok(columns)) => return columns,
+                    Ok(Err(_)) => {
+                        return Err(Trouble::internal("a database query ended without a word"));
+                    }
+                    Err(_) => {
+                        watch.report();
+                        watch.check()?;
+                    }
+                }
+            }
+        })?;
+        Ok(Self {
+            question,
+            columns,
+            runtime: runtime.handle().clone(),
+            begun: Mutex::new(Some(batches)),
+        })
+    }
+
+    pub(crate) fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    pub(crate) fn partition(
+        self: &Arc<Self>,
+        projection: Arc<[usize]>,
+        schema: SchemaRef,
+        watch: &Arc<Watch>,
+    ) -> Arc<dyn PartitionStream> {
+        Arc::new(Partition {
+            query: Arc::clone(self),
+            projection,
+            schema,
+            watch: Arc::clone(watch),
+        })
+    }
+
+    fn rows(&self, watch: &Arc<Watch>) -> Receiver<Result<RecordBatch>> {
+        let begun = self
+            .begun
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        // Whoever reads the same source a second time asks a second time.
+        begun.unwrap_or_else(|| {
+            begin(
+                &self.runtime,
+                &self.question,
+                watch,
+                Some(self.columns.clone()),
+            )
+            .0
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Partition {
+    query: Arc<Query>,
+    projection: Arc<[usize]>,
+    schema: SchemaRef,
+    watch: Arc<Watch>,
+}
+
+impl PartitionStream for Partition {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let rows = self.query.rows(&self.watch);
+        let projection = Arc::clone(&self.projection);
+        let batches = stream::unfold((rows, projection), |(mut rows, projection)| async move {
+            let batch = match rows.recv().await? {
+                Ok(batch) => batch.project(&projection).map_err(DataFusionError::from),
+                Err(trouble) => Err(trouble.into()),
+            };
+            Some((batch, (rows, projection)))
+        });
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            batches,
+        ))
+    }
+}
+
+type Columns = oneshot::Receiver<Result<Vec<Column>>>;
+
+/// Runs the query in a task of its own, which ends when nobody wants its rows, or the report stops.
+fn begin(
+    runtime: &tokio::runtime::Handle,
+    question: &Arc<Question>,
+    watch: &Arc<Watch>,
+    known: Option<Vec<Column>>,
+) -> (Receiver<Result<RecordBatch>>, Columns) {
+    let (batches, received) = channel(2);
+    let (columns, found) = oneshot::channel();
+    let mut sink = Sink::new(
+        Arc::clone(question),
+        Arc::clone(watch),
+        known,
+        columns,
+        batches,
+    );
+    let question = Arc::clone(question);
+    let watch = Arc::clone(watch);
+    runtime.spawn(async move {
+        let done = match &question.origin {
+            Origin::Server(Connection {
+                server: Server::Postgres(options),
+                connect_timeout,
+                ..
+            }) => postgres::run(options, *connect_timeout, &question, &watch, &mut sink).await,
+            Origin::Server(Connection {
+                server: Server::MySql(options),
+                connect_timeout,
+                ..
+            }) => mysql::run(options, *connect_timeout, &question, &watch, &mut sink).await,
+            Origin::Sqlite { path, .. } => sqlite::run(path, &question, &watch, &mut sink).await,
+        };
+        sink.end(done).await;
+    });
+    (received, found)
+}
+
+/// Waits for what the database does, unless nobody is interested any more.
+async fn guarded<T>(
+    sink: &Sink,
+    watch: &Watch,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        match tokio::time::timeout(Duration::from_millis(20), &mut work).await {
+            Ok(done) => return done,
+            Err(_) => {
+                watch.check()?;
+                if sink.is_closed() {
+                    return Err(Trouble::new(
+                        crate::watch::CANCELLED,
+                        "nobody wants the rows",
+                    ));
+                }
+            }
+        }
+    }
+}
+
+/// A connection, or why there is none in time.
+async fn connect<C>(
+    question: &Question,
+    timeout: Duration,
+    connecting: impl Future<Output = Result<C, sqlx::Error>>,
+    trouble: impl FnOnce(&sqlx::Error) -> Trouble,
+) -> Result<C> {
+    match tokio::time::timeout(timeout, connecting).await {
+        Ok(connected) => connected.map_err(|error| trouble(&error)),
+        Err(_) => {
+            let message = format!("no connection within {timeout:?}");
+            Err(question.error("database_unreachable", message).retryable())
+        }
+    }
+}
+
+/// How long a query may still take, in milliseconds.
+fn remaining_ms(watch: &Watch) -> Option<u64> {
+    let deadline = watch.deadline()?;
+    let left = deadline.saturating_duration_since(std::time::Instant::now());
+    Some(
+        u64::try_from(left.as_millis())
+            .unwrap_or(u64::MAX)
+            .clamp(1, 2_000_000_000),
+    )
+}

@@ -1,0 +1,287 @@
+//! Where a report goes: files that appear all together when it is whole, and contents that the result has in it.
+
+use std::{
+    fs,
+    io::{self, Seek, SeekFrom, Write},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use files::NewFile;
+use report_document::{
+    Buffer, CsvWriter, Fonts, HtmlWriter, JsonWriter, PdfLimits, PdfWriter, Writer, XlsxWriter,
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    args::{Format, Output, OutputArgs},
+    config::Checked,
+    error::{Result, Trouble},
+    run::document_trouble,
+    watch::Watch,
+};
+
+/// More outputs than this are not what anybody needs of one report.
+const OUTPUTS_MAX: usize = 20;
+
+/// An output that was checked.
+#[derive(Debug)]
+struct Wanted {
+    format: Format,
+    path: Option<String>,
+    args: OutputArgs,
+}
+
+/// Checks what a request wants.
+fn check(args: &[OutputArgs]) -> Result<Vec<Wanted>> {
+    if args.len() > OUTPUTS_MAX {
+        return Err(Trouble::args(format!(
+            "{} outputs are more than {OUTPUTS_MAX}",
+            args.len()
+        )));
+    }
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for output in args {
+        let of_path = output.path.as_deref().and_then(Format::of_path);
+        let Some(format) = output.format.or(of_path) else {
+            let message = match &output.path {
+                Some(path) => {
+                    format!("the ending of the path {path:?} tells no format; say it in `format`")
+                }
+                None => {
+                    String::from("an output needs a `format`, or a `path` whose ending tells it")
+                }
+            };
+            return Err(Trouble::args(message));
+        };
+        for (key, is_set, of) in [
+            ("csv", output.csv.is_some(), Format::Csv),
+            ("json", output.json.is_some(), Format::Json),
+        ] {
+            if is_set && format != of {
+                return Err(Trouble::args(format!(
+                    "`{key}` belongs to the format {key}, not to {}",
+                    format.name()
+                )));
+            }
+        }
+        let is_twice = |other: &Wanted| other.path.is_some() && other.path == output.path;
+        if wanted.iter().any(is_twice) {
+            let path = output.path.as_deref().unwrap_or_default();
+            return Err(Trouble::args(format!("two outputs have the path {path:?}")));
+        }
+        wanted.push(Wanted {
+            format,
+            path: output.path.clone(),
+            args: output.clone(),
+        });
+    }
+    if wanted.is_empty() {
+        wanted.push(Wanted {
+            format: Format::Json,
+            path: None,
+            args: OutputArgs::default(),
+        });
+    }
+    Ok(wanted)
+}
+
+/// The outputs of a report that is being written.
+pub(crate) struct Targets {
+    targets: Vec<Target>,
+}
+
+struct Target {
+    wanted: Wanted,
+    sink: Sink,
+}
+
+enum Sink {
+    File(LimitedFile),
+    Memory(Buffer),
+}
+
+impl Targets {
+    /// Begins all files, so that what is wrong with a path shows before anything is read.
+    pub(crate) fn begin(args: &[OutputArgs], config: &Checked, watch: &Arc<Watch>) -> Result<Self> {
+        let mut targets = Vec::new();
+        for wanted in check(args)? {
+            let sink = match &wanted.path {
+                Some(path) => {
+                    let file = config
+                        .write
+                        .create(path)
+                        .map_err(|error| Trouble::file(&error))?;
+                    Sink::File(LimitedFile {
+                        file,
+                        at: 0,
+                        len: 0,
+                        len_max: config.file_len_max,
+                        watch: Arc::clone(watch),
+                    })
+                }
+                // In base64 four bytes stand for three.
+                None if wanted.format.is_text() => Sink::Memory(Buffer::new(config.result_len_max)),
+                None => Sink::Memory(Buffer::new(config.result_len_max / 4 * 3)),
+            };
+            targets.push(Target { wanted, sink });
+        }
+        Ok(Self { targets })
+    }
+
+    pub(crate) fn writers(&mut self, fonts: &Arc<Fonts>) -> Result<Vec<Box<dyn Writer + '_>>> {
+        self.targets
+            .iter_mut()
+            .map(|target| match &mut target.sink {
+                Sink::File(file) => writer(&target.wanted, file, fonts),
+                Sink::Memory(buffer) => writer(&target.wanted, buffer, fonts),
+            })
+            .collect()
+    }
+
+    /// Gives the files their names: all of them, or none.
+    pub(crate) fn commit(self, result_len_max: u64) -> Result<Vec<Output>> {
+        let mut outputs = Vec::new();
+        let mut files: Vec<NewFile> = Vec::new();
+        let mut returned = 0;
+        for Target { wanted, sink } in self.targets {
+            let output = match sink {
+                Sink::File(mut file) => {
+                    file.file
+                        .flush()
+                        .map_err(|error| Trouble::file(&file.file.error(&error)))?;
+                    let bytes = file.len;
+                    files.push(file.file);
+                    output(&wanted, bytes)
+                }
+                Sink::Memory(buffer) => {
+                    returned_output(&wanted, buffer.into_bytes(), &mut returned)?
+                }
+            };
+            outputs.push(output);
+        }
+        if returned > result_len_max {
+            let message = format!(
+                "the outputs are {returned} bytes together, more than the {result_len_max} that a result may have; write them to files"
+            );
+            return Err(Trouble::new("output_too_large", message));
+        }
+        commit_all(files)?;
+        Ok(outputs)
+    }
+}
+
+fn commit_all(files: Vec<NewFile>) -> Result<()> {
+    let mut done: Vec<PathBuf> = Vec::new();
+    for file in files {
+        match file.commit() {
+            Ok(path) => done.push(path),
+            Err(error) => {
+                for path in done {
+                    // What can't be removed now is whole at least.
+                    drop(fs::remove_file(path));
+                }
+                return Err(Trouble::file(&error));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn writer<'a, S: Write + Seek + Send + 'a>(
+    wanted: &Wanted,
+    sink: S,
+    fonts: &Arc<Fonts>,
+) -> Result<Box<dyn Writer + 'a>> {
+    Ok(match wanted.format {
+        Format::Json => Box::new(JsonWriter::new(
+            sink,
+            wanted.args.json.clone().unwrap_or_default(),
+        )),
+        Format::Csv => {
+            let options = wanted.args.csv.clone().unwrap_or_default();
+            Box::new(CsvWriter::new(sink, options).map_err(|error| document_trouble(&error))?)
+        }
+        Format::Xlsx => Box::new(XlsxWriter::new(sink)),
+        Format::Html => Box::new(HtmlWriter::new(sink)),
+        Format::Pdf => Box::new(PdfWriter::new(
+            sink,
+            Arc::clone(fonts),
+            PdfLimits::default(),
+        )),
+    })
+}
+
+fn output(wanted: &Wanted, bytes: u64) -> Output {
+    Output {
+        format: wanted.format,
+        bytes,
+        path: wanted.path.clone(),
+        json: None,
+        text: None,
+        base64: None,
+    }
+}
+
+fn returned_output(wanted: &Wanted, bytes: Vec<u8>, returned: &mut u64) -> Result<Output> {
+    let mut output = output(wanted, bytes.len() as u64);
+    if wanted.format.is_text() {
+        let text =
+            String::from_utf8(bytes).map_err(|_| Trouble::internal("an output is not UTF-8"))?;
+        *returned += text.len() as u64;
+        if wanted.format == Format::Json {
+            // Line breaks are nothing but white space in JSON, and end a reply where it is sent.
+            let text = text.replace('\n', "");
+            output.json = Some(RawValue::from_string(text).map_err(Trouble::internal)?);
+        } else {
+            output.text = Some(text);
+        }
+    } else {
+        let text = BASE64_STANDARD.encode(bytes);
+        *returned += text.len() as u64;
+        output.base64 = Some(text);
+    }
+    Ok(output)
+}
+
+/// A file that becomes no longer than it may, and stops when the task does.
+struct LimitedFile {
+    file: NewFile,
+    at: u64,
+    len: u64,
+    len_max: u64,
+    watch: Arc<Watch>,
+}
+
+impl Write for LimitedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.at + bytes.len() as u64 > self.len_max {
+            let message = format!(
+                "the file is longer than the {} MB that `file_len_max` allows; select fewer rows",
+                self.len_max >> 20
+            );
+            let error =
+                report_document::Error::new(report_document::ErrorKind::OutputTooLarge, message);
+            return Err(error.into());
+        }
+        if self.watch.task().is_cancelled() {
+            return Err(report_document::Error::stopped().into());
+        }
+        let written = self.file.write(bytes)?;
+        self.at += written as u64;
+        self.len = self.len.max(self.at);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for LimitedFile {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.at = self.file.seek(to)?;
+        Ok(self.at)
+    }
+}

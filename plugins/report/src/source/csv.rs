@@ -1,0 +1,441 @@
+//! CSV: what its columns are, and its rows. A quote counts where a field begins, and is doubled within quotes (RFC 4180).
+
+use std::{borrow::Cow, sync::Arc};
+
+use memchr::memchr;
+use serde_json::json;
+
+use crate::{
+    columns::{Builder, Column, Guess, Kind},
+    error::{Result, Trouble, excerpt},
+    source::chunks::{Bytes, Chunk, Chunks, Quoting},
+};
+
+/// The types of columns are found in so many rows.
+pub(crate) const SAMPLE_ROWS: usize = 10_000;
+
+/// How a CSV file is written.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialect {
+    /// Found in the first line if there is none.
+    pub(crate) delimiter: Option<u8>,
+    pub(crate) quote: Option<u8>,
+    pub(crate) has_header: bool,
+    pub(crate) decimal_comma: bool,
+    pub(crate) is_windows_1252: bool,
+}
+
+/// A CSV file whose columns are known.
+#[derive(Debug)]
+pub(crate) struct Csv {
+    pub(crate) name: Arc<str>,
+    pub(crate) bytes: Bytes,
+    pub(crate) columns: Vec<Column>,
+    delimiter: u8,
+    dialect: Dialect,
+}
+
+impl Csv {
+    /// Looks at the first rows. `names` are those of the columns, in place of the header's.
+    pub(crate) fn open(
+        name: Arc<str>,
+        bytes: Bytes,
+        dialect: Dialect,
+        names: Option<Vec<String>>,
+    ) -> Result<Self> {
+        // The delimiter is known only after the first line, which needs it only where quotes are.
+        let delimiter = match dialect.delimiter {
+            Some(delimiter) => delimiter,
+            None => find_delimiter(&name, &bytes, dialect.quote)?,
+        };
+        let mut csv = Self {
+            name,
+            bytes,
+            columns: Vec::new(),
+            delimiter,
+            dialect,
+        };
+        csv.columns = csv.find_columns(names)?;
+        Ok(csv)
+    }
+
+    fn quoting(&self) -> Option<Quoting> {
+        self.dialect.quote.map(|quote| Quoting {
+            quote,
+            delimiter: self.delimiter,
+        })
+    }
+
+    pub(crate) fn chunks(&self, watch: Option<&Arc<crate::watch::Watch>>) -> Chunks {
+        Chunks::new(Arc::clone(&self.name), &self.bytes, self.quoting(), watch)
+    }
+
+    fn find_columns(&self, names: Option<Vec<String>>) -> Result<Vec<Column>> {
+        let mut chunks = self.chunks(None);
+        let mut chunk = Chunk::default();
+        let mut fields = Fields::new(self);
+        let mut header: Option<Vec<String>> = None;
+        let mut guesses: Vec<Guess> = Vec::new();
+        let mut rows = 0;
+        while rows < SAMPLE_ROWS && chunks.next(&mut chunk)? {
+            let mut at = 0;
+            while rows < SAMPLE_ROWS && fields.begin_row(&chunk, &mut at) {
+                let is_header = self.dialect.has_header && header.is_none();
+                let mut row = Vec::new();
+                let mut number = 0;
+                fields.row(&chunk, &mut at, |field| {
+                    let text = field.text(self, &chunk)?;
+                    if is_header {
+                        row.push(text.trim().to_owned());
+                    } else if header.is_none() || number < guesses.len() {
+                        if guesses.len() <= number {
+                            guesses.resize(number + 1, Guess::default());
+                        }
+                        if !text.is_empty() {
+                            guesses[number].see_text(&text, self.dialect.decimal_comma);
+                        }
+                    }
+                    number += 1;
+                    Ok(())
+                })?;
+                if is_header {
+                    guesses.resize(row.len(), Guess::default());
+                    header = Some(row);
+                } else {
+                    // Without a header the first row says how many columns there are.
+                    header.get_or_insert_with(|| vec![String::new(); guesses.len()]);
+                    rows += 1;
+                }
+            }
+        }
+        let Some(found) = header else {
+            let message = format!("source `{}` is empty", self.name);
+            return Err(Trouble::new("empty_source", message));
+        };
+        let names = match names {
+            None => found,
+            Some(names) if names.len() == found.len() => names,
+            Some(names) => {
+                return Err(Trouble::args(format!(
+                    "source `{}` has {} columns, but `columns` names {}",
+                    self.name,
+                    found.len(),
+                    names.len()
+                )));
+            }
+        };
+        let columns = unique_names(names).into_iter().zip(guesses);
+        Ok(columns
+            .map(|(name, guess)| Column {
+                name,
+                kind: guess.kind(),
+            })
+            .collect())
+    }
+
+    /// Reads the columns at these places.
+    pub(crate) fn decoder(self: &Arc<Self>, projection: &[usize]) -> Decoder {
+        let mut targets = vec![None; self.columns.len()];
+        for (target, column) in projection.iter().enumerate() {
+            targets[*column] = Some(target);
+        }
+        Decoder {
+            csv: Arc::clone(self),
+            fields: Fields::new(self),
+            targets,
+        }
+    }
+
+    fn mismatch(&self, column: &Column, text: &str, line: u64) -> Trouble {
+        let shown = excerpt(text, 100);
+        let hint = match column.kind {
+            Kind::Integer | Kind::Number | Kind::Decimal { .. }
+                if !self.dialect.decimal_comma && text.contains(',') =>
+            {
+                "set `decimal_comma` if its numbers are written like 1.234,5, or give the column the type text"
+            }
+            Kind::Text => "the value is too long",
+            _ => "give the column another type in `types`, such as text",
+        };
+        let message = format!(
+            "source `{}`, line {line}, column `{}`: {shown:?} is no {}; {hint}",
+            self.name, column.name, column.kind
+        );
+        Trouble::new("type_mismatch", message).data(json!({
+            "source": &*self.name, "line": line, "column": column.name,
+            "value": shown, "type": column.kind.to_string(),
+        }))
+    }
+}
+
+/// The one of `,` `;` tab and `|` that the first line has most of.
+fn find_delimiter(name: &Arc<str>, bytes: &Bytes, quote: Option<u8>) -> Result<u8> {
+    let mut chunks = Chunks::new(Arc::clone(name), bytes, None, None);
+    let mut chunk = Chunk::default();
+    chunks.next(&mut chunk)?;
+    let line = match memchr(b'\n', &chunk.bytes) {
+        Some(end) => &chunk.bytes[..end],
+        None => &chunk.bytes,
+    };
+    let mut counts = [(b',', 0), (b';', 0), (b'\t', 0), (b'|', 0)];
+    let mut is_quoted = false;
+    for byte in line {
+        if Some(*byte) == quote {
+            is_quoted = !is_quoted;
+        } else if !is_quoted {
+            counts
+                .iter_mut()
+                .filter(|(it, _)| it == byte)
+                .for_each(|(_, count)| *count += 1);
+        }
+    }
+    // The first of the most frequent ones.
+    let most = counts.iter().rev().max_by_key(|(_, count)| *count);
+    Ok(most.map_or(b',', |(delimiter, _)| *delimiter))
+}
+
+/// Names that are there, and there once.
+pub(crate) fn unique_names(names: Vec<String>) -> Vec<String> {
+    let mut seen = std::collections::HashSet::new();
+    names
+        .into_iter()
+        .enumerate()
+        .map(|(index, name)| {
+            let name = if name.is_empty() {
+                format!("column_{}", index + 1)
+            } else {
+                name
+            };
+            let mut unique = name.clone();
+            let mut number = 2;
+            while !seen.insert(unique.clone()) {
+                unique = format!("{name}_{number}");
+                number += 1;
+            }
+            unique
+        })
+        .collect()
+}
+
+/// A field as it stands in the file, quotes taken off.
+struct Field<'a> {
+    bytes: Cow<'a, [u8]>,
+    /// Where it begins in the chunk.
+    at: usize,
+    is_quoted: bool,
+}
+
+impl Field<'_> {
+    fn text(&self, csv: &Csv, chunk: &Chunk) -> Result<Cow<'_, str>> {
+        if let Ok(text) = std::str::from_utf8(&self.bytes) {
+            return Ok(Cow::Borrowed(text));
+        }
+        if csv.dialect.is_windows_1252 {
+            return Ok(Cow::Owned(
+                self.bytes.iter().map(|byte| windows_1252(*byte)).collect(),
+            ));
+        }
+        let line = chunk.line_at(self.at);
+        let shown = excerpt(&String::from_utf8_lossy(&self.bytes), 100);
+        let message = format!(
+            "source `{}`, line {line}: {shown:?} is not UTF-8; save the file as UTF-8, or set `encoding` to \"windows-1252\"",
+            csv.name
+        );
+        Err(Trouble::new("wrong_encoding", message)
+            .data(json!({"source": &*csv.name, "line": line})))
+    }
+}
+
+fn windows_1252(byte: u8) -> char {
+    const FROM_128: [char; 32] = [
+        '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž',
+        '\u{8f}', '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}',
+        'ž', 'Ÿ',
+    ];
+    match byte {
+        0x80..=0x9f => FROM_128[usize::from(byte - 0x80)],
+        byte => char::from(byte),
+    }
+}
+
+/// Takes rows apart.
+#[derive(Debug)]
+struct Fields {
+    name: Arc<str>,
+    delimiter: u8,
+    quote: Option<u8>,
+}
+
+impl Fields {
+    fn new(csv: &Csv) -> Self {
+        Self {
+            name: Arc::clone(&csv.name),
+            delimiter: csv.delimiter,
+            quote: csv.dialect.quote,
+        }
+    }
+
+    /// Skips empty lines; false at the chunk's end.
+    #[expect(clippy::unused_self, reason = "belongs to the reading of rows")]
+    fn begin_row(&self, chunk: &Chunk, at: &mut usize) -> bool {
+        loop {
+            match chunk.bytes.get(*at..) {
+                Some([b'\n', ..]) => *at += 1,
+                Some([b'\r', b'\n', ..]) => *at += 2,
+                None | Some([] | [b'\r']) => return false,
+                Some(_) => return true,
+            }
+        }
+    }
+
+    /// Hands over the fields of the row that begins at `at`, and goes behind it.
+    #[inline]
+    fn row<'c>(
+        &mut self,
+        chunk: &'c Chunk,
+        at: &mut usize,
+        mut take: impl FnMut(Field<'c>) -> Result<()>,
+    ) -> Result<()> {
+        let bytes = chunk.bytes.as_slice();
+        loop {
+            let begin = *at;
+            if self.quote.is_some() && bytes.get(begin).copied() == self.quote {
+                let field = self.quoted(chunk, at)?;
+                take(field)?;
+            } else {
+                let rest = &bytes[begin..];
+                let len = rest
+                    .iter()
+                    .position(|byte| *byte == self.delimiter || *byte == b'\n');
+                let len = len.unwrap_or(rest.len());
+                let end = begin + len;
+                *at = end;
+                let mut field = &rest[..len];
+                if bytes.get(end) != Some(&self.delimiter)
+                    && let Some(before) = field.strip_suffix(b"\r")
+                {
+                    field = before;
+                }
+                take(Field {
+                    bytes: Cow::Borrowed(field),
+                    at: begin,
+                    is_quoted: false,
+                })?;
+            }
+            match bytes.get(*at) {
+                Some(byte) if *byte == self.delimiter => *at += 1,
+                Some(_) => {
+                    *at += 1;
+                    return Ok(());
+                }
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// The field in quotes at `at`. Behind it are a delimiter, a line's end, or nothing.
+    #[cold]
+    fn quoted<'c>(&self, chunk: &'c Chunk, at: &mut usize) -> Result<Field<'c>> {
+        let bytes = chunk.bytes.as_slice();
+        let quote = self.quote.unwrap_or(b'"');
+        let begin = *at;
+        let mut unescaped: Vec<u8> = Vec::new();
+        let mut from = begin + 1;
+        let close = loop {
+            let Some(found) = memchr(quote, &bytes[from..]) else {
+                return Err(self.wrong(chunk, begin, "the quote is never closed"));
+            };
+            let found = from + found;
+            if bytes.get(found + 1) != Some(&quote) {
+                break found;
+            }
+            unescaped.extend_from_slice(&bytes[from..=found]);
+            from = found + 2;
+        };
+        *at = close + 1;
+        if bytes[*at..].starts_with(b"\r\n") || bytes[*at..] == *b"\r" {
+            *at += 1;
+        }
+        match bytes.get(*at) {
+            None | Some(b'\n') => {}
+            Some(byte) if *byte == self.delimiter => {}
+            Some(_) => {
+                return Err(self.wrong(chunk, *at, "there is something behind the closing quote"));
+            }
+        }
+        let last = &bytes[from..close];
+        let field = if unescaped.is_empty() {
+            Cow::Borrowed(last)
+        } else {
+            unescaped.extend_from_slice(last);
+            Cow::Owned(unescaped)
+        };
+        Ok(Field {
+            bytes: field,
+            at: begin,
+            is_quoted: true,
+        })
+    }
+
+    fn wrong(&self, chunk: &Chunk, at: usize, what: &str) -> Trouble {
+        let line = chunk.line_at(at);
+        let message = format!("source `{}`, line {line}: {what}", self.name);
+        Trouble::new("invalid_csv", message).data(json!({"source": &*self.name, "line": line}))
+    }
+}
+
+/// Puts rows into builders.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    csv: Arc<Csv>,
+    fields: Fields,
+    /// Of each column, the builder that it goes to.
+    targets: Vec<Option<usize>>,
+}
+
+impl Decoder {
+    /// Reads at most so many rows from `at` on, and returns how many there were; none at the chunk's end.
+    pub(crate) fn decode(
+        &mut self,
+        chunk: &Chunk,
+        at: &mut usize,
+        builders: &mut [Builder],
+        rows_max: usize,
+    ) -> Result<usize> {
+        let csv = &*self.csv;
+        let targets = self.targets.as_slice();
+        if chunk.line == 1 && *at == 0 && csv.dialect.has_header && self.fields.begin_row(chunk, at)
+        {
+            self.fields.row(chunk, at, |_| Ok(()))?;
+        }
+        let mut rows = 0;
+        while rows < rows_max && self.fields.begin_row(chunk, at) {
+            let begin = *at;
+            let mut number = 0;
+            self.fields.row(chunk, at, |field| {
+                if let Some(Some(target)) = targets.get(number) {
+                    let builder = &mut builders[*target];
+                    if field.bytes.is_empty()
+                        && !(field.is_quoted && matches!(builder, Builder::Text(_)))
+                    {
+                        builder.push_null();
+                    } else {
+                        let text = field.text(csv, chunk)?;
+                        if builder.push_text(&text, csv.dialect.decimal_comma).is_err() {
+                            let line = chunk.line_at(field.at);
+                            return Err(csv.mismatch(&csv.columns[number], &text, line));
+                        }
+                    }
+                }
+                number += 1;
+                Ok(())
+            })?;
+            if number != targets.len() {
+                let what = format!("{number} fields, but there are {} columns", targets.len());
+                return Err(self.fields.wrong(chunk, begin, &what));
+            }
+            rows += 1;
+        }
+        Ok(rows)
+    }
+}

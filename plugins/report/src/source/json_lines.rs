@@ -1,0 +1,342 @@
+//! JSON Lines, and rows in a request: an object a line, its keys being the columns.
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use memchr::memchr;
+use serde::{
+    Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::{json, value::RawValue};
+
+use crate::{
+    columns::{Builder, Column, Guess, Kind, Mismatch},
+    error::{Result, Trouble, excerpt},
+    source::{
+        chunks::{Bytes, Chunk, Chunks},
+        csv::SAMPLE_ROWS,
+    },
+    watch::Watch,
+};
+
+/// A file of JSON Lines, or rows of a request, whose columns are known.
+#[derive(Debug)]
+pub(crate) struct JsonLines {
+    pub(crate) name: Arc<str>,
+    pub(crate) bytes: Bytes,
+    pub(crate) columns: Vec<Column>,
+    /// What a line is called: `line` or `row`.
+    unit: &'static str,
+    /// A later row had a key that none of the first ones has.
+    has_more_keys: AtomicBool,
+}
+
+impl JsonLines {
+    pub(crate) fn file(name: Arc<str>, bytes: Bytes) -> Result<Self> {
+        Self::open(name, bytes, "line", SAMPLE_ROWS)
+    }
+
+    /// Rows of a request, each of them an object.
+    pub(crate) fn rows(name: Arc<str>, rows: &[Box<RawValue>]) -> Result<Self> {
+        let len = rows.iter().map(|row| row.get().len() + 1).sum();
+        let mut lines = Vec::with_capacity(len);
+        for row in rows {
+            // In valid JSON line breaks are nothing but white space.
+            lines.extend(
+                row.get()
+                    .bytes()
+                    .map(|byte| if byte == b'\n' { b' ' } else { byte }),
+            );
+            lines.push(b'\n');
+        }
+        Self::open(name, Bytes::Memory(lines.into()), "row", usize::MAX)
+    }
+
+    fn open(name: Arc<str>, bytes: Bytes, unit: &'static str, rows_max: usize) -> Result<Self> {
+        let mut lines = Self {
+            name,
+            bytes,
+            columns: Vec::new(),
+            unit,
+            has_more_keys: AtomicBool::new(false),
+        };
+        lines.columns = lines.find_columns(rows_max)?;
+        Ok(lines)
+    }
+
+    pub(crate) fn chunks(&self, watch: Option<&Arc<Watch>>) -> Chunks {
+        Chunks::new(Arc::clone(&self.name), &self.bytes, None, watch)
+    }
+
+    pub(crate) fn warning(&self) -> Option<String> {
+        self.has_more_keys.load(Ordering::Relaxed).then(|| {
+            format!(
+                "source `{}` has keys after its first {SAMPLE_ROWS} rows that these don't have; they were left out",
+                self.name
+            )
+        })
+    }
+
+    fn find_columns(&self, rows_max: usize) -> Result<Vec<Column>> {
+        let mut chunks = self.chunks(None);
+        let mut chunk = Chunk::default();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut columns: Vec<(String, Guess)> = Vec::new();
+        let mut rows = 0;
+        while rows < rows_max && chunks.next(&mut chunk)? {
+            let mut at = 0;
+            while let Some((line, begin)) = next_line(&chunk, &mut at).filter(|_| rows < rows_max) {
+                self.object(line, &chunk, begin, |key, value| {
+                    let place = match places.get(&*key) {
+                        Some(place) => *place,
+                        None => {
+                            places.insert(key.clone().into_owned(), columns.len());
+                            columns.push((key.into_owned(), Guess::default()));
+                            columns.len() - 1
+                        }
+                    };
+                    see(&mut columns[place].1, value);
+                    Ok(())
+                })?;
+                rows += 1;
+            }
+        }
+        if columns.is_empty() {
+            let message = format!("source `{}` is empty, so that it has no columns", self.name);
+            return Err(Trouble::new("empty_source", message));
+        }
+        Ok(columns
+            .into_iter()
+            .map(|(name, guess)| Column {
+                name,
+                kind: guess.kind(),
+            })
+            .collect())
+    }
+
+    /// Hands over keys and values of an object.
+    fn object<'c>(
+        &self,
+        line: &'c [u8],
+        chunk: &Chunk,
+        begin: usize,
+        take: impl FnMut(Cow<'c, str>, &'c str) -> Result<()>,
+    ) -> Result<()> {
+        let mut reader = serde_json::Deserializer::from_slice(line);
+        let mut trouble = None;
+        let visitor = Pairs {
+            take,
+            trouble: &mut trouble,
+        };
+        let read = (&mut reader)
+            .deserialize_map(visitor)
+            .and_then(|()| reader.end());
+        if let Some(trouble) = trouble {
+            return Err(trouble);
+        }
+        read.map_err(|error| self.wrong(&error, line, chunk.line_at(begin)))
+    }
+
+    fn wrong(&self, error: &serde_json::Error, text: &[u8], line: u64) -> Trouble {
+        let data = json!({"source": &*self.name, self.unit: line});
+        if std::str::from_utf8(text).is_err() {
+            let message = format!("source `{}`, {} {line}: not UTF-8", self.name, self.unit);
+            return Trouble::new("wrong_encoding", message).data(data);
+        }
+        let reason = error.to_string();
+        let reason = reason.split(" at line ").next().unwrap_or_default();
+        let message = format!(
+            "source `{}`, {} {line}, character {}: {reason}; each {} has to be an object",
+            self.name,
+            self.unit,
+            error.column(),
+            self.unit
+        );
+        Trouble::new("invalid_json", message).data(data)
+    }
+
+    fn mismatch(&self, column: &Column, value: &str, line: u64) -> Trouble {
+        let shown = excerpt(value, 100);
+        let message = format!(
+            "source `{}`, {} {line}, column `{}`: {shown} is no {}; give the column another type in `types`, such as text",
+            self.name, self.unit, column.name, column.kind
+        );
+        Trouble::new("type_mismatch", message).data(json!({
+            "source": &*self.name, self.unit: line, "column": column.name,
+            "value": shown, "type": column.kind.to_string(),
+        }))
+    }
+
+    pub(crate) fn decoder(self: &Arc<Self>, projection: &[usize]) -> Decoder {
+        let names = self.columns.iter().map(|column| column.name.clone());
+        Decoder {
+            lines: Arc::clone(self),
+            places: names.zip(0..).collect(),
+            columns: projection.to_vec(),
+            targets: {
+                let mut targets = vec![None; self.columns.len()];
+                for (target, column) in projection.iter().enumerate() {
+                    targets[*column] = Some(target);
+                }
+                targets
+            },
+            is_filled: vec![false; projection.len()],
+        }
+    }
+}
+
+/// What a value looks like. Texts are texts, unless they are dates.
+fn see(guess: &mut Guess, value: &str) {
+    match value.as_bytes().first() {
+        Some(b'n') | None => {}
+        Some(b't' | b'f') => guess.see(Kind::Boolean),
+        Some(b'"') => {
+            let inside = value.get(1..value.len() - 1).unwrap_or_default();
+            let mut text = Guess::default();
+            text.see_text(inside, false);
+            match text.kind() {
+                kind @ (Kind::Date | Kind::Timestamp) => guess.see(kind),
+                _ => guess.see(Kind::Text),
+            }
+        }
+        Some(b'{' | b'[') => guess.see(Kind::Text),
+        Some(_) => guess.see_text(value, false),
+    }
+}
+
+/// The next line that isn't empty, and where it begins.
+fn next_line<'c>(chunk: &'c Chunk, at: &mut usize) -> Option<(&'c [u8], usize)> {
+    loop {
+        let begin = *at;
+        let rest = chunk.bytes.get(begin..).filter(|rest| !rest.is_empty())?;
+        let len = memchr(b'\n', rest).unwrap_or(rest.len());
+        *at = begin + len + 1;
+        let line = rest[..len].trim_ascii();
+        if !line.is_empty() {
+            return Some((line, begin));
+        }
+    }
+}
+
+struct Pairs<'t, F> {
+    take: F,
+    trouble: &'t mut Option<Trouble>,
+}
+
+impl<'de, F: FnMut(Cow<'de, str>, &'de str) -> Result<()>> Visitor<'de> for Pairs<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<Key<'de>>()? {
+            let value: &RawValue = map.next_value()?;
+            if let Err(trouble) = (self.take)(key.0, value.get()) {
+                *self.trouble = Some(trouble);
+                return Err(serde::de::Error::custom("stopped"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A key, borrowed where nothing in it is escaped.
+#[derive(serde::Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Puts rows into builders.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    lines: Arc<JsonLines>,
+    places: HashMap<String, usize>,
+    columns: Vec<usize>,
+    /// Of each column, the builder that it goes to.
+    targets: Vec<Option<usize>>,
+    is_filled: Vec<bool>,
+}
+
+impl Decoder {
+    /// Reads at most so many rows from `at` on, and returns how many there were; none at the chunk's end.
+    pub(crate) fn decode(
+        &mut self,
+        chunk: &Chunk,
+        at: &mut usize,
+        builders: &mut [Builder],
+        rows_max: usize,
+    ) -> Result<usize> {
+        let Self {
+            lines,
+            places,
+            columns,
+            targets,
+            is_filled,
+        } = self;
+        let mut rows = 0;
+        while rows < rows_max {
+            let Some((line, begin)) = next_line(chunk, at) else {
+                break;
+            };
+            is_filled.fill(false);
+            let mut expected = 0;
+            lines.object(line, chunk, begin, |key, value| {
+                // Most rows have their keys in the same order.
+                let place = match lines.columns.get(expected) {
+                    Some(column) if *column.name == *key => expected,
+                    _ => match places.get(&*key) {
+                        Some(place) => *place,
+                        None => {
+                            lines.has_more_keys.store(true, Ordering::Relaxed);
+                            return Ok(());
+                        }
+                    },
+                };
+                expected = place + 1;
+                let Some(target) = targets[place].filter(|target| !is_filled[*target]) else {
+                    return Ok(());
+                };
+                is_filled[target] = true;
+                push(&mut builders[target], value).map_err(|Mismatch| {
+                    lines.mismatch(&lines.columns[columns[target]], value, chunk.line_at(begin))
+                })
+            })?;
+            for (builder, is_filled) in builders.iter_mut().zip(&*is_filled) {
+                if !is_filled {
+                    builder.push_null();
+                }
+            }
+            rows += 1;
+        }
+        Ok(rows)
+    }
+}
+
+/// A value as it stands in JSON. Lists and objects are texts.
+fn push(builder: &mut Builder, value: &str) -> Result<(), Mismatch> {
+    match value.as_bytes().first() {
+        None | Some(b'n') => {
+            builder.push_null();
+            Ok(())
+        }
+        Some(b't') => builder.push_boolean(true),
+        Some(b'f') => builder.push_boolean(false),
+        Some(b'"') => {
+            let inside = value.get(1..value.len() - 1).ok_or(Mismatch)?;
+            if !inside.contains('\\') {
+                return builder.push_text(inside, false);
+            }
+            let text: String = serde_json::from_str(value).map_err(|_| Mismatch)?;
+            builder.push_text(&text, false)
+        }
+        Some(_) => builder.push_text(value, false),
+    }
+}
