@@ -1,0 +1,535 @@
+//! One WebSocket: what its client says goes to the session, what the session has to tell goes to the client.
+
+mod close;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use protocol::{ErrorCode, Request, RequestId, TaskFailure};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+pub(crate) use self::close::Close;
+use crate::access::Identity;
+use crate::app::{Gateway, Phase};
+use crate::limits::{ConnectionBucket, ConnectionPermit, overloaded};
+use crate::message::{self, ClientMessage, Control, Hello, HelloLimits};
+use crate::session::{Session, TaskKey};
+use crate::upstream::Submit;
+
+/// The subprotocol with sessions.
+pub(crate) const TASKS_V1: &str = "tasks.v1";
+/// Read at once. More costs memory for each connection, and is no faster for messages of usual length.
+const READ_BUFFER_LEN: usize = 4 * 1024;
+/// Messages that are taken before it is looked whether there is something to tell.
+const MESSAGES_AT_ONCE: usize = 64;
+/// Requests without ids that wait for their turn.
+const TURNS_MAX: usize = 1024;
+/// For the client to answer that it, too, regards the socket as closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Clients that are told to come back should not all do so at the same moment.
+const RETRY_SPREAD_MS: u64 = 2000;
+
+/// How the client wants to be spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    TasksV1,
+    Plain,
+}
+
+/// What is known of a client when its socket opens.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// None: it has yet to say who it is.
+    pub(crate) identity: Option<Arc<Identity>>,
+    pub(crate) mode: Mode,
+    pub(crate) permit: ConnectionPermit,
+}
+
+/// Speaks with a client until either wants no more.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    gateway: Arc<Gateway>,
+    stream: S,
+    read_already: Bytes,
+    client: Client,
+) {
+    let message_len_max = gateway.config.limits.message_len_max;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_LEN)
+        .max_message_size(Some(message_len_max))
+        .max_frame_size(Some(message_len_max));
+    let mut socket = WebSocketStream::from_partially_read(
+        stream,
+        read_already.into(),
+        Role::Server,
+        Some(config),
+    )
+    .await;
+    let Client {
+        identity,
+        mode,
+        mut permit,
+    } = client;
+    let (identity, first) = match identity {
+        Some(identity) => (Ok(identity), None),
+        None => introduce(&gateway, &mut socket).await,
+    };
+    let close = match identity {
+        Err(close) => close,
+        Ok(identity) => {
+            let counted = match &identity.user {
+                Some(user) => permit.of_user(user),
+                None => Ok(()),
+            };
+            match counted {
+                Err(_) => Close::TooMany,
+                Ok(()) => match open(&gateway, mode, identity) {
+                    None => Close::Internal,
+                    Some(session) => {
+                        let mut conversation =
+                            Conversation::new(&gateway, &mut socket, session, mode, permit);
+                        conversation.run(first).await
+                    }
+                },
+            }
+        }
+    };
+    end(&mut socket, close).await;
+}
+
+/// Waits for the message that says who the client is; what else it said in it.
+async fn introduce<S: AsyncRead + AsyncWrite + Unpin>(
+    gateway: &Gateway,
+    socket: &mut WebSocketStream<S>,
+) -> (Result<Arc<Identity>, Close>, Option<Control>) {
+    let said = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Text(text))) => return Ok(Bytes::from(text)),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Binary(_) | Message::Frame(_))) => return Err(Close::Binary),
+                Some(Ok(Message::Close(_))) | None => return Err(Close::ByClient),
+                Some(Err(error)) => return Err(fault(&error)),
+            }
+        }
+    };
+    let text = match timeout(gateway.config.limits.auth_timeout, said).await {
+        Err(_) => return (Err(Close::AuthTimeout), None),
+        Ok(Err(close)) => return (Err(close), None),
+        Ok(Ok(text)) => text,
+    };
+    let Ok(ClientMessage::Control(mut control)) = ClientMessage::parse(&text) else {
+        return (Err(Close::Unauthorized), None);
+    };
+    let identity = control
+        .token
+        .take()
+        .and_then(|token| gateway.config.access.authenticate(&token).ok());
+    match identity {
+        Some(identity) => (Ok(Arc::new(identity)), Some(control)),
+        None => (Err(Close::Unauthorized), None),
+    }
+}
+
+fn open(gateway: &Gateway, mode: Mode, identity: Arc<Identity>) -> Option<Arc<Session>> {
+    match mode {
+        Mode::TasksV1 => gateway.sessions.open(identity).ok(),
+        Mode::Plain => {
+            let notify_text = gateway.config.notify_text.as_deref().map(Utf8Bytes::from);
+            Some(gateway.sessions.open_plain(identity, notify_text))
+        }
+    }
+}
+
+/// Says why, and waits a moment for the client to hear it.
+async fn end<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>, close: Close) {
+    if close == Close::ByClient {
+        // The answer to its closing is still in the buffer.
+        drop(timeout(CLOSE_TIMEOUT, socket.flush()).await);
+        return;
+    }
+    let retry_after = Duration::from_millis(500 + fastrand::u64(0..RETRY_SPREAD_MS));
+    let goodbye = async {
+        if socket.close(Some(close.frame(retry_after))).await.is_ok() {
+            while let Some(Ok(_)) = socket.next().await {}
+        }
+    };
+    drop(timeout(CLOSE_TIMEOUT, goodbye).await);
+}
+
+/// What an error on a socket means to its client.
+fn fault(error: &Error) -> Close {
+    match error {
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => Close::TooLong,
+        Error::Utf8(_) => Close::NotUtf8,
+        Error::Protocol(_) => Close::Protocol,
+        Error::Io(_) | Error::ConnectionClosed | Error::AlreadyClosed => Close::ByClient,
+        _ => Close::Protocol,
+    }
+}
+
+struct Conversation<'c, S> {
+    gateway: &'c Gateway,
+    socket: &'c mut WebSocketStream<S>,
+    session: Arc<Session>,
+    /// Its number in the session.
+    number: u64,
+    mode: Mode,
+    permit: ConnectionPermit,
+    bucket: ConnectionBucket,
+    /// Requests without ids.
+    turns: VecDeque<Request>,
+    pings_unanswered: u32,
+    /// The message up to which the last ping asked.
+    asked: u64,
+    batch: Vec<Utf8Bytes>,
+}
+
+impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
+    fn new(
+        gateway: &'c Gateway,
+        socket: &'c mut WebSocketStream<S>,
+        session: Arc<Session>,
+        mode: Mode,
+        permit: ConnectionPermit,
+    ) -> Self {
+        Self {
+            bucket: ConnectionBucket::new(&gateway.config.limits.caps),
+            gateway,
+            socket,
+            session,
+            number: 1,
+            mode,
+            permit,
+            turns: VecDeque::new(),
+            pings_unanswered: 0,
+            asked: 0,
+            batch: Vec::new(),
+        }
+    }
+
+    async fn run(&mut self, first: Option<Control>) -> Close {
+        if self.mode == Mode::TasksV1 {
+            self.hello(false);
+        }
+        let close = match first.map_or(Ok(()), |control| self.control(control)) {
+            Ok(()) => self.converse().await,
+            Err(close) => close,
+        };
+        match (self.mode, close) {
+            // Nobody comes back to what was closed on purpose, or never could be found again.
+            (Mode::Plain, _) => self.session.end(false),
+            (Mode::TasksV1, Close::ByClient | Close::TakenOver) => {
+                self.session.detach(self.number);
+            }
+            (Mode::TasksV1, Close::Unauthorized) => self.gateway.sessions.close(&self.session),
+            (Mode::TasksV1, _) => self.session.detach(self.number),
+        }
+        close
+    }
+
+    async fn converse(&mut self) -> Close {
+        let heartbeat = self.gateway.config.heartbeat;
+        let mut ping_at = Instant::now() + heartbeat.interval;
+        let mut phase = self.gateway.phase();
+        loop {
+            if let Err(close) = self.write().await {
+                return close;
+            }
+            let is_over = match *phase.borrow_and_update() {
+                Phase::Serving => false,
+                Phase::Draining => self.turns.is_empty() && self.session.in_flight_count() == 0,
+                Phase::Closing => true,
+            };
+            if is_over {
+                return Close::Restart;
+            }
+            let expires_in = self.session.identity.expires_in();
+            tokio::select! {
+                said = self.socket.next() => {
+                    if let Err(close) = self.hear_all(said) {
+                        return close;
+                    }
+                }
+                () = self.session.changed() => {}
+                () = sleep_until(ping_at) => {
+                    if self.pings_unanswered >= heartbeat.missed_max {
+                        return Close::Gone;
+                    }
+                    ping_at = Instant::now() + heartbeat.interval;
+                    if let Err(close) = self.ping().await {
+                        return close;
+                    }
+                }
+                _ = phase.changed() => {}
+                () = sleep(expires_in.unwrap_or_default()), if expires_in.is_some() => {
+                    return Close::Unauthorized;
+                }
+            }
+            self.take_turns();
+        }
+    }
+
+    // ---- to the client ----
+
+    /// Writes what there is to tell.
+    async fn write(&mut self) -> Result<(), Close> {
+        loop {
+            self.session.take(self.number, &mut self.batch)?;
+            if self.batch.is_empty() {
+                break;
+            }
+            for message in self.batch.drain(..) {
+                // The buffer is bounded by what the session gives at once.
+                let fed = self.socket.feed(Message::Text(message)).await;
+                fed.map_err(|error| fault(&error))?;
+            }
+            self.flush().await?;
+        }
+        // Idle clients are many.
+        if self.batch.capacity() > MESSAGES_AT_ONCE {
+            self.batch = Vec::new();
+        }
+        let (position, wants_acknowledgement) = self.session.position();
+        if self.mode == Mode::TasksV1 && wants_acknowledgement && self.asked < position {
+            self.ping().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the client has taken all, unless it is too slow for that.
+    async fn flush(&mut self) -> Result<(), Close> {
+        let heartbeat = self.gateway.config.heartbeat;
+        let stalled_after = heartbeat.interval * heartbeat.missed_max;
+        let session = &self.session;
+        let number = self.number;
+        let evicted = async {
+            loop {
+                session.changed().await;
+                if let Err(eviction) = session.check(number) {
+                    return eviction;
+                }
+            }
+        };
+        tokio::select! {
+            flushed = self.socket.flush() => flushed.map_err(|error| fault(&error)),
+            eviction = evicted => Err(eviction.into()),
+            () = sleep(stalled_after) => Err(Close::Gone),
+        }
+    }
+
+    /// Asks the client whether it is there, and has everything up to now.
+    async fn ping(&mut self) -> Result<(), Close> {
+        let (position, _) = self.session.position();
+        self.asked = position;
+        self.pings_unanswered += 1;
+        let payload = Bytes::copy_from_slice(&position.to_be_bytes());
+        let fed = self.socket.feed(Message::Ping(payload)).await;
+        fed.map_err(|error| fault(&error))?;
+        self.flush().await
+    }
+
+    fn hello(&self, resumed: bool) {
+        let config = &self.gateway.config;
+        let catalogue = self.gateway.upstream.catalogue();
+        let catalogue = catalogue.borrow();
+        let identity = &self.session.identity;
+        let hello = Hello {
+            session: self.session.token.as_str(),
+            functions: catalogue
+                .functions
+                .keys()
+                .map(String::as_str)
+                .filter(|name| identity.may_call(name))
+                .collect(),
+            limits: HelloLimits {
+                message_len_max: config.limits.message_len_max,
+                in_flight_max: config.limits.caps.connection_in_flight_max,
+                resume_window_ms: millis(config.session.resume_window),
+                heartbeat_ms: millis(config.heartbeat.interval),
+            },
+            resumed,
+            in_flight: self.session.in_flight(),
+        };
+        self.session.tell(|seq| message::hello(seq, &hello));
+    }
+
+    // ---- from the client ----
+
+    /// Takes what the client has said, and what else it has said meanwhile.
+    fn hear_all(&mut self, said: Option<Result<Message, Error>>) -> Result<(), Close> {
+        self.hear(said)?;
+        for _ in 1..MESSAGES_AT_ONCE {
+            match self.socket.next().now_or_never() {
+                Some(said) => self.hear(said)?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, said: Option<Result<Message, Error>>) -> Result<(), Close> {
+        match said {
+            Some(Ok(Message::Text(text))) => self.text(&text.into()),
+            Some(Ok(Message::Pong(payload))) => {
+                self.pings_unanswered = 0;
+                if let Ok(seen) = <[u8; 8]>::try_from(&payload[..]) {
+                    self.session.acknowledge(u64::from_be_bytes(seen));
+                }
+                Ok(())
+            }
+            Some(Ok(Message::Ping(_))) => Ok(()),
+            Some(Ok(Message::Binary(_) | Message::Frame(_))) => Err(Close::Binary),
+            Some(Ok(Message::Close(_))) | None => Err(Close::ByClient),
+            Some(Err(error)) => Err(fault(&error)),
+        }
+    }
+
+    fn text(&mut self, text: &Bytes) -> Result<(), Close> {
+        match self.mode {
+            Mode::TasksV1 => match ClientMessage::parse(text) {
+                Ok(ClientMessage::Task(request)) => self.task(*request, text.len()),
+                Ok(ClientMessage::Control(control)) => return self.control(control),
+                Err((id, message)) => self.refuse(id, ErrorCode::BadRequest, message),
+            },
+            Mode::Plain => match Request::parse(text) {
+                Ok(request) if request.id.is_some() => self.task(request, text.len()),
+                Ok(request) if self.turns.len() < TURNS_MAX => self.turns.push_back(request),
+                Ok(_) => {
+                    let message = format!("{TURNS_MAX} requests wait for their turn already");
+                    self.session.refuse(None, overloaded(&message, None));
+                }
+                Err(bad) => self.refuse(bad.id, ErrorCode::BadRequest, bad.message),
+            },
+        }
+        Ok(())
+    }
+
+    /// Lets the next request without an id begin, when the one before it has ended.
+    fn take_turns(&mut self) {
+        while !self.turns.is_empty() && self.session.is_turn_free() {
+            if let Some(request) = self.turns.pop_front() {
+                let len = request.args.len();
+                self.task(request, len);
+            }
+        }
+    }
+
+    fn task(&mut self, request: Request, len: usize) {
+        let id = request.id.clone();
+        if let Err(failure) = self.begin(request, len) {
+            self.gateway.metrics.refused();
+            self.session.refuse(id, failure);
+        }
+    }
+
+    fn begin(&mut self, request: Request, len: usize) -> Result<(), TaskFailure> {
+        let Request {
+            id,
+            function,
+            args,
+            timeout,
+            progress,
+        } = request;
+        let identity = &self.session.identity;
+        self.gateway.check_call(identity, &function)?;
+        let in_flight_max = self.gateway.config.limits.caps.connection_in_flight_max;
+        if self.session.in_flight_count() >= in_flight_max {
+            let message = format!(
+                "this connection may have {in_flight_max} tasks in flight; wait for one of them"
+            );
+            return Err(overloaded(&message, None));
+        }
+        self.bucket.take()?;
+        let args = self.gateway.config.access.fill(identity, &args)?;
+        let permit = self.permit.task(len)?;
+        let key = id.clone().map_or(TaskKey::Turn, TaskKey::Id);
+        let Some(task) = self.session.begin(key, progress, permit) else {
+            let id = id.map_or_else(String::new, |id| id.to_string());
+            let message = format!("a task with the id {id} is in flight; ids must differ");
+            return Err(TaskFailure::new(ErrorCode::BadRequest, message));
+        };
+        let submit = Submit::new(function.into(), args, timeout, progress);
+        self.gateway.submit(submit, task);
+        Ok(())
+    }
+
+    fn control(&mut self, control: Control) -> Result<(), Close> {
+        let Control {
+            cancel,
+            resume,
+            seen,
+            token,
+        } = control;
+        if let Some(token) = token {
+            self.renew(&token)?;
+        }
+        if let Some(id) = cancel
+            && !self.session.cancel(&id)
+        {
+            // It may just have ended, and its answer be on the way.
+            tracing::debug!(%id, "nothing to cancel");
+        }
+        match resume {
+            Some(token) => self.resume(&token, seen.unwrap_or(0)),
+            None => {
+                if let Some(seen) = seen {
+                    self.session.acknowledge(seen);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A new token for the same user: the session lasts as long as that.
+    fn renew(&mut self, token: &str) -> Result<(), Close> {
+        let access = &self.gateway.config.access;
+        if !access.is_required() {
+            return Ok(());
+        }
+        let identity = access
+            .authenticate(token)
+            .map_err(|_| Close::Unauthorized)?;
+        if !identity.is_same_user(&self.session.identity) {
+            return Err(Close::Unauthorized);
+        }
+        self.session.identity.renew(&identity);
+        Ok(())
+    }
+
+    /// Goes on with an earlier session in place of the one that this socket began with.
+    fn resume(&mut self, token: &str, seen: u64) {
+        let resumed = self
+            .gateway
+            .sessions
+            .find(token, &self.session.identity)
+            .and_then(|session| session.resume(seen).ok().map(|number| (session, number)));
+        match resumed {
+            Some((session, number)) => {
+                self.gateway.sessions.close(&self.session);
+                self.session = session;
+                self.number = number;
+                self.asked = 0;
+                self.gateway.metrics.resumed();
+                self.hello(true);
+            }
+            None => self.session.tell(message::session_lost),
+        }
+    }
+
+    fn refuse(&self, id: Option<RequestId>, code: ErrorCode, message: String) {
+        self.gateway.metrics.refused();
+        self.session.refuse(id, TaskFailure::new(code, message));
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

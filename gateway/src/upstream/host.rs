@@ -1,0 +1,369 @@
+//! One host: its connections, whether it is well, and what functions it has.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use protocol::Outcome;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::catalogue::Function;
+use super::link::{Link, Orphan, Owner};
+use super::{Sink, Submit, Upstream};
+use crate::config::UpstreamConfig;
+
+/// How often links are looked after.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
+
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) address: String,
+    config: Arc<UpstreamConfig>,
+    upstream: Weak<Upstream>,
+    slots: Vec<Slot>,
+    /// It takes nothing new. Ends with the next connection that it accepts.
+    draining: AtomicBool,
+    functions: RwLock<Arc<HashSet<String>>>,
+    functions_changed: Arc<Notify>,
+    last_error: Mutex<Option<String>>,
+}
+
+/// The place of a connection.
+#[derive(Debug, Default)]
+struct Slot {
+    /// Answered its first ping.
+    link: RwLock<Option<Arc<Link>>>,
+}
+
+/// What `/readyz` and `/metrics` say of a host.
+#[derive(Clone, Debug)]
+pub(crate) struct HostStatus {
+    pub(crate) address: String,
+    pub(crate) links: usize,
+    pub(crate) in_flight: usize,
+    pub(crate) draining: bool,
+    pub(crate) well: bool,
+    pub(crate) last_error: Option<String>,
+}
+
+impl Host {
+    pub(super) fn start(
+        address: String,
+        config: &Arc<UpstreamConfig>,
+        upstream: Weak<Upstream>,
+    ) -> Arc<Self> {
+        let host = Arc::new(Self {
+            address,
+            config: Arc::clone(config),
+            upstream,
+            slots: (0..config.connections).map(|_| Slot::default()).collect(),
+            draining: AtomicBool::new(false),
+            functions: RwLock::default(),
+            functions_changed: Arc::default(),
+            last_error: Mutex::default(),
+        });
+        for slot in 0..host.slots.len() {
+            tokio::spawn(Arc::clone(&host).keep(slot));
+        }
+        host
+    }
+
+    pub(super) fn status(&self) -> HostStatus {
+        let links = self.links();
+        HostStatus {
+            address: self.address.clone(),
+            links: links.len(),
+            in_flight: links.iter().map(|link| link.in_flight()).sum(),
+            draining: self.draining.load(Ordering::Relaxed),
+            well: self.best_link().is_some(),
+            last_error: self
+                .last_error
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+        }
+    }
+
+    pub(super) fn has(&self, function: &str) -> bool {
+        self.functions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(function)
+    }
+
+    /// The connection with the least to do, and how much the whole host has; none if it should get nothing new.
+    pub(super) fn best_link(&self) -> Option<(Arc<Link>, usize)> {
+        if self.draining.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut in_flight = 0;
+        let mut best: Option<(Arc<Link>, usize)> = None;
+        for slot in &self.slots {
+            let link = slot.link.read().unwrap_or_else(PoisonError::into_inner);
+            let Some(link) = &*link else { continue };
+            let mine = link.in_flight();
+            in_flight += mine;
+            let is_better = best.as_ref().is_none_or(|(_, least)| mine < *least);
+            if is_better && !self.is_suspect(link) {
+                best = Some((Arc::clone(link), mine));
+            }
+        }
+        best.map(|(link, _)| (link, in_flight))
+    }
+
+    /// Silent for longer than a host that is well.
+    fn is_suspect(&self, link: &Link) -> bool {
+        link.silence()
+            .is_some_and(|silence| silence > self.config.suspect_after)
+    }
+
+    fn links(&self) -> Vec<Arc<Link>> {
+        self.slots
+            .iter()
+            .filter_map(|slot| {
+                slot.link
+                    .read()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone()
+            })
+            .collect()
+    }
+
+    /// Keeps a connection for as long as the gateway runs.
+    async fn keep(self: Arc<Self>, slot: usize) {
+        let mut backoff = Backoff::new(&self.config);
+        while let Some(upstream) = self.upstream.upgrade() {
+            let connect = TcpStream::connect(&self.address);
+            let error = match timeout(self.config.connect_timeout, connect).await {
+                Ok(Ok(stream)) => {
+                    let was_up = self.serve(slot, stream, &upstream).await;
+                    if was_up {
+                        backoff.reset();
+                    }
+                    None
+                }
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some(format!(
+                    "no connection within {:?}",
+                    self.config.connect_timeout
+                )),
+            };
+            if let Some(error) = error {
+                self.failed(&error);
+            }
+            drop(upstream);
+            sleep(backoff.next()).await;
+        }
+    }
+
+    /// Serves one connection to its end; whether it ever got to take tasks.
+    async fn serve(self: &Arc<Self>, slot: usize, stream: TcpStream, upstream: &Upstream) -> bool {
+        // Without it a request may wait for the acknowledgement of the one before.
+        drop(stream.set_nodelay(true));
+        let link = Arc::new(Link::new());
+        let mut was_up = false;
+        let care = async {
+            was_up = self.bring_up(slot, &link, upstream).await;
+            if was_up && slot == 0 {
+                self.watch_functions(&link, upstream).await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        let health = self.check(&link);
+        let run = link.run(stream, self.config.line_len_max, &**self);
+        let (error, orphans) = {
+            let mut run = std::pin::pin!(run);
+            tokio::select! {
+                ended = &mut run => ended,
+                () = health => run.await,
+                () = care => run.await,
+            }
+        };
+        *self.slots[slot]
+            .link
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+        self.failed(&error.to_string());
+        for orphan in orphans {
+            upstream.orphaned(&self.address, orphan);
+        }
+        was_up
+    }
+
+    /// Gives the link tasks once the host has answered a ping on it.
+    async fn bring_up(&self, slot: usize, link: &Arc<Link>, upstream: &Upstream) -> bool {
+        if ask(link, "host.ping").await.is_err() {
+            link.close();
+            return false;
+        }
+        self.draining.store(false, Ordering::Relaxed);
+        *self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+        *self.slots[slot]
+            .link
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(link));
+        tracing::info!(host = self.address, connection = slot, "connected");
+        upstream.link_up();
+        true
+    }
+
+    /// Pings, and closes the link when the host has been silent for too long.
+    async fn check(&self, link: &Arc<Link>) {
+        let mut pinged_at = Instant::now();
+        loop {
+            sleep(CHECK_INTERVAL).await;
+            link.expire();
+            let silence = if pinged_at.elapsed() >= self.config.ping_interval {
+                pinged_at = Instant::now();
+                link.ping()
+            } else {
+                link.silence()
+            };
+            if silence.is_some_and(|silence| silence > self.config.ping_timeout) {
+                tracing::warn!(host = self.address, "silent; its connection is given up");
+                link.close();
+                return;
+            }
+        }
+    }
+
+    /// Keeps the list of functions as the host's plugins change.
+    async fn watch_functions(&self, link: &Arc<Link>, upstream: &Upstream) {
+        let watch = Submit::of_host("host.plugins", Bytes::from_static(b"{\"watch\":true}"));
+        let sink = Arc::new(PluginEvents(Arc::clone(&self.functions_changed)));
+        drop(link.submit(watch, sink));
+        loop {
+            if let Ok(Ok(functions)) = ask(link, "host.functions")
+                .await
+                .map(|json| Function::list(&json))
+            {
+                let names = functions
+                    .iter()
+                    .map(|function| function.name.clone())
+                    .collect();
+                *self
+                    .functions
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner) = Arc::new(names);
+                upstream.set_functions(&self.address, functions);
+            }
+            self.functions_changed.notified().await;
+        }
+    }
+
+    fn failed(&self, error: &str) {
+        let mut last = self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if last.as_deref() != Some(error) {
+            tracing::warn!(host = self.address, error, "not connected");
+            *last = Some(error.to_owned());
+        }
+    }
+}
+
+impl Owner for Host {
+    fn handed_back(&self, orphan: Orphan) {
+        if !self.draining.swap(true, Ordering::Relaxed) {
+            tracing::info!(host = self.address, "draining");
+        }
+        if let Some(upstream) = self.upstream.upgrade() {
+            upstream.orphaned(&self.address, orphan);
+        }
+    }
+}
+
+/// Asks a function of the host itself.
+async fn ask(link: &Link, function: &str) -> Result<Bytes, ()> {
+    #[derive(Debug)]
+    struct Answer(Mutex<Option<oneshot::Sender<Outcome>>>);
+    impl Sink for Answer {
+        fn done(&self, outcome: Outcome) {
+            let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(sender) = sender {
+                // Whoever asked may have gone.
+                drop(sender.send(outcome));
+            }
+        }
+    }
+    let (sender, receiver) = oneshot::channel();
+    let submit = Submit::of_host(function, Bytes::from_static(b"{}"));
+    let sink = Arc::new(Answer(Mutex::new(Some(sender))));
+    link.submit(submit, sink).map_err(drop)?;
+    match receiver.await {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(_)) | Err(_) => Err(()),
+    }
+}
+
+/// Something has changed about the plugins.
+#[derive(Debug)]
+struct PluginEvents(Arc<Notify>);
+
+impl Sink for PluginEvents {
+    fn event(&self, _: &str, _: Bytes) {
+        self.0.notify_one();
+    }
+
+    fn done(&self, _: Outcome) {}
+}
+
+/// How long to wait before the next attempt to connect: ever longer, and never for all at the same moment.
+#[derive(Debug)]
+struct Backoff {
+    min: Duration,
+    max: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    fn new(config: &UpstreamConfig) -> Self {
+        Self {
+            min: config.backoff_min,
+            max: config.backoff_max,
+            next: config.backoff_min,
+        }
+    }
+
+    fn reset(&mut self) {
+        self.next = self.min;
+    }
+
+    fn next(&mut self) -> Duration {
+        let wait = self.next.mul_f64(fastrand::f64().mul_add(0.5, 0.5));
+        self.next = (self.next * 2).min(self.max);
+        wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_the_limit_and_differ() {
+        let mut backoff = Backoff {
+            min: Duration::from_millis(50),
+            max: Duration::from_secs(5),
+            next: Duration::from_millis(50),
+        };
+        let first = backoff.next();
+        assert!((25..=50).contains(&first.as_millis()), "{first:?}");
+        let waits: Vec<_> = (0..50).map(|_| backoff.next()).collect();
+        assert!(waits.iter().all(|wait| wait.as_secs_f64() <= 5.0));
+        let late: HashSet<_> = waits[20..].iter().collect();
+        assert!(late.len() > 20, "{late:?}");
+        assert!(late.iter().all(|wait| wait.as_millis() >= 2500));
+        backoff.reset();
+        assert!(backoff.next().as_millis() <= 50);
+    }
+}
