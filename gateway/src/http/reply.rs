@@ -136,3 +136,35 @@ fn retry_after(failure: &TaskFailure) -> Option<u64> {
     );
     said.or_else(|| is_passing.then_some(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../docs/GATEWAY.md");
+
+    #[test]
+    fn each_code_has_its_status_on_the_page() {
+        for code in ErrorCode::ALL {
+            let begin = format!("| `{code}`");
+            let end = format!("| {} |", status(code).as_u16());
+            let is_there = PAGE
+                .lines()
+                .any(|line| line.starts_with(&begin) && line.ends_with(&end));
+            assert!(is_there, "docs/GATEWAY.md lacks {begin} … {end}");
+        }
+    }
+
+    #[test]
+    fn who_may_come_back_is_told_when() {
+        let failure = |data: Option<&'static str>, code| TaskFailure {
+            data: data.map(|data| Bytes::from_static(data.as_bytes())),
+            ..TaskFailure::new(code, "")
+        };
+        let after = |data, code| retry_after(&failure(data, code));
+        assert_eq!(after(Some(r#"{"retry_after_ms":1500}"#), ErrorCode::Overloaded), Some(2));
+        assert_eq!(after(None, ErrorCode::Unavailable), Some(1));
+        assert_eq!(after(None, ErrorCode::InvalidArgs), None);
+        assert_eq!(after(Some("7"), ErrorCode::HandlerFailed), None);
+    }
+}

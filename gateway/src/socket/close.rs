@@ -107,10 +107,14 @@ impl From<Eviction> for Close {
 mod tests {
     use super::*;
 
+    const PAGE: &str = include_str!("../../../docs/GATEWAY.md");
+
     #[test]
     fn each_has_its_line() {
         for (number, info) in CLOSES.iter().enumerate() {
             assert_eq!(info.close as usize, number);
+            let line = format!("| {} | {} | {} |\n", info.code, info.reason, info.retry);
+            assert!(PAGE.contains(&line), "docs/GATEWAY.md lacks {line}");
             // A control frame has 125 bytes, two of them for the code.
             assert!(info.close.frame(Duration::from_secs(9999)).reason.len() <= 123);
         }
