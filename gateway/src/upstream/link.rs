@@ -46,6 +46,8 @@ struct State {
     queued: u64,
     written: u64,
     pending: FxHashMap<u64, Pending>,
+    /// Of those that are pending, the ones that are no requests to the host itself.
+    tasks: usize,
     id_last: u64,
     /// Nothing more is taken.
     closed: bool,
@@ -88,6 +90,7 @@ impl Link {
                 queued: 0,
                 written: 0,
                 pending: FxHashMap::default(),
+                tasks: 0,
                 id_last: 0,
                 closed: false,
                 heard_at: Instant::now(),
@@ -126,8 +129,9 @@ impl Link {
             expires_at,
             sink,
         };
+        state.tasks += pending.weight();
         state.pending.insert(id, pending);
-        self.in_flight.store(state.pending.len(), Ordering::Relaxed);
+        self.in_flight.store(state.tasks, Ordering::Relaxed);
         drop(state);
         if was_empty {
             self.changed.notify_one();
@@ -181,14 +185,17 @@ impl Link {
         let mut expired = Vec::new();
         {
             let mut state = self.lock();
+            let mut tasks = state.tasks;
             state.pending.retain(|_, pending| {
                 let is_over = pending.expires_at.is_some_and(|at| at <= now);
                 if is_over {
+                    tasks -= pending.weight();
                     expired.push(Arc::clone(&pending.sink));
                 }
                 !is_over
             });
-            self.in_flight.store(state.pending.len(), Ordering::Relaxed);
+            state.tasks = tasks;
+            self.in_flight.store(tasks, Ordering::Relaxed);
         }
         for sink in expired {
             let message = "the host did not answer in time, though it should have ended the task";
@@ -224,6 +231,7 @@ impl Link {
         state.out = Vec::new();
         let written = state.written;
         let pending = mem::take(&mut state.pending);
+        state.tasks = 0;
         self.in_flight.store(0, Ordering::Relaxed);
         drop(state);
         pending
@@ -349,11 +357,13 @@ impl Link {
     fn answer(&self, id: &RequestId, outcome: Outcome, owner: &dyn Owner) {
         let Some(id) = id.as_u64() else { return };
         let mut state = self.lock();
-        let Some(Pending { submit, sink, .. }) = state.pending.remove(&id) else {
+        let Some(pending) = state.pending.remove(&id) else {
             return;
         };
-        self.in_flight.store(state.pending.len(), Ordering::Relaxed);
+        state.tasks -= pending.weight();
+        self.in_flight.store(state.tasks, Ordering::Relaxed);
         drop(state);
+        let Pending { submit, sink, .. } = pending;
         let handed_back = matches!(
             &outcome,
             Err(TaskFailure {
@@ -384,6 +394,13 @@ impl Link {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         // Nothing that holds it can panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    /// How much it counts among the tasks of its link.
+    fn weight(&self) -> usize {
+        usize::from(!self.submit.function.starts_with(super::HOST_PREFIX))
     }
 }
 
