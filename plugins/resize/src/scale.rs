@@ -14,7 +14,7 @@ use crate::{
 /// Lanczos3 reaches three pixels of the larger grid to either side.
 const REACH: f64 = 3.0;
 /// How many bytes of the source to gather, about, before some of the result is made.
-const STRIP_LEN: usize = 768 << 10;
+const STRIP_LEN: usize = 256 << 10;
 
 /// A part of an image, in its pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,7 +5,7 @@ use plugin_api::Task;
 
 use crate::{
     args::{Format, Made, Metadata},
-    codec::{self, Header, Layout, Sink, Wish, avif, gif, jpeg, png, webp},
+    codec::{self, Data, Header, Layout, Sink, Wish, avif, gif, jpeg, png, webp},
     color::{self, Profile, Space},
     config::Limits,
     error::{Result, Trouble},
@@ -75,7 +75,7 @@ struct Course<'a> {
 
 /// A source that was found fit to be decoded.
 pub(crate) struct Work<'a> {
-    data: &'a [u8],
+    data: &'a Data,
     header: Header,
     settings: Settings,
     orientation: Orientation,
@@ -87,7 +87,7 @@ pub(crate) struct Work<'a> {
 impl<'a> Work<'a> {
     /// Checks everything that can be checked before a pixel is decoded.
     pub(crate) fn new(
-        data: &'a [u8],
+        data: &'a Data,
         targets: &'a [Target],
         settings: Settings,
         limits: &Limits,
@@ -170,7 +170,7 @@ impl<'a> Work<'a> {
             .iter()
             .map(|course| pixels(course.plan.canvas) * 12)
             .max();
-        let needed = self.data.len() as u64
+        let needed = self.data.held()
             + codec::memory(&self.header, &self.wish)
             + held
             + finished.unwrap_or(0);
@@ -216,7 +216,7 @@ impl<'a> Work<'a> {
         task: &Task,
         mut done: impl FnMut(usize, Output) -> Result<()>,
     ) -> Result<()> {
-        let mut frames = Frames::open(&self.header, self.data)?;
+        let mut frames = Frames::open(&self.header, self.data.bytes())?;
         let loops = frames.loops();
         let mut animations: Vec<Option<Animation>> = Vec::new();
         for course in &self.courses {
@@ -603,14 +603,14 @@ fn padded(
 }
 
 enum Frames<'a> {
-    Gif(gif::Frames<'a>),
+    Gif(Box<gif::Frames<'a>>),
     Webp(webp::Frames<'a>),
 }
 
 impl<'a> Frames<'a> {
     fn open(header: &Header, data: &'a [u8]) -> Result<Self> {
         Ok(match header.format {
-            Format::Gif => Self::Gif(gif::Frames::open(header, data)?),
+            Format::Gif => Self::Gif(Box::new(gif::Frames::open(header, data)?)),
             _ => Self::Webp(webp::Frames::open(header, data)?),
         })
     }

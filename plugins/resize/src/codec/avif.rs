@@ -339,7 +339,7 @@ pub(crate) fn decode(
         }
         return Ok(());
     }
-    push_packed(color, alpha, contents.is_premultiplied, sink, task)
+    push_packed(&color, alpha, contents.is_premultiplied, sink, task)
 }
 
 fn matrix(decoded: &Decoded) -> Result<Matrix> {
@@ -376,13 +376,13 @@ fn sample(plane: &Pixels, x: usize, y: usize) -> u16 {
 }
 
 fn push_packed(
-    color: Decoded,
+    color: &Decoded,
     alpha: Option<Decoded>,
     is_premultiplied: bool,
     sink: &mut dyn Sink,
     task: &Task,
 ) -> Result<()> {
-    let matrix = matrix(&color)?;
+    let matrix = matrix(color)?;
     let (width, height) = (color.planes[0].width, color.planes[0].height);
     let alpha = match alpha {
         Some(alpha) => {
@@ -417,7 +417,7 @@ fn push_packed(
     })?;
     let mut row = Vec::new();
     for y in 0..height {
-        if y % 16 == 0 {
+        if y.is_multiple_of(16) {
             task.check()?;
         }
         row.clear();
@@ -466,7 +466,7 @@ fn chroma(
             return (at, at);
         }
         let near = (at / 2).min(chroma_len - 1);
-        let far = if at % 2 == 0 {
+        let far = if at.is_multiple_of(2) {
             near.saturating_sub(1)
         } else {
             (near + 1).min(chroma_len - 1)
@@ -513,7 +513,8 @@ pub(crate) fn encode(
         }
     };
     let (width, height) = (planes[0].width, planes[0].height);
-    let quantizer = (100 - u32::from(quality.min(100))) * 63 / 100;
+    // 50 is about what other programs' 50 is to the eye.
+    let quantizer = (100 - u32::from(quality.min(100))) * 60 / 100;
     let color = encode_picture(planes, quantizer, false, task)?;
     let alpha = match &opacity {
         // Edges of transparency show more than colours do.

@@ -647,13 +647,7 @@ fn decode_mcu(
 #[inline]
 fn sample(value: i32, shift: u32) -> u8 {
     let rounded = value.wrapping_add(1 << (shift - 1)) >> shift;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it is clamped"
-    )]
-    let sample = rounded.wrapping_add(128).clamp(0, 255) as u8;
-    sample
+    u8::try_from(rounded.wrapping_add(128).clamp(0, 255)).unwrap_or(u8::MAX)
 }
 
 /// Passes over the rest of a block, from the coefficient `at` on.
