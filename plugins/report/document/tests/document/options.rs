@@ -463,3 +463,36 @@ fn no_value_and_no_text_breaks_a_writer() {
         assert_eq!(crate::harness::inspect(count, &xlsx, "any.xlsx"), 3);
     }
 }
+
+#[test]
+fn a_full_disk_is_told_as_such() {
+    let full = || {
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let fonts = std::sync::Arc::new(report_document::Fonts::without_system(Vec::new()));
+    let writers: [Box<dyn report_document::Writer>; 5] = [
+        Box::new(CsvWriter::new(full(), CsvOptions::default()).unwrap()),
+        Box::new(JsonWriter::new(full(), JsonOptions::default())),
+        Box::new(report_document::HtmlWriter::new(full())),
+        Box::new(report_document::XlsxWriter::new(full())),
+        Box::new(report_document::PdfWriter::new(
+            full(),
+            fonts,
+            Default::default(),
+        )),
+    ];
+    for writer in writers {
+        let mut outputs = Outputs::new(document(Locale::En), vec![writer]).unwrap();
+        let error = feed_orders(&mut outputs)
+            .and_then(|()| outputs.finish(&mut || Ok(())).map(drop))
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), error.is_retryable()),
+            ("storage_full", true),
+            "{error}"
+        );
+    }
+}
