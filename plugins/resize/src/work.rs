@@ -1,6 +1,10 @@
 //! A task from its header to its files: decode once, scale into every target on the way, then finish one by one.
 
-use fast_image_resize::MulDiv;
+use fast_image_resize::{
+    MulDiv,
+    images::Image,
+    pixels::{U16x2, U16x4},
+};
 use plugin_api::Task;
 
 use crate::{
@@ -742,26 +746,39 @@ impl<'a> Feeder<'a> {
     }
 }
 
-fn image(pixels: &mut Pixels) -> Result<fast_image_resize::images::Image<'_>> {
+/// 16 bits of grey and alpha, or of RGB and alpha.
+fn image(pixels: &mut Pixels) -> Result<Image<'_>> {
     let (width, height) = (
         crate::scale::to_u32(pixels.width),
         crate::scale::to_u32(pixels.height),
     );
     let kind = pixels.kind.pixel_type();
-    fast_image_resize::images::Image::from_slice_u8(width, height, pixels.bytes_mut(), kind)
+    Image::from_slice_u8(width, height, pixels.bytes_mut(), kind)
         .map_err(|error| Trouble::encoding("scaled", error))
 }
 
 fn multiply(pixels: &mut Pixels) -> Result<()> {
-    MulDiv::new()
-        .multiply_alpha_inplace(&mut image(pixels)?)
-        .map_err(|error| Trouble::encoding("scaled", error))
+    let mut image = image(pixels)?;
+    let done = if let Some(mut grey) = image.typed_image_mut::<U16x2>() {
+        MulDiv::new().multiply_alpha_inplace_typed(&mut grey)
+    } else if let Some(mut colors) = image.typed_image_mut::<U16x4>() {
+        MulDiv::new().multiply_alpha_inplace_typed(&mut colors)
+    } else {
+        Ok(())
+    };
+    done.map_err(|error| Trouble::encoding("scaled", error))
 }
 
 fn unmultiply(pixels: &mut Pixels) -> Result<()> {
-    MulDiv::new()
-        .divide_alpha_inplace(&mut image(pixels)?)
-        .map_err(|error| Trouble::encoding("scaled", error))
+    let mut image = image(pixels)?;
+    let done = if let Some(mut grey) = image.typed_image_mut::<U16x2>() {
+        MulDiv::new().divide_alpha_inplace_typed(&mut grey)
+    } else if let Some(mut colors) = image.typed_image_mut::<U16x4>() {
+        MulDiv::new().divide_alpha_inplace_typed(&mut colors)
+    } else {
+        Ok(())
+    };
+    done.map_err(|error| Trouble::encoding("scaled", error))
 }
 
 impl Sink for Feeder<'_> {

@@ -514,7 +514,7 @@ pub(crate) fn encode(
     };
     let (width, height) = (planes[0].width, planes[0].height);
     // 50 is about what other programs' 50 is to the eye.
-    let quantizer = (100 - u32::from(quality.min(100))) * 60 / 100;
+    let quantizer = (100 - u32::from(quality.min(100))) * 56 / 100;
     let color = encode_picture(planes, quantizer, false, task)?;
     let alpha = match &opacity {
         // Edges of transparency show more than colours do.
