@@ -52,4 +52,6 @@ doc:
 	RUSTDOCFLAGS='-D warnings' cargo doc $(PROFILE) $(REPORT) --no-deps
 
 bench: ## measures, and prints the figures that stand in docs/
+	@tests/setup.sh bench
 	@tests/bench/run.sh
+	@for bench in plugins/*/bench/run.sh; do $$bench; done
