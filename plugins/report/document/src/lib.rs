@@ -36,7 +36,7 @@
 //! - A PDF's Latin, Greek and Cyrillic come from an embedded Noto Sans (see `fonts/OFL.txt`), and need no font of the system. For
 //!   all else [`Fonts`] looks through the system's when the first such character appears. Shaping is harfrust's, the order of
 //!   directions that of unicode-bidi, places to break those of unicode-linebreak; a text whose characters all stand for
-//!   themselves takes a short cut past all three, which makes tables five times as fast.
+//!   themselves takes a short cut past all three.
 //! - Numbers are rounded in decimal, half away from zero, as spreadsheets do: 1.005 with two decimals is 1.01.
 //! - Sums of integers and decimals are exact up to 38 digits; sums of floating-point numbers are compensated.
 //! - Text that begins with `=` is never a formula in XLSX. In CSV it is written as it is, unless
