@@ -28,8 +28,8 @@ use crate::{
 pub(crate) const SIDE_MAX: usize = 65_536;
 /// Larger pictures are encoded as a grid of smaller ones, so that a task can be stopped between them, and no encoder
 /// holds the whole.
-const TILE_PIXELS_MAX: usize = 3 << 20;
-const TILE_SIDE: usize = 1536;
+const TILE_PIXELS_MAX: usize = 2_000_000;
+const TILE_SIDE: usize = 1280;
 /// libaom's, 0 to 9: how much it may leave out.
 const SPEED: u32 = 6;
 
