@@ -107,7 +107,13 @@ impl<'s> Making<'s> {
         let mut making = Self {
             shop,
             watch: Arc::clone(watch),
-            engine: Engine::new(shop.runtime, watch, shop.limits, parameters)?,
+            engine: Engine::new(
+                shop.runtime,
+                watch,
+                shop.limits,
+                parameters,
+                sources.keys().cloned().collect(),
+            )?,
             sources: Vec::new(),
             document,
             query: None,
@@ -121,7 +127,6 @@ impl<'s> Making<'s> {
                 format!("no query uses the source `{name}`"),
             ));
         }
-        // The name is known even if the source is not used, so that near misses are found.
         for name in &needed {
             watch.check()?;
             let Some(wanted) = sources.remove(name) else {

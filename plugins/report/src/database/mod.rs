@@ -196,7 +196,7 @@ impl Query {
     pub(crate) fn open(runtime: &Runtime, watch: &Arc<Watch>, question: Question) -> Result<Self> {
         let question = Arc::new(question);
         let (batches, mut columns) = begin(runtime.handle(), &question, watch, None);
-        let columns = runtime.block_on(async {
+        let columns = crate::engine::clock()?.block_on(async {
             loop {
                 match tokio::time::timeout(Duration::from_millis(20), &mut columns).await {
                     Ok(Ok(columns)) => return columns,
