@@ -376,13 +376,13 @@ fn outputs_schema(generator: &mut SchemaGenerator) -> Schema {
 mod tests {
     use super::*;
 
-    fn read(json: Value) -> Result<ReportArgs, String> {
+    fn read(json: &Value) -> Result<ReportArgs, String> {
         serde_json::from_str(&json.to_string()).map_err(|error| error.to_string())
     }
 
     #[test]
     fn outputs_are_named_described_or_listed() {
-        let output = |output: Value| read(json!({"output": output})).map(|args| args.output);
+        let output = |output: Value| read(&json!({"output": output})).map(|args| args.output);
         let csv = OutputArgs {
             format: Some(Format::Csv),
             ..OutputArgs::default()
@@ -391,8 +391,11 @@ mod tests {
             path: Some("a.pdf".into()),
             ..OutputArgs::default()
         };
-        assert_eq!(output(json!("csv")).unwrap(), [csv.clone()]);
-        assert_eq!(output(json!({"path": "a.pdf"})).unwrap(), [file.clone()]);
+        assert_eq!(output(json!("csv")).unwrap(), std::slice::from_ref(&csv));
+        assert_eq!(
+            output(json!({"path": "a.pdf"})).unwrap(),
+            std::slice::from_ref(&file)
+        );
         assert_eq!(
             output(json!(["csv", {"path": "a.pdf"}])).unwrap(),
             [csv, file]

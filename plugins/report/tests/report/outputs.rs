@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use plugin_api::serde_json::{Value, json};
+use plugin_api::serde_json::{Value, json, to_value};
 
 use crate::bench::Bench;
 
@@ -236,7 +236,7 @@ fn without_folders_paths_are_refused_and_say_what_to_set() {
 #[test]
 fn the_schema_describes_everything() {
     let plugin = plugin_api::testing::open::<report::Report>(json!({})).unwrap();
-    let manifest = plugin_api::serde_json::to_value(plugin.manifest()).unwrap();
+    let manifest = to_value(plugin.manifest()).unwrap();
     let text = manifest.to_string();
     for part in [
         "DataFusion",
