@@ -102,8 +102,9 @@ impl<'r> Engine<'r> {
         let options = config.options_mut();
         options.sql_parser.enable_ident_normalization = false;
         options.sql_parser.collect_spans = true;
-        // Sorting leaves room for merging; the default of 10 MB is a good part of a small pool.
-        options.execution.sort_spill_reservation_bytes = (limits.memory_max / 6).min(10 << 20);
+        // What each sort keeps for the keys of the rows that it merges; with the default of 10 MB, a sort by texts of a
+        // few hundred thousand rows can't go to disk any more.
+        options.execution.sort_spill_reservation_bytes = limits.memory_max / 8;
         Ok(Self {
             runtime,
             clock: clock()?,
