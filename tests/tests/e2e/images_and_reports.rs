@@ -159,7 +159,7 @@ impl Scene {
             6 => (
                 "report",
                 json!({"rows": rows, "query": "DROP TABLE rows; --"}),
-                &["not_read_only", "syntax_error"],
+                &["statement_refused"],
             ),
             7 => (
                 "report",
