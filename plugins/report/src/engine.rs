@@ -77,6 +77,13 @@ pub(crate) struct Planned {
     pub(crate) schema: SchemaRef,
 }
 
+/// How many sorted files a sort merges at once. Each takes a few megabytes, and the sorts of all partitions together must
+/// leave enough for the merging of what they give.
+fn fan_in(memory_max: usize) -> usize {
+    const EACH: usize = 12 << 20;
+    (memory_max / EACH).clamp(2, 16)
+}
+
 impl<'r> Engine<'r> {
     pub(crate) fn new(
         runtime: &'r Runtime,
@@ -90,7 +97,7 @@ impl<'r> Engine<'r> {
         let spill = Spill::new(limits.spill_folder.clone(), limits.spill_max);
         let disk = DiskManager::builder()
             .with_mode(DiskManagerMode::Custom(Arc::new(spill)))
-            .with_max_spill_merge_fan_in(16);
+            .with_max_spill_merge_fan_in(fan_in(limits.memory_max));
         let environment = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(pool))
             .with_disk_manager_builder(disk)

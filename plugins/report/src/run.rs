@@ -46,10 +46,18 @@ pub(crate) fn report(shop: &Shop<'_>, args: ReportArgs, task: &Task) -> Result<R
 fn make(shop: &Shop<'_>, args: ReportArgs, task: &Task) -> Result<Report> {
     let timeout = query_timeout(shop.config, args.query_timeout)?;
     let watch = Arc::new(Watch::new(task, Instant::now().checked_add(timeout)));
+    let made = make_watched(shop, args, &watch);
+    if made.is_err() {
+        watch.take_leave();
+    }
+    made
+}
+
+fn make_watched(shop: &Shop<'_>, args: ReportArgs, watch: &Arc<Watch>) -> Result<Report> {
     let outputs = args.output.clone();
     let request = Request::check(args, shop.config)?;
-    let mut targets = Targets::begin(&outputs, shop.config, &watch)?;
-    let mut report = Making::open(shop, request, &watch)?;
+    let mut targets = Targets::begin(&outputs, shop.config, watch)?;
+    let mut report = Making::open(shop, request, watch)?;
     let writers = targets.writers(shop.fonts)?;
     report.write(writers)?;
     let warnings = report.warnings();

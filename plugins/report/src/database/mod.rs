@@ -305,6 +305,7 @@ fn begin(
     );
     let question = Arc::clone(question);
     let watch = Arc::clone(watch);
+    let asked = watch.asked();
     runtime.spawn(async move {
         let done = match &question.origin {
             Origin::Server(Connection {
@@ -319,6 +320,7 @@ fn begin(
             }) => mysql::run(options, *connect_timeout, &question, &watch, &mut sink).await,
             Origin::Sqlite { path, .. } => sqlite::run(path, &question, &watch, &mut sink).await,
         };
+        drop(asked);
         sink.end(done).await;
     });
     (received, found)

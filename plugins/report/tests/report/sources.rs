@@ -199,7 +199,7 @@ fn types_can_be_given() {
 fn a_value_of_another_type_is_named_with_its_place() {
     let bench = Bench::new();
     // After all of the rows that types are found in, and after a value with a line break.
-    let mut text = String::from("id,amount\n\"1\n\",1\n".replace("\"1\n\"", "1"));
+    let mut text = "id,amount\n\"1\n\",1\n".replace("\"1\n\"", "1");
     for row in 0..20_000 {
         text.push_str(&format!("{row},{row}.5\n"));
     }
