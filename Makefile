@@ -31,8 +31,9 @@ plugins: ## builds the host and the plugins, and puts these into ./plugins
 	done
 
 test: setup fmt clippy doc ## runs every check and every test
-	cargo test $(PROFILE)
+	@# First, since the end-to-end tests need the plugin, and nothing should be built beside them.
 	cargo test $(PROFILE) $(REPORT)
+	cargo test $(PROFILE)
 
 soak: ## reloads in full numbers: 1,000 under load, 1,000 with workers killed, 10,000 without load (6 minutes)
 	SOAK=1 cargo test $(PROFILE) -p tests --test e2e -- --nocapture --test-threads 1 reload::load reload::soak
@@ -52,4 +53,6 @@ doc:
 	RUSTDOCFLAGS='-D warnings' cargo doc $(PROFILE) $(REPORT) --no-deps
 
 bench: ## measures, and prints the figures that stand in docs/
+	@tests/setup.sh bench
 	@tests/bench/run.sh
+	@for bench in plugins/*/bench/run.sh; do $$bench; done

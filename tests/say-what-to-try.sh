@@ -5,7 +5,8 @@ set -euo pipefail
 trap '' INT
 
 while IFS= read -r line; do
-    printf '%s\n' "$line"
+    $1 call$connect report '{"rows":[{"region":"North","amount":12.5},{"region":"South","amount":7}],"output":"csv"}'
+  printf '%s\n' "$line"
     [[ $line == 'listening on '* ]] || continue
     address=${line#listening on }
     [[ $address == 127.0.0.1:12345 ]] && connect='' || connect=" --connect $address"
@@ -13,6 +14,7 @@ while IFS= read -r line; do
 
 Try it in another terminal:
   $1 call$connect send_mail '{"from":"me@example.org","to":"you@example.org","contents":"Hello"}'
+  $1 call$connect report '{"rows":[{"region":"North","amount":12.5},{"region":"South","amount":7}],"output":"csv"}'
   printf '%s\n' '{"function":"host.functions"}' | nc -N ${address%:*} ${address##*:}
 Ctrl-C stops it.
 

@@ -113,6 +113,21 @@ impl Process {
             .unwrap_or_else(|error| panic!("{signal:?} to {self:?}: {error}"));
     }
 
+    /// Stops it, and waits until all of its threads have stopped: a signal takes a moment to arrive.
+    #[track_caller]
+    pub fn stop(self) {
+        self.signal(Signal::STOP);
+        let is_stopped = |thread: fs::DirEntry| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ")
+                .is_none_or(|(_, fields)| fields.starts_with('T'))
+        };
+        wait_until("a process to have stopped", || {
+            let mut threads = fs::read_dir(self.path("task")).expect("it is there");
+            threads.all(|thread| thread.is_ok_and(is_stopped))
+        });
+    }
+
     /// Kills it, if it is still there. Whether it was.
     #[must_use]
     pub fn try_kill(self) -> bool {

@@ -26,7 +26,7 @@ pub struct ReportArgs {
     /// Short for the source `rows`: a list of objects, their keys being the columns.
     #[schemars(with = "Option<Vec<BTreeMap<String, Value>>>", example = json!([{"region": "North", "amount": 12.5}]))]
     pub rows: Option<Vec<Row>>,
-    /// The SQL query (DataFusion's dialect) whose rows are reported. Without it, all rows of the one source. Sections may
+    /// The SQL query (`DataFusion`'s dialect) whose rows are reported. Without it, all rows of the one source. Sections may
     /// query its rows as the table `result`.
     #[schemars(
         example = &"SELECT region, sum(amount) AS total FROM sales WHERE day >= $from GROUP BY region ORDER BY region"
@@ -80,7 +80,7 @@ pub struct SourceArgs {
     /// The rows themselves: a list of objects, their keys being the columns.
     #[schemars(with = "Option<Vec<BTreeMap<String, Value>>>")]
     pub rows: Option<Vec<Row>>,
-    /// The path of a SQLite file. Say which `table` of it, or give a `query`.
+    /// The path of a `SQLite` file. Say which `table` of it, or give a `query`.
     #[schemars(example = &"shop.db")]
     pub sqlite: Option<String>,
     /// The name of a connection of the configuration. Say which `table`, or give a `query`.
@@ -92,7 +92,7 @@ pub struct SourceArgs {
     /// A query in the database's own SQL. Only reading is allowed.
     #[schemars(example = &"SELECT day, amount FROM orders WHERE day >= $1")]
     pub query: Option<String>,
-    /// What the placeholders of `query` stand for, in order: `$1` in PostgreSQL, `?` in MySQL and SQLite.
+    /// What the placeholders of `query` stand for, in order: `$1` in `PostgreSQL`, `?` in `MySQL` and `SQLite`.
     #[schemars(example = json!(["2026-01-01"]))]
     pub parameters: Vec<Value>,
     /// CSV: what separates the values. By default the one of `,` `;` tab and `|` that the first line has most of.
@@ -376,13 +376,13 @@ fn outputs_schema(generator: &mut SchemaGenerator) -> Schema {
 mod tests {
     use super::*;
 
-    fn read(json: Value) -> Result<ReportArgs, String> {
+    fn read(json: &Value) -> Result<ReportArgs, String> {
         serde_json::from_str(&json.to_string()).map_err(|error| error.to_string())
     }
 
     #[test]
     fn outputs_are_named_described_or_listed() {
-        let output = |output: Value| read(json!({"output": output})).map(|args| args.output);
+        let output = |output: Value| read(&json!({"output": output})).map(|args| args.output);
         let csv = OutputArgs {
             format: Some(Format::Csv),
             ..OutputArgs::default()
@@ -391,8 +391,11 @@ mod tests {
             path: Some("a.pdf".into()),
             ..OutputArgs::default()
         };
-        assert_eq!(output(json!("csv")).unwrap(), [csv.clone()]);
-        assert_eq!(output(json!({"path": "a.pdf"})).unwrap(), [file.clone()]);
+        assert_eq!(output(json!("csv")).unwrap(), std::slice::from_ref(&csv));
+        assert_eq!(
+            output(json!({"path": "a.pdf"})).unwrap(),
+            std::slice::from_ref(&file)
+        );
         assert_eq!(
             output(json!(["csv", {"path": "a.pdf"}])).unwrap(),
             [csv, file]

@@ -57,11 +57,15 @@ pub(crate) struct Limits {
 /// The engine of one task.
 pub(crate) struct Engine<'r> {
     runtime: &'r Runtime,
+    /// What those who wait wait with: it goes even when all threads of `runtime` are busy computing.
+    clock: Runtime,
     watch: Arc<Watch>,
     context: SessionContext,
     parameters: Parameters,
     used: BTreeSet<String>,
     tables: BTreeSet<String>,
+    /// The names of all sources, for messages: those that no query names are not opened.
+    sources: BTreeSet<String>,
     columns: BTreeSet<String>,
     limits: Limits,
 }
@@ -73,17 +77,27 @@ pub(crate) struct Planned {
     pub(crate) schema: SchemaRef,
 }
 
+/// How many sorted files a sort merges at once. Each takes a few megabytes, and the sorts of all partitions together must
+/// leave enough for the merging of what they give.
+fn fan_in(memory_max: usize) -> usize {
+    const EACH: usize = 12 << 20;
+    (memory_max / EACH).clamp(2, 16)
+}
+
 impl<'r> Engine<'r> {
     pub(crate) fn new(
         runtime: &'r Runtime,
         watch: &Arc<Watch>,
         limits: &Limits,
         parameters: Parameters,
+        sources: BTreeSet<String>,
     ) -> Result<Self> {
         let tracked = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
         let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory_max), tracked);
         let spill = Spill::new(limits.spill_folder.clone(), limits.spill_max);
-        let disk = DiskManager::builder().with_mode(DiskManagerMode::Custom(Arc::new(spill)));
+        let disk = DiskManager::builder()
+            .with_mode(DiskManagerMode::Custom(Arc::new(spill)))
+            .with_max_spill_merge_fan_in(fan_in(limits.memory_max));
         let environment = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(pool))
             .with_disk_manager_builder(disk)
@@ -95,15 +109,18 @@ impl<'r> Engine<'r> {
         let options = config.options_mut();
         options.sql_parser.enable_ident_normalization = false;
         options.sql_parser.collect_spans = true;
-        // Sorting leaves room for merging; the default of 10 MB is a good part of a small pool.
-        options.execution.sort_spill_reservation_bytes = limits.memory_max / 32;
+        // What each sort keeps for the keys of the rows that it merges; with the default of 10 MB, a sort by texts of a
+        // few hundred thousand rows can't go to disk any more.
+        options.execution.sort_spill_reservation_bytes = limits.memory_max / 8;
         Ok(Self {
             runtime,
+            clock: clock()?,
             watch: Arc::clone(watch),
             context: SessionContext::new_with_config_rt(config, environment),
             parameters,
             used: BTreeSet::new(),
             tables: BTreeSet::new(),
+            sources,
             columns: BTreeSet::new(),
             limits: limits.clone(),
         })
@@ -165,7 +182,7 @@ impl<'r> Engine<'r> {
                     .table_functions()
                     .contains_key(&table.value)
             {
-                let known = self.tables.iter().map(String::as_str);
+                let known = self.tables.union(&self.sources).map(String::as_str);
                 let trouble = unknown("unknown_table", "table", &table.value, known);
                 let start = table.span.start;
                 return Err(if start.line > 0 {
@@ -187,7 +204,7 @@ impl<'r> Engine<'r> {
             // Types and functions are checked here, where the error still knows its place.
             state
                 .analyzer()
-                .execute_and_check(plan.clone(), &state.config_options(), |_, _| {})?;
+                .execute_and_check(plan.clone(), state.config_options(), |_, _| {})?;
             Ok::<_, DataFusionError>(plan)
         });
         let plan = self
@@ -199,7 +216,7 @@ impl<'r> Engine<'r> {
 
     /// Waits for work on the runtime, unless the task stops meanwhile.
     fn wait<T>(&self, mut work: JoinHandle<T>) -> Result<T> {
-        self.runtime.block_on(async {
+        self.clock.block_on(async {
             loop {
                 match tokio::time::timeout(LOOK_AGAIN, &mut work).await {
                     Ok(Ok(done)) => return Ok(done),
@@ -329,6 +346,14 @@ impl<'r> Engine<'r> {
     }
 }
 
+/// A runtime for waiting, on the thread that waits.
+pub(crate) fn clock() -> Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(|error| Trouble::io("the report can't begin", &error))
+}
+
 /// How often those who wait look whether the task goes on.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -372,7 +397,7 @@ impl Rows<'_> {
             engine, batches, ..
         } = self;
         engine.watch.check()?;
-        let received = engine.runtime.block_on(async {
+        let received = engine.clock.block_on(async {
             loop {
                 match tokio::time::timeout(LOOK_AGAIN, batches.recv()).await {
                     Ok(received) => return Ok(received),
@@ -388,7 +413,7 @@ impl Rows<'_> {
             Some(Err(error)) => Err(engine.trouble(&error, &self.text)),
             None => {
                 // The stream has ended, or its task has panicked.
-                let done = engine.runtime.block_on(&mut self.job);
+                let done = engine.clock.block_on(&mut self.job);
                 done.map_err(|error| Trouble::internal(format!("the query panicked: {error}")))?;
                 Ok(None)
             }
@@ -406,7 +431,7 @@ impl Drop for Rows<'_> {
         let job = &mut self.job;
         let _ = self
             .engine
-            .runtime
+            .clock
             .block_on(async { tokio::time::timeout(DROP_MAX, job).await });
     }
 }

@@ -96,7 +96,6 @@ impl fmt::Display for Trouble {
 
 impl Error for Trouble {}
 
-
 impl From<Trouble> for DataFusionError {
     fn from(trouble: Trouble) -> Self {
         Self::External(Box::new(trouble))

@@ -17,10 +17,7 @@ mod sql;
 mod time;
 mod watch;
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use plugin_api::{PluginError, Task, TaskError, plugin};
 use report_document::Fonts;
@@ -41,7 +38,7 @@ pub struct Report {
     limits: Limits,
     fonts: Arc<Fonts>,
     /// Started by the first task.
-    runtime: Mutex<Option<Arc<Runtime>>>,
+    threads: Mutex<Option<Arc<Threads>>>,
 }
 
 #[plugin(cpu_bound)]
@@ -56,7 +53,7 @@ impl Report {
                 spill_max: config.spill_max,
             },
             fonts: Arc::new(Fonts::new(config.fonts.clone())),
-            runtime: Mutex::new(None),
+            threads: Mutex::new(None),
             config,
         })
     }
@@ -65,41 +62,49 @@ impl Report {
     /// XLSX, HTML or PDF, one or several at once. Reports progress.
     #[handler(timeout = "10m")]
     fn report(&self, args: ReportArgs, task: &Task) -> Result<ReportMade, TaskError> {
-        let runtime = self.runtime()?;
+        let threads = self.threads()?;
+        let Some(runtime) = &threads.0 else {
+            return Err(TaskError::new("internal", "the threads are gone"));
+        };
         let shop = Shop {
             config: &self.config,
             limits: &self.limits,
             fonts: &self.fonts,
-            runtime: &runtime,
+            runtime,
         };
-        run::report(&shop, args, task)
+        let made = run::report(&shop, args, task);
+        if made.is_err() {
+            // What was stopped may go on computing for a while; the next report has threads of its own.
+            let mut kept = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.take_if(|kept| Arc::ptr_eq(kept, &threads));
+        }
+        made
     }
 }
 
 impl Report {
-    fn runtime(&self) -> Result<Arc<Runtime>, TaskError> {
-        let mut runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(runtime) = &*runtime {
-            return Ok(Arc::clone(runtime));
+    fn threads(&self) -> Result<Arc<Threads>, TaskError> {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(threads) = &*threads {
+            return Ok(Arc::clone(threads));
         }
         let started = Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("report")
-            .thread_stack_size(8 << 20)
+            .thread_stack_size(64 << 20)
             .enable_all()
             .build()?;
-        Ok(Arc::clone(runtime.insert(Arc::new(started))))
+        Ok(Arc::clone(threads.insert(Arc::new(Threads(Some(started))))))
     }
 }
 
-impl Drop for Report {
+/// The threads of queries. Whoever drops them doesn't wait for what they compute.
+struct Threads(Option<Runtime>);
+
+impl Drop for Threads {
     fn drop(&mut self) {
-        let runtime = self
-            .runtime
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(runtime) = runtime.take().and_then(Arc::into_inner) {
-            runtime.shutdown_timeout(Duration::from_millis(500));
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
         }
     }
 }

@@ -93,7 +93,7 @@ impl Batch {
     }
 
     pub(crate) fn columns(&self) -> Result<Vec<Values<'_>>> {
-        self.arrays.iter().map(|array| Values::new(array)).collect()
+        self.arrays.iter().map(Values::new).collect()
     }
 }
 

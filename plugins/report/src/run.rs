@@ -46,10 +46,18 @@ pub(crate) fn report(shop: &Shop<'_>, args: ReportArgs, task: &Task) -> Result<R
 fn make(shop: &Shop<'_>, args: ReportArgs, task: &Task) -> Result<Report> {
     let timeout = query_timeout(shop.config, args.query_timeout)?;
     let watch = Arc::new(Watch::new(task, Instant::now().checked_add(timeout)));
+    let made = make_watched(shop, args, &watch);
+    if made.is_err() {
+        watch.take_leave();
+    }
+    made
+}
+
+fn make_watched(shop: &Shop<'_>, args: ReportArgs, watch: &Arc<Watch>) -> Result<Report> {
     let outputs = args.output.clone();
     let request = Request::check(args, shop.config)?;
-    let mut targets = Targets::begin(&outputs, shop.config, &watch)?;
-    let mut report = Making::open(shop, request, &watch)?;
+    let mut targets = Targets::begin(&outputs, shop.config, watch)?;
+    let mut report = Making::open(shop, request, watch)?;
     let writers = targets.writers(shop.fonts)?;
     report.write(writers)?;
     let warnings = report.warnings();
@@ -107,7 +115,13 @@ impl<'s> Making<'s> {
         let mut making = Self {
             shop,
             watch: Arc::clone(watch),
-            engine: Engine::new(shop.runtime, watch, shop.limits, parameters)?,
+            engine: Engine::new(
+                shop.runtime,
+                watch,
+                shop.limits,
+                parameters,
+                sources.keys().cloned().collect(),
+            )?,
             sources: Vec::new(),
             document,
             query: None,
@@ -121,7 +135,6 @@ impl<'s> Making<'s> {
                 format!("no query uses the source `{name}`"),
             ));
         }
-        // The name is known even if the source is not used, so that near misses are found.
         for name in &needed {
             watch.check()?;
             let Some(wanted) = sources.remove(name) else {

@@ -1,8 +1,12 @@
 //! What everybody who works for a task shares: whether to stop, and how far it is.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Instant,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
 };
 
 use plugin_api::Task;
@@ -19,6 +23,18 @@ pub(crate) struct Watch {
     bytes_total: AtomicU64,
     rows_read: AtomicU64,
     rows_written: AtomicU64,
+    /// Databases that have been asked, and have not been told that nobody wants the answer any more.
+    asked: AtomicUsize,
+}
+
+/// A database that has been asked.
+#[derive(Debug)]
+pub(crate) struct Asked(Arc<Watch>);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.asked.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Watch {
@@ -30,6 +46,24 @@ impl Watch {
             bytes_total: AtomicU64::new(0),
             rows_read: AtomicU64::new(0),
             rows_written: AtomicU64::new(0),
+            asked: AtomicUsize::new(0),
+        }
+    }
+
+    /// A database is asked, for as long as what this gives is kept.
+    pub(crate) fn asked(self: &Arc<Self>) -> Asked {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Asked(Arc::clone(self))
+    }
+
+    /// After a report has failed: gives databases that are still at work the time to be told to stop. If that takes
+    /// longer than a client should wait, their own time limits will do.
+    pub(crate) fn take_leave(&self) {
+        const GRACE: Duration = Duration::from_millis(700);
+        const LOOK_AGAIN: Duration = Duration::from_millis(2);
+        let deadline = Instant::now() + GRACE;
+        while self.asked.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
+            thread::sleep(LOOK_AGAIN);
         }
     }
 

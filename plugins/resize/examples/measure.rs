@@ -92,9 +92,12 @@ fn request(row: &str, target: &str) -> Option<(&'static str, Value)> {
         "jpeg-webp" => resize(json!({
             "source": "photo24.jpg", "target": format!("{target}.webp"), "width": 800, "quality": 80,
         })),
-        "avif" => resize(json!({
-            "source": "photo800.png", "target": format!("{target}.avif"), "width": 800, "quality": 50,
-        })),
+        _ if row.starts_with("avif") => {
+            let quality: u8 = row.strip_prefix("avif-").map_or(Ok(50), str::parse).ok()?;
+            resize(json!({
+                "source": "photo800.png", "target": format!("{target}.avif"), "width": 800, "quality": quality,
+            }))
+        }
         "jpeg-1mp" => resize(json!({
             "source": "photo1.jpg", "target": format!("{target}.jpg"), "width": 200, "quality": 80,
         })),

@@ -45,7 +45,7 @@ impl Profile {
     /// `None` where the profile says sRGB, or what can't be made use of: then its colours are taken as sRGB.
     pub(crate) fn new(icc: &[u8], space: Space) -> Option<Self> {
         let profile = ColorProfile::new_from_slice(icc)
-            .inspect_err(|error| tracing::info!(%error, "the colour profile can't be read"))
+            .inspect_err(|error| tracing::debug!(%error, "the colour profile can't be read"))
             .ok()?;
         let fits = match space {
             Space::Grey => profile.color_space == DataColorSpace::Gray,
@@ -55,7 +55,7 @@ impl Profile {
             Space::Cmyk(_) | Space::Ycck(_) => profile.color_space == DataColorSpace::Cmyk,
         };
         if !fits {
-            tracing::info!("the colour profile is for other channels than the image has");
+            tracing::debug!("the colour profile is for other channels than the image has");
             return None;
         }
         let this = Self {
@@ -65,7 +65,7 @@ impl Profile {
         match this.is_srgb() {
             Ok(is_srgb) => (!is_srgb).then_some(this),
             Err(_) => {
-                tracing::info!("the colour profile can't be converted from");
+                tracing::debug!("the colour profile can't be converted from");
                 None
             }
         }

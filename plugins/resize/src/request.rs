@@ -1,6 +1,6 @@
 //! From arguments to work, and from finished files to results.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use plugin_api::Task;
@@ -9,7 +9,8 @@ use crate::{
     args::{
         Format, Identified, Identify, Made, Resize, Source, Thumbnail, Thumbnails, ThumbnailsMade,
     },
-    codec, color,
+    codec::{self, Data},
+    color,
     config::{Checked, Limits},
     error::{Result, Trouble},
     plan::Wanted,
@@ -40,7 +41,7 @@ pub(crate) fn resize(checked: &Checked, args: Resize, task: &Task) -> Result<Mad
         metadata: args.metadata,
         sharpen: args.sharpen,
     })?;
-    let mut made = run(checked, args.source, vec![target], settings, task)?;
+    let mut made = run(checked, args.source, &[target], settings, task)?;
     made.pop()
         .ok_or_else(|| Trouble::encoding("target", "nothing was made"))
 }
@@ -68,9 +69,9 @@ pub(crate) fn thumbnails(
         .targets
         .into_iter()
         .map(target)
-        .collect::<Result<_>>()?;
+        .collect::<Result<Vec<_>>>()?;
     Ok(ThumbnailsMade {
-        images: run(checked, args.source, targets, settings, task)?,
+        images: run(checked, args.source, &targets, settings, task)?,
     })
 }
 
@@ -86,7 +87,7 @@ pub(crate) fn identify(checked: &Checked, args: Identify, task: &Task) -> Result
     )?;
     Ok(Identified {
         format: header.format,
-        bytes: data.len() as u64,
+        bytes: data.len(),
         width: crate::scale::to_u32(header.width),
         height: crate::scale::to_u32(header.height),
         orientation: header.orientation(),
@@ -135,23 +136,27 @@ fn target(args: Thumbnail) -> Result<Target> {
     })
 }
 
-fn read(checked: &Checked, source: Source) -> Result<Vec<u8>> {
+fn too_long(bytes_max: u64, len: u64) -> Trouble {
+    Trouble::limit(
+        "file_too_large",
+        "the source has too many bytes",
+        "bytes_max",
+        bytes_max,
+        len,
+    )
+}
+
+fn read(checked: &Checked, source: Source) -> Result<Data> {
     let bytes_max = checked.limits.bytes_max;
     let inline = match source {
-        Source::Path(path) => return Ok(checked.read.read(&path, bytes_max)?),
+        Source::Path(path) => return read_file(checked, &path),
         Source::Inline(inline) => inline.base64,
     };
     let len = inline.len() as u64 / 4 * 3;
     if len > bytes_max {
-        return Err(Trouble::limit(
-            "file_too_large",
-            "the source has too many bytes",
-            "bytes_max",
-            bytes_max,
-            len,
-        ));
+        return Err(too_long(bytes_max, len));
     }
-    STANDARD.decode(inline).map_err(|error| {
+    STANDARD.decode(inline).map(Data::Bytes).map_err(|error| {
         Trouble::new(
             "invalid_base64",
             format!("the source is no base64: {error}"),
@@ -159,19 +164,46 @@ fn read(checked: &Checked, source: Source) -> Result<Vec<u8>> {
     })
 }
 
+fn read_file(checked: &Checked, path: &str) -> Result<Data> {
+    let bytes_max = checked.limits.bytes_max;
+    let mut file = checked.read.open_file(path)?;
+    let fault =
+        |error: std::io::Error| Trouble::new("io_error", format!("{path} can't be read: {error}"));
+    let len = file.metadata().map_err(fault)?.len();
+    if len > bytes_max {
+        return Err(too_long(bytes_max, len));
+    }
+    let mut bytes = Vec::new();
+    (&mut file).take(8).read_to_end(&mut bytes).map_err(fault)?;
+    if codec::sniff(&bytes) == Some(Format::Png) {
+        return Ok(Data::File { file, len });
+    }
+    bytes
+        .try_reserve_exact(usize::try_from(len).unwrap_or(usize::MAX).saturating_sub(8))
+        .map_err(|_| Trouble::no_memory("read the source"))?;
+    // It may grow while it is read.
+    file.take(bytes_max.saturating_add(1).saturating_sub(8))
+        .read_to_end(&mut bytes)
+        .map_err(fault)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(too_long(bytes_max, bytes.len() as u64));
+    }
+    Ok(Data::Bytes(bytes))
+}
+
 fn run(
     checked: &Checked,
     source: Source,
-    targets: Vec<Target>,
+    targets: &[Target],
     settings: Settings,
     task: &Task,
 ) -> Result<Vec<Made>> {
     let data = read(checked, source)?;
     task.check()?;
-    let work = Work::new(&data, &targets, settings, &checked.limits)?;
+    let work = Work::new(&data, targets, settings, &checked.limits)?;
     // Paths that can't be written to are found out before the work is done.
     let mut files = Vec::new();
-    for target in &targets {
+    for target in targets {
         files.push(
             target
                 .path

@@ -2,8 +2,9 @@
 //! result, these are made. No more of the source is held than the filter reaches.
 
 use fast_image_resize::{
-    FilterType, ResizeAlg, ResizeOptions, Resizer,
+    FilterType, PixelTrait, PixelType, ResizeAlg, ResizeError, ResizeOptions, Resizer,
     images::{Image, ImageRef},
+    pixels,
 };
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
 /// Lanczos3 reaches three pixels of the larger grid to either side.
 const REACH: f64 = 3.0;
 /// How many bytes of the source to gather, about, before some of the result is made.
-const STRIP_LEN: usize = 768 << 10;
+const STRIP_LEN: usize = 256 << 10;
 
 /// A part of an image, in its pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -289,9 +290,30 @@ fn resize(
         .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
         .crop(region.x, region.y, region.width, region.height)
         .use_alpha(false);
-    resizer
-        .resize(&source, &mut target, &options)
-        .map_err(|error| failed(&error))
+    // Only what there is: the library's own choice among all kinds of pixels takes a minute to compile.
+    let (source, target) = (&source, &mut target);
+    match pixel_type {
+        PixelType::U8 => resize_as::<pixels::U8>(resizer, source, target, &options),
+        PixelType::U8x3 => resize_as::<pixels::U8x3>(resizer, source, target, &options),
+        PixelType::U8x4 => resize_as::<pixels::U8x4>(resizer, source, target, &options),
+        PixelType::U16 => resize_as::<pixels::U16>(resizer, source, target, &options),
+        PixelType::U16x2 => resize_as::<pixels::U16x2>(resizer, source, target, &options),
+        PixelType::U16x3 => resize_as::<pixels::U16x3>(resizer, source, target, &options),
+        _ => resize_as::<pixels::U16x4>(resizer, source, target, &options),
+    }
+    .map_err(|error| failed(&error))
+}
+
+fn resize_as<P: PixelTrait>(
+    resizer: &mut Resizer,
+    source: &ImageRef<'_>,
+    target: &mut Image<'_>,
+    options: &ResizeOptions,
+) -> std::result::Result<(), ResizeError> {
+    match (source.typed_image::<P>(), target.typed_image_mut::<P>()) {
+        (Some(source), Some(mut target)) => resizer.resize_typed(&source, &mut target, options),
+        _ => Err(ResizeError::PixelTypesAreDifferent),
+    }
 }
 
 /// Sides of images are at most 2^31.

@@ -1,11 +1,15 @@
 //! A task from its header to its files: decode once, scale into every target on the way, then finish one by one.
 
-use fast_image_resize::MulDiv;
+use fast_image_resize::{
+    MulDiv,
+    images::Image,
+    pixels::{U16x2, U16x4},
+};
 use plugin_api::Task;
 
 use crate::{
     args::{Format, Made, Metadata},
-    codec::{self, Header, Layout, Sink, Wish, avif, gif, jpeg, png, webp},
+    codec::{self, Data, Header, Layout, Sink, Wish, avif, gif, jpeg, png, webp},
     color::{self, Profile, Space},
     config::Limits,
     error::{Result, Trouble},
@@ -75,7 +79,7 @@ struct Course<'a> {
 
 /// A source that was found fit to be decoded.
 pub(crate) struct Work<'a> {
-    data: &'a [u8],
+    data: &'a Data,
     header: Header,
     settings: Settings,
     orientation: Orientation,
@@ -87,7 +91,7 @@ pub(crate) struct Work<'a> {
 impl<'a> Work<'a> {
     /// Checks everything that can be checked before a pixel is decoded.
     pub(crate) fn new(
-        data: &'a [u8],
+        data: &'a Data,
         targets: &'a [Target],
         settings: Settings,
         limits: &Limits,
@@ -170,7 +174,7 @@ impl<'a> Work<'a> {
             .iter()
             .map(|course| pixels(course.plan.canvas) * 12)
             .max();
-        let needed = self.data.len() as u64
+        let needed = self.data.held()
             + codec::memory(&self.header, &self.wish)
             + held
             + finished.unwrap_or(0);
@@ -216,7 +220,7 @@ impl<'a> Work<'a> {
         task: &Task,
         mut done: impl FnMut(usize, Output) -> Result<()>,
     ) -> Result<()> {
-        let mut frames = Frames::open(&self.header, self.data)?;
+        let mut frames = Frames::open(&self.header, self.data.bytes())?;
         let loops = frames.loops();
         let mut animations: Vec<Option<Animation>> = Vec::new();
         for course in &self.courses {
@@ -603,14 +607,14 @@ fn padded(
 }
 
 enum Frames<'a> {
-    Gif(gif::Frames<'a>),
+    Gif(Box<gif::Frames<'a>>),
     Webp(webp::Frames<'a>),
 }
 
 impl<'a> Frames<'a> {
     fn open(header: &Header, data: &'a [u8]) -> Result<Self> {
         Ok(match header.format {
-            Format::Gif => Self::Gif(gif::Frames::open(header, data)?),
+            Format::Gif => Self::Gif(Box::new(gif::Frames::open(header, data)?)),
             _ => Self::Webp(webp::Frames::open(header, data)?),
         })
     }
@@ -742,26 +746,39 @@ impl<'a> Feeder<'a> {
     }
 }
 
-fn image(pixels: &mut Pixels) -> Result<fast_image_resize::images::Image<'_>> {
+/// 16 bits of grey and alpha, or of RGB and alpha.
+fn image(pixels: &mut Pixels) -> Result<Image<'_>> {
     let (width, height) = (
         crate::scale::to_u32(pixels.width),
         crate::scale::to_u32(pixels.height),
     );
     let kind = pixels.kind.pixel_type();
-    fast_image_resize::images::Image::from_slice_u8(width, height, pixels.bytes_mut(), kind)
+    Image::from_slice_u8(width, height, pixels.bytes_mut(), kind)
         .map_err(|error| Trouble::encoding("scaled", error))
 }
 
 fn multiply(pixels: &mut Pixels) -> Result<()> {
-    MulDiv::new()
-        .multiply_alpha_inplace(&mut image(pixels)?)
-        .map_err(|error| Trouble::encoding("scaled", error))
+    let mut image = image(pixels)?;
+    let done = if let Some(mut grey) = image.typed_image_mut::<U16x2>() {
+        MulDiv::new().multiply_alpha_inplace_typed(&mut grey)
+    } else if let Some(mut colors) = image.typed_image_mut::<U16x4>() {
+        MulDiv::new().multiply_alpha_inplace_typed(&mut colors)
+    } else {
+        Ok(())
+    };
+    done.map_err(|error| Trouble::encoding("scaled", error))
 }
 
 fn unmultiply(pixels: &mut Pixels) -> Result<()> {
-    MulDiv::new()
-        .divide_alpha_inplace(&mut image(pixels)?)
-        .map_err(|error| Trouble::encoding("scaled", error))
+    let mut image = image(pixels)?;
+    let done = if let Some(mut grey) = image.typed_image_mut::<U16x2>() {
+        MulDiv::new().divide_alpha_inplace_typed(&mut grey)
+    } else if let Some(mut colors) = image.typed_image_mut::<U16x4>() {
+        MulDiv::new().divide_alpha_inplace_typed(&mut colors)
+    } else {
+        Ok(())
+    };
+    done.map_err(|error| Trouble::encoding("scaled", error))
 }
 
 impl Sink for Feeder<'_> {

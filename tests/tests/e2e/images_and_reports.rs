@@ -159,7 +159,7 @@ impl Scene {
             6 => (
                 "report",
                 json!({"rows": rows, "query": "DROP TABLE rows; --"}),
-                &["not_read_only", "syntax_error"],
+                &["statement_refused"],
             ),
             7 => (
                 "report",
@@ -221,7 +221,7 @@ fn ten_thousand_mixed_tasks_one_in_ten_hostile() {
                     .host
                     .workers()
                     .into_iter()
-                    .map(|worker| worker.rss())
+                    .map(tests::Process::rss)
                     .max();
                 worker_rss_max = worker_rss_max.max(held.unwrap_or(0));
             }

@@ -133,7 +133,7 @@ fn a_drain_ends_though_a_worker_takes_nothing() {
     let mut client = host.client();
     client.result("pid", json!({}));
     let workers = host.workers_of(Plugin::Good);
-    workers[0].signal(Signal::STOP);
+    workers[0].stop();
     client.send(json!({"id": "unlucky", "function": "pid"}));
     let mut observer = host.client();
     wait_until("the host to have it", || {

@@ -4,7 +4,7 @@ import datetime
 import sys
 
 from reportlab.lib import colors
-from reportlab.lib.pagesizes import A4, landscape
+from reportlab.lib.pagesizes import A4
 from reportlab.platypus import LongTable, SimpleDocTemplate, TableStyle
 
 rows, path = int(sys.argv[1]), sys.argv[2]
@@ -20,8 +20,8 @@ for row in range(rows):
         "Yes" if row % 3 == 0 else "No", f"order {row} of the day",
     ])
 style = TableStyle([
-    ("FONT", (0, 0), (-1, 0), "Helvetica-Bold", 9),
-    ("FONT", (0, 1), (-1, -1), "Helvetica", 9),
+    ("FONT", (0, 0), (-1, 0), "Helvetica-Bold", 8),
+    ("FONT", (0, 1), (-1, -1), "Helvetica", 8),
     ("BACKGROUND", (0, 0), (-1, 0), colors.HexColor("#e6ecf3")),
     ("LINEBELOW", (0, 0), (-1, -1), 0.5, colors.HexColor("#d9dfe6")),
     ("ALIGN", (4, 0), (7, -1), "RIGHT"),
@@ -35,6 +35,6 @@ def number(canvas, document):
     canvas.drawRightString(document.pagesize[0] - 51, 25, str(document.page))
 
 
-widths = [45, 45, 85, 65, 45, 55, 70, 50, 35, 120]
-document = SimpleDocTemplate(path, pagesize=landscape(A4) if sum(widths) > 500 else A4, margin=51)
+widths = [36, 36, 68, 52, 36, 44, 56, 40, 28, 97]
+document = SimpleDocTemplate(path, pagesize=A4, margin=51)
 document.build([LongTable(data, colWidths=widths, style=style, repeatRows=1)], onFirstPage=number, onLaterPages=number)

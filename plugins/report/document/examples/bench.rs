@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "csv" => Box::new(CsvWriter::new(file, CsvOptions::default())?),
         "html" => Box::new(HtmlWriter::new(file)),
         "xlsx" => Box::new(XlsxWriter::new(file)),
-        "pdf" => Box::new(PdfWriter::new(
+        "pdf" | "pdf-ja" | "pdf-ar" => Box::new(PdfWriter::new(
             file,
             Arc::new(Fonts::new(Vec::new())),
             PdfLimits { pages_max: 100_000 },
@@ -53,7 +53,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         let pieces = row * 7 % 100;
         let price = row * 37 % 100_000;
         let customer = format!("Customer {}", row % 5_000);
-        let note = format!("order {row} of the day");
+        let note = match format.as_str() {
+            // Glyphs of another font, and of another script.
+            "pdf-ja" => format!("注文番号{row}の備考です"),
+            "pdf-ar" => format!("الطلب رقم {row} لهذا اليوم"),
+            _ => format!("order {row} of the day"),
+        };
         feed.row(&[
             Value::Int(row),
             Value::text(regions[usize::try_from(row % 4)?]),

@@ -18,6 +18,9 @@ pub const POINTS_MAX: usize = 2_000;
 /// The most slices of a pie.
 pub const SLICES_MAX: usize = 24;
 
+/// The longest label of a category or series, in bytes.
+const LABEL_LEN_MAX: usize = 500;
+
 /// A chart: options that have met their data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chart {
@@ -226,5 +229,7 @@ fn label(locale: Locale, kind: ColumnKind, value: Option<&Value<'_>>) -> String 
             Formatter::new(&format, kind, locale).write(value, &mut text);
         }
     }
+    // Nobody reads more of a label, and two thousand of them may be long.
+    text.truncate(text.floor_char_boundary(LABEL_LEN_MAX));
     text
 }

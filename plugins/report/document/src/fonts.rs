@@ -148,6 +148,8 @@ pub(crate) fn fit_text(text: &str, weight: Weight, size: f32, width_max: f32) ->
     fitting
 }
 
+type Bytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
+
 /// A font that is loaded, ready to shape and to be embedded.
 pub(crate) struct Loaded {
     pub(crate) shaping: harfrust::Font,
@@ -156,7 +158,7 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    fn new(data: Arc<dyn AsRef<[u8]> + Send + Sync>, index: u32) -> Option<Self> {
+    fn new(data: Bytes, index: u32) -> Option<Self> {
         let units = f32::from(
             Face::parse(data.as_ref().as_ref(), index)
                 .ok()?
@@ -210,6 +212,7 @@ struct FaceEntry {
 struct State {
     chosen: HashMap<(char, Weight, bool), Option<usize>>,
     loaded: HashMap<usize, Option<Arc<Loaded>>>,
+    files: HashMap<PathBuf, Bytes>,
 }
 
 /// The most entries of the cache from characters to fonts.
@@ -319,14 +322,7 @@ impl Fonts {
         if let Some(loaded) = system.lock().loaded.get(&(font - 2)) {
             return loaded.clone();
         }
-        let id = system.faces.get(font - 2)?.id;
-        let loaded = system
-            .database
-            .with_face_data(id, |data, index| {
-                Loaded::new(Arc::new(data.to_vec()), index)
-            })
-            .flatten()
-            .map(Arc::new);
+        let loaded = system.read(font - 2).map(Arc::new);
         system
             .lock()
             .loaded
@@ -344,6 +340,25 @@ fn is_common(c: char) -> bool {
 impl System {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads a font. The fonts of one collection share its bytes.
+    fn read(&self, index: usize) -> Option<Loaded> {
+        let (source, index) = self.database.face_source(self.faces.get(index)?.id)?;
+        let data: Bytes = match source {
+            fontdb::Source::Binary(data) => data,
+            fontdb::Source::File(path) | fontdb::Source::SharedFile(path, _) => {
+                let known = self.lock().files.get(&path).cloned();
+                match known {
+                    Some(data) => data,
+                    None => {
+                        let data: Bytes = Arc::new(std::fs::read(&path).ok()?);
+                        self.lock().files.entry(path).or_insert(data).clone()
+                    }
+                }
+            }
+        };
+        Loaded::new(data, index)
     }
 
     fn covers(&self, index: usize, c: char) -> bool {

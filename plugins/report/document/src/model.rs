@@ -100,7 +100,7 @@ pub enum PageSize {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Orientation {
-    /// Upright, unless a table needs the width: then the report lies.
+    /// Upright; the pages of a table that needs the width lie.
     #[default]
     Auto,
     /// Upright.
@@ -487,7 +487,7 @@ pub struct ChartOptions {
     /// How the values are shown.
     #[serde(default)]
     pub format: Format,
-    /// Headings of the series in place of the columns' names.
+    /// Headings of the series, in place of the columns' names or the values of `series_by`.
     #[serde(default)]
     #[schemars(example = serde_json::json!({"revenue": "Revenue"}))]
     pub titles: BTreeMap<String, String>,

@@ -40,7 +40,7 @@ pub enum RowKind<'a> {
 /// Something the reader of a report should know, though it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// A word for programs: `missing_glyphs`, `text_cut`, `columns_cut`.
+    /// A word for programs: `missing_glyphs`, `text_cut`, `columns_narrow`.
     pub kind: &'static str,
     /// A sentence for people.
     pub message: String,

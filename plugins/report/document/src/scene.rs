@@ -232,6 +232,27 @@ fn tick_formatter(chart: &Chart, step: f64, locale: Locale) -> Formatter {
     Formatter::new(&format, chart.value_kind, locale)
 }
 
+/// A tick as people write it; in powers of ten where there were more zeros than anyone counts.
+fn tick_label(formatter: &Formatter, tick: f64, axis: Axis) -> String {
+    let is_odd = axis.step < 1e-5 || axis.max.abs().max(axis.min.abs()) >= 1e15;
+    if !is_odd {
+        return formatter.text(&Value::Float(tick));
+    }
+    if tick == 0.0 {
+        return "0".to_owned();
+    }
+    let text = format!("{tick:.2e}");
+    match text.split_once('e') {
+        Some((mantissa, exponent)) if mantissa.contains('.') => {
+            format!(
+                "{}e{exponent}",
+                mantissa.trim_end_matches('0').trim_end_matches('.')
+            )
+        }
+        _ => text,
+    }
+}
+
 fn count(len: usize) -> f32 {
     f32::from(u16::try_from(len).unwrap_or(u16::MAX))
 }
@@ -389,12 +410,8 @@ fn plot(chart: &Chart, scene: &mut Scene, locale: Locale) {
     let labels: Vec<String> = ticks
         .iter()
         .map(|tick| {
-            fit_text(
-                &formatter.text(&Value::Float(*tick)),
-                Weight::Regular,
-                SIZE,
-                scene.width / 4.0,
-            )
+            let text = tick_label(&formatter, *tick, axis);
+            fit_text(&text, Weight::Regular, SIZE, scene.width / 4.0)
         })
         .collect();
     let left = labels.iter().map(|text| width_of(text)).fold(0.0, f32::max) + GAP;
@@ -494,16 +511,15 @@ fn category_labels(chart: &Chart, slot: f32, height: f32) -> (bool, usize, f32) 
     if widest + 6.0 <= slot {
         return (false, 1, SIZE * 1.8);
     }
-    // Points of a line are neighbours in time, mostly: some of the labels tell the others.
+    // Points of a line are neighbours in time, mostly: some of the labels tell the others. So do those of many bars.
     let every = steps(widest + 10.0, slot);
-    if chart.kind == ChartKind::Line && widest < 90.0 && every < chart.categories.len() {
+    let rotated_every = steps(SIZE * 1.25, slot);
+    let tells =
+        (chart.kind == ChartKind::Line && widest < 90.0) || (rotated_every > 1 && widest < 60.0);
+    if tells && every < chart.categories.len() {
         return (false, every, SIZE * 1.8);
     }
-    (
-        true,
-        steps(SIZE * 1.25, slot),
-        (widest + 4.0).min(height * 0.4),
-    )
+    (true, rotated_every, (widest + 4.0).min(height * 0.4))
 }
 
 fn steps(needed: f32, slot: f32) -> usize {

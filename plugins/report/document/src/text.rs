@@ -34,6 +34,10 @@ pub(crate) struct Shaped {
 
 /// Characters without a glyph that are told apart in the warning.
 const MISSING_MAX: usize = 200;
+/// The longest piece of text between two places to break, in bytes.
+const SEGMENT_LEN_MAX: usize = 4_000;
+/// The longest text whose glyphs are remembered, in bytes.
+const CACHED_LEN_MAX: usize = 400;
 /// Texts whose glyphs are remembered.
 const CACHE_LEN_MAX: usize = 20_000;
 
@@ -104,6 +108,9 @@ impl Shaper {
             return shaped.clone();
         }
         let shaped = Arc::new(self.shape_anew(text, weight));
+        if text.len() > CACHED_LEN_MAX {
+            return shaped;
+        }
         if self.cache.len() >= CACHE_LEN_MAX {
             self.cache.clear();
         }
@@ -282,7 +289,12 @@ impl Shaper {
                 opportunity == unicode_linebreak::BreakOpportunity::Mandatory && index < text.len();
             let bare =
                 segment.trim_end_matches(['\n', '\r', '\u{2028}', '\u{2029}', '\u{b}', '\u{c}']);
-            let visible = self.width(bare.trim_end(), weight);
+            // What is as long as that is wider than any line, and never shaped as a whole.
+            let visible = if bare.len() > SEGMENT_LEN_MAX {
+                f32::INFINITY
+            } else {
+                self.width(bare.trim_end(), weight)
+            };
             if used + visible > width_max && !line.is_empty() {
                 lines.push(std::mem::take(&mut line).trim_end().to_owned());
                 used = 0.0;

@@ -196,7 +196,7 @@ impl Query {
     pub(crate) fn open(runtime: &Runtime, watch: &Arc<Watch>, question: Question) -> Result<Self> {
         let question = Arc::new(question);
         let (batches, mut columns) = begin(runtime.handle(), &question, watch, None);
-        let columns = runtime.block_on(async {
+        let columns = crate::engine::clock()?.block_on(async {
             loop {
                 match tokio::time::timeout(Duration::from_millis(20), &mut columns).await {
                     Ok(Ok(columns)) => return columns,
@@ -305,6 +305,7 @@ fn begin(
     );
     let question = Arc::clone(question);
     let watch = Arc::clone(watch);
+    let asked = watch.asked();
     runtime.spawn(async move {
         let done = match &question.origin {
             Origin::Server(Connection {
@@ -319,6 +320,7 @@ fn begin(
             }) => mysql::run(options, *connect_timeout, &question, &watch, &mut sink).await,
             Origin::Sqlite { path, .. } => sqlite::run(path, &question, &watch, &mut sink).await,
         };
+        drop(asked);
         sink.end(done).await;
     });
     (received, found)

@@ -1,4 +1,4 @@
-//! PostgreSQL. Values come in its binary format; parameters are of the types that the server finds for them.
+//! `PostgreSQL`. Values come in its binary format; parameters are of the types that the server finds for them.
 
 use std::time::Duration;
 
@@ -185,7 +185,7 @@ fn cells(question: &Question, row: &PgRow) -> Result<Vec<Cell>> {
         let cell = row
             .try_get_raw(column.ordinal())
             .map_err(|error| error.to_string())
-            .and_then(|value| cell(row, column.ordinal(), base(column.type_info()), value));
+            .and_then(|value| cell(row, column.ordinal(), base(column.type_info()), &value));
         cells.push(cell.map_err(|error| {
             question.error(
                 "unsupported_type",
@@ -196,12 +196,12 @@ fn cells(question: &Question, row: &PgRow) -> Result<Vec<Cell>> {
     Ok(cells)
 }
 
-fn cell(row: &PgRow, at: usize, info: &PgTypeInfo, value: PgValueRef<'_>) -> Result<Cell, String> {
+fn cell(row: &PgRow, at: usize, info: &PgTypeInfo, value: &PgValueRef<'_>) -> Result<Cell, String> {
     if value.is_null() {
         return Ok(Cell::Null);
     }
     if matches!(info.kind(), PgTypeKind::Enum(_)) {
-        return Ok(Cell::Text(text(&value)?));
+        return Ok(Cell::Text(text(value)?));
     }
     let failed = |error: sqlx::Error| error.to_string();
     Ok(match info.name() {
@@ -263,7 +263,7 @@ fn cell(row: &PgRow, at: usize, info: &PgTypeInfo, value: PgValueRef<'_>) -> Res
             let bytes = value.as_bytes().map_err(|error| error.to_string())?;
             Cell::Text(super::mysql::hex(bytes))
         }
-        _ => Cell::Text(text(&value)?),
+        _ => Cell::Text(text(value)?),
     })
 }
 

@@ -109,9 +109,8 @@ impl Sink {
     /// What the statement's columns are; before any row.
     pub(super) fn declare(&mut self, declared: Vec<(String, Declared)>) -> Result<()> {
         if declared.is_empty() {
-            return Err(self
-                .question
-                .error("invalid_query", "the query has no columns"));
+            let message = "the statement has no rows to give; a report only reads";
+            return Err(self.question.error("statement_refused", message));
         }
         self.declared = declared;
         Ok(())
@@ -274,7 +273,7 @@ fn kind_of<'c>(declared: Declared, cells: impl Iterator<Item = &'c Cell>) -> Kin
                     Cell::Timestamp(_) => guess.see(Kind::Timestamp),
                     Cell::Text(text) if time::parse_date(text).is_some() => guess.see(Kind::Date),
                     Cell::Text(text) if time::parse_timestamp(text).is_some() => {
-                        guess.see(Kind::Timestamp)
+                        guess.see(Kind::Timestamp);
                     }
                     Cell::Text(_) => guess.see(Kind::Text),
                 }

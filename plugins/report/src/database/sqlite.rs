@@ -1,4 +1,4 @@
-//! SQLite files, opened for reading only.
+//! `SQLite` files, opened for reading only.
 
 use std::{path::Path, sync::Arc, time::Duration};
 

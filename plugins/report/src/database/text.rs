@@ -50,13 +50,12 @@ pub(crate) fn check(sql: &str, dialect: Dialect) -> Result<()> {
     }
     while let Some(token) = words.next() {
         match token {
-            Token::SemiColon => {
+            Token::SemiColon
                 if words
                     .clone()
-                    .any(|token| !matches!(token, Token::SemiColon))
-                {
-                    return Err(refused("more than one statement"));
-                }
+                    .any(|token| !matches!(token, Token::SemiColon)) =>
+            {
+                return Err(refused("more than one statement"));
             }
             // SELECT … INTO makes a table, or, in MySQL, a file on the server.
             Token::Word(word) if word.quote_style.is_none() && word.keyword == Keyword::INTO => {

@@ -1,11 +1,11 @@
-//! SQLite files.
+//! `SQLite` files.
 
 use plugin_api::serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions, sqlite::SqliteConnectOptions};
 
 use crate::bench::Bench;
 
-/// Makes a SQLite file.
+/// Makes a `SQLite` file.
 pub(crate) fn sqlite(bench: &Bench, name: &str, statements: &str) {
     let options = SqliteConnectOptions::new()
         .filename(bench.path(name))

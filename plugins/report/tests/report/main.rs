@@ -1,8 +1,9 @@
 //! The plugin as a worker calls it: real files, real databases, every error.
 #![expect(
+    clippy::needless_pass_by_value,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test fails by panicking, and so does what it is made of"
+    reason = "a test fails by panicking, and so does what it is made of; JSON is written where it is used"
 )]
 
 mod bench;

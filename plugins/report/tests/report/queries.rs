@@ -22,10 +22,10 @@ fn groups_joins_windows_and_ctes() {
     let mut args = ask(
         "WITH t AS (SELECT region, sum(amount) AS total FROM sales GROUP BY region) \
          SELECT t.region, total, boss, row_number() OVER (ORDER BY total DESC) AS place \
-         FROM t JOIN bosses b ON b.region = t.region ORDER BY total",
+         FROM t JOIN bosses b ON b.area = t.region ORDER BY total",
     );
     args["sources"]["bosses"] =
-        json!({"rows": [{"region": "North", "boss": "Ada"}, {"region": "South", "boss": "Bob"}]});
+        json!({"rows": [{"area": "North", "boss": "Ada"}, {"area": "South", "boss": "Bob"}]});
     assert_eq!(
         bench.arrays(args),
         json!([["North", 15, "Ada", 2], ["South", 20, "Bob", 1]])

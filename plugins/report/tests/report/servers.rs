@@ -1,4 +1,4 @@
-//! Real PostgreSQL and MariaDB servers, started by the tests on sockets and ports of their own.
+//! Real `PostgreSQL` and `MariaDB` servers, started by the tests on sockets and ports of their own.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use std::{
 };
 
 use plugin_api::serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection};
+use sqlx::{Connection, MySqlConnection, PgConnection};
 use tempfile::TempDir;
 
 use crate::bench::Bench;
@@ -193,7 +193,7 @@ fn start_mariadb() -> Server {
     let port = free_port();
     let log = folder.path().join("log");
     let init = folder.path().join("init.sql");
-    let users = "CREATE DATABASE shop CHARACTER SET utf8mb4; CREATE USER 'shop'@'%' IDENTIFIED BY 'secret'; GRANT ALL ON shop.* TO 'shop'@'%'; GRANT FILE ON *.* TO 'shop'@'%';\n";
+    let users = "CREATE DATABASE shop CHARACTER SET utf8mb4;\nCREATE USER 'shop'@'%' IDENTIFIED BY 'secret';\nGRANT ALL ON shop.* TO 'shop'@'%';\nGRANT FILE ON *.* TO 'shop'@'%';\n";
     fs::write(&init, users).unwrap();
     fs::set_permissions(&init, fs::Permissions::from_mode(0o644)).unwrap();
     let mut server = command(&program(&["mariadbd", "mysqld"]), &["mysql"], folder.path());

@@ -97,6 +97,7 @@ int ra_encode(const struct ra_picture *picture, const struct ra_encoding *encodi
   aom_image_t image;
   memset(&image, 0, sizeof image);
   if (aom_codec_control(&codec, AOME_SET_CPUUSED, (int)encoding->speed) != AOM_CODEC_OK ||
+      aom_codec_control(&codec, AOME_SET_TUNING, AOM_TUNE_SSIM) != AOM_CODEC_OK ||
       aom_codec_control(&codec, AOME_SET_CQ_LEVEL, encoding->quantizer) != AOM_CODEC_OK ||
       aom_codec_control(&codec, AV1E_SET_COLOR_PRIMARIES, (int)picture->primaries) != AOM_CODEC_OK ||
       aom_codec_control(&codec, AV1E_SET_TRANSFER_CHARACTERISTICS, (int)picture->transfer) != AOM_CODEC_OK ||

@@ -29,12 +29,7 @@ type Result<T> = std::result::Result<T, End>;
 /// How many bits of the input tables are asked with.
 const LOOKUP_BITS: u32 = 12;
 
-/// Where the coefficients stand that are stored one after the other: row and column.
-const ZIGZAG: [u8; 64] = [
-    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
-    13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
-    52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
-];
+const LOOKUPS: usize = 1 << LOOKUP_BITS;
 
 /// A code: its length, and what it stands for.
 #[derive(Clone, Copy, Default)]
@@ -44,20 +39,29 @@ struct Code {
     symbol: u8,
 }
 
-/// Several codes of coefficients that nobody wants.
+/// A coefficient: its code and its value.
 #[derive(Clone, Copy, Default)]
-struct Skip {
-    /// Bits of all of them, with the values that follow the codes; 0 where a single code is longer.
+struct Coefficient {
+    /// Of both; 0 where they don't fit into `LOOKUP_BITS`.
     bits: u8,
-    /// How many coefficients they stand for.
-    coefficients: u8,
-    /// The block ends with them.
-    is_end: bool,
+    /// Zeros before it, or `END`.
+    run: u8,
+    value: i16,
 }
 
+/// A run beyond every block: the rest of it is zeros.
+const END: u8 = 128;
+
+/// Several codes of coefficients that nobody wants, in 16 bits: the bits of all of them with the values that follow the
+/// codes (0 where a single code is longer), how many coefficients they stand for, and whether the block ends with them.
+type Skip = u16;
+const SKIP_COEFFICIENTS: u32 = 5;
+const SKIP_END: u32 = 12;
+
 struct Table {
-    codes: Vec<Code>,
-    skips: Vec<Skip>,
+    codes: Box<[Code; LOOKUPS]>,
+    coefficients: Box<[Coefficient; LOOKUPS]>,
+    skips: Box<[Skip; LOOKUPS]>,
     /// For longer codes: for each length, the first code that is too large for it, filled up to 16 bits.
     ends: [u32; 17],
     /// For each length, what to add to a code for its place among the symbols.
@@ -66,10 +70,11 @@ struct Table {
 }
 
 impl Table {
-    fn new(counts: &[u8; 16], symbols: &[u8]) -> Option<Self> {
+    fn new(counts: &[u8; 16], symbols: &[u8], is_ac: bool) -> Option<Self> {
         let mut table = Self {
-            codes: vec![Code::default(); 1 << LOOKUP_BITS],
-            skips: vec![Skip::default(); 1 << LOOKUP_BITS],
+            codes: Box::new([Code::default(); LOOKUPS]),
+            coefficients: Box::new([Coefficient::default(); LOOKUPS]),
+            skips: Box::new([0; LOOKUPS]),
             ends: [0; 17],
             offsets: [0; 17],
             symbols: symbols.to_vec(),
@@ -96,33 +101,65 @@ impl Table {
             table.ends[len as usize] = code << (16 - len);
             code <<= 1;
         }
-        table.find_skips();
+        if is_ac {
+            for window in 0..1_u32 << LOOKUP_BITS {
+                table.coefficients[window as usize] = table.coefficient(window)?;
+                table.skips[window as usize] = table.skip(window);
+            }
+        }
         Some(table)
     }
 
-    fn find_skips(&mut self) {
-        for window in 0..1_u32 << LOOKUP_BITS {
-            let mut skip = Skip::default();
-            while u32::from(skip.bits) < LOOKUP_BITS && !skip.is_end {
-                let rest = window << skip.bits & ((1 << LOOKUP_BITS) - 1);
-                let code = self.codes[rest as usize];
-                if code.len == 0 || u32::from(skip.bits + code.len) > LOOKUP_BITS {
-                    break;
-                }
-                let (run, size) = (code.symbol >> 4, code.symbol & 15);
-                if skip.coefficients + run + 1 > 63 {
-                    break;
-                }
-                skip.bits += code.len + size;
-                if size == 0 && run != 15 {
-                    skip.is_end = true;
-                } else {
-                    skip.coefficients += run + 1;
-                }
-            }
-            self.skips[window as usize] = skip;
+    fn coefficient(&self, window: u32) -> Option<Coefficient> {
+        let code = self.codes[window as usize];
+        let (run, size) = (code.symbol >> 4, u32::from(code.symbol & 15));
+        let len = u32::from(code.len);
+        if len == 0 || len + size > LOOKUP_BITS {
+            return Some(Coefficient::default());
         }
+        let bits = u8::try_from(len + size).ok()?;
+        if size == 0 {
+            let run = if run == 15 { 15 } else { END };
+            return Some(Coefficient {
+                bits,
+                run,
+                value: 0,
+            });
+        }
+        let value = i32::try_from(window >> (LOOKUP_BITS - len - size) & ((1 << size) - 1)).ok()?;
+        let value = i16::try_from(signed(value, size)).ok()?;
+        Some(Coefficient { bits, run, value })
     }
+
+    fn skip(&self, window: u32) -> Skip {
+        let (mut bits, mut coefficients, mut is_end) = (0_u32, 0_u32, false);
+        while bits < LOOKUP_BITS && !is_end {
+            let rest = window << bits & ((1 << LOOKUP_BITS) - 1);
+            let code = self.codes[rest as usize];
+            let (run, size) = (u32::from(code.symbol >> 4), u32::from(code.symbol & 15));
+            let after = bits + u32::from(code.len) + size;
+            let is_whole = code.len != 0 && bits + u32::from(code.len) <= LOOKUP_BITS;
+            if !is_whole || after > 31 || coefficients + run + 1 > 63 {
+                break;
+            }
+            bits = after;
+            if size == 0 && run != 15 {
+                is_end = true;
+            } else {
+                coefficients += run + 1;
+            }
+        }
+        let packed = bits | coefficients << SKIP_COEFFICIENTS | u32::from(is_end) << SKIP_END;
+        u16::try_from(packed).unwrap_or(0)
+    }
+}
+
+/// A value of `size` bits; those whose highest bit is 0 are negative.
+#[inline(always)]
+fn signed(bits: i32, size: u32) -> i32 {
+    // All ones where the highest bit is 0.
+    let mask = (bits >> (size.wrapping_sub(1) & 31)).wrapping_sub(1);
+    bits.wrapping_add(mask & (-1_i32 << (size & 31)).wrapping_add(1))
 }
 
 /// The bits of a scan. After its end there are zeros, which are counted.
@@ -137,7 +174,7 @@ struct Bits<'a> {
 
 impl Bits<'_> {
     /// Makes at least 32 bits available.
-    #[inline]
+    #[inline(always)]
     fn fill(&mut self) {
         if self.len >= 32 {
             return;
@@ -159,7 +196,7 @@ impl Bits<'_> {
         self.fill_slowly();
     }
 
-    #[cold]
+    #[inline(never)]
     fn fill_slowly(&mut self) {
         while self.len <= 48 {
             let byte = match (self.data.get(self.at), self.data.get(self.at + 1)) {
@@ -181,7 +218,7 @@ impl Bits<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn peek(&self, bits: u32) -> u32 {
         #[expect(
             clippy::cast_possible_truncation,
@@ -191,7 +228,7 @@ impl Bits<'_> {
         value
     }
 
-    #[inline]
+    #[inline(always)]
     fn pass(&mut self, bits: u32) {
         self.buffer <<= bits;
         self.len = self.len.wrapping_sub(bits);
@@ -203,10 +240,10 @@ impl Bits<'_> {
     }
 
     /// The next symbol.
-    #[inline]
+    #[inline(always)]
     fn symbol(&mut self, table: &Table) -> Result<u8> {
         self.fill();
-        let code = table.codes[self.peek(LOOKUP_BITS) as usize];
+        let code = table.codes[self.window()];
         if code.len != 0 {
             self.pass(u32::from(code.len));
             return Ok(code.symbol);
@@ -214,7 +251,7 @@ impl Bits<'_> {
         self.long_symbol(table)
     }
 
-    #[cold]
+    #[inline(never)]
     fn long_symbol(&mut self, table: &Table) -> Result<u8> {
         let window = self.peek(16);
         for len in LOOKUP_BITS + 1..=16 {
@@ -229,19 +266,43 @@ impl Bits<'_> {
         Err(End::Unfit)
     }
 
-    /// A value of `size` bits; those whose highest bit is 0 are negative.
-    #[inline]
+    #[inline(always)]
     fn value(&mut self, size: u32) -> i32 {
         if size == 0 {
             return 0;
         }
         let bits = self.peek(size).cast_signed();
         self.pass(size);
-        if bits < 1 << (size - 1) {
-            bits.wrapping_sub((1 << size) - 1)
-        } else {
-            bits
+        signed(bits, size)
+    }
+
+    /// The next coefficient: the zeros before it, and its value.
+    #[inline(always)]
+    fn coefficient(&mut self, ac: &Table) -> Result<(u32, i32)> {
+        self.fill();
+        let entry = ac.coefficients[self.window()];
+        if entry.bits != 0 {
+            self.pass(u32::from(entry.bits));
+            return Ok((u32::from(entry.run), i32::from(entry.value)));
         }
+        self.long_coefficient(ac)
+    }
+
+    #[inline(never)]
+    fn long_coefficient(&mut self, ac: &Table) -> Result<(u32, i32)> {
+        let symbol = self.symbol(ac)?;
+        let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+        if size == 0 && run != 15 {
+            return Ok((u32::from(END), 0));
+        }
+        self.fill();
+        Ok((run, self.value(size)))
+    }
+
+    /// What tables are asked with.
+    #[inline(always)]
+    fn window(&self) -> usize {
+        (self.buffer >> (64 - LOOKUP_BITS)) as usize & (LOOKUPS - 1)
     }
 
     /// Goes behind the restart marker that must be next.
@@ -362,7 +423,7 @@ fn parse_codes(mut body: &[u8], parsed: &mut Parsed<'_>) -> Result<()> {
         let (counts, rest) = rest.split_first_chunk::<16>().ok_or(End::Unfit)?;
         let count = counts.iter().map(|count| usize::from(*count)).sum();
         let (symbols, rest) = rest.split_at_checked(count).ok_or(End::Unfit)?;
-        let table = Table::new(counts, symbols).ok_or(End::Unfit)?;
+        let table = Table::new(counts, symbols, *class >= 0x10).ok_or(End::Unfit)?;
         let (tables, number) = match class {
             0..=3 => (&mut parsed.dc, class),
             0x10..=0x13 => (&mut parsed.ac, class),
@@ -586,39 +647,31 @@ fn decode_mcu(
 #[inline]
 fn sample(value: i32, shift: u32) -> u8 {
     let rounded = value.wrapping_add(1 << (shift - 1)) >> shift;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "it is clamped"
-    )]
-    let sample = rounded.wrapping_add(128).clamp(0, 255) as u8;
-    sample
+    u8::try_from(rounded.wrapping_add(128).clamp(0, 255)).unwrap_or(u8::MAX)
 }
 
 /// Passes over the rest of a block, from the coefficient `at` on.
-#[inline]
+#[inline(always)]
 fn skip_block(bits: &mut Bits<'_>, ac: &Table, mut at: u32) -> Result<()> {
     while at < 64 {
         bits.fill();
-        let skip = ac.skips[bits.peek(LOOKUP_BITS) as usize];
-        let after = at + u32::from(skip.coefficients);
-        if skip.bits != 0 && after <= 64 && (after < 64 || !skip.is_end) {
-            bits.pass(u32::from(skip.bits));
-            if skip.is_end {
+        let skip = u32::from(ac.skips[bits.window()]);
+        let after = at.wrapping_add(skip >> SKIP_COEFFICIENTS & 63);
+        let is_end = skip >> SKIP_END;
+        if skip != 0 && after.wrapping_add(is_end) <= 64 {
+            bits.pass(skip & 31);
+            if is_end != 0 {
                 return Ok(());
             }
             at = after;
             continue;
         }
         // The last codes of a block that is full to the end, or a long one.
-        let symbol = bits.symbol(ac)?;
-        let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
-        if size == 0 && run != 15 {
+        let (run, _) = bits.long_coefficient(ac)?;
+        if run == u32::from(END) {
             return Ok(());
         }
-        at += run + 1;
-        bits.fill();
-        bits.pass(size);
+        at = at.wrapping_add(run).wrapping_add(1);
         if at > 64 {
             return Err(End::Unfit);
         }
@@ -626,72 +679,64 @@ fn skip_block(bits: &mut Bits<'_>, ac: &Table, mut at: u32) -> Result<()> {
     Ok(())
 }
 
-/// The first two coefficients across and down, but for the first: right, below, and both.
-#[inline]
-fn coefficients_of_2(
+/// The coefficients from the second to the one at `last`, in the order of the file; then the rest is passed over.
+#[inline(always)]
+fn first_coefficients(
     bits: &mut Bits<'_>,
     ac: &Table,
     quantization: &[i32; 64],
-) -> Result<[i32; 3]> {
-    let mut found = [0; 5];
-    let mut at = 1;
-    while at <= 4 {
-        let symbol = bits.symbol(ac)?;
-        let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
-        if size == 0 && run != 15 {
-            return Ok([found[1], found[2], found[4]]);
+    last: u32,
+) -> Result<[i32; 32]> {
+    let mut found = [0; 32];
+    let mut at = 1_u32;
+    while at <= last {
+        let (run, value) = bits.coefficient(ac)?;
+        at = at.wrapping_add(run);
+        if at > last {
+            if run == u32::from(END) {
+                return Ok(found);
+            }
+            at = at.wrapping_add(1);
+            break;
         }
-        at += run;
-        let value = bits.value(size);
-        if let (Some(place), Some(factor)) =
-            (found.get_mut(at as usize), quantization.get(at as usize))
-        {
-            *place = value.wrapping_mul(*factor);
-        }
-        at += 1;
+        let place = (at & 31) as usize;
+        found[place] = value.wrapping_mul(quantization[place]);
+        at = at.wrapping_add(1);
     }
     if at > 64 {
         return Err(End::Unfit);
     }
     skip_block(bits, ac, at)?;
+    Ok(found)
+}
+
+/// The first two coefficients across and down, but for the first: right, below, and both.
+#[inline(always)]
+fn coefficients_of_2(
+    bits: &mut Bits<'_>,
+    ac: &Table,
+    quantization: &[i32; 64],
+) -> Result<[i32; 3]> {
+    let found = first_coefficients(bits, ac, quantization, 4)?;
     Ok([found[1], found[2], found[4]])
 }
 
 /// The first four coefficients across and down.
-#[inline]
+#[inline(always)]
 fn coefficients_of_4(
     bits: &mut Bits<'_>,
     ac: &Table,
     quantization: &[i32; 64],
     dc: i32,
 ) -> Result<[[i32; 4]; 4]> {
-    let mut block = [[0; 4]; 4];
-    block[0][0] = dc;
-    let mut at = 1;
-    while at <= 24 {
-        let symbol = bits.symbol(ac)?;
-        let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
-        if size == 0 && run != 15 {
-            return Ok(block);
-        }
-        at += run;
-        bits.fill();
-        let value = bits.value(size);
-        if let (Some(place), Some(factor)) =
-            (ZIGZAG.get(at as usize), quantization.get(at as usize))
-        {
-            let (row, column) = (usize::from(place >> 3), usize::from(place & 7));
-            if row < 4 && column < 4 {
-                block[row][column] = value.wrapping_mul(*factor);
-            }
-        }
-        at += 1;
-    }
-    if at > 64 {
-        return Err(End::Unfit);
-    }
-    skip_block(bits, ac, at)?;
-    Ok(block)
+    let f = first_coefficients(bits, ac, quantization, 24)?;
+    // Where they stand in the file is a zigzag.
+    Ok([
+        [dc, f[1], f[5], f[6]],
+        [f[2], f[4], f[7], f[13]],
+        [f[3], f[8], f[12], f[17]],
+        [f[9], f[11], f[18], f[24]],
+    ])
 }
 
 /// The inverse cosine transform of four by four, of coefficients that were made for eight by eight.

@@ -542,7 +542,7 @@ pub(crate) fn encode(
     }
     match picture {
         Picture::Planes(planes) if planes.len() > 1 => {
-            write_planes(&encoder, planes, settings, task)?
+            write_planes(&encoder, planes, settings, task)?;
         }
         Picture::Planes(planes) => write_rows(&encoder, &planes[0], task)?,
         Picture::Packed(pixels) => write_rows(&encoder, pixels, task)?,

@@ -8,6 +8,8 @@ pub(crate) mod jpeg;
 pub(crate) mod png;
 pub(crate) mod webp;
 
+use std::fs::File;
+
 use plugin_api::Task;
 
 use crate::{
@@ -104,11 +106,51 @@ pub(crate) struct Wish {
     pub(crate) memory_max: u64,
 }
 
+/// A source.
+pub(crate) enum Data {
+    Bytes(Vec<u8>),
+    /// PNG only, which is read piece by piece.
+    File {
+        file: File,
+        len: u64,
+    },
+}
+
+impl Data {
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { len, .. } => *len,
+        }
+    }
+
+    /// How many bytes of it are in memory.
+    pub(crate) fn held(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { .. } => 128 << 10,
+        }
+    }
+
+    /// Nothing of a file that is read piece by piece.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::File { .. } => &[],
+        }
+    }
+}
+
 /// Reads the header, whatever the format is.
-pub(crate) fn header(data: &[u8], limits: &crate::config::Limits) -> Result<Header> {
-    match sniff(data) {
+pub(crate) fn header(source: &Data, limits: &crate::config::Limits) -> Result<Header> {
+    let data = source.bytes();
+    let format = match source {
+        Data::Bytes(bytes) => sniff(bytes),
+        Data::File { .. } => Some(Format::Png),
+    };
+    match format {
         Some(Format::Jpeg) => jpeg::header(data),
-        Some(Format::Png) => png::header(data),
+        Some(Format::Png) => png::header(source),
         Some(Format::Webp) => webp::header(data),
         Some(Format::Gif) => gif::header(data, limits),
         Some(Format::Avif) => avif::header(data),
@@ -133,14 +175,15 @@ pub(crate) fn memory(header: &Header, wish: &Wish) -> u64 {
 /// Decodes the image, or the first frame.
 pub(crate) fn decode(
     header: &Header,
-    data: &[u8],
+    source: &Data,
     wish: &Wish,
     sink: &mut dyn Sink,
     task: &Task,
 ) -> Result<()> {
+    let data = source.bytes();
     match header.format {
         Format::Jpeg => jpeg::decode(header, data, wish, sink, task),
-        Format::Png => png::decode(data, wish, sink, task),
+        Format::Png => png::decode(source, wish, sink, task),
         Format::Webp => webp::decode(header, data, wish, sink, task),
         Format::Gif => gif::decode(header, data, sink, task),
         Format::Avif => avif::decode(header, data, wish, sink, task),

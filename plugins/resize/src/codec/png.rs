@@ -1,13 +1,16 @@
 //! PNG by the crate `png`: rows as they are inflated, in 8 or 16 bits.
 
-use std::{borrow::Cow, io::Cursor};
+use std::{
+    borrow::Cow,
+    io::{BufRead, BufReader, Cursor, Seek},
+};
 
 use plugin_api::Task;
 use png::{BitDepth, ColorType, DecodingError, Transformations};
 
 use crate::{
     args::Format,
-    codec::{Header, Layout, Sink, Wish},
+    codec::{Data, Header, Layout, Sink, Wish},
     color::Space,
     error::{Result, Trouble},
     metadata::{Attached, ICC_LEN_MAX},
@@ -29,14 +32,27 @@ fn wrong(error: &DecodingError) -> Trouble {
     }
 }
 
-fn open(data: &[u8], bytes_max: usize) -> Result<png::Reader<Cursor<&[u8]>>> {
-    let mut decoder =
-        png::Decoder::new_with_limits(Cursor::new(data), png::Limits { bytes: bytes_max });
+/// A file that is read piece by piece: it may be longer than all that has to be held of it.
+trait Input: BufRead + Seek {}
+impl<T: BufRead + Seek> Input for T {}
+
+type Reader<'a> = png::Reader<Box<dyn Input + 'a>>;
+
+fn open(data: &Data, bytes_max: usize) -> Result<Reader<'_>> {
+    let input: Box<dyn Input + '_> = match data {
+        Data::Bytes(bytes) => Box::new(Cursor::new(bytes.as_slice())),
+        Data::File { file, .. } => {
+            let mut file = file;
+            file.rewind().map_err(|error| wrong(&error.into()))?;
+            Box::new(BufReader::with_capacity(64 << 10, file))
+        }
+    };
+    let mut decoder = png::Decoder::new_with_limits(input, png::Limits { bytes: bytes_max });
     decoder.set_transformations(Transformations::EXPAND);
     decoder.read_info().map_err(|error| wrong(&error))
 }
 
-pub(crate) fn header(data: &[u8]) -> Result<Header> {
+pub(crate) fn header(data: &Data) -> Result<Header> {
     let reader = open(data, CHUNKS_LEN_MAX)?;
     let info = reader.info();
     let attached = Attached {
@@ -91,7 +107,7 @@ pub(crate) fn memory(header: &Header) -> u64 {
     whole + header.width as u64 * bytes * 64 + (1 << 20)
 }
 
-pub(crate) fn decode(data: &[u8], wish: &Wish, sink: &mut dyn Sink, task: &Task) -> Result<()> {
+pub(crate) fn decode(data: &Data, wish: &Wish, sink: &mut dyn Sink, task: &Task) -> Result<()> {
     let memory_max = usize::try_from(wish.memory_max).unwrap_or(usize::MAX);
     let mut reader = open(data, memory_max)?;
     let (width, height) = (reader.info().width as usize, reader.info().height as usize);
@@ -115,9 +131,9 @@ pub(crate) fn decode(data: &[u8], wish: &Wish, sink: &mut dyn Sink, task: &Task)
         return decode_interlaced(&mut reader, kind, (width, height), sink, task);
     }
     let mut swapped = Vec::new();
-    let mut done = 0;
+    let mut done = 0_usize;
     while let Some(row) = reader.next_row().map_err(|error| wrong(&error))? {
-        if done % 16 == 0 {
+        if done.is_multiple_of(16) {
             task.check()?;
         }
         done += 1;
@@ -138,7 +154,7 @@ pub(crate) fn decode(data: &[u8], wish: &Wish, sink: &mut dyn Sink, task: &Task)
 
 /// The rows of all passes, put together.
 fn decode_interlaced(
-    reader: &mut png::Reader<Cursor<&[u8]>>,
+    reader: &mut Reader<'_>,
     kind: Kind,
     (width, height): (usize, usize),
     sink: &mut dyn Sink,
@@ -152,7 +168,7 @@ fn decode_interlaced(
         .next_interlaced_row()
         .map_err(|error| wrong(&error))?
     {
-        if done % 16 == 0 {
+        if done.is_multiple_of(16) {
             task.check()?;
         }
         done += 1;

@@ -103,6 +103,27 @@ fn lossy_formats_come_close() {
 }
 
 #[test]
+fn large_avif_files_are_grids_without_seams() {
+    let bench = Bench::new();
+    let file = png_of(&photo(300, 150, 17));
+    // An odd size, with alpha and without: the last pictures of the grid reach beyond the whole.
+    let args = |format| json!({ "width": 2301, "height": 1151, "fit": "fill", "format": format, "quality": 80 });
+    let expected = read_png(&bench.convert(&file, args("png"))).rgb();
+    let made = bench.convert(&file, args("avif"));
+    assert!(made.windows(4).any(|name| name == b"grid"));
+    let image = decoded(&bench, &made).rgb();
+    check("grid", &image, &expected, 34.0, 0.95);
+    let args = json!({
+        "width": 2301, "height": 1400, "fit": "contain", "format": "avif", "quality": 80,
+    });
+    let image = decoded(&bench, &bench.convert(&file, args));
+    assert_eq!((image.width, image.height), (2301, 1400));
+    let opacity = |x, y| image.pixel(x, y)[3];
+    assert!(opacity(10, 10) < 8 && opacity(2290, 1390) < 8);
+    assert!(opacity(1150, 700) > 247 && opacity(2290, 700) > 247);
+}
+
+#[test]
 fn cropping_takes_the_very_pixels() {
     let bench = Bench::new();
     let picture = photo(900, 600, 13);

@@ -9,7 +9,9 @@ use crate::{
     error::Error,
     format::Formatter,
     markup::{Block, blocks},
-    model::{Align, ChartKind, DateStyle, Document, Format, Locale, Orientation, PageSize, Text},
+    model::{
+        Align, Band, ChartKind, DateStyle, Document, Format, Locale, Orientation, PageSize, Text,
+    },
     output::{Check, RowKind, Sink, Warning, Writer},
     scene,
     text::is_rtl,
@@ -222,9 +224,54 @@ fn page_style(document: &Document) -> String {
         Orientation::Auto => "",
     };
     let margin = document.page.margin_mm.unwrap_or(18.0);
-    format!(
-        "@page{{size:{size}{orientation};margin:{margin}mm;@bottom-right{{content:counter(page) \" / \" counter(pages);font:8pt sans-serif;color:#56616f}}}}\n"
-    )
+    let numbers = Band {
+        right: "{page} / {pages}".to_owned(),
+        ..Band::default()
+    };
+    let header = document.page.header.clone().unwrap_or_default();
+    let footer = document.page.footer.clone().unwrap_or(numbers);
+    let mut boxes = String::new();
+    for (side, band) in [("top", header), ("bottom", footer)] {
+        for (place, text) in [
+            ("left", band.left),
+            ("center", band.center),
+            ("right", band.right),
+        ] {
+            if !text.is_empty() {
+                let content = css_content(document, &text);
+                boxes.push_str(&format!(
+                    "@{side}-{place}{{content:{content};font:8pt sans-serif;color:#56616f}}"
+                ));
+            }
+        }
+    }
+    format!("@page{{size:{size}{orientation};margin:{margin}mm;{boxes}}}\n")
+}
+
+/// A header or footer as strings and counters.
+fn css_content(document: &Document, text: &str) -> String {
+    let text = text
+        .replace("{title}", &document.title)
+        .replace(
+            "{subtitle}",
+            document.subtitle.as_deref().unwrap_or_default(),
+        )
+        .replace("{author}", document.author.as_deref().unwrap_or_default())
+        .replace("{date}", &long_date(document).unwrap_or_default());
+    let mut content = String::from("\"");
+    for c in text.chars() {
+        match c {
+            // Nothing in it may end the string, or the style.
+            '"' | '\\' | '<' | '>' | '&' | '\0'..='\u{1f}' | '\u{7f}' => {
+                content.push_str(&format!("\\{:x} ", u32::from(c).max(0x20)));
+            }
+            c => content.push(c),
+        }
+    }
+    content.push('"');
+    content
+        .replace("{pages}", "\" counter(pages) \"")
+        .replace("{page}", "\" counter(page) \"")
 }
 
 fn long_date(document: &Document) -> Option<String> {

@@ -241,10 +241,12 @@ impl<W: Sink> Writer for PdfWriter<W> {
         let state = self.state()?;
         let scale = 0.8;
         let width = state.layout.width() / scale;
-        let height = match chart.kind {
+        let height: f32 = match chart.kind {
             ChartKind::Pie => 225.0,
             _ => 252.0,
         };
+        // Small paper has less room.
+        let height = height.min((state.layout.height() - 30.0) / scale).max(60.0);
         let scene = scene::lay_out(chart, width, height, state.document.locale);
         state.heading(chart.title.as_deref(), scene.height * scale)?;
         state.layout.scene(scene, scale);

@@ -14,6 +14,10 @@ use super::page::{HEAD, INK, Layout, MUTED, RULE, STRONG_RULE, TINT};
 
 /// Rows whose widths decide about those of the columns.
 const SAMPLE_LEN: usize = 1_000;
+/// The most cells of the sample: tables may have thousands of columns.
+const SAMPLE_CELLS_MAX: usize = 40_000;
+/// More than the lines of a cell hold, in bytes.
+const CELL_LEN_MAX: usize = 16_000;
 /// The widest a column of texts gets by itself, in ems.
 const TEXT_WIDTH_MAX: f32 = 26.0;
 /// Texts up to this width stay in one line if the paper allows, in ems.
@@ -152,7 +156,7 @@ impl TableLayout {
             return self.put(layout, row);
         }
         self.sample.push(row);
-        if self.sample.len() >= SAMPLE_LEN {
+        if self.sample.len() >= SAMPLE_LEN || self.sample.len() * values.len() >= SAMPLE_CELLS_MAX {
             self.begin(layout)
         } else {
             Ok(())
@@ -203,7 +207,7 @@ impl TableLayout {
         Ok(warnings)
     }
 
-    fn format(&self, kind: RowKind<'_>, values: &[Value<'_>]) -> Row {
+    fn format(&mut self, kind: RowKind<'_>, values: &[Value<'_>]) -> Row {
         let language = self.locale.language();
         let mut row = Row {
             ends: Vec::with_capacity(values.len()),
@@ -232,7 +236,16 @@ impl TableLayout {
                     row.text.push_str(text);
                     row.label = Some(index);
                 }
-                _ => formatter.write(value, &mut row.text),
+                _ => match value {
+                    Value::Text(text) if text.len() > CELL_LEN_MAX => {
+                        row.text.push_str(
+                            text.get(..text.floor_char_boundary(CELL_LEN_MAX))
+                                .unwrap_or_default(),
+                        );
+                        self.cells_cut += 1;
+                    }
+                    _ => formatter.write(value, &mut row.text),
+                },
             }
             row.ends.push(row.text.len());
         }
@@ -371,6 +384,10 @@ impl TableLayout {
                 continue;
             }
             let text = row.cell(index);
+            // The beginning tells enough about long texts.
+            let text = text
+                .get(..text.floor_char_boundary(400))
+                .unwrap_or_default();
             for line in text.lines() {
                 let width = shaper.width(line, row.style.weight());
                 widest = widest.max(width);
@@ -442,6 +459,7 @@ impl TableLayout {
             let is_one_line = row.label == Some(index)
                 || text.is_empty()
                 || (!text.contains('\n')
+                    && text.len() < 2_000
                     && (is_number || layout.shaper.width(text, weight) <= ems));
             if is_one_line {
                 // The text itself is taken when it is drawn.

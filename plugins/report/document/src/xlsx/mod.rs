@@ -79,6 +79,16 @@ impl<W: Sink> XlsxWriter<W> {
     }
 }
 
+/// Runs what writes to temporary files. The library panics when it can't, because their disk is full.
+fn guarded<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        Err(Error::new(
+            ErrorKind::StorageFull,
+            "the workbook's temporary files couldn't be written: make room in the folder for them (TMPDIR)",
+        ))
+    })
+}
+
 pub(super) fn failed(error: XlsxError) -> Error {
     match error {
         XlsxError::IoError(error) => error.into(),
@@ -235,11 +245,18 @@ impl<W: Sink> Writer for XlsxWriter<W> {
                 "a row came before its table",
             ));
         };
-        if sheet.is_full(kind) {
-            let full = sheet.next(&state.document, &mut state.workbook, &mut state.names)?;
-            state.sheets.push(full);
+        let written = guarded(|| {
+            if sheet.is_full(kind) {
+                let full = sheet.next(&state.document, &mut state.workbook, &mut state.names)?;
+                state.sheets.push(full);
+            }
+            sheet.row(kind, values)
+        });
+        if written.is_err() {
+            // What is left of it is in no state to be used again.
+            self.state = None;
         }
-        sheet.row(kind, values)
+        written
     }
 
     fn table_end(&mut self) -> Result<(), Error> {
@@ -274,11 +291,12 @@ impl<W: Sink> Writer for XlsxWriter<W> {
             check,
             stopped: &mut stopped,
         };
-        let saved = state.workbook.save_to_writer(checked);
+        let workbook = &mut state.workbook;
+        let saved = guarded(|| workbook.save_to_writer(checked).map_err(failed));
         if let Some(error) = stopped {
             return Err(error);
         }
-        saved.map_err(failed)?;
+        saved?;
         self.sink.flush()?;
         let mut warnings = Vec::new();
         if state.texts_cut > 0 {

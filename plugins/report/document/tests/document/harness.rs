@@ -13,10 +13,10 @@ use report_document::{
 };
 use serde_json::{Value as Json, json};
 
-pub const LEN_MAX: u64 = 100 << 20;
+pub(crate) const LEN_MAX: u64 = 100 << 20;
 
 /// A format with its options.
-pub enum To {
+pub(crate) enum To {
     Csv(CsvOptions),
     Json(JsonOptions),
     Html,
@@ -25,11 +25,11 @@ pub enum To {
 }
 
 /// Options from JSON, as requests have them.
-pub fn options<T: serde::de::DeserializeOwned>(options: Json) -> T {
+pub(crate) fn options<T: serde::de::DeserializeOwned>(options: Json) -> T {
     serde_json::from_value(options).unwrap()
 }
 
-pub fn document(locale: Locale) -> Document {
+pub(crate) fn document(locale: Locale) -> Document {
     Document {
         title: "Quarter & <review>".into(),
         subtitle: Some("All regions".into()),
@@ -41,7 +41,7 @@ pub fn document(locale: Locale) -> Document {
 }
 
 /// Writes what the closure feeds, into one format.
-pub fn try_write(
+pub(crate) fn try_write(
     to: To,
     document: Document,
     feed: impl FnOnce(&mut Outputs<'_>) -> Result<(), Error>,
@@ -64,16 +64,16 @@ pub fn try_write(
     Ok((buffer.into_bytes(), warnings))
 }
 
-pub fn write(to: To, feed: impl FnOnce(&mut Outputs<'_>) -> Result<(), Error>) -> Vec<u8> {
+pub(crate) fn write(to: To, feed: impl FnOnce(&mut Outputs<'_>) -> Result<(), Error>) -> Vec<u8> {
     try_write(to, document(Locale::En), feed).unwrap().0
 }
 
-pub fn text(bytes: Vec<u8>) -> String {
+pub(crate) fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
 /// A table of these columns and rows.
-pub fn feed_table(
+pub(crate) fn feed_table(
     outputs: &mut Outputs<'_>,
     wanted: Json,
     columns: &[(&str, ColumnKind)],
@@ -90,7 +90,7 @@ pub fn feed_table(
 }
 
 /// The columns of [`feed_orders`].
-pub const ORDERS: [(&str, ColumnKind); 6] = [
+pub(crate) const ORDERS: [(&str, ColumnKind); 6] = [
     ("region", ColumnKind::Text),
     ("day", ColumnKind::Date),
     ("customer", ColumnKind::Text),
@@ -100,7 +100,7 @@ pub const ORDERS: [(&str, ColumnKind); 6] = [
 ];
 
 /// Two groups of two orders.
-pub fn orders() -> Vec<Vec<Value<'static>>> {
+pub(crate) fn orders() -> Vec<Vec<Value<'static>>> {
     let row = |region, day, customer, pieces, amount, paid| {
         vec![
             Value::text(region),
@@ -143,18 +143,18 @@ pub fn orders() -> Vec<Vec<Value<'static>>> {
     ]
 }
 
-pub fn orders_options() -> Json {
+pub(crate) fn orders_options() -> Json {
     json!({"title": "Orders", "group_by": "region", "columns": {
         "pieces": {"title": "Pieces", "total": "sum"},
         "amount": {"title": "Amount", "format": {"kind": "currency", "code": "EUR"}, "total": "sum"}}})
 }
 
-pub fn feed_orders(outputs: &mut Outputs<'_>) -> Result<(), Error> {
+pub(crate) fn feed_orders(outputs: &mut Outputs<'_>) -> Result<(), Error> {
     feed_table(outputs, orders_options(), &ORDERS, &orders())
 }
 
 /// A chart of this kind; the second value of the second series is null.
-pub fn feed_chart(outputs: &mut Outputs<'_>, kind: &str) -> Result<(), Error> {
+pub(crate) fn feed_chart(outputs: &mut Outputs<'_>, kind: &str) -> Result<(), Error> {
     let series = if kind == "pie" {
         json!(["north"])
     } else {
@@ -177,7 +177,7 @@ pub fn feed_chart(outputs: &mut Outputs<'_>, kind: &str) -> Result<(), Error> {
 }
 
 /// A report with a section of each kind.
-pub fn feed_all(outputs: &mut Outputs<'_>) -> Result<(), Error> {
+pub(crate) fn feed_all(outputs: &mut Outputs<'_>) -> Result<(), Error> {
     outputs.text(&options::<Text>(
         json!({"title": "Summary", "text": "First <i>paragraph</i>.\n\n# Heading\n\n- a point"}),
     ))?;
@@ -200,7 +200,7 @@ pub fn feed_all(outputs: &mut Outputs<'_>) -> Result<(), Error> {
 }
 
 /// Runs a tool, and returns what it says.
-pub fn run(tool: &str, package: &str, arguments: &[&str]) -> String {
+pub(crate) fn run(tool: &str, package: &str, arguments: &[&str]) -> String {
     let output = Command::new(tool)
         .args(arguments)
         .output()
@@ -225,7 +225,7 @@ fn python() -> PathBuf {
 }
 
 /// Runs a Python program that prints JSON about a file.
-pub fn inspect(program: &str, bytes: &[u8], name: &str) -> Json {
+pub(crate) fn inspect(program: &str, bytes: &[u8], name: &str) -> Json {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     std::fs::write(&path, bytes).unwrap();
@@ -238,8 +238,8 @@ pub fn inspect(program: &str, bytes: &[u8], name: &str) -> Json {
     serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
 }
 
-/// Converts a file with LibreOffice, which refuses or repairs what is broken; returns the result.
-pub fn office(bytes: &[u8], name: &str, to: &str) -> Vec<u8> {
+/// Converts a file with `LibreOffice`, which refuses or repairs what is broken; returns the result.
+pub(crate) fn office(bytes: &[u8], name: &str, to: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     std::fs::write(&path, bytes).unwrap();
@@ -272,13 +272,13 @@ pub fn office(bytes: &[u8], name: &str, to: &str) -> Vec<u8> {
 }
 
 /// The text of a PDF, laid out as on its pages.
-pub fn pdf_text(bytes: &[u8]) -> String {
+pub(crate) fn pdf_text(bytes: &[u8]) -> String {
     with_pdf(bytes, |path| {
         run("pdftotext", "poppler-utils", &["-layout", path, "-"])
     })
 }
 
-pub fn with_pdf(bytes: &[u8], read: impl FnOnce(&str) -> String) -> String {
+pub(crate) fn with_pdf(bytes: &[u8], read: impl FnOnce(&str) -> String) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.pdf");
     std::fs::write(&path, bytes).unwrap();

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::harness::{To, feed_all, feed_table, inspect, text, write};
-use report_document::{ColumnKind, Value};
+use crate::harness::{To, document, feed_all, feed_table, inspect, text, try_write, write};
+use report_document::{Band, ColumnKind, Document, Locale, Page, Value};
 
 /// Checks that all elements close in order, and tells what the page has.
 const READ: &str = r#"
@@ -115,4 +115,29 @@ fn nothing_escapes_its_place() {
             .iter()
             .any(|attribute| attribute[1] == "onload")
     );
+}
+
+#[test]
+fn headers_and_footers_are_printed() {
+    let band = Band {
+        left: "\"</style> \\ {title}".into(),
+        right: "{page} of {pages}".into(),
+        ..Band::default()
+    };
+    let page = Page {
+        header: Some(band),
+        ..Page::default()
+    };
+    let wanted = Document {
+        page,
+        ..document(Locale::En)
+    };
+    let source = text(try_write(To::Html, wanted, feed_all).unwrap().0);
+    let style = "@top-left{content:\"\\22 \\3c /style\\3e  \\5c  Quarter \\26  \\3c review\\3e \";";
+    assert!(source.contains(style), "{source}");
+    assert!(
+        source.contains("@top-right{content:\"\" counter(page) \" of \" counter(pages) \"\";"),
+        "{source}"
+    );
+    assert_eq!(source.matches("</style>").count(), 1);
 }

@@ -282,3 +282,217 @@ fn several_writers_get_the_same_rows() {
             .is_empty()
     );
 }
+
+/// Numbers that look random and are the same each time.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+
+    /// Characters of all planes: letters, marks, joiners, controls, emoji.
+    fn text(&mut self) -> String {
+        let ranges = [
+            0x20..0x7f,
+            0..0x20,
+            0x300..0x370,
+            0x590..0x700,
+            0x900..0xa00,
+            0xe00..0xe80,
+            0x2000..0x2070,
+            0x2600..0x2800,
+            0x3000..0x3100,
+            0x4e00..0x4f00,
+            0xac00..0xad00,
+            0xfe00..0xfe10,
+            0xfff0..0x10000,
+            0x1_f1e6..0x1_f200,
+            0x1_f3fb..0x1_f400,
+            0x1_f600..0x1_f650,
+            0xe_0020..0xe_0080,
+            0x1_0000..0x11_0000,
+        ];
+        let len = self.below(24);
+        (0..len)
+            .filter_map(|_| {
+                let range = ranges[usize::try_from(self.below(18)).unwrap()].clone();
+                let code = range.start
+                    + u32::try_from(self.below(u64::from(range.end - range.start))).unwrap();
+                char::from_u32(code)
+            })
+            .collect()
+    }
+
+    fn value(&mut self) -> Value<'static> {
+        match self.below(12) {
+            0 => Value::Null,
+            1 => Value::Bool(true),
+            2 => Value::Int(i64::MIN),
+            3 => Value::UInt(u64::MAX),
+            4 => Value::Float(
+                [f64::NAN, f64::INFINITY, f64::MAX, f64::MIN_POSITIVE, -0.0]
+                    [usize::try_from(self.below(5)).unwrap()],
+            ),
+            5 => Value::Decimal {
+                unscaled: i128::MIN,
+                scale: 38,
+            },
+            6 => Value::Decimal {
+                unscaled: i128::MAX,
+                scale: -128,
+            },
+            7 => Value::Date([i32::MIN, i32::MAX, 0][usize::try_from(self.below(3)).unwrap()]),
+            8 => Value::Time([i64::MIN, i64::MAX, -1][usize::try_from(self.below(3)).unwrap()]),
+            9 => Value::Timestamp {
+                micros: [i64::MIN, i64::MAX, -1][usize::try_from(self.below(3)).unwrap()],
+                utc: true,
+            },
+            _ => Value::Text(self.text().into()),
+        }
+    }
+}
+
+#[test]
+fn no_value_and_no_text_breaks_a_writer() {
+    let fonts = std::sync::Arc::new(report_document::Fonts::new(Vec::new()));
+    let mut chance = Chance(42);
+    let kinds = [
+        ColumnKind::Text,
+        ColumnKind::Int,
+        ColumnKind::Float,
+        ColumnKind::Decimal { scale: 38 },
+        ColumnKind::Date,
+        ColumnKind::Time,
+        ColumnKind::Timestamp { utc: true },
+        ColumnKind::Bool,
+    ];
+    for round in 0..6_u32 {
+        let mut buffers: Vec<Buffer> = (0..5).map(|_| Buffer::new(1 << 26)).collect();
+        let [csv, json, html, xlsx, pdf] = buffers.as_mut_slice() else {
+            unreachable!()
+        };
+        let csv_options = CsvOptions {
+            localized: true,
+            totals: true,
+            ..CsvOptions::default()
+        };
+        let writers: Vec<Box<dyn report_document::Writer + '_>> = vec![
+            Box::new(CsvWriter::new(csv, csv_options).unwrap()),
+            Box::new(JsonWriter::new(json, JsonOptions::default())),
+            Box::new(report_document::HtmlWriter::new(html)),
+            Box::new(report_document::XlsxWriter::new(xlsx)),
+            Box::new(report_document::PdfWriter::new(
+                pdf,
+                fonts.clone(),
+                Default::default(),
+            )),
+        ];
+        let title = format!("t{}", chance.text());
+        let locale =
+            [Locale::En, Locale::De, Locale::Fr, Locale::Ja][usize::try_from(round % 4).unwrap()];
+        let mut outputs = Outputs::new(
+            Document {
+                title: title.clone(),
+                ..document(locale)
+            },
+            writers,
+        )
+        .unwrap();
+        let text = (0..30)
+            .map(|_| chance.text())
+            .collect::<Vec<_>>()
+            .join("\n");
+        outputs
+            .text(&report_document::Text {
+                title: Some(chance.text()),
+                text,
+            })
+            .unwrap();
+        let names: Vec<String> = (0..8)
+            .map(|index| format!("{index}{}", chance.text()))
+            .collect();
+        let columns: Vec<Column> = names
+            .iter()
+            .zip(kinds)
+            .map(|(name, kind)| Column::new(name.as_str(), kind))
+            .collect();
+        let figures: Vec<Value<'_>> = columns.iter().map(|_| chance.value()).collect();
+        outputs
+            .key_figures(&KeyFigures::new(&Default::default(), &columns, Some(&figures)).unwrap())
+            .unwrap();
+        for kind in ["bar", "stacked_bar", "line"] {
+            let wanted = options(
+                json!({"kind": kind, "x": names[0], "series": [names[1], names[2], names[3]]}),
+            );
+            let mut feed = ChartFeed::new(&wanted, &columns, locale).unwrap();
+            for index in 0..chance.below(40) {
+                let mut row: Vec<Value<'_>> = columns.iter().map(|_| chance.value()).collect();
+                row[0] = Value::Text(format!("{index}{}", chance.text()).into());
+                feed.row(&row).unwrap();
+            }
+            outputs.chart(&feed.finish().unwrap()).unwrap();
+        }
+        let mut wanted = TableOptions {
+            title: Some(title),
+            group_by: Some(names[0].clone()),
+            ..TableOptions::default()
+        };
+        wanted.columns.entry(names[4].clone()).or_default().total =
+            Some(report_document::Total::Max);
+        wanted.columns.entry(names[1].clone()).or_default().total =
+            Some(report_document::Total::Count);
+        let table = Table::new(&wanted, &columns).unwrap();
+        let mut feed = outputs.table(&table).unwrap();
+        for _ in 0..60 {
+            let row: Vec<Value<'_>> = columns.iter().map(|_| chance.value()).collect();
+            feed.row(&row).unwrap();
+        }
+        feed.finish().unwrap();
+        outputs.finish(&mut || Ok(())).unwrap();
+        let mut written: Vec<Vec<u8>> = buffers.into_iter().map(Buffer::into_bytes).collect();
+        let pdf = written.pop().unwrap();
+        let xlsx = written.pop().unwrap();
+        let _: Json = serde_json::from_slice(&written[1]).unwrap();
+        assert!(crate::harness::pdf_text(&pdf).len() > 1_000);
+        let count = "import json, sys, openpyxl\nprint(json.dumps(len(openpyxl.load_workbook(sys.argv[1]).sheetnames)))";
+        assert_eq!(crate::harness::inspect(count, &xlsx, "any.xlsx"), 3);
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_as_such() {
+    let full = || {
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let fonts = std::sync::Arc::new(report_document::Fonts::without_system(Vec::new()));
+    let writers: [Box<dyn report_document::Writer>; 5] = [
+        Box::new(CsvWriter::new(full(), CsvOptions::default()).unwrap()),
+        Box::new(JsonWriter::new(full(), JsonOptions::default())),
+        Box::new(report_document::HtmlWriter::new(full())),
+        Box::new(report_document::XlsxWriter::new(full())),
+        Box::new(report_document::PdfWriter::new(
+            full(),
+            fonts,
+            Default::default(),
+        )),
+    ];
+    for writer in writers {
+        let mut outputs = Outputs::new(document(Locale::En), vec![writer]).unwrap();
+        let error = feed_orders(&mut outputs)
+            .and_then(|()| outputs.finish(&mut || Ok(())).map(drop))
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), error.is_retryable()),
+            ("storage_full", true),
+            "{error}"
+        );
+    }
+}

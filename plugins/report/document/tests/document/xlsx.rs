@@ -1,4 +1,4 @@
-//! XLSX, read back with openpyxl and opened by LibreOffice.
+//! XLSX, read back with openpyxl and opened by `LibreOffice`.
 
 use report_document::{ColumnKind, Locale, Value};
 use serde_json::{Value as Json, json};
