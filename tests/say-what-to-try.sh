@@ -5,8 +5,7 @@ set -euo pipefail
 trap '' INT
 
 while IFS= read -r line; do
-    $1 call$connect report '{"rows":[{"region":"North","amount":12.5},{"region":"South","amount":7}],"output":"csv"}'
-  printf '%s\n' "$line"
+    printf '%s\n' "$line"
     [[ $line == 'listening on '* ]] || continue
     address=${line#listening on }
     [[ $address == 127.0.0.1:12345 ]] && connect='' || connect=" --connect $address"

@@ -113,6 +113,9 @@ fn write_workspace(folder: &Path, version: &str) {
     let workspace = read(today, "Cargo.toml");
     let (head, rest) = workspace.split_once("members = [").expect("it has members");
     let (_, rest) = rest.split_once(']').expect("the list ends");
+    // Those that are built by default are a list of their own.
+    let (_, rest) = rest.split_once("default-members = [").expect("it has them");
+    let (_, rest) = rest.split_once(']').expect("the list ends");
     let members = "\"plugin-api\", \"plugin-api/macros\", \"newer\"";
     let mut workspace = format!("{head}members = [{members}]{rest}");
     workspace = with_version(

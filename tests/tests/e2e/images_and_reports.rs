@@ -132,7 +132,7 @@ impl Scene {
             0 => (
                 "resize",
                 json!({"source": {"base64": cut}, "width": 50, "target": format!("{target}.jpg")}),
-                &["broken_image", "unknown_format"],
+                &["broken_image", "unsupported_format"],
             ),
             // What is damaged within its pixels may well be an image all the same.
             1 => ("identify", json!({"source": {"base64": damaged}}), &["*"]),
