@@ -10,6 +10,7 @@
 )]
 
 mod artifacts;
+mod browser;
 mod client;
 mod command;
 mod gateway;
@@ -18,6 +19,7 @@ mod markdown;
 mod newer_api;
 mod plugin_watch;
 mod process;
+mod relay;
 mod server;
 mod smtp;
 mod socket;
@@ -26,6 +28,7 @@ mod versioned;
 mod wait;
 
 pub use artifacts::{Plugin, as_from_a_shell, target_dir};
+pub use browser::{Browser, Look};
 pub use client::{Client, Failure, Reply};
 pub use command::{Finished, run, run_with_input};
 pub use gateway::{Gateway, GatewaySetup};
@@ -34,8 +37,9 @@ pub use markdown::{Block, blocks};
 pub use newer_api::built_with_newer_plugin_api;
 pub use plugin_watch::PluginWatch;
 pub use process::{Process, raise_open_files_limit};
+pub use relay::Relay;
 pub use smtp::{Mail, SmtpServer};
 pub use socket::{Session, Socket};
-pub use tools::{php, python, venv_python, workspace_dir};
+pub use tools::{node, npm, php, python, venv_python, workspace_dir};
 pub use versioned::Versioned;
 pub use wait::{DEADLINE, wait_for, wait_until};

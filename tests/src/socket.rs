@@ -206,7 +206,9 @@ impl Session {
     #[track_caller]
     pub fn recv(&mut self) -> Value {
         let message = self.socket.recv();
-        let seq = message["seq"].as_u64().unwrap_or_else(|| panic!("no number: {message}"));
+        let seq = message["seq"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no number: {message}"));
         assert!(seq > self.seen, "after {} came {message}", self.seen);
         self.seen = seq;
         message
@@ -322,7 +324,11 @@ pub(crate) fn http(
     let is_chunked = head
         .lines()
         .any(|line| line.eq_ignore_ascii_case("transfer-encoding: chunked"));
-    let body = if is_chunked { unchunk(body) } else { body.to_owned() };
+    let body = if is_chunked {
+        unchunk(body)
+    } else {
+        body.to_owned()
+    };
     (status, body)
 }
 

@@ -162,7 +162,10 @@ mod tests {
             ..TaskFailure::new(code, "")
         };
         let after = |data, code| retry_after(&failure(data, code));
-        assert_eq!(after(Some(r#"{"retry_after_ms":1500}"#), ErrorCode::Overloaded), Some(2));
+        assert_eq!(
+            after(Some(r#"{"retry_after_ms":1500}"#), ErrorCode::Overloaded),
+            Some(2)
+        );
         assert_eq!(after(None, ErrorCode::Unavailable), Some(1));
         assert_eq!(after(None, ErrorCode::InvalidArgs), None);
         assert_eq!(after(Some("7"), ErrorCode::HandlerFailed), None);

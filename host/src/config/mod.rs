@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(crate) use units::parse_time;
 use units::Size;
+pub(crate) use units::parse_time;
 
 use self::raw::PluginTable;
 
@@ -305,9 +305,7 @@ impl PluginConfig {
         Ok(Self {
             pool,
             worker: WorkerLimits {
-                memory_max: table
-                    .memory_max
-                    .map_or(worker.memory_max, Size::to_limit),
+                memory_max: table.memory_max.map_or(worker.memory_max, Size::to_limit),
             },
             slots: slots.and_then(|slots| u32::try_from(slots).ok()),
             config,

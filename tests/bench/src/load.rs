@@ -25,6 +25,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 pub(crate) struct Load {
     pub(crate) addr: SocketAddr,
     pub(crate) pid: u32,
+    /// A process that the server has its work done by; it and its children count as the server's workers.
+    pub(crate) upstream: Option<u32>,
     pub(crate) dialect: Dialect,
     pub(crate) shape: Shape,
     pub(crate) warm_up: Duration,
@@ -120,13 +122,13 @@ pub(crate) fn run(load: &Load) -> Result<Report, BenchError> {
             .map(|connections| scope.spawn(move || client(load, connections, phase)))
             .collect();
         thread::sleep(load.warm_up);
-        let before = CpuTimes::now(load.pid);
+        let before = CpuTimes::now(load.pid, load.upstream);
         let start = Instant::now();
         phase.set(Phase::Measure);
         thread::sleep(load.duration);
         phase.set(Phase::Over);
         let elapsed = start.elapsed();
-        let after = CpuTimes::now(load.pid);
+        let after = CpuTimes::now(load.pid, load.upstream);
         let mut latencies = Histogram::new();
         for client in clients {
             latencies.merge(&client.join().expect("a client does not panic")?);

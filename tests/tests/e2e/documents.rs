@@ -123,7 +123,10 @@ fn make_run_serves_and_says_what_to_try_until_ctrl_c() {
     // Apart, since building may take longer than anything else here.
     let built = make(&["plugins"]).output().unwrap();
     assert!(built.status.success(), "{built:?}");
-    let mut host = Host::start(make(&["run", "LISTEN=127.0.0.1:0"]), None);
+    let mut host = Host::start(
+        make(&["run", "LISTEN=127.0.0.1:0", "GATEWAY=127.0.0.1:0"]),
+        None,
+    );
     let functions = host.client().result("host.functions", json!({}));
     assert!(functions.to_string().contains("send_mail"), "{functions}");
     wait_until("the hint to be printed", || {
@@ -134,12 +137,21 @@ fn make_run_serves_and_says_what_to_try_until_ctrl_c() {
         hint.contains(" call ") && hint.contains("send_mail"),
         "{hint}"
     );
-    let nc = hint
-        .lines()
-        .find(|line| line.contains("nc -N"))
-        .expect("it says how to ask by nc");
-    let listed = run(Command::new("sh").args(["-c", nc])).output();
+    let printed = |wanted: &str| {
+        let line = hint.lines().find(|line| line.contains(wanted));
+        let line = line.unwrap_or_else(|| panic!("no {wanted} in {hint}"));
+        run(Command::new("sh").args(["-c", line])).output()
+    };
+    let listed = printed("nc -N");
     assert!(listed.contains("send_mail"), "{listed}");
+    let summed = printed("curl -s");
+    assert!(summed.contains("{\"sum\":3}"), "{summed}");
+    let page = hint
+        .split_whitespace()
+        .find(|word| word.starts_with("http://") && word.ends_with('/'))
+        .expect("it says where the page is");
+    let page = run(Command::new("curl").args(["-s", page])).output();
+    assert!(page.contains("<title>Tasks</title>"), "{page}");
     // As a terminal does it: to all of them.
     host.process().signal_group(Signal::INT);
     host.wait();

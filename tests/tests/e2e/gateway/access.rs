@@ -48,7 +48,10 @@ fn tokens_come_by_header_cookie_or_first_message() {
     gateway.wait_until_ready();
     let header = bearer(ADA);
     let cookie = format!("other=1; task_token={ADA}");
-    for headers in [("Authorization", header.as_str()), ("Cookie", cookie.as_str())] {
+    for headers in [
+        ("Authorization", header.as_str()),
+        ("Cookie", cookie.as_str()),
+    ] {
         let mut session = connect(&gateway, &[headers]).unwrap();
         session.call("sleep", &json!({"ms": 1})).unwrap();
     }
@@ -61,7 +64,11 @@ fn tokens_come_by_header_cookie_or_first_message() {
     let wrong = bearer("wrong-token-0123456789");
     let (status, _) = connect(&gateway, &[("Authorization", &wrong)]).unwrap_err();
     assert_eq!(status, 401);
-    for first in [json!({"token": "wrong"}), json!({"id": 1, "function": "echo"}), json!({"seen": 1})] {
+    for first in [
+        json!({"token": "wrong"}),
+        json!({"id": 1, "function": "echo"}),
+        json!({"seen": 1}),
+    ] {
         let mut socket = gateway.socket();
         socket.send(&first);
         assert_eq!(socket.closed().0, 4401, "{first}");
@@ -74,7 +81,9 @@ fn tokens_come_by_header_cookie_or_first_message() {
 #[test]
 fn who_says_nothing_has_five_seconds() {
     let host = Host::with(&[Plugin::Good]);
-    let gateway = with_tokens(&host).config("[limits]\nauth_timeout = \"300ms\"").start();
+    let gateway = with_tokens(&host)
+        .config("[limits]\nauth_timeout = \"300ms\"")
+        .start();
     let mut socket = gateway.socket();
     assert_eq!(socket.closed().0, 4408);
 }
@@ -86,13 +95,23 @@ fn claims_fill_arguments_whatever_the_client_says() {
     gateway.wait_until_ready();
     let header = bearer(BOB);
     let mut session = connect(&gateway, &[("Authorization", &header)]).unwrap();
-    for args in [json!({}), json!({"user_id": "ada"}), json!({"user_id": ["ada"], "n": 1})] {
+    for args in [
+        json!({}),
+        json!({"user_id": "ada"}),
+        json!({"user_id": ["ada"], "n": 1}),
+    ] {
         let seen = session.call("echo", &args).unwrap();
         assert_eq!(seen["user_id"], "bob", "{args}");
         assert_eq!(seen.get("n"), args.get("n"));
     }
-    assert_eq!(session.call("echo", &json!([1])).unwrap_err().code, "invalid_args");
-    let headers = [("Content-Type", "application/json"), ("Authorization", header.as_str())];
+    assert_eq!(
+        session.call("echo", &json!([1])).unwrap_err().code,
+        "invalid_args"
+    );
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("Authorization", header.as_str()),
+    ];
     let body = json!({"function": "echo", "args": {"user_id": "ada"}}).to_string();
     let (status, answer) = gateway.request("POST", "/tasks", &headers, body.as_bytes());
     let answer: Value = serde_json::from_str(&answer).unwrap();
@@ -126,16 +145,37 @@ fn pages_of_other_origins_are_refused() {
         session.call("echo", &json!(1)).unwrap();
     }
     let body = json!({"function": "echo"}).to_string();
-    for origin in ["https://evil.example", "http://app.example", "null", "https://app.example:444"] {
-        assert_eq!(connect(&gateway, &[("Origin", origin)]).unwrap_err().0, 403, "{origin}");
+    for origin in [
+        "https://evil.example",
+        "http://app.example",
+        "null",
+        "https://app.example:444",
+    ] {
+        assert_eq!(
+            connect(&gateway, &[("Origin", origin)]).unwrap_err().0,
+            403,
+            "{origin}"
+        );
         let headers = [("Content-Type", "application/json"), ("Origin", origin)];
         let (status, _) = gateway.request("POST", "/tasks", &headers, body.as_bytes());
         assert_eq!(status, 403, "{origin}");
-        assert_eq!(gateway.request("OPTIONS", "/tasks", &headers, b"").0, 403, "{origin}");
+        assert_eq!(
+            gateway.request("OPTIONS", "/tasks", &headers, b"").0,
+            403,
+            "{origin}"
+        );
     }
     // A name of another's that leads to this machine.
-    let rebound = [("Host", "evil.example"), ("Content-Type", "application/json")];
-    assert_eq!(gateway.request("POST", "/tasks", &rebound, body.as_bytes()).0, 403);
+    let rebound = [
+        ("Host", "evil.example"),
+        ("Content-Type", "application/json"),
+    ];
+    assert_eq!(
+        gateway
+            .request("POST", "/tasks", &rebound, body.as_bytes())
+            .0,
+        403
+    );
 }
 
 /// Tokens that a Python library signs, as others would.
@@ -246,13 +286,21 @@ fn a_shared_secret_signs_too() {
     let setup = GatewaySetup::new().host(&host);
     let tokens = sign(&setup);
     let gateway = setup
-        .config(&format!("[jwt]\nalgorithms = [\"HS256\"]\nsecret_file = \"secret\"\n{JWT}"))
+        .config(&format!(
+            "[jwt]\nalgorithms = [\"HS256\"]\nsecret_file = \"secret\"\n{JWT}"
+        ))
         .start();
     gateway.wait_until_ready();
     let header = bearer(tokens["HS256"].as_str().unwrap());
     connect(&gateway, &[("Authorization", &header)]).unwrap();
     let other = bearer(tokens["EdDSA"].as_str().unwrap());
-    assert_eq!(connect(&gateway, &[("Authorization", &other)]).map(drop).unwrap_err().0, 401);
+    assert_eq!(
+        connect(&gateway, &[("Authorization", &other)])
+            .map(drop)
+            .unwrap_err()
+            .0,
+        401
+    );
 }
 
 #[test]
@@ -261,7 +309,9 @@ fn a_session_ends_with_its_token_unless_there_is_a_fresh_one() {
     let setup = GatewaySetup::new().host(&host);
     let tokens = sign(&setup);
     let gateway = setup
-        .config(&format!("[jwt]\nalgorithms = [\"EdDSA\"]\njwks_file = \"jwks.json\"\n{JWT}"))
+        .config(&format!(
+            "[jwt]\nalgorithms = [\"EdDSA\"]\njwks_file = \"jwks.json\"\n{JWT}"
+        ))
         .start();
     gateway.wait_until_ready();
     let short = bearer(tokens["short"].as_str().unwrap());
@@ -278,7 +328,9 @@ fn new_keys_are_read_when_the_file_changes() {
     let setup = GatewaySetup::new().host(&host);
     let before = sign(&setup);
     let gateway = setup
-        .config(&format!("[jwt]\nalgorithms = [\"EdDSA\"]\njwks_file = \"jwks.json\"\n{JWT}"))
+        .config(&format!(
+            "[jwt]\nalgorithms = [\"EdDSA\"]\njwks_file = \"jwks.json\"\n{JWT}"
+        ))
         .start();
     gateway.wait_until_ready();
     let old = bearer(before["EdDSA"].as_str().unwrap());

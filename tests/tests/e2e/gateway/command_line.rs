@@ -13,7 +13,10 @@ fn it_refuses_to_serve_everybody_without_authentication() {
             .unwrap();
         assert_eq!(output.status.code(), Some(2));
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains("[[tokens]]") && said.contains("[jwt]"), "{said}");
+        assert!(
+            said.contains("[[tokens]]") && said.contains("[jwt]"),
+            "{said}"
+        );
         assert_eq!(output.stdout, b"");
     }
 }
@@ -23,10 +26,20 @@ fn mistakes_are_named() {
     for (config, named) in [
         ("lisen = \"127.0.0.1:0\"", "lisen"),
         ("[limits]\nin_flight = 1", "in_flight"),
-        ("[tls]\ncertificates = \"missing.pem\"\nkey = \"missing.pem\"", "missing.pem"),
-        ("[jwt]\nalgorithms = [\"RS256\"]\njwks_file = \"missing.json\"", "missing.json"),
+        (
+            "[tls]\ncertificates = \"missing.pem\"\nkey = \"missing.pem\"",
+            "missing.pem",
+        ),
+        (
+            "[jwt]\nalgorithms = [\"RS256\"]\njwks_file = \"missing.json\"",
+            "missing.json",
+        ),
     ] {
-        let output = GatewaySetup::new().config(config).command().output().unwrap();
+        let output = GatewaySetup::new()
+            .config(config)
+            .command()
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(2), "{config}");
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains(named), "{config}: {said}");

@@ -19,7 +19,10 @@ fn with_two_hosts() -> (Host, Host, Gateway) {
         .start();
     wait_until("both hosts to be connected", || {
         [&first, &second].iter().all(|host| {
-            gateway.metric(&format!("gateway_host_up{{host=\"127.0.0.1:{}\"}}", host.port())) == 1.0
+            gateway.metric(&format!(
+                "gateway_host_up{{host=\"127.0.0.1:{}\"}}",
+                host.port()
+            )) == 1.0
         })
     });
     (first, second, gateway)
@@ -33,9 +36,14 @@ fn tasks_go_to_both_hosts() {
         session.send(&json!({"id": id, "function": "sleep", "args": {"ms": 300}}));
     }
     let in_flight = |host: &Host| {
-        gateway.metric(&format!("gateway_host_tasks_in_flight{{host=\"127.0.0.1:{}\"}}", host.port()))
+        gateway.metric(&format!(
+            "gateway_host_tasks_in_flight{{host=\"127.0.0.1:{}\"}}",
+            host.port()
+        ))
     };
-    wait_until("the tasks to be spread", || in_flight(&first) == 4.0 && in_flight(&second) == 4.0);
+    wait_until("the tasks to be spread", || {
+        in_flight(&first) == 4.0 && in_flight(&second) == 4.0
+    });
     for _ in 0..8 {
         assert!(session.reply().1.is_ok());
     }
@@ -52,7 +60,10 @@ fn a_host_that_dies_takes_only_what_it_may_have_begun() {
     first.signal(Signal::KILL);
     for _ in 0..100 {
         if let (_, Err(failure)) = session.reply() {
-            assert_eq!((failure.code.as_str(), failure.started), ("worker_crashed", true));
+            assert_eq!(
+                (failure.code.as_str(), failure.started),
+                ("worker_crashed", true)
+            );
             assert!(failure.retryable);
             died += 1;
         }
@@ -102,7 +113,12 @@ fn a_host_that_hangs_is_left_and_taken_back() {
     let (first, second, gateway) = with_two_hosts();
     let mut session = gateway.session();
     first.process().stop();
-    let up = || gateway.metric(&format!("gateway_host_up{{host=\"127.0.0.1:{}\"}}", first.port()));
+    let up = || {
+        gateway.metric(&format!(
+            "gateway_host_up{{host=\"127.0.0.1:{}\"}}",
+            first.port()
+        ))
+    };
     wait_until("the host to get nothing new", || up() == 0.0);
     for number in 0..200 {
         assert_eq!(session.call("echo", &json!(number)), Ok(json!(number)));
@@ -123,7 +139,10 @@ fn what_a_hanging_host_holds_is_answered() {
     let mut failed = 0;
     for _ in 0..10 {
         if let (_, Err(failure)) = session.reply() {
-            assert_eq!((failure.code.as_str(), failure.started), ("worker_crashed", true));
+            assert_eq!(
+                (failure.code.as_str(), failure.started),
+                ("worker_crashed", true)
+            );
             failed += 1;
         }
     }
@@ -159,7 +178,10 @@ fn without_a_host_tasks_wait_a_moment_and_are_told() {
         .start();
     let mut session = gateway.session();
     let failure = session.call("echo", &json!(1)).unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.retryable, failure.started), ("unavailable", true, false));
+    assert_eq!(
+        (failure.code.as_str(), failure.retryable, failure.started),
+        ("unavailable", true, false)
+    );
     session.send(&json!({"id": "a", "function": "echo"}));
     session.send(&json!({"cancel": "a"}));
     assert_eq!(session.reply().1.unwrap_err().code, "cancelled");
@@ -178,7 +200,9 @@ fn a_host_that_comes_late_gets_what_waited() {
         .start();
     let mut session = gateway.session();
     session.send(&json!({"id": "early", "function": "echo", "args": 1}));
-    wait_until("the task to wait", || gateway.metric("gateway_tasks_waiting") == 1.0);
+    wait_until("the task to wait", || {
+        gateway.metric("gateway_tasks_waiting") == 1.0
+    });
     let _host = Setup::new().plugin(Plugin::Good).listen(port).start();
     assert_eq!(session.reply(), (json!("early"), Ok(json!(1))));
 }

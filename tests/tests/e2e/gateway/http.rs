@@ -25,14 +25,34 @@ fn failures_have_their_status() {
         (json!({"function": "nobody"}), 404, "unknown_function"),
         (json!({"function": "host.plugins"}), 404, "unknown_function"),
         (json!({"function": 7}), 400, "bad_request"),
-        (json!({"function": "sleep", "args": {"ms": "soon"}}), 422, "invalid_args"),
-        (json!({"function": "fail", "args": {"kind": "a", "message": "b"}}), 500, "handler_failed"),
-        (json!({"function": "sleep", "args": {"ms": 60_000}, "timeout_ms": 50}), 504, "timeout"),
+        (
+            json!({"function": "sleep", "args": {"ms": "soon"}}),
+            422,
+            "invalid_args",
+        ),
+        (
+            json!({"function": "fail", "args": {"kind": "a", "message": "b"}}),
+            500,
+            "handler_failed",
+        ),
+        (
+            json!({"function": "sleep", "args": {"ms": 60_000}, "timeout_ms": 50}),
+            504,
+            "timeout",
+        ),
         (json!({"function": "abort"}), 502, "worker_crashed"),
-        (json!({"function": "echo", "args": "x".repeat(3000)}), 413, "too_large"),
+        (
+            json!({"function": "echo", "args": "x".repeat(3000)}),
+            413,
+            "too_large",
+        ),
     ] {
         let (got, answer) = gateway.post(&request);
-        assert_eq!((got, &answer["error"]["code"]), (status, &json!(code)), "{request}: {answer}");
+        assert_eq!(
+            (got, &answer["error"]["code"]),
+            (status, &json!(code)),
+            "{request}: {answer}"
+        );
         assert_eq!(answer["ok"], false);
     }
 }
@@ -54,7 +74,12 @@ fn progress_streams_as_events() {
             .collect();
         let (last, progress) = events.split_last().unwrap();
         assert_eq!((last.0, &last.1["ok"]), ("result", &json!(true)), "{body}");
-        assert!(progress.iter().all(|(name, data)| *name == "progress" && data["id"] == "p"), "{body}");
+        assert!(
+            progress
+                .iter()
+                .all(|(name, data)| *name == "progress" && data["id"] == "p"),
+            "{body}"
+        );
     }
     let failing = json!({"function": "nobody"}).to_string();
     let headers = [json_type];
@@ -101,7 +126,9 @@ fn the_functions_describe_themselves() {
     let host = Host::with(&[Plugin::Good]);
     let gateway = GatewaySetup::new().host(&host).allow("s*").start();
     gateway.wait_until_ready();
-    tests::wait_until("the functions to be known", || gateway.get("/functions.json").1.contains("sleep"));
+    tests::wait_until("the functions to be known", || {
+        gateway.get("/functions.json").1.contains("sleep")
+    });
     let functions: Value = serde_json::from_str(&gateway.get("/functions.json").1).unwrap();
     let names: Vec<_> = functions["functions"]
         .as_array()
@@ -115,7 +142,10 @@ fn the_functions_describe_themselves() {
     let document: Value = serde_json::from_str(&document).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
     let schemas = document["components"]["schemas"].as_object().unwrap();
-    assert_eq!(schemas["sleep.request"]["properties"]["function"]["const"], "sleep");
+    assert_eq!(
+        schemas["sleep.request"]["properties"]["function"]["const"],
+        "sleep"
+    );
     // Whatever is referred to is there.
     let text = document.to_string();
     for reference in text.split("\"$ref\":\"#").skip(1) {

@@ -12,7 +12,10 @@ fn requests_without_ids_run_one_after_another() {
     plain.send(&json!({"function": "sleep", "args": {"ms": 200}}));
     plain.send(&json!({"function": "echo", "args": "second"}));
     plain.send(&json!({"id": 3, "function": "echo", "args": "third"}));
-    assert_eq!(plain.recv(), json!({"id": 3, "ok": true, "result": "third"}));
+    assert_eq!(
+        plain.recv(),
+        json!({"id": 3, "ok": true, "result": "third"})
+    );
     assert_eq!(plain.recv()["result"]["slept_ms"], 200);
     assert_eq!(plain.recv(), json!({"ok": true, "result": "second"}));
     plain.send_text("nonsense");

@@ -10,7 +10,8 @@ fn an_answer_finds_the_client_that_comes_back() {
     let gateway = Gateway::to(&host);
     let mut session = gateway.session();
     session.call("echo", &json!(1)).unwrap();
-    session.send(&json!({"id": "long", "function": "sleep", "args": {"ms": 400}, "progress": true}));
+    session
+        .send(&json!({"id": "long", "function": "sleep", "args": {"ms": 400}, "progress": true}));
     assert_eq!(session.recv()["event"], "accepted");
     let place = session.cut();
     let mut session = Session::resume(gateway.socket(), place);
@@ -180,7 +181,12 @@ fn a_drain_answers_what_runs_and_says_when_to_come_back() {
     gateway.signal(Signal::TERM);
     let (code, reason) = idle.socket.closed();
     assert_eq!(code, 1012);
-    let wait: u64 = reason.rsplit_once("retry_after_ms=").unwrap().1.parse().unwrap();
+    let wait: u64 = reason
+        .rsplit_once("retry_after_ms=")
+        .unwrap()
+        .1
+        .parse()
+        .unwrap();
     assert!((500..=2500).contains(&wait), "{reason}");
     let refused = busy.call("echo", &json!(1)).unwrap_err();
     assert_eq!(refused.code, "shutting_down");

@@ -41,7 +41,9 @@ impl Raw {
     }
 
     fn frame(&mut self, is_last: bool, opcode: u8, payload: &[u8]) {
-        self.0.write_all(&frame(is_last, opcode, payload, true)).unwrap();
+        self.0
+            .write_all(&frame(is_last, opcode, payload, true))
+            .unwrap();
     }
 
     /// The next frame: its opcode and what it holds.
@@ -110,7 +112,12 @@ fn frame(is_last: bool, opcode: u8, payload: &[u8], masked: bool) -> Vec<u8> {
     if masked {
         let key = [0x37, 0xfa, 0x21, 0x3d];
         frame.extend(key);
-        frame.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
+        frame.extend(
+            payload
+                .iter()
+                .zip(key.iter().cycle())
+                .map(|(byte, key)| byte ^ key),
+        );
     } else {
         frame.extend(payload);
     }
@@ -118,7 +125,9 @@ fn frame(is_last: bool, opcode: u8, payload: &[u8], masked: bool) -> Vec<u8> {
 }
 
 fn echo(value: &Value) -> Vec<u8> {
-    json!({"function": "echo", "args": value}).to_string().into_bytes()
+    json!({"function": "echo", "args": value})
+        .to_string()
+        .into_bytes()
 }
 
 #[test]
@@ -191,11 +200,23 @@ fn frames_against_the_rules_end_the_connection_with_their_code() {
         ("opcode 11", bare(true, 11, b""), 1002),
         ("a ping in fragments", bare(false, PING, b""), 1002),
         ("a ping of 126 bytes", bare(true, PING, &[0; 126]), 1002),
-        ("a continuation of nothing", bare(true, CONTINUATION, b"x"), 1002),
-        ("a text within a text", [bare(false, TEXT, b"x"), bare(true, TEXT, b"y")].concat(), 1002),
+        (
+            "a continuation of nothing",
+            bare(true, CONTINUATION, b"x"),
+            1002,
+        ),
+        (
+            "a text within a text",
+            [bare(false, TEXT, b"x"), bare(true, TEXT, b"y")].concat(),
+            1002,
+        ),
         ("binary", bare(true, BINARY, b"{}"), 1003),
         ("no UTF-8", bare(true, TEXT, b"\"\xff\""), 1007),
-        ("half a character", bare(true, TEXT, "ü".as_bytes().split_last().unwrap().1), 1007),
+        (
+            "half a character",
+            bare(true, TEXT, "ü".as_bytes().split_last().unwrap().1),
+            1007,
+        ),
         ("a surrogate", bare(true, TEXT, b"\xed\xa0\x80"), 1007),
         ("a length of a terabyte", too_long, 1009),
     ];
@@ -211,17 +232,28 @@ fn frames_against_the_rules_end_the_connection_with_their_code() {
 fn a_close_is_answered_with_a_close() {
     let host = Host::with(&[Plugin::Good]);
     let gateway = Gateway::to(&host);
-    for payload in [b"".to_vec(), 1000_u16.to_be_bytes().to_vec(), [&3000_u16.to_be_bytes()[..], "tschüß".as_bytes()].concat()] {
+    for payload in [
+        b"".to_vec(),
+        1000_u16.to_be_bytes().to_vec(),
+        [&3000_u16.to_be_bytes()[..], "tschüß".as_bytes()].concat(),
+    ] {
         let mut raw = Raw::connect(&gateway);
         raw.frame(true, CLOSE, &payload);
         let (opcode, answer) = raw.recv();
         assert_eq!(opcode, CLOSE);
-        assert!(answer.is_empty() || answer[..2] == payload[..2], "{answer:?}");
+        assert!(
+            answer.is_empty() || answer[..2] == payload[..2],
+            "{answer:?}"
+        );
         let mut rest = Vec::new();
         raw.0.read_to_end(&mut rest).unwrap();
         assert_eq!(rest, b"");
     }
-    for payload in [vec![3], 1005_u16.to_be_bytes().to_vec(), 999_u16.to_be_bytes().to_vec()] {
+    for payload in [
+        vec![3],
+        1005_u16.to_be_bytes().to_vec(),
+        999_u16.to_be_bytes().to_vec(),
+    ] {
         let mut raw = Raw::connect(&gateway);
         raw.frame(true, CLOSE, &payload);
         let (opcode, answer) = raw.recv();
@@ -257,6 +289,9 @@ fn who_answers_no_ping_is_gone() {
         .start();
     gateway.wait_until_ready();
     let silent = Raw::connect(&gateway);
-    silent.0.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    silent
+        .0
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
     assert_eq!(silent.expect_close("silence"), 4414);
 }

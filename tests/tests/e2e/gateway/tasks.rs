@@ -13,11 +13,23 @@ fn a_task_is_answered() {
     assert_eq!(session.socket.subprotocol.as_deref(), Some("tasks.v1"));
     let functions = session.hello["functions"].as_array().unwrap();
     assert!(functions.contains(&json!("echo")), "{functions:?}");
-    assert!(!functions.iter().any(|name| name.as_str().unwrap().starts_with("host.")));
+    assert!(
+        !functions
+            .iter()
+            .any(|name| name.as_str().unwrap().starts_with("host."))
+    );
     assert_eq!(session.hello["resumed"], false);
-    assert_eq!(session.call("echo", &json!({"ü": [1, null]})), Ok(json!({"ü": [1, null]})));
-    let failure = session.call("fail", &json!({"kind": "full", "message": "no room"})).unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.data["kind"].as_str()), ("handler_failed", Some("full")));
+    assert_eq!(
+        session.call("echo", &json!({"ü": [1, null]})),
+        Ok(json!({"ü": [1, null]}))
+    );
+    let failure = session
+        .call("fail", &json!({"kind": "full", "message": "no room"}))
+        .unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.data["kind"].as_str()),
+        ("handler_failed", Some("full"))
+    );
 }
 
 #[test]
@@ -26,7 +38,9 @@ fn numbers_and_texts_pass_as_they_are() {
     let gateway = Gateway::to(&host);
     let mut session = gateway.session();
     let args = r#"{"n":123456789012345678901234567890.10,"t":"\ud83d\ude00\u0000"}"#;
-    session.socket.send_text(&format!(r#"{{"id":7,"function":"echo","args":{args}}}"#));
+    session
+        .socket
+        .send_text(&format!(r#"{{"id":7,"function":"echo","args":{args}}}"#));
     let text = session.socket.text();
     assert!(text.contains(args), "{text}");
     assert!(text.contains(r#""id":7,"#), "{text}");
@@ -37,9 +51,13 @@ fn progress_comes_to_those_who_ask_for_it() {
     let host = Host::with(&[Plugin::Good]);
     let gateway = Gateway::to(&host);
     let mut session = gateway.session();
-    session.send(&json!({"id": "p", "function": "progress", "args": {"steps": 5}, "progress": true}));
+    session
+        .send(&json!({"id": "p", "function": "progress", "args": {"steps": 5}, "progress": true}));
     let accepted = session.recv();
-    assert_eq!((&accepted["id"], &accepted["event"]), (&json!("p"), &json!("accepted")));
+    assert_eq!(
+        (&accepted["id"], &accepted["event"]),
+        (&json!("p"), &json!("accepted"))
+    );
     let mut done = 0;
     loop {
         let message = session.recv();
@@ -73,7 +91,9 @@ fn many_tasks_run_at_once_and_each_gets_its_own_answer() {
             assert_eq!(outcome, Ok(json!([round, id])));
         }
     }
-    wait_until("nothing to be in flight", || gateway.metric("gateway_tasks_in_flight") == 0.0);
+    wait_until("nothing to be in flight", || {
+        gateway.metric("gateway_tasks_in_flight") == 0.0
+    });
 }
 
 #[test]
@@ -108,11 +128,31 @@ fn what_is_no_task_is_refused_and_the_connection_goes_on() {
         (r#"{"function":"echo"}"#, "bad_request", json!(null)),
         (r#"{"id":"x"}"#, "bad_request", json!("x")),
         (r#"{"id":"x","function":7}"#, "bad_request", json!("x")),
-        (r#"{"id":"x","function":"echo","args":}"#, "bad_request", json!(null)),
-        (r#"{"id":"x","function":"nobody"}"#, "unknown_function", json!("x")),
-        (r#"{"id":"x","function":"host.plugins"}"#, "unknown_function", json!("x")),
-        (r#"{"id":"x","function":"sleep","args":{"ms":"soon"}}"#, "invalid_args", json!("x")),
-        (r#"{"cancel":"x","function":"echo","id":"y"}"#, "bad_request", json!("y")),
+        (
+            r#"{"id":"x","function":"echo","args":}"#,
+            "bad_request",
+            json!(null),
+        ),
+        (
+            r#"{"id":"x","function":"nobody"}"#,
+            "unknown_function",
+            json!("x"),
+        ),
+        (
+            r#"{"id":"x","function":"host.plugins"}"#,
+            "unknown_function",
+            json!("x"),
+        ),
+        (
+            r#"{"id":"x","function":"sleep","args":{"ms":"soon"}}"#,
+            "invalid_args",
+            json!("x"),
+        ),
+        (
+            r#"{"cancel":"x","function":"echo","id":"y"}"#,
+            "bad_request",
+            json!("y"),
+        ),
         (r#"{"resume":7}"#, "bad_request", json!(null)),
     ] {
         session.socket.send_text(text);
@@ -142,7 +182,10 @@ fn limits_of_a_connection_hold() {
         session.send(&json!({"id": id, "function": "sleep", "args": {"ms": 200}}));
     }
     let (id, outcome) = session.reply();
-    assert_eq!((id, outcome.unwrap_err().code.as_str()), (json!(3), "overloaded"));
+    assert_eq!(
+        (id, outcome.unwrap_err().code.as_str()),
+        (json!(3), "overloaded")
+    );
     for _ in 0..3 {
         assert!(session.reply().1.is_ok());
     }
@@ -151,7 +194,10 @@ fn limits_of_a_connection_hold() {
     }
     let failure = session.call("echo", &json!(1)).unwrap_err();
     assert_eq!(failure.code, "overloaded");
-    assert!(failure.data["retry_after_ms"].as_u64().unwrap() > 1000, "{failure:?}");
+    assert!(
+        failure.data["retry_after_ms"].as_u64().unwrap() > 1000,
+        "{failure:?}"
+    );
     session.socket.send_text(&"x".repeat(3000));
     assert_eq!(session.socket.closed().0, 1009);
 }
