@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::{ErrorCode, TaskFailure};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -122,6 +123,7 @@ impl Gateway {
 /// # Errors
 /// The configuration can't be put to work: a sentence for whoever wrote it.
 pub(crate) async fn run(config: Config) -> Result<(), String> {
+    raise_open_files_limit();
     let tls = config.tls.as_ref().map(Tls::load).transpose()?;
     let mut terminate =
         signal(SignalKind::terminate()).map_err(|error| format!("no signals: {error}"))?;
@@ -174,6 +176,18 @@ pub(crate) async fn run(config: Config) -> Result<(), String> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+/// Each client needs a file descriptor; what the system allows is more than what it gives unasked.
+fn raise_open_files_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, limit = limit.current, "can't raise the limit of open files");
+    }
 }
 
 /// The one line on standard output.
