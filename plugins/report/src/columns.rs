@@ -9,8 +9,9 @@ use datafusion::arrow::{
     },
     datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
 };
-
-use crate::time;
+use report_document::calendar::{
+    MICROS_PER_DAY, date_from_days, parse_day, parse_timestamp, timestamp_text,
+};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,10 +145,10 @@ fn guess(text: &str, decimal_comma: bool) -> Kind {
         if *first != b'+' && parse_number(text, decimal_comma).is_some() {
             return Kind::Number;
         }
-        if time::parse_date(text).is_some() {
+        if parse_day(text).is_some() {
             return Kind::Date;
         }
-        if time::parse_timestamp(text).is_some() {
+        if parse_timestamp(text).is_some() {
             return Kind::Timestamp;
         }
         return Kind::Text;
@@ -349,11 +350,9 @@ impl Builder {
             Self::Boolean(builder) => {
                 parse_boolean(trimmed).map(|value| builder.append_value(value))
             }
-            Self::Date(builder) => {
-                time::parse_date(trimmed).map(|value| builder.append_value(value))
-            }
+            Self::Date(builder) => parse_day(trimmed).map(|value| builder.append_value(value)),
             Self::Timestamp(builder) => {
-                time::parse_timestamp(trimmed).map(|value| builder.append_value(value))
+                parse_timestamp(trimmed).map(|value| builder.append_value(value))
             }
         };
         ok.ok_or(Mismatch)
@@ -397,8 +396,8 @@ impl Builder {
     pub(crate) fn push_date(&mut self, days: i32) -> Result<(), Mismatch> {
         match self {
             Self::Date(builder) => builder.append_value(days),
-            Self::Timestamp(builder) => builder.append_value(i64::from(days) * time::DAY_MICROS),
-            _ => return self.push_text(&time::date_text(days), false),
+            Self::Timestamp(builder) => builder.append_value(i64::from(days) * MICROS_PER_DAY),
+            _ => return self.push_text(&date_from_days(days).to_string(), false),
         }
         Ok(())
     }
@@ -406,7 +405,7 @@ impl Builder {
     pub(crate) fn push_timestamp(&mut self, micros: i64) -> Result<(), Mismatch> {
         match self {
             Self::Timestamp(builder) => builder.append_value(micros),
-            _ => return self.push_text(&time::timestamp_text(micros), false),
+            _ => return self.push_text(&timestamp_text(micros), false),
         }
         Ok(())
     }

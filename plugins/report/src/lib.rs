@@ -14,7 +14,6 @@ mod run;
 mod source;
 mod spill;
 mod sql;
-mod time;
 mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError};

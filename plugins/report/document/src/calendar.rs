@@ -1,35 +1,62 @@
-//! Days and times of the proleptic Gregorian calendar.
+//! Days and times of the proleptic Gregorian calendar, in UTC: days and microseconds since 1970-01-01, and their texts.
+
+use std::fmt;
 
 /// A day, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Date {
+pub struct Date {
     /// Negative before the year 0.
-    pub(crate) year: i64,
+    pub year: i64,
     /// 1 to 12.
-    pub(crate) month: u8,
+    pub month: u8,
     /// 1 to 31.
-    pub(crate) day: u8,
+    pub day: u8,
     /// 0 is Monday.
-    pub(crate) weekday: u8,
+    pub weekday: u8,
 }
 
 /// A time of the day, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Clock {
-    pub(crate) hour: u8,
-    pub(crate) minute: u8,
-    pub(crate) second: u8,
-    pub(crate) micros: u32,
+pub struct Clock {
+    /// 0 to 23.
+    pub hour: u8,
+    /// 0 to 59.
+    pub minute: u8,
+    /// 0 to 59.
+    pub second: u8,
+    /// 0 to 999,999.
+    pub micros: u32,
 }
 
-pub(crate) const MICROS_PER_DAY: i64 = 86_400_000_000;
+impl fmt::Display for Date {
+    /// `2024-02-29`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
+    }
+}
+
+impl fmt::Display for Clock {
+    /// `12:30:15`, or `12:30:15.25`, with as many decimals as it takes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}:{:02}", self.hour, self.minute, self.second)?;
+        if self.micros == 0 {
+            return Ok(());
+        }
+        let micros = format!("{:06}", self.micros);
+        write!(f, ".{}", micros.trim_end_matches('0'))
+    }
+}
+
+/// Days have no leap seconds.
+pub const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 fn byte(value: i64) -> u8 {
     u8::try_from(value).unwrap_or(0)
 }
 
 /// The date that many days after 1970-01-01.
-pub(crate) fn date_from_days(days: i32) -> Date {
+#[must_use]
+pub fn date_from_days(days: i32) -> Date {
     // Eras of 400 years that begin on the first of March, so that the leap day is a year's last.
     let shifted = i64::from(days) + 719_468;
     let era = shifted.div_euclid(146_097);
@@ -54,7 +81,8 @@ pub(crate) fn date_from_days(days: i32) -> Date {
 }
 
 /// Days from 1970-01-01 to this date.
-pub(crate) fn days_from_date(year: i64, month: i64, day: i64) -> i64 {
+#[must_use]
+pub fn days_from_date(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
@@ -64,13 +92,15 @@ pub(crate) fn days_from_date(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Day and time of a timestamp.
-pub(crate) fn split_timestamp(micros: i64) -> (i32, Clock) {
+#[must_use]
+pub fn split_timestamp(micros: i64) -> (i32, Clock) {
     let days = i32::try_from(micros.div_euclid(MICROS_PER_DAY)).unwrap_or(0);
     (days, clock(micros.rem_euclid(MICROS_PER_DAY)))
 }
 
 /// The time that many microseconds after midnight.
-pub(crate) fn clock(micros: i64) -> Clock {
+#[must_use]
+pub fn clock(micros: i64) -> Clock {
     let micros = micros.rem_euclid(MICROS_PER_DAY);
     let seconds = micros / 1_000_000;
     Clock {
@@ -81,24 +111,103 @@ pub(crate) fn clock(micros: i64) -> Clock {
     }
 }
 
-/// Days since 1970-01-01 of `2026-11-21`.
-pub(crate) fn parse_day(text: &str) -> Option<i32> {
-    let mut parts = text.split('-');
-    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
-    let digits = |part: &str, len: usize| {
-        part.len() == len && part.bytes().all(|byte| byte.is_ascii_digit())
+/// `2024-02-29` as days since 1970-01-01; years have four digits.
+#[must_use]
+pub fn parse_day(text: &str) -> Option<i32> {
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *text.as_bytes() else {
+        return None;
     };
-    if parts.next().is_some() || !digits(year, 4) || !digits(month, 2) || !digits(day, 2) {
+    let year = number(&[y1, y2, y3, y4])?;
+    let (month, day) = (number(&[m1, m2])?, number(&[d1, d2])?);
+    if !(1..=12).contains(&month) || !(1..=month_len(year, month)).contains(&day) {
         return None;
     }
-    let (year, month, day) = (year.parse().ok()?, month.parse().ok()?, day.parse().ok()?);
-    if !(1..=12).contains(&month) {
+    i32::try_from(days_from_date(year.into(), month.into(), day.into())).ok()
+}
+
+fn month_len(year: i32, month: i32) -> i32 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// `2024-02-29 12:30`, `2024-02-29T12:30:15.25Z` or a date as microseconds since 1970 in UTC; a zone is reckoned in.
+#[must_use]
+pub fn parse_timestamp(text: &str) -> Option<i64> {
+    let date = i64::from(parse_day(text.get(..10)?)?) * MICROS_PER_DAY;
+    let Some(time) = text.get(10..).filter(|time| !time.is_empty()) else {
+        return Some(date);
+    };
+    let time = time.strip_prefix(['T', 't', ' '])?;
+    let bytes = time.as_bytes();
+    let two = |at: usize| number(bytes.get(at..at + 2)?);
+    let (hour, minute) = (two(0)?, two(3)?);
+    let mut end = 5;
+    let mut second = 0;
+    let mut micros = 0;
+    if bytes.get(2) != Some(&b':') {
         return None;
     }
-    let days = i32::try_from(days_from_date(year, month, day)).ok()?;
-    let date = date_from_days(days);
-    (date.year == year && i64::from(date.month) == month && i64::from(date.day) == day)
-        .then_some(days)
+    if bytes.get(5) == Some(&b':') {
+        second = two(6)?;
+        end = 8;
+        if bytes.get(8) == Some(&b'.') {
+            let fraction = &bytes[9..];
+            let len = fraction
+                .iter()
+                .take_while(|byte| byte.is_ascii_digit())
+                .count();
+            if len == 0 || len > 9 {
+                return None;
+            }
+            let mut digits = [b'0'; 6];
+            let kept = len.min(6);
+            digits[..kept].copy_from_slice(&fraction[..kept]);
+            micros = i64::from(number(&digits)?);
+            end = 9 + len;
+        }
+    }
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let seconds = i64::from(hour * 3600 + minute * 60 + second);
+    let offset = parse_zone(time.get(end..)?)?;
+    Some(date + (seconds - offset) * 1_000_000 + micros)
+}
+
+/// A zone as seconds east of UTC: nothing, `Z`, `+01:00`, `+0100` or `+01`.
+fn parse_zone(text: &str) -> Option<i64> {
+    if text.is_empty() || text.eq_ignore_ascii_case("z") {
+        return Some(0);
+    }
+    let (sign, digits) = match text.split_at_checked(1)? {
+        ("+", digits) => (1, digits),
+        ("-", digits) => (-1, digits),
+        _ => return None,
+    };
+    let (hours, minutes) = match *digits.as_bytes() {
+        [h1, h2] => (number(&[h1, h2])?, 0),
+        [h1, h2, m1, m2] | [h1, h2, b':', m1, m2] => (number(&[h1, h2])?, number(&[m1, m2])?),
+        _ => return None,
+    };
+    (hours <= 18 && minutes <= 59).then_some(sign * i64::from(hours * 3600 + minutes * 60))
+}
+
+fn number(digits: &[u8]) -> Option<i32> {
+    digits.iter().try_fold(0i32, |value, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit <= 9).then(|| value * 10 + i32::from(digit))
+    })
+}
+
+/// A timestamp as `2024-02-29 12:30:15`.
+#[must_use]
+pub fn timestamp_text(micros: i64) -> String {
+    let (days, clock) = split_timestamp(micros);
+    format!("{} {clock}", date_from_days(days))
 }
 
 #[cfg(test)]
@@ -128,8 +237,8 @@ mod tests {
                 weekday: 2
             }
         );
-        date_from_days(i32::MIN);
-        date_from_days(i32::MAX);
+        let _ = date_from_days(i32::MIN);
+        let _ = date_from_days(i32::MAX);
     }
 
     #[test]
@@ -140,6 +249,9 @@ mod tests {
             "2023-02-29",
             "2023-13-01",
             "2023-00-01",
+            "2024-00-01",
+            "24-01-01",
+            "2024/01/01",
             "2023-1-1",
             "20230101",
             "",
@@ -157,5 +269,28 @@ mod tests {
             (days, clock.hour, clock.minute, clock.second, clock.micros),
             (-1, 23, 59, 59, 999_999)
         );
+    }
+
+    #[test]
+    fn timestamps_with_and_without_zone() {
+        assert_eq!(parse_timestamp("1970-01-01 00:00:01.5"), Some(1_500_000));
+        assert_eq!(parse_timestamp("1970-01-01T01:00+01:00"), Some(0));
+        assert_eq!(
+            parse_timestamp("1970-01-01T00:00:00-0230"),
+            Some(9_000_000_000)
+        );
+        assert_eq!(parse_timestamp("1970-01-02"), Some(MICROS_PER_DAY));
+        assert_eq!(timestamp_text(1_500_000), "1970-01-01 00:00:01.5");
+        assert_eq!(timestamp_text(-1_000_000), "1969-12-31 23:59:59");
+        let wrong = [
+            "1970-01-01 24:00",
+            "1970-01-01 1:00",
+            "1970-01-01 10",
+            "1970-01-01T10:00:00.",
+            "1970-01-01 10:00 x",
+        ];
+        for wrong in wrong {
+            assert_eq!(parse_timestamp(wrong), None, "{wrong}");
+        }
     }
 }

@@ -609,22 +609,15 @@ pub(crate) fn write_raw(value: &Value<'_>, to: &mut String) {
             Ok(())
         }
         Value::Date(days) => {
-            write_iso_date(*days, to);
-            Ok(())
+            write!(to, "{}", calendar::date_from_days(*days))
         }
         Value::Time(micros) => {
-            write_iso_time(calendar::clock(*micros), to);
-            Ok(())
+            write!(to, "{}", calendar::clock(*micros))
         }
         Value::Timestamp { micros, utc } => {
             let (days, clock) = calendar::split_timestamp(*micros);
-            write_iso_date(days, to);
-            to.push('T');
-            write_iso_time(clock, to);
-            if *utc {
-                to.push('Z');
-            }
-            Ok(())
+            let zone = if *utc { "Z" } else { "" };
+            write!(to, "{}T{clock}{zone}", calendar::date_from_days(days))
         }
         Value::Text(text) => {
             to.push_str(text);
@@ -652,25 +645,6 @@ pub(crate) fn write_decimal(unscaled: i128, scale: i8, to: &mut String) {
         let _ = write!(to, "{whole}.{fraction}");
     } else {
         let _ = write!(to, "0.{digits:0>scale$}");
-    }
-}
-
-fn write_iso_date(days: i32, to: &mut String) {
-    use std::fmt::Write as _;
-    let date = calendar::date_from_days(days);
-    let _ = write!(to, "{:04}-{:02}-{:02}", date.year, date.month, date.day);
-}
-
-fn write_iso_time(clock: Clock, to: &mut String) {
-    use std::fmt::Write as _;
-    let _ = write!(
-        to,
-        "{:02}:{:02}:{:02}",
-        clock.hour, clock.minute, clock.second
-    );
-    if clock.micros != 0 {
-        let micros = format!("{:06}", clock.micros);
-        let _ = write!(to, ".{}", micros.trim_end_matches('0'));
     }
 }
 

@@ -61,7 +61,7 @@
 //! | `stopped` | the caller's check said so |
 //! | `internal` | a library failed where it shouldn't have |
 
-mod calendar;
+pub mod calendar;
 mod chart;
 mod csv;
 mod error;

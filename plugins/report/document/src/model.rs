@@ -51,8 +51,7 @@ impl FromStr for Day {
 
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let date = calendar::date_from_days(self.days);
-        write!(f, "{:04}-{:02}-{:02}", date.year, date.month, date.day)
+        calendar::date_from_days(self.days).fmt(f)
     }
 }
 

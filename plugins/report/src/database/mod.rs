@@ -21,9 +21,12 @@ use datafusion::{
     execution::{SendableRecordBatchStream, TaskContext},
     physical_plan::{stream::RecordBatchStreamAdapter, streaming::PartitionStream},
 };
-use futures_util::stream;
+use futures_util::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
-use sqlx::{mysql::MySqlConnectOptions, postgres::PgConnectOptions};
+use sqlx::{
+    Column as _, Database, Row, mysql::MySqlConnectOptions, postgres::PgConnectOptions,
+    types::chrono::NaiveDate,
+};
 use tokio::{
     runtime::Runtime,
     sync::{
@@ -35,7 +38,7 @@ use tokio::{
 use crate::{
     columns::{Column, Kind},
     config::ConnectionConfig,
-    database::sink::Sink,
+    database::sink::{Cell, Sink},
     error::{Result, Trouble},
     watch::Watch,
 };
@@ -152,6 +155,22 @@ impl Question {
         };
         Trouble::new(kind, format!("source `{}` ({place}): {message}", self.name))
             .data(json!({"source": &*self.name}))
+    }
+
+    /// There are as many parameters as the query has places for.
+    fn check_count(&self, count: usize) -> Result<()> {
+        if count == self.parameters.len() {
+            return Ok(());
+        }
+        let message = format!(
+            "the query has {count} parameters, `parameters` has {}",
+            self.parameters.len()
+        );
+        Err(self.error("missing_parameter", message))
+    }
+
+    fn invalid_parameter(&self, number: usize, error: impl fmt::Display) -> Trouble {
+        self.error("invalid_parameter", format!("parameter {number}: {error}"))
     }
 
     /// What a database says of anything but the query itself.
@@ -347,6 +366,40 @@ async fn guarded<T>(
             }
         }
     }
+}
+
+/// Passes on what the query gives, until nobody is interested any more.
+async fn pass_on<R: Row, E: fmt::Display>(
+    mut rows: impl Stream<Item = Result<R, sqlx::Error>> + Unpin,
+    question: &Question,
+    watch: &Watch,
+    sink: &mut Sink,
+    cell: impl Fn(&R, &<R::Database as Database>::Column) -> Result<Cell, E>,
+    trouble: impl Fn(sqlx::Error) -> Trouble,
+) -> Result<()> {
+    while let Some(row) = guarded(sink, watch, async { Ok(rows.next().await) }).await? {
+        let row = row.map_err(&trouble)?;
+        let mut cells = Vec::with_capacity(row.columns().len());
+        for column in row.columns() {
+            let cell = cell(&row, column).map_err(|error| {
+                let message = format!("column `{}` can't be read: {error}", column.name());
+                question.error("unsupported_type", message)
+            })?;
+            cells.push(cell);
+        }
+        sink.row(cells).await?;
+    }
+    Ok(())
+}
+
+fn date(date: NaiveDate) -> Cell {
+    let days = date.signed_duration_since(NaiveDate::default()).num_days();
+    i32::try_from(days).map_or(Cell::Null, Cell::Date)
+}
+
+/// Bytes that are no text.
+fn hex(bytes: &[u8]) -> Cell {
+    Cell::Text(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A connection, or why there is none in time.

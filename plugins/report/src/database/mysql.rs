@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use serde_json::Value;
 use sqlx::{
     Arguments, AssertSqlSafe, Column as _, Connection as _, Either, Executor, MySqlConnection,
     Row as _, SqlSafeStr, Statement as _, TypeInfo as _, ValueRef as _,
-    mysql::{MySqlArguments, MySqlConnectOptions, MySqlDatabaseError, MySqlRow, MySqlSslMode},
+    mysql::{
+        MySqlArguments, MySqlColumn, MySqlConnectOptions, MySqlDatabaseError, MySqlRow,
+        MySqlSslMode,
+    },
     types::chrono::{NaiveDate, NaiveDateTime},
 };
 
@@ -15,7 +17,7 @@ use crate::{
     columns::Kind,
     config::{ConnectionConfig, Tls},
     database::{
-        Question, connect, guarded, remaining_ms,
+        Question, connect, date, guarded, hex, pass_on, remaining_ms,
         sink::{Cell, Declared, Sink},
     },
     error::{Result, Trouble},
@@ -123,13 +125,8 @@ async fn ask(
             .map(|column| (column.name().to_owned(), declare(column.type_info().name())))
             .collect(),
     )?;
-    let mut rows =
-        sqlx::query_with(AssertSqlSafe(question.sql.as_str()), arguments).fetch(connection);
-    while let Some(row) = guarded(sink, watch, async { Ok(rows.next().await) }).await? {
-        let row = row.map_err(lost)?;
-        sink.row(cells(question, &row)?).await?;
-    }
-    Ok(())
+    let rows = sqlx::query_with(AssertSqlSafe(question.sql.as_str()), arguments).fetch(connection);
+    pass_on(rows, question, watch, sink, cell, lost).await
 }
 
 async fn cancel(options: &MySqlConnectOptions, thread: u64) {
@@ -159,21 +156,8 @@ fn declare(name: &str) -> Declared {
     }
 }
 
-fn cells(question: &Question, row: &MySqlRow) -> Result<Vec<Cell>> {
-    let mut cells = Vec::with_capacity(row.columns().len());
-    for column in row.columns() {
-        let cell = cell(row, column.ordinal(), column.type_info().name()).map_err(|error| {
-            question.error(
-                "unsupported_type",
-                format!("column `{}` can't be read: {error}", column.name()),
-            )
-        });
-        cells.push(cell?);
-    }
-    Ok(cells)
-}
-
-fn cell(row: &MySqlRow, at: usize, name: &str) -> Result<Cell, sqlx::Error> {
+fn cell(row: &MySqlRow, column: &MySqlColumn) -> Result<Cell, sqlx::Error> {
+    let (at, name) = (column.ordinal(), column.type_info().name());
     if row.try_get_raw(at)?.is_null() {
         return Ok(Cell::Null);
     }
@@ -191,10 +175,7 @@ fn cell(row: &MySqlRow, at: usize, name: &str) -> Result<Cell, sqlx::Error> {
         "DECIMAL" => Cell::Decimal(row.try_get_unchecked(at)?),
         // A zero date, which is none.
         "DATE" => match row.try_get_unchecked::<NaiveDate, _>(at) {
-            Ok(date) => {
-                let days = date.signed_duration_since(NaiveDate::default()).num_days();
-                i32::try_from(days).map_or(Cell::Null, Cell::Date)
-            }
+            Ok(value) => date(value),
             Err(_) => Cell::Null,
         },
         "DATETIME" | "TIMESTAMP" => match row.try_get_unchecked::<NaiveDateTime, _>(at) {
@@ -207,24 +188,13 @@ fn cell(row: &MySqlRow, at: usize, name: &str) -> Result<Cell, sqlx::Error> {
         }
         _ => {
             let bytes: Vec<u8> = row.try_get_unchecked(at)?;
-            Cell::Text(String::from_utf8(bytes).unwrap_or_else(|error| hex(error.as_bytes())))
+            String::from_utf8(bytes).map_or_else(|error| hex(error.as_bytes()), Cell::Text)
         }
     })
 }
 
-/// Bytes that are no text.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn arguments(question: &Question, count: usize) -> Result<MySqlArguments> {
-    if count != question.parameters.len() {
-        let message = format!(
-            "the query has {count} parameters, `parameters` has {}",
-            question.parameters.len()
-        );
-        return Err(question.error("missing_parameter", message));
-    }
+    question.check_count(count)?;
     let mut arguments = MySqlArguments::default();
     for (value, number) in question.parameters.iter().zip(1..) {
         let added = match value {
@@ -238,9 +208,7 @@ fn arguments(question: &Question, count: usize) -> Result<MySqlArguments> {
             Value::String(text) => arguments.add(text.clone()),
             Value::Array(_) | Value::Object(_) => arguments.add(value.to_string()),
         };
-        added.map_err(|error| {
-            question.error("invalid_parameter", format!("parameter {number}: {error}"))
-        })?;
+        added.map_err(|error| question.invalid_parameter(number, error))?;
     }
     Ok(arguments)
 }

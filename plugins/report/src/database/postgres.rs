@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use serde_json::Value;
 use sqlx::{
     Arguments, AssertSqlSafe, Column as _, Connection as _, Either, Executor, PgConnection,
     Row as _, SqlSafeStr, Statement as _, TypeInfo as _, ValueRef as _,
     postgres::{
-        PgArguments, PgConnectOptions, PgDatabaseError, PgErrorPosition, PgRow, PgSslMode,
-        PgTypeInfo, PgTypeKind, PgValueRef, types::PgInterval,
+        PgArguments, PgColumn, PgConnectOptions, PgDatabaseError, PgErrorPosition, PgRow,
+        PgSslMode, PgTypeInfo, PgTypeKind, PgValueRef, types::PgInterval,
     },
     types::{
         BigDecimal, Uuid,
@@ -21,7 +20,7 @@ use crate::{
     columns::Kind,
     config::{ConnectionConfig, Tls},
     database::{
-        Question, connect, guarded, remaining_ms,
+        Question, connect, date, guarded, hex, pass_on, remaining_ms,
         sink::{Cell, Declared, Sink},
     },
     error::{Result, Trouble},
@@ -121,13 +120,8 @@ async fn ask(
         ));
     }
     sink.declare(declared)?;
-    let mut rows =
-        sqlx::query_with(AssertSqlSafe(question.sql.as_str()), arguments).fetch(connection);
-    while let Some(row) = guarded(sink, watch, async { Ok(rows.next().await) }).await? {
-        let row = row.map_err(lost)?;
-        sink.row(cells(question, &row)?).await?;
-    }
-    Ok(())
+    let rows = sqlx::query_with(AssertSqlSafe(question.sql.as_str()), arguments).fetch(connection);
+    pass_on(rows, question, watch, sink, cell, lost).await
 }
 
 async fn cancel(options: &PgConnectOptions, process: i32) {
@@ -179,31 +173,16 @@ fn declare(question: &Question, name: &str, info: &PgTypeInfo) -> Result<Declare
     })
 }
 
-fn cells(question: &Question, row: &PgRow) -> Result<Vec<Cell>> {
-    let mut cells = Vec::with_capacity(row.columns().len());
-    for column in row.columns() {
-        let cell = row
-            .try_get_raw(column.ordinal())
-            .map_err(|error| error.to_string())
-            .and_then(|value| cell(row, column.ordinal(), base(column.type_info()), &value));
-        cells.push(cell.map_err(|error| {
-            question.error(
-                "unsupported_type",
-                format!("column `{}` can't be read: {error}", column.name()),
-            )
-        })?);
-    }
-    Ok(cells)
-}
-
-fn cell(row: &PgRow, at: usize, info: &PgTypeInfo, value: &PgValueRef<'_>) -> Result<Cell, String> {
+fn cell(row: &PgRow, column: &PgColumn) -> Result<Cell, String> {
+    let failed = |error: sqlx::Error| error.to_string();
+    let (at, info) = (column.ordinal(), base(column.type_info()));
+    let value = &row.try_get_raw(at).map_err(failed)?;
     if value.is_null() {
         return Ok(Cell::Null);
     }
     if matches!(info.kind(), PgTypeKind::Enum(_)) {
         return Ok(Cell::Text(text(value)?));
     }
-    let failed = |error: sqlx::Error| error.to_string();
     Ok(match info.name() {
         "BOOL" => Cell::Boolean(row.try_get_unchecked(at).map_err(failed)?),
         "INT2" => Cell::Integer(row.try_get_unchecked::<i16, _>(at).map_err(failed)?.into()),
@@ -230,11 +209,7 @@ fn cell(row: &PgRow, at: usize, info: &PgTypeInfo, value: &PgValueRef<'_>) -> Re
             let cents = cents.unsigned_abs();
             Cell::Decimal(format!("{sign}{}.{:02}", cents / 100, cents % 100))
         }
-        "DATE" => {
-            let date: NaiveDate = row.try_get_unchecked(at).map_err(failed)?;
-            let days = date.signed_duration_since(NaiveDate::default()).num_days();
-            i32::try_from(days).map_or(Cell::Null, Cell::Date)
-        }
+        "DATE" => date(row.try_get_unchecked(at).map_err(failed)?),
         "TIMESTAMP" => {
             let time: NaiveDateTime = row.try_get_unchecked(at).map_err(failed)?;
             Cell::Timestamp(time.and_utc().timestamp_micros())
@@ -259,10 +234,7 @@ fn cell(row: &PgRow, at: usize, info: &PgTypeInfo, value: &PgValueRef<'_>) -> Re
                 .to_string(),
         ),
         "INTERVAL" => Cell::Text(interval(&row.try_get_unchecked(at).map_err(failed)?)),
-        "BYTEA" => {
-            let bytes = value.as_bytes().map_err(|error| error.to_string())?;
-            Cell::Text(super::mysql::hex(bytes))
-        }
+        "BYTEA" => hex(value.as_bytes().map_err(|error| error.to_string())?),
         _ => Cell::Text(text(value)?),
     })
 }
@@ -337,14 +309,7 @@ fn interval(value: &PgInterval) -> String {
 }
 
 fn arguments(question: &Question, types: &[PgTypeInfo]) -> Result<PgArguments> {
-    if types.len() != question.parameters.len() {
-        let message = format!(
-            "the query has {} parameters, `parameters` has {}",
-            types.len(),
-            question.parameters.len()
-        );
-        return Err(question.error("missing_parameter", message));
-    }
+    question.check_count(types.len())?;
     let mut arguments = PgArguments::default();
     for ((info, value), number) in types.iter().zip(&question.parameters).zip(1..) {
         add(&mut arguments, base(info), value).map_err(|reason| {
@@ -401,7 +366,7 @@ fn add(arguments: &mut PgArguments, info: &PgTypeInfo, value: &Value) -> Result<
 }
 
 fn timestamp(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp_micros(crate::time::parse_timestamp(text)?)
+    DateTime::from_timestamp_micros(report_document::calendar::parse_timestamp(text)?)
 }
 
 fn trouble(question: &Question, error: &sqlx::Error, is_connected: bool) -> Trouble {

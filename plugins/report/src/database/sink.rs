@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::{array::RecordBatch, datatypes::SchemaRef};
+use report_document::calendar::{date_from_days, parse_day, parse_timestamp, timestamp_text};
 use serde_json::json;
 use tokio::sync::{mpsc::Sender, oneshot};
 
@@ -12,7 +13,6 @@ use crate::{
     database::Question,
     error::{Result, Trouble, excerpt},
     source::{self, csv::unique_names},
-    time,
     watch::{CANCELLED, Watch},
 };
 
@@ -228,8 +228,8 @@ fn mismatch(question: &Question, column: &Column, cell: &Cell, row: u64) -> Trou
         Cell::Integer(value) => value.to_string(),
         Cell::Number(value) => value.to_string(),
         Cell::Decimal(text) | Cell::Text(text) => excerpt(text, 100),
-        Cell::Date(days) => time::date_text(*days),
-        Cell::Timestamp(micros) => time::timestamp_text(*micros),
+        Cell::Date(days) => date_from_days(*days).to_string(),
+        Cell::Timestamp(micros) => timestamp_text(*micros),
     };
     let message = format!(
         "row {row}, column `{}`: {value:?} is no {}; give the column another type in `types`, such as text",
@@ -271,8 +271,8 @@ fn kind_of<'c>(declared: Declared, cells: impl Iterator<Item = &'c Cell>) -> Kin
                     Cell::Number(_) | Cell::Decimal(_) => guess.see(Kind::Number),
                     Cell::Date(_) => guess.see(Kind::Date),
                     Cell::Timestamp(_) => guess.see(Kind::Timestamp),
-                    Cell::Text(text) if time::parse_date(text).is_some() => guess.see(Kind::Date),
-                    Cell::Text(text) if time::parse_timestamp(text).is_some() => {
+                    Cell::Text(text) if parse_day(text).is_some() => guess.see(Kind::Date),
+                    Cell::Text(text) if parse_timestamp(text).is_some() => {
                         guess.see(Kind::Timestamp);
                     }
                     Cell::Text(_) => guess.see(Kind::Text),

@@ -2,18 +2,17 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
 use serde_json::Value;
 use sqlx::{
     Arguments, AssertSqlSafe, Column as _, ConnectOptions as _, Either, Executor, Row as _,
     SqlSafeStr, SqliteConnection, Statement as _, TypeInfo as _, ValueRef as _,
-    sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow},
+    sqlite::{SqliteArguments, SqliteColumn, SqliteConnectOptions, SqliteRow},
 };
 
 use crate::{
     columns::Kind,
     database::{
-        Question, guarded,
+        Question, guarded, hex, pass_on,
         sink::{Cell, Declared, Sink},
     },
     error::{Result, Trouble},
@@ -81,13 +80,8 @@ async fn ask(
             .collect(),
     )?;
     drop(statement);
-    let mut rows =
-        sqlx::query_with(AssertSqlSafe(question.sql.as_str()), arguments).fetch(connection);
-    while let Some(row) = guarded(sink, watch, async { Ok(rows.next().await) }).await? {
-        let row = row.map_err(failed)?;
-        sink.row(cells(question, &row)?).await?;
-    }
-    Ok(())
+    let rows = sqlx::query_with(AssertSqlSafe(question.sql.as_str()), arguments).fetch(connection);
+    pass_on(rows, question, watch, sink, cell, failed).await
 }
 
 /// A column holds what its rows have; where there are none, what it was declared as.
@@ -101,20 +95,8 @@ fn declare(name: &str) -> Declared {
     })
 }
 
-fn cells(question: &Question, row: &SqliteRow) -> Result<Vec<Cell>> {
-    let mut cells = Vec::with_capacity(row.columns().len());
-    for column in row.columns() {
-        cells.push(cell(row, column.ordinal()).map_err(|error| {
-            question.error(
-                "unsupported_type",
-                format!("column `{}` can't be read: {error}", column.name()),
-            )
-        })?);
-    }
-    Ok(cells)
-}
-
-fn cell(row: &SqliteRow, at: usize) -> Result<Cell, sqlx::Error> {
+fn cell(row: &SqliteRow, column: &SqliteColumn) -> Result<Cell, sqlx::Error> {
+    let at = column.ordinal();
     let value = row.try_get_raw(at)?;
     if value.is_null() {
         return Ok(Cell::Null);
@@ -123,19 +105,13 @@ fn cell(row: &SqliteRow, at: usize) -> Result<Cell, sqlx::Error> {
     Ok(match name.as_str() {
         "INTEGER" | "BOOLEAN" | "INT4" => Cell::Integer(row.try_get_unchecked(at)?),
         "REAL" | "NUMERIC" => Cell::Number(row.try_get_unchecked(at)?),
-        "BLOB" => Cell::Text(super::mysql::hex(&row.try_get_unchecked::<Vec<u8>, _>(at)?)),
+        "BLOB" => hex(&row.try_get_unchecked::<Vec<u8>, _>(at)?),
         _ => Cell::Text(row.try_get_unchecked(at)?),
     })
 }
 
 fn arguments(question: &Question, count: usize) -> Result<SqliteArguments> {
-    if count != question.parameters.len() {
-        let message = format!(
-            "the query has {count} parameters, `parameters` has {}",
-            question.parameters.len()
-        );
-        return Err(question.error("missing_parameter", message));
-    }
+    question.check_count(count)?;
     let mut arguments = SqliteArguments::default();
     for (value, number) in question.parameters.iter().zip(1..) {
         let added = match value {
@@ -148,9 +124,7 @@ fn arguments(question: &Question, count: usize) -> Result<SqliteArguments> {
             Value::String(text) => arguments.add(text.clone()),
             Value::Array(_) | Value::Object(_) => arguments.add(value.to_string()),
         };
-        added.map_err(|error| {
-            question.error("invalid_parameter", format!("parameter {number}: {error}"))
-        })?;
+        added.map_err(|error| question.invalid_parameter(number, error))?;
     }
     Ok(arguments)
 }
