@@ -292,6 +292,9 @@ fn the_manifest_tells_what_the_code_says() {
         "The recipients."
     );
     assert_eq!(send.result_schema["required"], json!(["accepted"]));
+    // In the author's order, which is the one that people see.
+    let properties = send.args_schema["properties"].as_object().unwrap();
+    assert!(properties.keys().eq(["to", "copies"]), "{properties:?}");
 
     let later = manifest
         .functions
