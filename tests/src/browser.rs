@@ -220,7 +220,8 @@ impl Drop for Browser {
             drop(self.runtime.block_on(client.close()));
         }
         if let Some(group) = i32::try_from(self.driver.id()).ok().and_then(Pid::from_raw) {
-            drop(kill_process_group(group, Signal::KILL));
+            // It may have ended.
+            let _ = kill_process_group(group, Signal::KILL);
         }
         drop(self.driver.wait());
     }

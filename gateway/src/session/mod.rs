@@ -80,6 +80,8 @@ struct State {
     attachment: Attachment,
     /// The log's length, as the budget knows it.
     budgeted: usize,
+    /// Bytes that may be unsent now: after a resumption as many more as waited then, until they are on their way.
+    unsent_len_max: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +123,7 @@ impl Session {
                 socket: 1,
                 attachment: Attachment::Attached,
                 budgeted: 0,
+                unsent_len_max: limits.unsent_len_max,
             }),
             changed: Notify::new(),
             unsent_len_max: limits.unsent_len_max,
@@ -209,6 +212,8 @@ impl Session {
         let mut state = self.lock();
         state.check(socket)?;
         state.log.take(BATCH_LEN, into);
+        let waiting = state.log.unsent_len();
+        state.unsent_len_max = state.unsent_len_max.min(self.unsent_len_max + waiting);
         Ok(())
     }
 
@@ -241,6 +246,7 @@ impl Session {
         }
         state.log.resume(seen).map_err(drop)?;
         self.settle(&mut state);
+        state.unsent_len_max = self.unsent_len_max + state.log.unsent_len();
         state.socket += 1;
         state.attachment = Attachment::Attached;
         let socket = state.socket;
@@ -339,7 +345,7 @@ impl Session {
         let pushed = state.log.push(message);
         self.settle(state);
         if state.attachment == Attachment::Attached {
-            if state.log.unsent_len() > self.unsent_len_max {
+            if state.log.unsent_len() > state.unsent_len_max {
                 state.attachment = Attachment::Detached(Instant::now());
             }
         } else if self.budget.is_exceeded() {

@@ -51,12 +51,12 @@ pub(crate) struct HostStatus {
 }
 
 impl Host {
-    pub(super) fn start(
+    pub(super) fn new(
         address: String,
         config: &Arc<UpstreamConfig>,
         upstream: Weak<Upstream>,
     ) -> Arc<Self> {
-        let host = Arc::new(Self {
+        Arc::new(Self {
             address,
             config: Arc::clone(config),
             upstream,
@@ -65,11 +65,14 @@ impl Host {
             functions: RwLock::default(),
             functions_changed: Arc::default(),
             last_error: Mutex::default(),
-        });
-        for slot in 0..host.slots.len() {
-            tokio::spawn(Arc::clone(&host).keep(slot));
+        })
+    }
+
+    /// Connects, and stays connected for as long as there is an upstream.
+    pub(super) fn start(self: &Arc<Self>) {
+        for slot in 0..self.slots.len() {
+            tokio::spawn(Arc::clone(self).keep(slot));
         }
-        host
     }
 
     pub(super) fn status(&self) -> HostStatus {

@@ -129,13 +129,17 @@ impl Upstream {
             hosts: config
                 .hosts
                 .iter()
-                .map(|address| Host::start(address.clone(), &config, Weak::clone(upstream)))
+                .map(|address| Host::new(address.clone(), &config, Weak::clone(upstream)))
                 .collect(),
             waiting: Mutex::default(),
             functions: Mutex::new(vec![Vec::new(); config.hosts.len()]),
             catalogue: watch::Sender::default(),
             config: Arc::clone(&config),
         });
+        // Not before it is whole: they would take it for gone.
+        for host in &upstream.hosts {
+            host.start();
+        }
         tokio::spawn(expire_waiting(Arc::downgrade(&upstream)));
         upstream
     }

@@ -336,7 +336,7 @@ fn new_keys_are_read_when_the_file_changes() {
     let old = bearer(before["EdDSA"].as_str().unwrap());
     connect(&gateway, &[("Authorization", &old)]).unwrap();
     // Others of the same names.
-    let keys = tests::GatewaySetup::new();
+    let keys = GatewaySetup::new();
     let after = sign(&keys);
     let beside = gateway.folder().join("new.json");
     fs::copy(keys.folder().join("jwks.json"), &beside).unwrap();

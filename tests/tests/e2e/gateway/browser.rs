@@ -155,12 +155,19 @@ fn errors_are_told_in_plain_words_and_where_they_belong() {
     let host = Host::with(&[Plugin::Good]);
     let gateway = Gateway::to(&host);
     let browser = Browser::start(Look::Light);
-    browser.open(&page(gateway.port(), "/#fail"));
+    browser.open(&page(gateway.port(), "/#sleep"));
     browser.click("#function button.primary");
-    let problem = browser.text("#function .field .problem:not(:empty)");
-    assert_eq!(problem, "kind is needed.");
+    let problem = "#function .field .problem:not(:empty)";
+    assert_eq!(browser.text(problem), "ms is needed.");
     let focused = browser.eval("return '#' + document.activeElement.id");
-    assert_eq!(focused, field(&browser, "kind"));
+    assert_eq!(focused, field(&browser, "ms"));
+    browser.press("1.5\u{e007}");
+    assert_eq!(browser.text(problem), "ms has to be a whole number.");
+    assert_eq!(states(&browser), [""; 0]);
+
+    // A new address of the same page is no new page.
+    browser.open("about:blank");
+    browser.open(&page(gateway.port(), "/#fail"));
     browser.type_into(&field(&browser, "kind"), "out_of_paper");
     browser.type_into(&field(&browser, "message"), "the printer has no paper");
     browser.click("#function button.primary");

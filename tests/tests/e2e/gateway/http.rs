@@ -81,10 +81,18 @@ fn progress_streams_as_events() {
             "{body}"
         );
     }
-    let failing = json!({"function": "nobody"}).to_string();
-    let headers = [json_type];
-    let (status, _) = gateway.request("POST", "/tasks?stream=1", &headers, failing.as_bytes());
-    assert_eq!(status, 404);
+    // What the host refuses ends the stream; what the gateway does never begins one.
+    let stream = |function: &str| {
+        let request = json!({"function": function}).to_string();
+        gateway.request("POST", "/tasks?stream=1", &[json_type], request.as_bytes())
+    };
+    let (status, body) = stream("nobody");
+    assert_eq!(status, 200);
+    assert!(
+        body.starts_with("event: error\ndata: ") && body.contains("unknown_function"),
+        "{body}"
+    );
+    assert_eq!(stream("host.plugins").0, 404);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! WebSockets as RFC 6455 has them, frame by frame.
+//! Sockets as RFC 6455 has them, frame by frame.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

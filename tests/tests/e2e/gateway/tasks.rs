@@ -131,7 +131,7 @@ fn what_is_no_task_is_refused_and_the_connection_goes_on() {
         (
             r#"{"id":"x","function":"echo","args":}"#,
             "bad_request",
-            json!(null),
+            json!("x"),
         ),
         (
             r#"{"id":"x","function":"nobody"}"#,
