@@ -83,7 +83,8 @@ fn sessions_are_lost_when_their_time_is_over() {
     session.call("echo", &json!(1)).unwrap();
     let place = session.cut();
     wait_until("the session to be gone", || {
-        gateway.metric("gateway_sessions_detached") == 0.0
+        let sessions = ["gateway_sessions_attached", "gateway_sessions_detached"];
+        sessions.iter().all(|name| gateway.metric(name) == 0.0)
     });
     let mut session = Session::resume(gateway.socket(), place);
     session.seen = 1;
@@ -157,6 +158,9 @@ fn who_reads_too_slowly_is_closed_and_can_resume() {
         session.send(&json!({"id": id, "function": "big", "args": {"len": 1_000_000}}));
     }
     gateway.wait_until_detached();
+    wait_until("all to be done", || {
+        gateway.metric("gateway_tasks_in_flight") == 0.0
+    });
     let place = session.cut();
     let mut session = Session::resume(gateway.socket(), place);
     let mut answered = 0;

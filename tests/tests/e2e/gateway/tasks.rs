@@ -148,11 +148,6 @@ fn what_is_no_task_is_refused_and_the_connection_goes_on() {
             "invalid_args",
             json!("x"),
         ),
-        (
-            r#"{"cancel":"x","function":"echo","id":"y"}"#,
-            "bad_request",
-            json!("y"),
-        ),
         (r#"{"resume":7}"#, "bad_request", json!(null)),
     ] {
         session.socket.send_text(text);
