@@ -3,6 +3,7 @@
 mod close;
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use protocol::{ErrorCode, Request, RequestId, TaskFailure};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
@@ -237,7 +238,7 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
 
     async fn converse(&mut self) -> Close {
         let heartbeat = self.gateway.config.heartbeat;
-        let mut ping_at = Instant::now() + heartbeat.interval;
+        let mut ping_at = pin!(sleep(heartbeat.interval));
         let mut phase = self.gateway.phase();
         loop {
             if let Err(close) = self.write().await {
@@ -259,11 +260,11 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
                     }
                 }
                 () = self.session.changed() => {}
-                () = sleep_until(ping_at) => {
+                () = &mut ping_at => {
                     if self.pings_unanswered >= heartbeat.missed_max {
                         return Close::Gone;
                     }
-                    ping_at = Instant::now() + heartbeat.interval;
+                    ping_at.as_mut().reset(Instant::now() + heartbeat.interval);
                     if let Err(close) = self.ping().await {
                         return close;
                     }
@@ -284,7 +285,14 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
         loop {
             self.session.take(self.number, &mut self.batch)?;
             if self.batch.is_empty() {
-                break;
+                let (position, wants_acknowledgement) = self.session.position();
+                let asks = self.mode == Mode::TasksV1 && wants_acknowledgement;
+                if !asks || self.asked >= position {
+                    break;
+                }
+                self.ping().await?;
+                // There may be more by now, and the news of it have gone to whoever waited meanwhile.
+                continue;
             }
             for message in self.batch.drain(..) {
                 // The buffer is bounded by what the session gives at once.
@@ -297,15 +305,15 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
         if self.batch.capacity() > MESSAGES_AT_ONCE {
             self.batch = Vec::new();
         }
-        let (position, wants_acknowledgement) = self.session.position();
-        if self.mode == Mode::TasksV1 && wants_acknowledgement && self.asked < position {
-            self.ping().await?;
-        }
         Ok(())
     }
 
-    /// Waits until the client has taken all, unless it is too slow for that.
+    /// Waits until the client has taken all, unless it is too slow for that. Takes the news that there is more to tell:
+    /// whoever calls this looks for that afterwards.
     async fn flush(&mut self) -> Result<(), Close> {
+        if let Some(flushed) = self.socket.flush().now_or_never() {
+            return flushed.map_err(|error| fault(&error));
+        }
         let heartbeat = self.gateway.config.heartbeat;
         let stalled_after = heartbeat.interval * heartbeat.missed_max;
         let session = &self.session;
