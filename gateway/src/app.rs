@@ -1,14 +1,16 @@
 //! The gateway as a whole: built from its configuration, run, drained.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::{ErrorCode, TaskFailure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep};
 
 use crate::access::Identity;
@@ -24,6 +26,9 @@ use crate::upstream::{Sink, Submit, Upstream};
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// How often it is looked whether a drain is over.
 const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(20);
+/// Connections that wait to be taken: as many as the system allows. After a restart all clients come back at once, and one
+/// that finds no room waits for seconds.
+const BACKLOG: u32 = 65_535;
 /// For sockets to be closed once all is answered.
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
 
@@ -131,9 +136,8 @@ pub(crate) async fn run(config: Config) -> Result<(), String> {
         signal(SignalKind::interrupt()).map_err(|error| format!("no signals: {error}"))?;
     let mut listeners = Vec::new();
     for address in &config.listen {
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|error| format!("can't listen on {address}: {error}"))?;
+        let listener =
+            listen(*address).map_err(|error| format!("can't listen on {address}: {error}"))?;
         listeners.push(listener);
     }
     let grace = config.drain_grace;
@@ -145,7 +149,8 @@ pub(crate) async fn run(config: Config) -> Result<(), String> {
         .into_iter()
         .map(|listener| {
             let gateway = Arc::clone(&gateway);
-            tokio::spawn(http::accept(gateway, listener, tls.clone()))
+            // In each of its turns it takes all that have come, however many clients have their turns in between.
+            tokio::spawn(unconstrained(http::accept(gateway, listener, tls.clone())))
         })
         .collect();
     announce(&first.to_string());
@@ -176,6 +181,16 @@ pub(crate) async fn run(config: Config) -> Result<(), String> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Each client needs a file descriptor; what the system allows is more than what it gives unasked.

@@ -10,3 +10,4 @@ mod plain;
 mod resume;
 mod sockets;
 mod tasks;
+mod tls;
