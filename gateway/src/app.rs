@@ -108,13 +108,7 @@ impl Gateway {
     /// Hands a task on, with what is known of how long it may take.
     pub(crate) fn submit(&self, mut submit: Submit, sink: Arc<dyn Sink>) {
         self.metrics.accepted();
-        let catalogue = self.upstream.catalogue();
-        let of_function = catalogue
-            .borrow()
-            .functions
-            .get(&*submit.function)
-            .and_then(|function| function.timeout_ms)
-            .map(Duration::from_millis);
+        let of_function = self.upstream.limit_of(&submit.function);
         submit.limit = match (submit.timeout, of_function) {
             (Some(own), Some(of_function)) => Some(own.min(of_function)),
             (own, of_function) => own.or(of_function),

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ const READ_LEN: usize = 64 * 1024;
 const OUT_KEPT_MAX: usize = 256 * 1024;
 /// Requests that the host has not taken, in bytes: beyond it, the link takes no more.
 const OUT_LEN_MAX: usize = 64 << 20;
+/// No ping is on its way.
+const NO_PING: u64 = u64::MAX;
 
 /// How much later than a task's time limit its answer is waited for.
 const ANSWER_GRACE: Duration = Duration::from_secs(30);
@@ -36,6 +38,12 @@ pub(super) struct Link {
     /// There is something to write, or the link is to be closed.
     changed: Notify,
     in_flight: AtomicUsize,
+    /// Times are in milliseconds since then.
+    began: Instant,
+    /// When the host last said anything.
+    heard_ms: AtomicU64,
+    /// When the oldest ping that has not been answered was sent; [`NO_PING`] where there is none.
+    pinged_ms: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -51,10 +59,6 @@ struct State {
     id_last: u64,
     /// Nothing more is taken.
     closed: bool,
-    /// When the host last said anything.
-    heard_at: Instant,
-    /// When the oldest ping that has not been answered was sent.
-    pinged_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -93,11 +97,12 @@ impl Link {
                 tasks: 0,
                 id_last: 0,
                 closed: false,
-                heard_at: Instant::now(),
-                pinged_at: None,
             }),
             changed: Notify::new(),
             in_flight: AtomicUsize::new(0),
+            began: Instant::now(),
+            heard_ms: AtomicU64::new(0),
+            pinged_ms: AtomicU64::new(NO_PING),
         }
     }
 
@@ -155,28 +160,30 @@ impl Link {
     /// Sends a ping, unless one is on its way. How long the oldest unanswered one has been, and how long the host has
     /// been silent since.
     pub(super) fn ping(self: &Arc<Self>) -> Option<Duration> {
-        let mut state = self.lock();
-        let now = Instant::now();
-        match state.pinged_at {
-            Some(at) => Some(now - at.max(state.heard_at)),
-            None => {
-                state.pinged_at = Some(now);
-                drop(state);
-                let pong = Arc::new(Pong(Arc::clone(self)));
-                drop(self.submit(
-                    Submit::of_host("host.ping", Bytes::from_static(b"{}")),
-                    pong,
-                ));
-                None
-            }
+        let silence = self.silence();
+        if silence.is_none() {
+            self.pinged_ms.store(self.now_ms(), Ordering::Relaxed);
+            let pong = Arc::new(Pong(Arc::clone(self)));
+            drop(self.submit(
+                Submit::of_host("host.ping", Bytes::from_static(b"{}")),
+                pong,
+            ));
         }
+        silence
     }
 
     /// How long a ping has been without an answer, and the host silent.
     pub(super) fn silence(&self) -> Option<Duration> {
-        let state = self.lock();
-        let since = state.pinged_at?.max(state.heard_at);
-        Some(since.elapsed())
+        let pinged = self.pinged_ms.load(Ordering::Relaxed);
+        if pinged == NO_PING {
+            return None;
+        }
+        let since = pinged.max(self.heard_ms.load(Ordering::Relaxed));
+        Some(Duration::from_millis(self.now_ms().saturating_sub(since)))
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(NO_PING - 1)
     }
 
     /// Answers what the host should have answered long ago.
@@ -306,7 +313,7 @@ impl Link {
                 Ok(_) => {}
                 Err(error) => return error,
             }
-            self.lock().heard_at = Instant::now();
+            self.heard_ms.store(self.now_ms(), Ordering::Relaxed);
             loop {
                 match decoder.next_line() {
                     Ok(Some(line)) => {
@@ -425,6 +432,6 @@ struct Pong(Arc<Link>);
 
 impl Sink for Pong {
     fn done(&self, _: Outcome) {
-        self.0.lock().pinged_at = None;
+        self.0.pinged_ms.store(NO_PING, Ordering::Relaxed);
     }
 }

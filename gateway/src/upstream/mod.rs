@@ -156,6 +156,13 @@ impl Upstream {
         self.catalogue.subscribe()
     }
 
+    /// How long that function may take, as far as that is known.
+    pub(crate) fn limit_of(&self, function: &str) -> Option<Duration> {
+        let catalogue = self.catalogue.borrow();
+        let limit = catalogue.functions.get(function)?.timeout_ms?;
+        Some(Duration::from_millis(limit))
+    }
+
     pub(crate) fn hosts(&self) -> Vec<HostStatus> {
         self.hosts.iter().map(|host| host.status()).collect()
     }
