@@ -22,7 +22,7 @@ fn every_format_at_once_in_files_and_in_the_result() {
     assert_eq!(outputs.len(), 10);
     let begins: [&[u8]; 5] = [
         b"{\"title\":",
-        b"amount,region",
+        b"region,amount",
         b"PK\x03\x04",
         b"<!doctype html>",
         b"%PDF-",
@@ -46,7 +46,7 @@ fn every_format_at_once_in_files_and_in_the_result() {
     assert_eq!(outputs[5]["json"]["title"], "All");
     assert_eq!(
         outputs[6]["text"],
-        "amount,region\r\n12.5,North\r\n7,Süd\r\n"
+        "region,amount\r\nNorth,12.5\r\nSüd,7\r\n"
     );
     assert!(outputs[7]["base64"].as_str().unwrap().starts_with("UEsDB"));
     assert!(outputs[8]["text"].as_str().unwrap().contains("Süd"));
@@ -74,7 +74,7 @@ fn options_of_csv_and_columns_reach_the_writers() {
     }));
     let text = result["outputs"][0]["text"].as_str().unwrap();
     assert!(
-        text.starts_with("Betrag;region\r\n12,50;North\r\n7,00;Süd\r\n"),
+        text.starts_with("region;Betrag\r\nNorth;12,50\r\nSüd;7,00\r\n"),
         "{text}"
     );
     assert!(text.contains("19,50"), "{text}");

@@ -65,6 +65,7 @@ fn a_hang_up_reads_the_hosts_configuration_again() {
 
     // As it was: nothing is opened anew.
     host.signal(Signal::HUP);
+    host.wait_for_log(&["the configuration was read again"]);
     write("[plugins.versioned]\nworkers = 2\nconfig = { greeting = \"second\" }");
     host.signal(Signal::HUP);
     wait_for_greeting(&host, "second");
