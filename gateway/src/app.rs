@@ -201,7 +201,7 @@ fn raise_open_files_limit() {
 
 /// The one line on standard output.
 fn announce(address: &str) {
-    let mut stdout = std::io::stdout().lock();
+    let mut stdout = io::stdout().lock();
     // Whoever started this may not want to know.
     drop(writeln!(stdout, "listening on {address}").and_then(|()| stdout.flush()));
 }

@@ -16,6 +16,8 @@ use super::link::{Link, Orphan, Owner};
 use super::{Sink, Submit, Upstream};
 use crate::config::UpstreamConfig;
 
+/// With fewer tasks than this a connection has little to do.
+const PACKED_MAX: usize = 256;
 /// How often links are looked after.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -98,7 +100,7 @@ impl Host {
             .contains(function)
     }
 
-    /// The connection with the least to do, and how much the whole host has; none if it should get nothing new.
+    /// The first connection with little to do, or the one with the least, and how much the whole host has; none if it should get nothing new.
     pub(super) fn best_link(&self) -> Option<(Arc<Link>, usize)> {
         if self.draining.load(Ordering::Relaxed) {
             return None;
@@ -110,9 +112,11 @@ impl Host {
             let Some(link) = &*link else { continue };
             let mine = link.in_flight();
             in_flight += mine;
-            let is_better = best.as_ref().is_none_or(|(_, least)| mine < *least);
+            // Tasks that share a connection share its reads and writes, so that few of them stay together.
+            let cost = if mine < PACKED_MAX { 0 } else { mine };
+            let is_better = best.as_ref().is_none_or(|(_, least)| cost < *least);
             if is_better && !self.is_suspect(link) {
-                best = Some((Arc::clone(link), mine));
+                best = Some((Arc::clone(link), cost));
             }
         }
         best.map(|(link, _)| (link, in_flight))
