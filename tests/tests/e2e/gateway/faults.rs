@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::json;
-use tests::{Gateway, GatewaySetup, Host, Plugin, Setup, raise_open_files_limit, wait_until};
+use tests::{
+    Gateway, GatewaySetup, Host, Plugin, Setup, lasting_port, raise_open_files_limit, wait_until,
+};
 
 /// A gateway to two hosts.
 fn with_two_hosts() -> (Host, Host, Gateway) {
@@ -76,8 +78,8 @@ fn a_host_that_dies_takes_only_what_it_may_have_begun() {
 
 #[test]
 fn every_task_is_answered_once_while_the_host_is_killed_and_comes_back() {
-    let mut host = Host::with(&[Plugin::Good]);
-    let port = host.port();
+    let port = lasting_port();
+    let mut host = Setup::new().plugin(Plugin::Good).listen(port).start();
     let gateway = Gateway::to(&host);
     let mut session = gateway.session();
     let mut number = 0_u64;
@@ -189,10 +191,7 @@ fn without_a_host_tasks_wait_a_moment_and_are_told() {
 
 #[test]
 fn a_host_that_comes_late_gets_what_waited() {
-    let port = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port()
-    };
+    let port = lasting_port();
     let gateway = GatewaySetup::new()
         .host_at(port)
         .allow("*")

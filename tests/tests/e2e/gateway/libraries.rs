@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::process::Stdio;
 
 use serde_json::json;
-use tests::{GatewaySetup, Host, Plugin, node, npm, run, venv_python, workspace_dir};
+use tests::{GatewaySetup, Host, Plugin, lasting_port, node, npm, run, venv_python, workspace_dir};
 
 #[test]
 fn the_strictest_client_of_python_finds_nothing_wrong() {
@@ -77,10 +76,7 @@ fn the_client_library_is_installed_and_works_in_node() {
 #[test]
 fn a_client_that_comes_first_waits_for_its_gateway() {
     let host = Host::with(&[Plugin::Good]);
-    let port = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port()
-    };
+    let port = lasting_port();
     let script = format!(
         "import {{ TaskClient }} from {};\n\
          const early = new TaskClient({{ url: 'ws://127.0.0.1:{port}/ws' }});\n\
