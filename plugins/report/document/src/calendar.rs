@@ -17,15 +17,15 @@ pub struct Date {
 
 /// A time of the day, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Clock {
+pub(crate) struct Clock {
     /// 0 to 23.
-    pub hour: u8,
+    pub(crate) hour: u8,
     /// 0 to 59.
-    pub minute: u8,
+    pub(crate) minute: u8,
     /// 0 to 59.
-    pub second: u8,
+    pub(crate) second: u8,
     /// 0 to 999,999.
-    pub micros: u32,
+    pub(crate) micros: u32,
 }
 
 impl fmt::Display for Date {
@@ -81,8 +81,7 @@ pub fn date_from_days(days: i32) -> Date {
 }
 
 /// Days from 1970-01-01 to this date.
-#[must_use]
-pub fn days_from_date(year: i64, month: i64, day: i64) -> i64 {
+fn days_from_date(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
@@ -92,15 +91,13 @@ pub fn days_from_date(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Day and time of a timestamp.
-#[must_use]
-pub fn split_timestamp(micros: i64) -> (i32, Clock) {
+pub(crate) fn split_timestamp(micros: i64) -> (i32, Clock) {
     let days = i32::try_from(micros.div_euclid(MICROS_PER_DAY)).unwrap_or(0);
     (days, clock(micros.rem_euclid(MICROS_PER_DAY)))
 }
 
 /// The time that many microseconds after midnight.
-#[must_use]
-pub fn clock(micros: i64) -> Clock {
+pub(crate) fn clock(micros: i64) -> Clock {
     let micros = micros.rem_euclid(MICROS_PER_DAY);
     let seconds = micros / 1_000_000;
     Clock {
@@ -242,8 +239,19 @@ mod tests {
     }
 
     #[test]
+    fn every_day_of_ten_thousand_years_there_and_back() {
+        let first = parse_day("0000-01-01").unwrap();
+        let last = parse_day("9999-12-31").unwrap();
+        for day in first..=last {
+            assert_eq!(parse_day(&date_from_days(day).to_string()), Some(day));
+        }
+        assert_eq!(last - first + 1, 3_652_425);
+    }
+
+    #[test]
     fn only_days_that_exist_are_parsed() {
         assert_eq!(parse_day("1970-01-01"), Some(0));
+        assert_eq!(parse_day("1970-01-02"), Some(1));
         assert_eq!(parse_day("2024-02-29"), Some(19_782));
         for wrong in [
             "2023-02-29",
