@@ -1,4 +1,4 @@
-//! A real Chromium without a window, driven as WebDriver has it.
+//! A real Chromium without a window, driven as `WebDriver` has it.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -184,11 +184,10 @@ impl Browser {
     #[track_caller]
     pub fn text(&self, css: &str) -> String {
         self.wait_for(css);
-        let text = self.done(css, async {
+        self.done(css, async {
             let found = self.client().find(Locator::Css(css)).await?;
             found.text().await
-        });
-        text
+        })
     }
 
     /// A picture of the page, to be looked at: `screenshots/NAME.png` in the target folder.

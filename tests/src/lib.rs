@@ -6,7 +6,6 @@
     clippy::missing_panics_doc,
     clippy::panic,
     clippy::print_stderr,
-    clippy::result_large_err,
     reason = "a harness reports to the test that uses it, by failing it"
 )]
 

@@ -66,7 +66,6 @@ pub(crate) struct UpstreamConfig {
     pub(crate) ping_timeout: Duration,
     pub(crate) backoff_min: Duration,
     pub(crate) backoff_max: Duration,
-    pub(crate) line_len_max: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -232,12 +231,6 @@ impl Config {
                 ping_timeout: raw.upstream.ping_timeout.0,
                 backoff_min: raw.upstream.backoff_min.0,
                 backoff_max: raw.upstream.backoff_max.0.max(raw.upstream.backoff_min.0),
-                line_len_max: within(
-                    "upstream.line_len_max",
-                    raw.upstream.line_len_max.to_usize(),
-                    1024,
-                    512 << 20,
-                )?,
                 hosts,
             },
             session: SessionConfig {

@@ -79,7 +79,6 @@ pub(super) struct UpstreamTable {
     pub(super) ping_timeout: Time,
     pub(super) backoff_min: Time,
     pub(super) backoff_max: Time,
-    pub(super) line_len_max: Size,
 }
 
 impl Default for UpstreamTable {
@@ -94,7 +93,6 @@ impl Default for UpstreamTable {
             ping_timeout: Time(Duration::from_secs(5)),
             backoff_min: Time(Duration::from_millis(50)),
             backoff_max: Time(Duration::from_secs(5)),
-            line_len_max: Size(protocol::LINE_LEN_MAX_DEFAULT as u64),
         }
     }
 }

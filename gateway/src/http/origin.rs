@@ -14,10 +14,6 @@ use crate::app::Gateway;
 ///
 /// # Errors
 /// The answer for pages that may not.
-#[expect(
-    clippy::result_large_err,
-    reason = "it is handed straight to the client"
-)]
 pub(super) fn check(
     gateway: &Gateway,
     peer: &Peer,

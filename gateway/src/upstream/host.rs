@@ -1,7 +1,7 @@
 //! One host: its connections, whether it is well, and what functions it has.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::catalogue::Function;
-use super::link::{Link, Orphan, Owner};
+use super::link::{HostLimits, Link, Orphan, Owner};
 use super::{Sink, Submit, Upstream};
 use crate::config::UpstreamConfig;
 
@@ -26,10 +26,13 @@ pub(super) struct Host {
     pub(super) address: String,
     config: Arc<UpstreamConfig>,
     upstream: Weak<Upstream>,
+    /// How many tasks wait for room.
+    queued: Arc<AtomicUsize>,
     slots: Vec<Slot>,
     /// It takes nothing new. Ends with the next connection that it accepts.
     draining: AtomicBool,
-    functions: RwLock<Arc<HashSet<String>>>,
+    /// None until it has told.
+    functions: RwLock<Option<HashSet<String>>>,
     functions_changed: Arc<Notify>,
     last_error: Mutex<Option<String>>,
 }
@@ -39,6 +42,15 @@ pub(super) struct Host {
 struct Slot {
     /// Answered its first ping.
     link: RwLock<Option<Arc<Link>>>,
+}
+
+/// A host that is well.
+#[derive(Debug)]
+pub(super) struct Vacancy {
+    /// The connection to use; none where all have as much as the host takes.
+    pub(super) link: Option<Arc<Link>>,
+    /// Tasks on all of them.
+    pub(super) in_flight: usize,
 }
 
 /// What `/readyz` and `/metrics` say of a host.
@@ -57,11 +69,13 @@ impl Host {
         address: String,
         config: &Arc<UpstreamConfig>,
         upstream: Weak<Upstream>,
+        queued: Arc<AtomicUsize>,
     ) -> Arc<Self> {
         Arc::new(Self {
             address,
             config: Arc::clone(config),
             upstream,
+            queued,
             slots: (0..config.connections).map(|_| Slot::default()).collect(),
             draining: AtomicBool::new(false),
             functions: RwLock::default(),
@@ -84,7 +98,7 @@ impl Host {
             links: links.len(),
             in_flight: links.iter().map(|link| link.in_flight()).sum(),
             draining: self.draining.load(Ordering::Relaxed),
-            well: self.best_link().is_some(),
+            well: self.vacancy().is_some(),
             last_error: self
                 .last_error
                 .lock()
@@ -93,33 +107,49 @@ impl Host {
         }
     }
 
+    /// Whether it has that function, or had it when it was there last.
     pub(super) fn has(&self, function: &str) -> bool {
         self.functions
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .contains(function)
+            .as_ref()
+            .is_some_and(|functions| functions.contains(function))
     }
 
-    /// The first connection with little to do, or the one with the least, and how much the whole host has; none if it should get nothing new.
-    pub(super) fn best_link(&self) -> Option<(Arc<Link>, usize)> {
+    /// Whether it has ever told what functions it has.
+    pub(super) fn has_told(&self) -> bool {
+        self.functions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some()
+    }
+
+    /// The first connection with little to do, or the one with the least; none if the host should get nothing new.
+    pub(super) fn vacancy(&self) -> Option<Vacancy> {
         if self.draining.load(Ordering::Relaxed) {
             return None;
         }
-        let mut in_flight = 0;
-        let mut best: Option<(Arc<Link>, usize)> = None;
+        let mut vacancy = None;
+        let mut least = usize::MAX;
         for slot in &self.slots {
             let link = slot.link.read().unwrap_or_else(PoisonError::into_inner);
-            let Some(link) = &*link else { continue };
+            let Some(link) = link.as_ref().filter(|link| !self.is_suspect(link)) else {
+                continue;
+            };
             let mine = link.in_flight();
-            in_flight += mine;
+            let vacancy = vacancy.get_or_insert(Vacancy {
+                link: None,
+                in_flight: 0,
+            });
+            vacancy.in_flight += mine;
             // Tasks that share a connection share its reads and writes, so that few of them stay together.
             let cost = if mine < PACKED_MAX { 0 } else { mine };
-            let is_better = best.as_ref().is_none_or(|(_, least)| cost < *least);
-            if is_better && !self.is_suspect(link) {
-                best = Some((Arc::clone(link), cost));
+            if cost < least && link.has_room() {
+                least = cost;
+                vacancy.link = Some(Arc::clone(link));
             }
         }
-        best.map(|(link, _)| (link, in_flight))
+        vacancy
     }
 
     /// Silent for longer than a host that is well.
@@ -182,7 +212,7 @@ impl Host {
             }
         };
         let health = self.check(&link);
-        let run = link.run(stream, self.config.line_len_max, &**self);
+        let run = link.run(stream, &**self);
         let (error, orphans) = {
             let mut run = std::pin::pin!(run);
             tokio::select! {
@@ -208,6 +238,13 @@ impl Host {
             link.close();
             return false;
         }
+        // A host that doesn't tell has those it has by default.
+        let limits = ask(link, "host.status").await.ok();
+        let limits = limits.map_or_else(HostLimits::default, |json| HostLimits::read(&json));
+        if let Err(reason) = link.keep_to(limits) {
+            link.close_for(reason);
+            return false;
+        }
         self.draining.store(false, Ordering::Relaxed);
         *self
             .last_error
@@ -218,7 +255,7 @@ impl Host {
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(link));
         tracing::info!(host = self.address, connection = slot, "connected");
-        upstream.link_up();
+        upstream.fill();
         true
     }
 
@@ -227,7 +264,7 @@ impl Host {
         let mut pinged_at = Instant::now();
         loop {
             sleep(CHECK_INTERVAL).await;
-            link.expire();
+            link.expire(self);
             let silence = if pinged_at.elapsed() >= self.config.ping_interval {
                 pinged_at = Instant::now();
                 link.ping()
@@ -259,7 +296,7 @@ impl Host {
                 *self
                     .functions
                     .write()
-                    .unwrap_or_else(PoisonError::into_inner) = Arc::new(names);
+                    .unwrap_or_else(PoisonError::into_inner) = Some(names);
                 upstream.set_functions(&self.address, functions);
             }
             self.functions_changed.notified().await;
@@ -285,6 +322,14 @@ impl Owner for Host {
         }
         if let Some(upstream) = self.upstream.upgrade() {
             upstream.orphaned(&self.address, orphan);
+        }
+    }
+
+    fn has_room(&self) {
+        if self.queued.load(Ordering::Relaxed) > 0
+            && let Some(upstream) = self.upstream.upgrade()
+        {
+            upstream.fill();
         }
     }
 }

@@ -1,8 +1,9 @@
 //! One connection to a host, shared by many tasks: each has an id of its own on it.
 
+use std::borrow::Cow;
 use std::io;
 use std::mem;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use protocol::{
     ErrorCode, LineDecoder, Outcome, Reply, Request, RequestId, ServerLine, TaskFailure,
 };
 use rustc_hash::FxHashMap;
+use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -28,6 +30,11 @@ const OUT_LEN_MAX: usize = 64 << 20;
 /// No ping is on its way.
 const NO_PING: u64 = u64::MAX;
 
+/// Requests to the host itself that find room beside as many tasks as there may be: a ping, a watch, cancellations.
+const RESERVED_MAX: usize = 24;
+/// With fewer requests at a time from one connection, a host can't be worked with.
+const HOST_IN_FLIGHT_MIN: usize = 4;
+
 /// How much later than a task's time limit its answer is waited for.
 const ANSWER_GRACE: Duration = Duration::from_secs(30);
 
@@ -38,6 +45,12 @@ pub(super) struct Link {
     /// There is something to write, or the link is to be closed.
     changed: Notify,
     in_flight: AtomicUsize,
+    /// Tasks that the host takes from one connection. Beyond it, it would read nothing more, not even a ping.
+    in_flight_max: AtomicUsize,
+    /// The longest line that the host takes or sends.
+    line_len_max: AtomicUsize,
+    /// It takes nothing, since it has ended or too many bytes wait to be written.
+    is_shut: AtomicBool,
     /// Times are in milliseconds since then.
     began: Instant,
     /// When the host last said anything.
@@ -57,8 +70,45 @@ struct State {
     /// Of those that are pending, the ones that are no requests to the host itself.
     tasks: usize,
     id_last: u64,
-    /// Nothing more is taken.
-    closed: bool,
+    /// Nothing more is taken, for that reason.
+    closed: Option<Cow<'static, str>>,
+}
+
+/// What a host allows each connection, as `host.status` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct HostLimits {
+    in_flight_max: usize,
+    line_len_max: usize,
+}
+
+impl Default for HostLimits {
+    fn default() -> Self {
+        Self {
+            in_flight_max: 1024,
+            line_len_max: protocol::LINE_LEN_MAX_DEFAULT,
+        }
+    }
+}
+
+impl HostLimits {
+    /// Reads the result of `host.status`.
+    pub(super) fn read(json: &[u8]) -> Self {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Status {
+            limits: HostLimits,
+        }
+        serde_json::from_slice::<Status>(json)
+            .unwrap_or_default()
+            .limits
+    }
+
+    /// Tasks that one connection may have at the host, beside the requests to the host itself.
+    fn tasks_max(self) -> Option<usize> {
+        let reserved = (self.in_flight_max / 4).clamp(2, RESERVED_MAX);
+        (self.in_flight_max >= HOST_IN_FLIGHT_MIN).then(|| self.in_flight_max - reserved)
+    }
 }
 
 #[derive(Debug)]
@@ -84,6 +134,8 @@ pub(super) struct Orphan {
 pub(super) trait Owner: Send + Sync {
     /// The host takes nothing new: a task that it refused for that is handed back.
     fn handed_back(&self, orphan: Orphan);
+    /// There may be room again for what waits.
+    fn has_room(&self);
 }
 
 impl Link {
@@ -96,10 +148,14 @@ impl Link {
                 pending: FxHashMap::default(),
                 tasks: 0,
                 id_last: 0,
-                closed: false,
+                closed: None,
             }),
             changed: Notify::new(),
             in_flight: AtomicUsize::new(0),
+            // Until the host has told.
+            in_flight_max: AtomicUsize::new(0),
+            line_len_max: AtomicUsize::new(HostLimits::default().line_len_max),
+            is_shut: AtomicBool::new(false),
             began: Instant::now(),
             heard_ms: AtomicU64::new(0),
             pinged_ms: AtomicU64::new(NO_PING),
@@ -110,31 +166,72 @@ impl Link {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Whether a task would be taken now.
+    pub(super) fn has_room(&self) -> bool {
+        !self.is_shut.load(Ordering::Relaxed)
+            && self.in_flight() < self.in_flight_max.load(Ordering::Relaxed)
+    }
+
+    /// Takes tasks from now on, as many as the host allows.
+    ///
+    /// # Errors
+    /// The host allows too little: a sentence for its operator.
+    pub(super) fn keep_to(&self, limits: HostLimits) -> Result<(), String> {
+        let tasks_max = limits.tasks_max().ok_or_else(|| {
+            format!(
+                "the host takes {} requests at a time from a connection (its limits.in_flight_max); let it be {HOST_IN_FLIGHT_MIN} or more",
+                limits.in_flight_max
+            )
+        })?;
+        self.in_flight_max.store(tasks_max, Ordering::Relaxed);
+        self.line_len_max
+            .store(limits.line_len_max, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Puts a task on the link; its number, or the task again when the link takes no more.
     pub(super) fn submit(
         &self,
         submit: Submit,
         sink: Arc<dyn Sink>,
     ) -> Result<u64, (Submit, Arc<dyn Sink>)> {
+        let weight = submit.weight();
         let mut state = self.lock();
-        if state.closed || state.out.len() > OUT_LEN_MAX {
+        if state.closed.is_some() {
             return Err((submit, sink));
+        }
+        if weight > 0 {
+            if state.tasks >= self.in_flight_max.load(Ordering::Relaxed) {
+                return Err((submit, sink));
+            }
+            if state.out.len() > OUT_LEN_MAX {
+                self.is_shut.store(true, Ordering::Relaxed);
+                return Err((submit, sink));
+            }
         }
         let id = state.id_last + 1;
         state.id_last = id;
         let was_empty = state.out.is_empty();
-        state.append(id, &submit);
+        let line_len_max = self.line_len_max.load(Ordering::Relaxed);
+        if !state.append(id, &submit, line_len_max) {
+            drop(state);
+            let message = format!(
+                "the request is longer than {line_len_max} bytes, the most that the host takes"
+            );
+            sink.done(Err(TaskFailure::new(ErrorCode::TooLarge, message)));
+            return Ok(id);
+        }
         let end = state.queued;
         let expires_at = submit
             .limit
-            .map(|limit| Instant::now() + limit + ANSWER_GRACE);
+            .map(|limit| submit.since + limit + ANSWER_GRACE);
         let pending = Pending {
             submit,
             end,
             expires_at,
             sink,
         };
-        state.tasks += pending.weight();
+        state.tasks += weight;
         state.pending.insert(id, pending);
         self.in_flight.store(state.tasks, Ordering::Relaxed);
         drop(state);
@@ -187,7 +284,7 @@ impl Link {
     }
 
     /// Answers what the host should have answered long ago.
-    pub(super) fn expire(&self) {
+    pub(super) fn expire(&self, owner: &dyn Owner) {
         let now = Instant::now();
         let mut expired = Vec::new();
         {
@@ -196,13 +293,16 @@ impl Link {
             state.pending.retain(|_, pending| {
                 let is_over = pending.expires_at.is_some_and(|at| at <= now);
                 if is_over {
-                    tasks -= pending.weight();
+                    tasks -= pending.submit.weight();
                     expired.push(Arc::clone(&pending.sink));
                 }
                 !is_over
             });
             state.tasks = tasks;
             self.in_flight.store(tasks, Ordering::Relaxed);
+        }
+        if !expired.is_empty() {
+            owner.has_room();
         }
         for sink in expired {
             let message = "the host did not answer in time, though it should have ended the task";
@@ -212,21 +312,30 @@ impl Link {
 
     /// Takes nothing more, and ends the connection.
     pub(super) fn close(&self) {
-        self.lock().closed = true;
+        self.close_for("the gateway has closed the connection");
+    }
+
+    /// The same, for a reason that its operator should know.
+    pub(super) fn close_for(&self, reason: impl Into<Cow<'static, str>>) {
+        self.shut(&mut self.lock(), reason.into());
         self.changed.notify_one();
+    }
+
+    fn shut(&self, state: &mut State, reason: Cow<'static, str>) {
+        state.closed.get_or_insert(reason);
+        self.is_shut.store(true, Ordering::Relaxed);
     }
 
     /// Serves the connection until it ends, and gives what was in flight then.
     pub(super) async fn run(
         self: &Arc<Self>,
         stream: TcpStream,
-        line_len_max: usize,
         owner: &dyn Owner,
     ) -> (io::Error, Vec<Orphan>) {
         let (read, write) = stream.into_split();
         let error = tokio::select! {
-            ended = self.read(read, line_len_max, owner) => ended,
-            ended = self.write(write) => ended,
+            ended = self.read(read, owner) => ended,
+            ended = self.write(write, owner) => ended,
         };
         (error, self.end())
     }
@@ -234,7 +343,7 @@ impl Link {
     /// Nothing more comes or goes.
     fn end(&self) -> Vec<Orphan> {
         let mut state = self.lock();
-        state.closed = true;
+        self.shut(&mut state, Cow::Borrowed("the connection has ended"));
         state.out = Vec::new();
         let written = state.written;
         let pending = mem::take(&mut state.pending);
@@ -255,20 +364,23 @@ impl Link {
             .collect()
     }
 
-    async fn write(&self, mut write: OwnedWriteHalf) -> io::Error {
+    async fn write(&self, mut write: OwnedWriteHalf, owner: &dyn Owner) -> io::Error {
         let mut buffer = Vec::new();
         loop {
-            let closed = {
+            let was_shut = {
                 let mut state = self.lock();
                 buffer.clear();
                 if buffer.capacity() > OUT_KEPT_MAX {
                     buffer = Vec::new();
                 }
                 mem::swap(&mut buffer, &mut state.out);
-                state.closed
+                if let Some(reason) = &state.closed {
+                    return io::Error::other(reason.clone());
+                }
+                self.is_shut.swap(false, Ordering::Relaxed)
             };
-            if closed {
-                return io::Error::other("the gateway has closed the connection");
+            if was_shut {
+                owner.has_room();
             }
             if buffer.is_empty() {
                 self.changed.notified().await;
@@ -278,7 +390,7 @@ impl Link {
             while !rest.is_empty() {
                 let written = tokio::select! {
                     written = write.write(rest) => written,
-                    () = self.closed() => return io::Error::other("the gateway has closed the connection"),
+                    reason = self.closed() => return io::Error::other(reason),
                 };
                 match written {
                     Ok(0) => return io::ErrorKind::WriteZero.into(),
@@ -293,20 +405,19 @@ impl Link {
     }
 
     /// Waits until the link is to be closed. Takes wake-ups that mean something else; the writer looks again anyway.
-    async fn closed(&self) {
-        while !self.lock().closed {
+    async fn closed(&self) -> Cow<'static, str> {
+        loop {
+            if let Some(reason) = &self.lock().closed {
+                return reason.clone();
+            }
             self.changed.notified().await;
         }
     }
 
-    async fn read(
-        &self,
-        mut read: OwnedReadHalf,
-        line_len_max: usize,
-        owner: &dyn Owner,
-    ) -> io::Error {
-        let mut decoder = LineDecoder::new(line_len_max);
+    async fn read(&self, mut read: OwnedReadHalf, owner: &dyn Owner) -> io::Error {
+        let mut decoder = LineDecoder::new(0);
         loop {
+            decoder.set_line_len_max(self.line_len_max.load(Ordering::Relaxed));
             decoder.buffer_mut().reserve(READ_LEN);
             match read.read_buf(decoder.buffer_mut()).await {
                 Ok(0) => return io::ErrorKind::UnexpectedEof.into(),
@@ -367,7 +478,7 @@ impl Link {
         let Some(pending) = state.pending.remove(&id) else {
             return;
         };
-        state.tasks -= pending.weight();
+        state.tasks -= pending.submit.weight();
         self.in_flight.store(state.tasks, Ordering::Relaxed);
         drop(state);
         let Pending { submit, sink, .. } = pending;
@@ -388,6 +499,7 @@ impl Link {
         } else {
             sink.done(outcome);
         }
+        owner.has_room();
     }
 
     fn sink(&self, id: &RequestId) -> Option<Arc<dyn Sink>> {
@@ -404,15 +516,16 @@ impl Link {
     }
 }
 
-impl Pending {
+impl Submit {
     /// How much it counts among the tasks of its link.
     fn weight(&self) -> usize {
-        usize::from(!self.submit.function.starts_with(super::HOST_PREFIX))
+        usize::from(!self.function.starts_with(super::HOST_PREFIX))
     }
 }
 
 impl State {
-    fn append(&mut self, id: u64, submit: &Submit) {
+    /// Whether the request was short enough to be appended.
+    fn append(&mut self, id: u64, submit: &Submit, line_len_max: usize) -> bool {
         let before = self.out.len();
         let request = Request {
             id: Some(id.into()),
@@ -422,7 +535,14 @@ impl State {
             progress: submit.progress,
         };
         request.encode(&mut self.out);
-        self.queued += (self.out.len() - before) as u64;
+        let len = self.out.len() - before;
+        // The newline doesn't count.
+        if len - 1 > line_len_max {
+            self.out.truncate(before);
+            return false;
+        }
+        self.queued += len as u64;
+        true
     }
 }
 
@@ -433,5 +553,23 @@ struct Pong(Arc<Link>);
 impl Sink for Pong {
     fn done(&self, _: Outcome) {
         self.0.pinged_ms.store(NO_PING, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_has_room_for_more_than_tasks() {
+        let tasks_max = |in_flight_max: usize| {
+            let json = format!("{{\"pid\":7,\"limits\":{{\"in_flight_max\":{in_flight_max}}}}}");
+            HostLimits::read(json.as_bytes()).tasks_max()
+        };
+        assert_eq!(tasks_max(1024), Some(1000));
+        assert_eq!(tasks_max(20), Some(15));
+        assert_eq!(tasks_max(4), Some(2));
+        assert_eq!(tasks_max(3), None);
+        assert_eq!(HostLimits::read(b"{}"), HostLimits::default());
     }
 }

@@ -3,10 +3,10 @@
 mod catalogue;
 mod host;
 mod link;
+mod queue;
 
-use std::collections::VecDeque;
 use std::fmt::Debug;
-use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -16,15 +16,21 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 pub(crate) use self::catalogue::{Catalogue, Function};
-use self::host::Host;
 pub(crate) use self::host::HostStatus;
+use self::host::{Host, Vacancy};
 use self::link::{Link, Orphan};
+use self::queue::{Over, Queue, Waiting};
 use crate::config::UpstreamConfig;
+use crate::limits::overloaded;
 
 /// How often a task is handed to another host before it is given up.
 const ATTEMPTS_MAX: u32 = 5;
-/// How exactly the wait for a host is kept.
-const WAITING_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// How exactly the limits of those that wait are kept.
+const QUEUE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// When whoever finds the queue full may ask again.
+const QUEUE_FULL_RETRY: Duration = Duration::from_secs(1);
+/// Where functions wait that no host is known to have.
+const UNKNOWN_FUNCTIONS: &str = "";
 /// Functions of the hosts themselves.
 pub(crate) const HOST_PREFIX: &str = "host.";
 
@@ -38,6 +44,8 @@ pub(crate) struct Submit {
     pub(crate) progress: bool,
     /// How long it may take at most, with the function's own limit, as far as that is known.
     pub(crate) limit: Option<Duration>,
+    /// When the client handed it over: its time runs from then.
+    since: Instant,
     /// How often it has been handed to a host.
     attempts: u32,
 }
@@ -55,7 +63,20 @@ impl Submit {
             timeout,
             progress,
             limit: timeout,
+            since: Instant::now(),
             attempts: 0,
+        }
+    }
+
+    fn is_late(&self, now: Instant) -> bool {
+        self.limit
+            .is_some_and(|limit| now.duration_since(self.since) >= limit)
+    }
+
+    /// Leaves the host as much time as there is still.
+    fn shorten(&mut self) {
+        if let Some(limit) = self.limit {
+            self.timeout = Some(limit.saturating_sub(self.since.elapsed()));
         }
     }
 
@@ -107,31 +128,42 @@ impl Place {
 pub(crate) struct Upstream {
     config: Arc<UpstreamConfig>,
     hosts: Vec<Arc<Host>>,
-    waiting: Mutex<VecDeque<Waiting>>,
+    queue: Mutex<Queue>,
+    /// The queue's length, for those who only want to know whether there is anything.
+    queued: Arc<AtomicUsize>,
+    since: Instant,
     /// By host, in the hosts' order.
     functions: Mutex<Vec<Vec<Function>>>,
     catalogue: watch::Sender<Arc<Catalogue>>,
 }
 
-/// A task for which there is no host at the moment.
+/// What there is for a task at the moment.
 #[derive(Debug)]
-struct Waiting {
-    since: Instant,
-    submit: Submit,
-    sink: Arc<dyn Sink>,
+enum Choice {
+    Link(Arc<Link>),
+    /// The hosts that have its function have as much as they take.
+    Full,
+    /// No host that has its function is there.
+    Nobody,
 }
 
 impl Upstream {
     /// Connects to the hosts, and stays connected.
     pub(crate) fn start(config: UpstreamConfig) -> Arc<Self> {
         let config = Arc::new(config);
+        let queued = Arc::new(AtomicUsize::new(0));
         let upstream = Arc::new_cyclic(|upstream| Self {
             hosts: config
                 .hosts
                 .iter()
-                .map(|address| Host::new(address.clone(), &config, Weak::clone(upstream)))
+                .map(|address| {
+                    let upstream = Weak::clone(upstream);
+                    Host::new(address.clone(), &config, upstream, Arc::clone(&queued))
+                })
                 .collect(),
-            waiting: Mutex::default(),
+            queue: Mutex::default(),
+            queued: Arc::clone(&queued),
+            since: Instant::now(),
             functions: Mutex::new(vec![Vec::new(); config.hosts.len()]),
             catalogue: watch::Sender::default(),
             config: Arc::clone(&config),
@@ -140,7 +172,7 @@ impl Upstream {
         for host in &upstream.hosts {
             host.start();
         }
-        tokio::spawn(expire_waiting(Arc::downgrade(&upstream)));
+        tokio::spawn(look_after_queue(Arc::downgrade(&upstream)));
         upstream
     }
 
@@ -169,12 +201,12 @@ impl Upstream {
 
     /// Whether a task would find a host now.
     pub(crate) fn is_ready(&self) -> bool {
-        self.hosts.iter().any(|host| host.best_link().is_some())
+        self.hosts.iter().any(|host| host.vacancy().is_some())
     }
 
-    /// Tasks that wait for a host.
+    /// Tasks that wait for a host, or for room at one.
     pub(crate) fn waiting(&self) -> usize {
-        lock(&self.waiting).len()
+        self.queued.load(Ordering::Relaxed)
     }
 
     fn place(
@@ -188,77 +220,121 @@ impl Upstream {
             )));
             return Ok(());
         }
-        let Some(link) = self.choose(&submit.function) else {
+        let Choice::Link(link) = self.choose(&submit.function) else {
             return Err((submit, sink));
         };
         submit.attempts += 1;
         let place = Arc::clone(&sink);
-        let id = link.submit(submit, sink)?;
+        let id = link.submit(submit, sink).map_err(|(mut submit, sink)| {
+            submit.attempts -= 1;
+            (submit, sink)
+        })?;
         place.placed(Place { link, id });
         Ok(())
     }
 
-    /// Of the hosts that are well and have the function, the one with the least in flight.
-    fn choose(&self, function: &str) -> Option<Arc<Link>> {
-        if let [host] = &self.hosts[..] {
-            return host.best_link().map(|(link, _)| link);
+    /// Of the hosts that are well, have the function, and have room, the one with the least in flight.
+    fn choose(&self, function: &str) -> Choice {
+        // Whoever is the only one is asked for all.
+        let is_known = self.hosts.len() > 1 && self.is_known(function);
+        if self.hosts.len() > 1 && !is_known && self.is_to_hear_more() {
+            return Choice::Nobody;
         }
-        let well: Vec<_> = self
-            .hosts
-            .iter()
-            .filter_map(|host| host.best_link().map(|(link, busy)| (host, link, busy)))
-            .collect();
-        // A function that nobody is known to have gets its answer from whichever host.
-        let anybody = !well.iter().any(|(host, ..)| host.has(function));
-        well.into_iter()
-            .filter(|(host, ..)| anybody || host.has(function))
-            .min_by_key(|(.., busy)| *busy)
-            .map(|(_, link, _)| link)
+        let mut choice = Choice::Nobody;
+        let mut least = usize::MAX;
+        for host in &self.hosts {
+            if is_known && !host.has(function) {
+                continue;
+            }
+            match host.vacancy() {
+                Some(Vacancy {
+                    link: Some(link),
+                    in_flight,
+                }) if in_flight < least => {
+                    least = in_flight;
+                    choice = Choice::Link(link);
+                }
+                Some(_) if matches!(choice, Choice::Nobody) => choice = Choice::Full,
+                _ => {}
+            }
+        }
+        choice
+    }
+
+    /// Whether a host has it, or had it before it went.
+    fn is_known(&self, function: &str) -> bool {
+        self.hosts.iter().any(|host| host.has(function))
+    }
+
+    /// Whether a host that has not told its functions may still do so: at the beginning.
+    fn is_to_hear_more(&self) -> bool {
+        self.since.elapsed() < self.config.connect_wait
+            && self.hosts.iter().any(|host| !host.has_told())
+    }
+
+    fn lane(&self, function: &Arc<str>) -> Arc<str> {
+        if self.is_known(function) {
+            Arc::clone(function)
+        } else {
+            UNKNOWN_FUNCTIONS.into()
+        }
     }
 
     fn wait(&self, submit: Submit, sink: Arc<dyn Sink>) {
-        let mut waiting = lock(&self.waiting);
-        if waiting.len() < self.config.waiting_max {
-            waiting.push_back(Waiting {
-                since: Instant::now(),
-                submit,
-                sink,
-            });
-            drop(waiting);
-            // A host may have come back between the look for one and now.
-            if self.is_ready() {
-                self.link_up();
+        let lane = self.lane(&submit.function);
+        let mut queue = lock(&self.queue);
+        if queue.len() >= self.config.waiting_max {
+            drop(queue);
+            let failure = match self.choose(&submit.function) {
+                Choice::Nobody => {
+                    no_host("no host can be reached, and too many tasks wait for one already")
+                }
+                Choice::Full | Choice::Link(_) => overloaded(
+                    "the hosts have as many tasks as they take, and too many wait already",
+                    Some(QUEUE_FULL_RETRY),
+                ),
+            };
+            sink.done(Err(failure));
+            return;
+        }
+        queue.push(lane, Waiting { submit, sink });
+        self.queued.store(queue.len(), Ordering::Relaxed);
+        drop(queue);
+        // There may be room between the look for it and now.
+        self.fill();
+    }
+
+    /// Hands on what waits, as far as there is room.
+    fn fill(&self) {
+        loop {
+            let mut queue = lock(&self.queue);
+            let popped = queue.pop(|function| matches!(self.choose(function), Choice::Link(_)));
+            self.queued.store(queue.len(), Ordering::Relaxed);
+            drop(queue);
+            let Some((lane, Waiting { mut submit, sink })) = popped else {
+                return;
+            };
+            if sink.is_cancelled() {
+                sink.done(Err(cancelled()));
+                continue;
             }
-        } else {
-            drop(waiting);
-            sink.done(Err(no_host(
-                "no host can be reached, and too many tasks wait for one already",
-            )));
+            submit.shorten();
+            if let Err((submit, sink)) = self.place(submit, sink) {
+                let mut queue = lock(&self.queue);
+                queue.put_back(lane, Waiting { submit, sink });
+                self.queued.store(queue.len(), Ordering::Relaxed);
+            }
         }
     }
 
-    /// A host takes tasks: those that wait go there.
-    fn link_up(&self) {
-        let waiting = mem::take(&mut *lock(&self.waiting));
-        for Waiting {
-            since,
-            submit,
-            sink,
-        } in waiting
-        {
-            if sink.is_cancelled() {
-                sink.done(Err(TaskFailure {
-                    started: false,
-                    ..TaskFailure::new(ErrorCode::Cancelled, "cancelled before a host took it")
-                }));
-            } else if let Err((submit, sink)) = self.place(submit, sink) {
-                lock(&self.waiting).push_back(Waiting {
-                    since,
-                    submit,
-                    sink,
-                });
-            }
+    /// Which functions the hosts have is no longer as it was when those in the queue came.
+    fn sort_anew(&self) {
+        let mut queue = lock(&self.queue);
+        for waiting in queue.take_all() {
+            queue.push(self.lane(&waiting.submit.function), waiting);
         }
+        drop(queue);
+        self.fill();
     }
 
     /// What becomes of a task whose host has gone, or takes nothing new.
@@ -274,6 +350,8 @@ impl Upstream {
             );
             sink.done(Err(TaskFailure::new(ErrorCode::WorkerCrashed, message)));
         } else {
+            let mut submit = submit;
+            submit.shorten();
             self.submit(submit, sink);
         }
     }
@@ -290,39 +368,51 @@ impl Upstream {
         let catalogue = Catalogue::of_hosts(functions.iter());
         drop(functions);
         self.catalogue.send_replace(Arc::new(catalogue));
+        self.sort_anew();
     }
 }
 
-/// Tells those who have waited for a host for too long that there is none.
-async fn expire_waiting(upstream: Weak<Upstream>) {
+/// Tells those who have waited for too long, and sees to it that nobody waits for nothing.
+async fn look_after_queue(upstream: Weak<Upstream>) {
     loop {
-        sleep(WAITING_CHECK_INTERVAL).await;
+        sleep(QUEUE_CHECK_INTERVAL).await;
         let Some(upstream) = upstream.upgrade() else {
             return;
         };
-        let mut expired = Vec::new();
-        {
-            let mut waiting = lock(&upstream.waiting);
-            let wait_max = upstream.config.connect_wait;
-            for task in mem::take(&mut *waiting) {
-                if task.since.elapsed() < wait_max && !task.sink.is_cancelled() {
-                    waiting.push_back(task);
-                } else {
-                    expired.push(task);
+        // A host that was silent may speak again.
+        upstream.fill();
+        let over = {
+            let mut queue = lock(&upstream.queue);
+            let has_host = |function: &str| !matches!(upstream.choose(function), Choice::Nobody);
+            let over = queue.take_over(upstream.config.connect_wait, has_host);
+            upstream.queued.store(queue.len(), Ordering::Relaxed);
+            over
+        };
+        for (why, Waiting { submit, sink }) in over {
+            sink.done(Err(match why {
+                Over::Cancelled => cancelled(),
+                Over::Late => {
+                    let message = "its time limit passed before a host had room for it";
+                    not_started(ErrorCode::Timeout, message)
                 }
-            }
+                Over::NoHost if upstream.is_ready() => no_host(&format!(
+                    "the host that has {} can't be reached",
+                    submit.function
+                )),
+                Over::NoHost => no_host("no host can be reached"),
+            }));
         }
-        for Waiting { sink, .. } in expired {
-            let failure = if sink.is_cancelled() {
-                TaskFailure {
-                    started: false,
-                    ..TaskFailure::new(ErrorCode::Cancelled, "cancelled before a host took it")
-                }
-            } else {
-                no_host("no host can be reached")
-            };
-            sink.done(Err(failure));
-        }
+    }
+}
+
+fn cancelled() -> TaskFailure {
+    not_started(ErrorCode::Cancelled, "cancelled before a host took it")
+}
+
+fn not_started(code: ErrorCode, message: &str) -> TaskFailure {
+    TaskFailure {
+        started: false,
+        ..TaskFailure::new(code, message)
     }
 }
 

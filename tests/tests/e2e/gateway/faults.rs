@@ -207,6 +207,127 @@ fn a_host_that_comes_late_gets_what_waited() {
 }
 
 #[test]
+fn more_tasks_than_a_host_takes_wait_for_room_and_the_connections_hold() {
+    // A host's connection takes four requests at a time, two of them tasks: with two connections, four tasks.
+    let host = Setup::new()
+        .plugin(Plugin::Good)
+        .config("[limits]\nin_flight_max = 4\n[plugins.good]\nworkers = 8")
+        .start();
+    let gateway = GatewaySetup::new()
+        .host(&host)
+        .allow("*")
+        .config("[upstream]\nconnections = 2\nconnect_wait = \"100ms\"\nping_interval = \"100ms\"\nsuspect_after = \"200ms\"\nping_timeout = \"500ms\"\nwaiting_max = 40")
+        .start();
+    gateway.wait_until_ready();
+    let connected = || {
+        let address = format!("127.0.0.1:{}", host.port());
+        gateway.metric(&format!("gateway_host_connections{{host=\"{address}\"}}"))
+    };
+    wait_until("both connections", || connected() == 2.0);
+    let mut session = gateway.session();
+    for id in 0..4 {
+        session.send(&json!({"id": id, "function": "sleep", "args": {"ms": 600_000}}));
+    }
+    for id in 4..44 {
+        session.send(&json!({"id": id, "function": "echo", "args": id}));
+    }
+    wait_until("forty tasks to wait", || {
+        gateway.metric("gateway_tasks_waiting") == 40.0
+    });
+    let failure = session.call("echo", &json!("one too many")).unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.retryable, failure.started),
+        ("overloaded", true, false)
+    );
+    assert!(failure.data["retry_after_ms"].is_u64(), "{failure:?}");
+    // Far longer than the host may be silent, and longer than a task waits for a host that is away.
+    session.send(&json!({"cancel": 43}));
+    let (id, outcome) = session.reply();
+    assert_eq!(
+        (id, outcome.unwrap_err().code.as_str()),
+        (json!(43), "cancelled")
+    );
+    session.send(&json!({"id": "late", "function": "echo", "timeout_ms": 1000}));
+    let (id, outcome) = session.reply();
+    let failure = outcome.unwrap_err();
+    assert_eq!(
+        (id, failure.code.as_str(), failure.started),
+        (json!("late"), "timeout", false)
+    );
+    assert_eq!(gateway.metric("gateway_tasks_waiting"), 39.0);
+    for id in 0..4 {
+        session.send(&json!({"cancel": id}));
+    }
+    for _ in 0..43 {
+        match session.reply() {
+            (id, Ok(result)) => assert_eq!(id, result),
+            (id, Err(failure)) => {
+                assert!(id.as_u64().unwrap() < 4, "{id}: {failure:?}");
+                assert_eq!(failure.code, "cancelled");
+            }
+        }
+    }
+    assert!(!host.log().contains("closed"), "{}", host.log());
+    assert_eq!(host.client().status()["functions"]["echo"]["ok"], 39);
+}
+
+#[test]
+fn a_host_that_takes_too_little_at_a_time_is_named_with_the_cure() {
+    let host = Setup::new()
+        .plugin(Plugin::Good)
+        .config("[limits]\nin_flight_max = 3")
+        .start();
+    let gateway = GatewaySetup::new().host(&host).allow("*").start();
+    wait_until("the reason to be told", || {
+        let (status, page) = gateway.get("/readyz");
+        status == 503 && page.contains("its limits.in_flight_max); let it be 4 or more")
+    });
+}
+
+#[test]
+fn what_is_too_long_for_the_host_is_refused_and_takes_nobody_with_it() {
+    let host = Setup::new()
+        .plugin(Plugin::Good)
+        .config("[limits]\nline_len_max = \"64KiB\"")
+        .start();
+    let gateway = Gateway::to(&host);
+    let mut session = gateway.session();
+    session.send(&json!({"id": "a", "function": "sleep", "args": {"ms": 300}}));
+    let failure = session
+        .call("echo", &json!("x".repeat(65_536)))
+        .unwrap_err();
+    assert_eq!(failure.code, "too_large");
+    assert!(failure.message.contains("65536 bytes"), "{failure:?}");
+    assert_eq!(session.reply().0, "a");
+}
+
+#[test]
+fn a_function_whose_only_host_is_away_waits_for_it_and_is_no_unknown_one() {
+    let with_mail = lasting_port();
+    let mut second = Setup::new().plugin(Plugin::Mail).listen(with_mail).start();
+    let first = Host::with(&[Plugin::Good]);
+    let gateway = GatewaySetup::new()
+        .host(&first)
+        .host(&second)
+        .allow("*")
+        .config("[upstream]\nconnect_wait = \"300ms\"\nbackoff_max = \"100ms\"")
+        .start();
+    wait_until("the functions of both", || {
+        let (_, functions) = gateway.get("/functions.json");
+        functions.contains("\"echo\"") && functions.contains("\"send_mail\"")
+    });
+    second.signal(Signal::TERM);
+    second.wait();
+    let mut session = gateway.session();
+    let failure = session.call("send_mail", &json!({})).unwrap_err();
+    assert_eq!(failure.code, "unavailable");
+    assert!(failure.message.contains("send_mail"), "{failure:?}");
+    assert_eq!(session.call("echo", &json!(1)), Ok(json!(1)));
+    let failure = session.call("nobody", &json!({})).unwrap_err();
+    assert_eq!(failure.code, "unknown_function");
+}
+
+#[test]
 fn ten_thousand_idle_sockets_leave_the_rest_alone() {
     const COUNT: usize = 10_000;
     const RSS_MAX: u64 = 20 << 10;
