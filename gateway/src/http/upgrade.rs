@@ -83,7 +83,7 @@ pub(super) fn upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             }
             Err(upgraded) => {
                 let stream = TokioIo::new(upgraded);
-                socket::serve(gateway, stream, Bytes::new(), client).await;
+                Box::pin(socket::serve(gateway, stream, Bytes::new(), client)).await;
             }
         }
     });

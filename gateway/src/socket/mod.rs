@@ -28,7 +28,7 @@ use crate::upstream::Submit;
 /// The subprotocol with sessions.
 pub(crate) const TASKS_V1: &str = "tasks.v1";
 /// Read at once. More costs memory for each connection, and is no faster for messages of usual length.
-const READ_BUFFER_LEN: usize = 4 * 1024;
+const READ_BUFFER_LEN: usize = 2 * 1024;
 /// Messages that are taken before it is looked whether there is something to tell.
 const MESSAGES_AT_ONCE: usize = 64;
 /// Requests without ids that wait for their turn.
@@ -66,50 +66,56 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
         .read_buffer_size(READ_BUFFER_LEN)
         .max_message_size(Some(message_len_max))
         .max_frame_size(Some(message_len_max));
+    // A copy, since the original is in a buffer of 8 KiB, which would be kept.
+    let ahead = read_already.to_vec();
+    drop(read_already);
     let mut socket = WebSocketStream::from_partially_read(
         stream,
-        read_already.into(),
+        ahead,
         Role::Server,
         Some(config),
     )
     .await;
+    // Each part in a box of its own, which goes when the part is over: idle clients are many.
+    let close = Box::pin(speak(&gateway, &mut socket, client)).await;
+    Box::pin(end(&mut socket, close)).await;
+}
+
+/// All of it but the goodbye.
+async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    gateway: &Gateway,
+    socket: &mut WebSocketStream<S>,
+    client: Client,
+) -> Close {
     let Client {
         identity,
         mode,
         mut permit,
     } = client;
     let (identity, first) = match identity {
-        Some(identity) => (Ok(identity), None),
-        None => introduce(&gateway, &mut socket).await,
+        Some(identity) => (identity, None),
+        None => match Box::pin(introduce(gateway, socket)).await {
+            Ok((identity, control)) => (identity, Some(control)),
+            Err(close) => return close,
+        },
     };
-    let close = match identity {
-        Err(close) => close,
-        Ok(identity) => {
-            let counted = match &identity.user {
-                Some(user) => permit.of_user(user),
-                None => Ok(()),
-            };
-            match counted {
-                Err(_) => Close::TooMany,
-                Ok(()) => match open(&gateway, mode, identity) {
-                    None => Close::Internal,
-                    Some(session) => {
-                        let mut conversation =
-                            Conversation::new(&gateway, &mut socket, session, mode, permit);
-                        conversation.run(first).await
-                    }
-                },
-            }
-        }
+    if let Some(user) = &identity.user
+        && permit.of_user(user).is_err()
+    {
+        return Close::TooMany;
+    }
+    let Some(session) = open(gateway, mode, identity) else {
+        return Close::Internal;
     };
-    end(&mut socket, close).await;
+    let mut conversation = Conversation::new(gateway, socket, session, mode, permit);
+    conversation.run(first).await
 }
 
 /// Waits for the message that says who the client is; what else it said in it.
 async fn introduce<S: AsyncRead + AsyncWrite + Unpin>(
     gateway: &Gateway,
     socket: &mut WebSocketStream<S>,
-) -> (Result<Arc<Identity>, Close>, Option<Control>) {
+) -> Result<(Arc<Identity>, Control), Close> {
     let said = async {
         loop {
             match socket.next().await {
@@ -121,22 +127,18 @@ async fn introduce<S: AsyncRead + AsyncWrite + Unpin>(
             }
         }
     };
-    let text = match timeout(gateway.config.limits.auth_timeout, said).await {
-        Err(_) => return (Err(Close::AuthTimeout), None),
-        Ok(Err(close)) => return (Err(close), None),
-        Ok(Ok(text)) => text,
-    };
+    let text = timeout(gateway.config.limits.auth_timeout, said)
+        .await
+        .map_err(|_| Close::AuthTimeout)??;
     let Ok(ClientMessage::Control(mut control)) = ClientMessage::parse(&text) else {
-        return (Err(Close::Unauthorized), None);
+        return Err(Close::Unauthorized);
     };
     let identity = control
         .token
         .take()
-        .and_then(|token| gateway.config.access.authenticate(&token).ok());
-    match identity {
-        Some(identity) => (Ok(Arc::new(identity)), Some(control)),
-        None => (Err(Close::Unauthorized), None),
-    }
+        .and_then(|token| gateway.config.access.authenticate(&token).ok())
+        .ok_or(Close::Unauthorized)?;
+    Ok((Arc::new(identity), control))
 }
 
 fn open(gateway: &Gateway, mode: Mode, identity: Arc<Identity>) -> Option<Arc<Session>> {

@@ -330,7 +330,7 @@ fn a_function_whose_only_host_is_away_waits_for_it_and_is_no_unknown_one() {
 #[test]
 fn ten_thousand_idle_sockets_leave_the_rest_alone() {
     const COUNT: usize = 10_000;
-    const RSS_MAX: u64 = 20 << 10;
+    const RSS_MAX: u64 = 10_000;
     raise_open_files_limit(COUNT as u64 + 1000);
     let host = Host::with(&[Plugin::Good]);
     let gateway = Gateway::to(&host);
