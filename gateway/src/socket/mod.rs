@@ -28,7 +28,7 @@ use crate::upstream::Submit;
 /// The subprotocol with sessions.
 pub(crate) const TASKS_V1: &str = "tasks.v1";
 /// Read at once. More costs memory for each connection, and is no faster for messages of usual length.
-const READ_BUFFER_LEN: usize = 2 * 1024;
+const READ_BUFFER_LEN: usize = 4 * 1024;
 /// Messages that are taken before it is looked whether there is something to tell.
 const MESSAGES_AT_ONCE: usize = 64;
 /// Requests without ids that wait for their turn.
@@ -66,16 +66,13 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
         .read_buffer_size(READ_BUFFER_LEN)
         .max_message_size(Some(message_len_max))
         .max_frame_size(Some(message_len_max));
-    // A copy, since the original is in a buffer of 8 KiB, which would be kept.
-    let ahead = read_already.to_vec();
+    // In a buffer of its own, since the original is in one of 8 KiB, which would be kept. Those that follow it when it is
+    // full are as large as this one.
+    let mut ahead = Vec::with_capacity(READ_BUFFER_LEN.max(read_already.len()));
+    ahead.extend_from_slice(&read_already);
     drop(read_already);
-    let mut socket = WebSocketStream::from_partially_read(
-        stream,
-        ahead,
-        Role::Server,
-        Some(config),
-    )
-    .await;
+    let mut socket =
+        WebSocketStream::from_partially_read(stream, ahead, Role::Server, Some(config)).await;
     // Each part in a box of its own, which goes when the part is over: idle clients are many.
     let close = Box::pin(speak(&gateway, &mut socket, client)).await;
     Box::pin(end(&mut socket, close)).await;

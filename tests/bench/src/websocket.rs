@@ -19,7 +19,7 @@ use crate::error::BenchError;
 use crate::print;
 
 /// As the gateway has it.
-const READ_BUFFER_LEN: usize = 2 * 1024;
+const READ_BUFFER_LEN: usize = 4 * 1024;
 const TEXT: u8 = 1;
 const CLOSE: u8 = 8;
 const PING: u8 = 9;
