@@ -21,8 +21,9 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use protocol::{ErrorCode, TaskFailure};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::access::Identity;
@@ -37,11 +38,17 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 const HEAD_LEN_MAX: usize = 32 * 1024;
 /// After an error that may pass, like too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// For a connection that is refused to take its answer, and how much it may have to say.
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
+const REFUSED_LEN_MAX: u64 = 64 * 1024;
+/// Connections that are being refused; more than these get no answer.
+const REFUSALS_MAX: usize = 1024;
 /// For the handshake.
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Takes connections for as long as it runs.
 pub(crate) async fn accept(gateway: Arc<Gateway>, listener: TcpListener, tls: Option<Tls>) {
+    let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -55,28 +62,40 @@ pub(crate) async fn accept(gateway: Arc<Gateway>, listener: TcpListener, tls: Op
         drop(stream.set_nodelay(true));
         let gateway = Arc::clone(&gateway);
         let tls = tls.clone();
+        let Ok(permit) = gateway.caps.connect(peer.ip().to_canonical()) else {
+            if tls.is_none()
+                && let Ok(refusal) = Arc::clone(&refusals).try_acquire_owned()
+            {
+                tokio::spawn(async move {
+                    refuse(stream).await;
+                    drop(refusal);
+                });
+            }
+            continue;
+        };
         tokio::spawn(async move {
-            match gateway.caps.connect(peer.ip().to_canonical()) {
-                Err(_) if tls.is_none() => refuse(stream).await,
-                Err(_) => {}
-                Ok(permit) => match tls {
-                    None => serve(gateway, stream, peer, permit, false).await,
-                    Some(tls) => {
-                        let handshake = timeout(TLS_TIMEOUT, tls.acceptor().accept(stream));
-                        if let Ok(Ok(stream)) = handshake.await {
-                            serve(gateway, stream, peer, permit, true).await;
-                        }
+            match tls {
+                None => serve(gateway, stream, peer, permit, false).await,
+                Some(tls) => {
+                    let handshake = timeout(TLS_TIMEOUT, tls.acceptor().accept(stream));
+                    if let Ok(Ok(stream)) = handshake.await {
+                        serve(gateway, stream, peer, permit, true).await;
                     }
-                },
+                }
             }
         });
     }
 }
 
-/// One connection too many.
+/// One connection too many. What it has sent is read, or the kernel would take the answer back.
 async fn refuse(mut stream: TcpStream) {
     const REPLY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 21\r\n\r\ntoo many connections\n";
-    drop(timeout(ACCEPT_PAUSE, stream.write_all(REPLY)).await);
+    let refuse = async {
+        stream.write_all(REPLY).await?;
+        stream.shutdown().await?;
+        copy(&mut stream.take(REFUSED_LEN_MAX), &mut sink()).await
+    };
+    drop(timeout(REFUSAL_TIMEOUT, refuse).await);
 }
 
 /// What is known of a connection.

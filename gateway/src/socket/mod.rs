@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 pub(crate) use self::close::Close;
 use crate::access::Identity;
 use crate::app::{Gateway, Phase};
-use crate::limits::{ConnectionBucket, ConnectionPermit, overloaded};
+use crate::limits::{ConnectionBucket, ConnectionPermit, TaskPermit, overloaded};
 use crate::message::{self, ClientMessage, Control, Hello, HelloLimits};
 use crate::session::{Session, TaskKey};
 use crate::upstream::Submit;
@@ -31,7 +31,7 @@ pub(crate) const TASKS_V1: &str = "tasks.v1";
 const READ_BUFFER_LEN: usize = 4 * 1024;
 /// Messages that are taken before it is looked whether there is something to tell.
 const MESSAGES_AT_ONCE: usize = 64;
-/// Requests without ids that wait for their turn.
+/// Requests without ids that wait for their turn; beyond it nothing more is read.
 const TURNS_MAX: usize = 1024;
 /// For the client to answer that it, too, regards the socket as closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -175,6 +175,13 @@ fn fault(error: &Error) -> Close {
     }
 }
 
+/// A request without id: its answer is known by its place alone.
+#[derive(Debug)]
+enum Turn {
+    Task(Request, TaskPermit),
+    Refused(TaskFailure),
+}
+
 struct Conversation<'c, S> {
     gateway: &'c Gateway,
     socket: &'c mut WebSocketStream<S>,
@@ -184,8 +191,7 @@ struct Conversation<'c, S> {
     mode: Mode,
     permit: ConnectionPermit,
     bucket: ConnectionBucket,
-    /// Requests without ids.
-    turns: VecDeque<Request>,
+    turns: VecDeque<Turn>,
     pings_unanswered: u32,
     /// The message up to which the last ping asked.
     asked: u64,
@@ -253,14 +259,14 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
             }
             let expires_in = self.session.identity.expires_in();
             tokio::select! {
-                said = self.socket.next() => {
+                said = self.socket.next(), if self.listens() => {
                     if let Err(close) = self.hear_all(said) {
                         return close;
                     }
                 }
                 () = self.session.changed() => {}
                 () = &mut ping_at => {
-                    if self.pings_unanswered >= heartbeat.missed_max {
+                    if self.pings_unanswered >= heartbeat.missed_max && self.listens() {
                         return Close::Gone;
                     }
                     ping_at.as_mut().reset(Instant::now() + heartbeat.interval);
@@ -374,6 +380,9 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
     fn hear_all(&mut self, said: Option<Result<Message, Error>>) -> Result<(), Close> {
         self.hear(said)?;
         for _ in 1..MESSAGES_AT_ONCE {
+            if !self.listens() {
+                break;
+            }
             match self.socket.next().now_or_never() {
                 Some(said) => self.hear(said)?,
                 None => break,
@@ -404,40 +413,77 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
             Mode::TasksV1 => match ClientMessage::parse(text) {
                 Ok(ClientMessage::Task(request)) => self.task(*request, text.len()),
                 Ok(ClientMessage::Control(control)) => return self.control(control),
-                Err((id, message)) => self.refuse(id, ErrorCode::BadRequest, message),
+                Err((id, message)) => {
+                    self.refuse(id, TaskFailure::new(ErrorCode::BadRequest, message));
+                }
             },
             Mode::Plain => match Request::parse(text) {
                 Ok(request) if request.id.is_some() => self.task(request, text.len()),
-                Ok(request) if self.turns.len() < TURNS_MAX => self.turns.push_back(request),
-                Ok(_) => {
-                    let message = format!("{TURNS_MAX} requests wait for their turn already");
-                    self.session.refuse(None, overloaded(&message, None));
+                Ok(request) => {
+                    let turn = match self.admit(&request, text.len()) {
+                        Ok(permit) => Turn::Task(request, permit),
+                        Err(failure) => Turn::Refused(failure),
+                    };
+                    self.turns.push_back(turn);
                 }
-                Err(bad) => self.refuse(bad.id, ErrorCode::BadRequest, bad.message),
+                Err(bad) if bad.id.is_some() => {
+                    self.refuse(bad.id, TaskFailure::new(ErrorCode::BadRequest, bad.message));
+                }
+                Err(bad) => {
+                    let failure = TaskFailure::new(ErrorCode::BadRequest, bad.message);
+                    self.turns.push_back(Turn::Refused(failure));
+                }
             },
         }
         Ok(())
     }
 
+    /// Whether more is taken from the client.
+    fn listens(&self) -> bool {
+        self.turns.len() < TURNS_MAX
+    }
+
     /// Lets the next request without an id begin, when the one before it has ended.
     fn take_turns(&mut self) {
-        while !self.turns.is_empty() && self.session.is_turn_free() {
-            if let Some(request) = self.turns.pop_front() {
-                let len = request.args.len();
-                self.task(request, len);
+        while self.session.is_turn_free() {
+            match self.turns.pop_front() {
+                None => break,
+                Some(Turn::Refused(failure)) => self.refuse(None, failure),
+                Some(Turn::Task(request, permit)) => {
+                    if let Err(failure) = self.begin(request, permit) {
+                        self.refuse(None, failure);
+                    }
+                }
             }
         }
     }
 
     fn task(&mut self, request: Request, len: usize) {
         let id = request.id.clone();
-        if let Err(failure) = self.begin(request, len) {
-            self.gateway.metrics.refused();
-            self.session.refuse(id, failure);
+        let in_flight_max = self.gateway.config.limits.caps.connection_in_flight_max;
+        let begun = if self.session.in_flight_count() >= in_flight_max {
+            let message = format!(
+                "this connection may have {in_flight_max} tasks in flight; wait for one of them"
+            );
+            Err(overloaded(&message, None))
+        } else {
+            self.admit(&request, len)
+                .and_then(|permit| self.begin(request, permit))
+        };
+        if let Err(failure) = begun {
+            self.refuse(id, failure);
         }
     }
 
-    fn begin(&mut self, request: Request, len: usize) -> Result<(), TaskFailure> {
+    /// Whether the client may call that, now.
+    fn admit(&mut self, request: &Request, len: usize) -> Result<TaskPermit, TaskFailure> {
+        let identity = &self.session.identity;
+        self.gateway.check_call(identity, &request.function)?;
+        self.bucket.take()?;
+        self.permit.task(len)
+    }
+
+    fn begin(&mut self, request: Request, permit: TaskPermit) -> Result<(), TaskFailure> {
         let Request {
             id,
             function,
@@ -445,18 +491,8 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
             timeout,
             progress,
         } = request;
-        let identity = &self.session.identity;
-        self.gateway.check_call(identity, &function)?;
-        let in_flight_max = self.gateway.config.limits.caps.connection_in_flight_max;
-        if self.session.in_flight_count() >= in_flight_max {
-            let message = format!(
-                "this connection may have {in_flight_max} tasks in flight; wait for one of them"
-            );
-            return Err(overloaded(&message, None));
-        }
-        self.bucket.take()?;
-        let args = self.gateway.config.access.fill(identity, &args)?;
-        let permit = self.permit.task(len)?;
+        let access = &self.gateway.config.access;
+        let args = access.fill(&self.session.identity, &args)?;
         let key = id.clone().map_or(TaskKey::Turn, TaskKey::Id);
         let Some(task) = self.session.begin(key, progress, permit) else {
             let id = id.map_or_else(String::new, |id| id.to_string());
@@ -531,9 +567,9 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
         }
     }
 
-    fn refuse(&self, id: Option<RequestId>, code: ErrorCode, message: String) {
+    fn refuse(&self, id: Option<RequestId>, failure: TaskFailure) {
         self.gateway.metrics.refused();
-        self.session.refuse(id, TaskFailure::new(code, message));
+        self.session.refuse(id, failure);
     }
 }
 

@@ -8,6 +8,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use protocol::{LINE_LEN_MAX_DEFAULT, LineDecoder};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use crate::error::BenchError;
 use crate::histogram::Histogram;
@@ -51,33 +52,21 @@ impl PhaseCell {
     }
 }
 
-/// Sends `depth` requests, then one for each reply, until the phase says otherwise and all are answered. Returns the
-/// latencies of the replies that count.
+/// Connects, sends `depth` requests, then one for each reply, until the phase says otherwise and all are answered.
+/// Returns the latencies of the replies that count. Connects when `connecting` lets it.
 pub(crate) async fn drive(
     addr: SocketAddr,
     workload: &Workload,
     depth: usize,
     phase: &PhaseCell,
+    connecting: &Semaphore,
 ) -> Result<Histogram, BenchError> {
-    let mut stream = TcpStream::connect(addr)
+    let permit = connecting
+        .acquire()
         .await
-        .map_err(BenchError::io(format!("can't connect to {addr}")))?;
-    stream
-        .set_nodelay(true)
-        .map_err(BenchError::io("can't set TCP_NODELAY"))?;
-    let mut incoming = match workload.dialect {
-        Dialect::LineEcho | Dialect::Text => {
-            Incoming::Lines(LineDecoder::new(LINE_LEN_MAX_DEFAULT))
-        }
-        Dialect::WebSocketEcho => {
-            websocket::open(&mut stream, addr, None).await?;
-            Incoming::Messages(Frames::default())
-        }
-        Dialect::TasksV1 => {
-            websocket::open(&mut stream, addr, Some("tasks.v1")).await?;
-            Incoming::Messages(Frames::default())
-        }
-    };
+        .expect("nobody closes the semaphore");
+    let (mut stream, mut incoming) = connect(addr, workload.dialect).await?;
+    drop(permit);
     let (mut reader, mut writer) = stream.split();
     let mut flight = Flight::new(workload, depth);
     flight.start();
@@ -101,6 +90,29 @@ pub(crate) async fn drive(
         }
     }
     Ok(flight.latencies)
+}
+
+async fn connect(addr: SocketAddr, dialect: Dialect) -> Result<(TcpStream, Incoming), BenchError> {
+    let mut stream = TcpStream::connect(addr)
+        .await
+        .map_err(BenchError::io(format!("can't connect to {addr}")))?;
+    stream
+        .set_nodelay(true)
+        .map_err(BenchError::io("can't set TCP_NODELAY"))?;
+    let incoming = match dialect {
+        Dialect::LineEcho | Dialect::Text => {
+            Incoming::Lines(LineDecoder::new(LINE_LEN_MAX_DEFAULT))
+        }
+        Dialect::WebSocketEcho => {
+            websocket::open(&mut stream, addr, None).await?;
+            Incoming::Messages(Frames::default())
+        }
+        Dialect::TasksV1 => {
+            websocket::open(&mut stream, addr, Some("tasks.v1")).await?;
+            Incoming::Messages(Frames::default())
+        }
+    };
+    Ok((stream, incoming))
 }
 
 /// What has come and was not looked at yet.

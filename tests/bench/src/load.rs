@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{self, Runtime};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::connection::{Phase, PhaseCell, drive};
@@ -17,6 +18,9 @@ use crate::workload::{Dialect, Job, Workload};
 
 /// More threads would not make the client stronger than the server, with which it shares the cores.
 const THREADS_MAX: usize = 2;
+
+/// Connections that a thread opens at once: a server's backlog is bounded, and whoever finds it full waits for seconds.
+const CONNECTING_MAX: usize = 64;
 
 /// How long all requests in flight may take to be answered once no more are sent.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -160,12 +164,14 @@ fn client(
         },
     });
     let deadline = load.warm_up + load.duration + SILENCE_MAX;
+    let connecting = Arc::new(Semaphore::new(CONNECTING_MAX));
     block_on(deadline, async {
         let mut all: JoinSet<_> = (0..connections)
             .map(|_| {
                 let (addr, depth) = (load.addr, load.shape.depth);
                 let (workload, phase) = (Arc::clone(&workload), Arc::clone(phase));
-                async move { drive(addr, &workload, depth, &phase).await }
+                let connecting = Arc::clone(&connecting);
+                async move { drive(addr, &workload, depth, &phase, &connecting).await }
             })
             .collect();
         let mut latencies = Histogram::new();

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use serde_json::json;
-use tests::{Gateway, GatewaySetup, Host, Plugin, Setup, wait_until};
+use tests::{Gateway, GatewaySetup, Host, Plugin, Session, Setup, Socket, wait_until};
 
 #[test]
 fn a_task_is_answered() {
@@ -195,6 +195,72 @@ fn limits_of_a_connection_hold() {
     );
     session.socket.send_text(&"x".repeat(3000));
     assert_eq!(session.socket.closed().0, 1009);
+}
+
+#[test]
+fn limits_of_an_address_count_over_all_that_come_from_it() {
+    let host = Host::with(&[Plugin::Good]);
+    let gateway = GatewaySetup::new()
+        .host(&host)
+        .allow("*")
+        .config("[limits.address]\nconnections_max = 4\nin_flight_max = 2\nrate = \"1/h burst 4\"")
+        .start();
+    gateway.wait_until_ready();
+    let mut here = gateway.session();
+    let mut there = gateway.session();
+    here.send(&json!({"id": 1, "function": "sleep", "args": {"ms": 600_000}}));
+    there.send(&json!({"id": 2, "function": "sleep", "args": {"ms": 600_000}}));
+    wait_until("both to be in flight", || {
+        gateway.metric("gateway_tasks_in_flight") == 2.0
+    });
+    let post = || {
+        let json = [("Content-Type", "application/json")];
+        gateway.request("POST", "/tasks", &json, br#"{"function":"echo"}"#)
+    };
+    let (status, body) = post();
+    assert_eq!(status, 429, "{body}");
+    assert!(body.contains("overloaded"), "{body}");
+    here.send(&json!({"cancel": 1}));
+    assert_eq!(here.reply().1.unwrap_err().code, "cancelled");
+    assert_eq!(post().0, 200);
+    assert_eq!(here.call("echo", &json!(1)), Ok(json!(1)));
+    let failure = there.call("echo", &json!(1)).unwrap_err();
+    assert_eq!(failure.code, "overloaded");
+    assert!(
+        failure.data["retry_after_ms"].as_u64().unwrap() > 1000,
+        "{failure:?}"
+    );
+    let _third = gateway.session();
+    let _fourth = gateway.session();
+    let (status, body) = gateway.get("/healthz");
+    assert_eq!((status, body.as_str()), (503, "too many connections\n"));
+}
+
+#[test]
+fn limits_of_a_user_count_over_all_connections() {
+    let host = Host::with(&[Plugin::Good]);
+    let gateway = GatewaySetup::new()
+        .host(&host)
+        .allow("*")
+        .config("[limits.user]\nconnections_max = 1\nin_flight_max = 1\n[[tokens]]\ntoken = \"0123456789abcdef\"\nuser = \"ada\"\n[[tokens]]\ntoken = \"fedcba9876543210\"\nuser = \"bob\"")
+        .start();
+    gateway.wait_until_ready();
+    let connect = |token: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [
+            ("Sec-WebSocket-Protocol", "tasks.v1"),
+            ("Authorization", &bearer),
+        ];
+        Socket::connect(gateway.port(), &headers).unwrap()
+    };
+    let mut ada = Session::greeted(connect("0123456789abcdef"));
+    ada.send(&json!({"id": 1, "function": "sleep", "args": {"ms": 600_000}}));
+    let failure = ada.call("echo", &json!(1)).unwrap_err();
+    assert_eq!(failure.code, "overloaded");
+    assert!(failure.message.starts_with("you may have 1"), "{failure:?}");
+    assert_eq!(connect("0123456789abcdef").closed().0, 1013);
+    let mut bob = Session::greeted(connect("fedcba9876543210"));
+    assert_eq!(bob.call("echo", &json!(1)), Ok(json!(1)));
 }
 
 #[test]
