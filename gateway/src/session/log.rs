@@ -61,10 +61,6 @@ impl Log {
         self.seq_last + 1
     }
 
-    pub(super) fn seq_last(&self) -> u64 {
-        self.seq_last
-    }
-
     /// The length of all that is kept.
     pub(super) fn len(&self) -> usize {
         self.len
@@ -75,9 +71,9 @@ impl Log {
         self.unsent_len
     }
 
-    /// Whether so much is kept that the client should soon say what it has.
-    pub(super) fn wants_acknowledgement(&self) -> bool {
-        self.count * 2 > self.limits.count_max || self.len * 2 > self.limits.len_max
+    /// The number of the last message that the socket has taken.
+    pub(super) fn seq_taken(&self) -> u64 {
+        self.next.saturating_sub(1)
     }
 
     /// Adds the message with the number [`Log::seq_next`]. What the client has been sent, but may not have, makes room
@@ -115,8 +111,11 @@ impl Log {
         if seq < self.next {
             return;
         }
-        if let Ok(at) = self.entries.binary_search_by_key(&seq, |entry| entry.seq)
-            && let Some(message) = self.entries[at].message.take()
+        let at = self.index_of(seq);
+        if let Some(message) = self
+            .entries
+            .get_mut(at)
+            .and_then(|entry| entry.message.take())
         {
             self.count -= 1;
             self.len -= message.len();
@@ -127,7 +126,7 @@ impl Log {
     /// The client has everything up to this message.
     pub(super) fn acknowledge(&mut self, seq: u64) {
         // What was never sent can't have been seen.
-        let seq = seq.min(self.next.saturating_sub(1));
+        let seq = seq.min(self.seq_taken());
         while self.entries.front().is_some_and(|entry| entry.seq <= seq) {
             self.pop();
         }
@@ -140,7 +139,10 @@ impl Log {
 
     /// The messages to send next: those that fit into `len_max` bytes, and one at least.
     pub(super) fn take(&mut self, len_max: usize, into: &mut Vec<Utf8Bytes>) {
-        let start = self.entries.partition_point(|entry| entry.seq < self.next);
+        let start = self.index_of(self.next);
+        if start >= self.entries.len() {
+            return;
+        }
         let mut len = 0;
         for entry in self.entries.range(start..) {
             if let Some(message) = &entry.message {
@@ -167,6 +169,12 @@ impl Log {
         self.next = seen + 1;
         self.unsent_len = self.len;
         Ok(())
+    }
+
+    /// Where the message of that number is, or would be. They are numbered without gaps.
+    fn index_of(&self, seq: u64) -> usize {
+        let first = self.entries.front().map_or(seq, |entry| entry.seq);
+        usize::try_from(seq.saturating_sub(first)).unwrap_or(usize::MAX)
     }
 
     fn pop(&mut self) {

@@ -204,28 +204,28 @@ impl Session {
         self.changed.notified().await;
     }
 
-    /// What to send next, through the socket of that number.
+    /// What to send next, through the socket of that number; the number of the last message that was taken, now or before.
     ///
     /// # Errors
     /// The socket has to go.
-    pub(crate) fn take(&self, socket: u64, into: &mut Vec<Utf8Bytes>) -> Result<(), Eviction> {
+    pub(crate) fn take(&self, socket: u64, into: &mut Vec<Utf8Bytes>) -> Result<u64, Eviction> {
         let mut state = self.lock();
         state.check(socket)?;
         state.log.take(BATCH_LEN, into);
         let waiting = state.log.unsent_len();
         state.unsent_len_max = state.unsent_len_max.min(self.unsent_len_max + waiting);
-        Ok(())
+        let taken = state.log.seq_taken();
+        if matches!(self.framing, Framing::Plain { .. }) {
+            // Nobody comes back for them.
+            state.log.acknowledge(taken);
+            self.settle(&mut state);
+        }
+        Ok(taken)
     }
 
     /// Whether the socket of that number still speaks for the client.
     pub(crate) fn check(&self, socket: u64) -> Result<(), Eviction> {
         self.lock().check(socket)
-    }
-
-    /// The number of the newest message, and whether the client should say soon whether it has it.
-    pub(crate) fn position(&self) -> (u64, bool) {
-        let state = self.lock();
-        (state.log.seq_last(), state.log.wants_acknowledgement())
     }
 
     /// The client has everything up to this message.

@@ -20,6 +20,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 pub(crate) use self::close::Close;
 use crate::access::Identity;
 use crate::app::{Gateway, Phase};
+use crate::config::Config;
 use crate::limits::{ConnectionBucket, ConnectionPermit, TaskPermit, overloaded};
 use crate::message::{self, ClientMessage, Control, Hello, HelloLimits};
 use crate::session::{Session, TaskKey};
@@ -31,6 +32,9 @@ pub(crate) const TASKS_V1: &str = "tasks.v1";
 const READ_BUFFER_LEN: usize = 4 * 1024;
 /// Messages that are taken before it is looked whether there is something to tell.
 const MESSAGES_AT_ONCE: usize = 64;
+/// After so many messages, or bytes, the client is asked what it has.
+const ASKED_EACH_COUNT: usize = 128;
+const ASKED_EACH_LEN: usize = 256 * 1024;
 /// Requests without ids that wait for their turn; beyond it nothing more is read.
 const TURNS_MAX: usize = 1024;
 /// For the client to answer that it, too, regards the socket as closed.
@@ -182,6 +186,22 @@ enum Turn {
     Refused(TaskFailure),
 }
 
+/// Messages, and their length.
+#[derive(Clone, Copy, Debug, Default)]
+struct Amount {
+    count: usize,
+    len: usize,
+}
+
+impl Amount {
+    /// Whether the client should say what it has, so that no more need be kept.
+    fn is_much(self, config: &Config) -> bool {
+        let kept = config.session.limits.log;
+        self.count >= ASKED_EACH_COUNT.min(kept.count_max / 4)
+            || self.len >= ASKED_EACH_LEN.min(kept.len_max / 4)
+    }
+}
+
 struct Conversation<'c, S> {
     gateway: &'c Gateway,
     socket: &'c mut WebSocketStream<S>,
@@ -192,9 +212,13 @@ struct Conversation<'c, S> {
     permit: ConnectionPermit,
     bucket: ConnectionBucket,
     turns: VecDeque<Turn>,
-    pings_unanswered: u32,
-    /// The message up to which the last ping asked.
+    /// Pings of the heartbeat since the client said anything.
+    missed: u32,
+    /// The last message that was sent.
+    sent: u64,
+    /// The last message that had been sent when the client was asked what it has, and what was sent since.
     asked: u64,
+    since_asked: Amount,
     batch: Vec<Utf8Bytes>,
 }
 
@@ -215,8 +239,10 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
             mode,
             permit,
             turns: VecDeque::new(),
-            pings_unanswered: 0,
+            missed: 0,
+            sent: 0,
             asked: 0,
+            since_asked: Amount::default(),
             batch: Vec::new(),
         }
     }
@@ -266,9 +292,10 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
                 }
                 () = self.session.changed() => {}
                 () = &mut ping_at => {
-                    if self.pings_unanswered >= heartbeat.missed_max && self.listens() {
+                    if self.missed >= heartbeat.missed_max && self.listens() {
                         return Close::Gone;
                     }
+                    self.missed += 1;
                     ping_at.as_mut().reset(Instant::now() + heartbeat.interval);
                     if let Err(close) = self.ping().await {
                         return close;
@@ -288,21 +315,22 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
     /// Writes what there is to tell.
     async fn write(&mut self) -> Result<(), Close> {
         loop {
-            self.session.take(self.number, &mut self.batch)?;
+            self.sent = self.session.take(self.number, &mut self.batch)?;
             if self.batch.is_empty() {
-                let (position, wants_acknowledgement) = self.session.position();
-                let asks = self.mode == Mode::TasksV1 && wants_acknowledgement;
-                if !asks || self.asked >= position {
-                    break;
-                }
-                self.ping().await?;
-                // There may be more by now, and the news of it have gone to whoever waited meanwhile.
-                continue;
+                break;
             }
             for message in self.batch.drain(..) {
+                self.since_asked.count += 1;
+                self.since_asked.len += message.len();
                 // The buffer is bounded by what the session gives at once.
                 let fed = self.socket.feed(Message::Text(message)).await;
                 fed.map_err(|error| fault(&error))?;
+            }
+            if self.mode == Mode::TasksV1 && self.since_asked.is_much(&self.gateway.config) {
+                // For those before the last time: what has just arrived at the client's end may not have been looked at.
+                self.feed_ping(self.asked).await?;
+                self.asked = self.sent;
+                self.since_asked = Amount::default();
             }
             self.flush().await?;
         }
@@ -340,13 +368,17 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
 
     /// Asks the client whether it is there, and has everything up to now.
     async fn ping(&mut self) -> Result<(), Close> {
-        let (position, _) = self.session.position();
-        self.asked = position;
-        self.pings_unanswered += 1;
-        let payload = Bytes::copy_from_slice(&position.to_be_bytes());
-        let fed = self.socket.feed(Message::Ping(payload)).await;
-        fed.map_err(|error| fault(&error))?;
+        self.feed_ping(self.sent).await?;
+        self.asked = self.sent;
+        self.since_asked = Amount::default();
         self.flush().await
+    }
+
+    /// A ping whose answer says that the client has everything up to that message.
+    async fn feed_ping(&mut self, seq: u64) -> Result<(), Close> {
+        let payload = Bytes::copy_from_slice(&seq.to_be_bytes());
+        let fed = self.socket.feed(Message::Ping(payload)).await;
+        fed.map_err(|error| fault(&error))
     }
 
     fn hello(&self, resumed: bool) {
@@ -392,10 +424,10 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
     }
 
     fn hear(&mut self, said: Option<Result<Message, Error>>) -> Result<(), Close> {
+        self.missed = 0;
         match said {
             Some(Ok(Message::Text(text))) => self.text(&text.into()),
             Some(Ok(Message::Pong(payload))) => {
-                self.pings_unanswered = 0;
                 if let Ok(seen) = <[u8; 8]>::try_from(&payload[..]) {
                     self.session.acknowledge(u64::from_be_bytes(seen));
                 }
@@ -559,7 +591,8 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
                 self.gateway.sessions.close(&self.session);
                 self.session = session;
                 self.number = number;
-                self.asked = 0;
+                self.asked = seen;
+                self.since_asked = Amount::default();
                 self.gateway.metrics.resumed();
                 self.hello(true);
             }

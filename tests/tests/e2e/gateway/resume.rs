@@ -70,6 +70,33 @@ fn everything_after_what_was_seen_comes_once_and_in_order() {
 }
 
 #[test]
+fn what_the_client_is_known_to_have_is_kept_no_longer() {
+    let host = Host::with(&[Plugin::Good]);
+    let gateway = Gateway::to(&host);
+    let mut session = gateway.session();
+    let text = "x".repeat(10_000);
+    for number in 0..300 {
+        session
+            .call("echo", &json!([number, text]))
+            .expect("the host echoes");
+    }
+    // 3 MB were sent, and the client is asked long before a heartbeat.
+    session.socket.flush();
+    wait_until("most of it to be forgotten", || {
+        gateway.metric("gateway_kept_bytes") < 1_000_000.0
+    });
+    session.send(&json!({"id": "last", "function": "echo", "args": 1}));
+    wait_until("the last answer to be on its way", || {
+        gateway.metric("gateway_tasks_in_flight") == 0.0
+    });
+    let place = session.cut();
+    let mut session = Session::resume(gateway.socket(), place);
+    assert_eq!(session.recv()["id"], "last");
+    assert_eq!(session.recv()["hello"]["resumed"], true);
+    assert_eq!(session.call("echo", &json!(2)), Ok(json!(2)));
+}
+
+#[test]
 fn sessions_are_lost_when_their_time_is_over() {
     let host = Host::with(&[Plugin::Good]);
     let gateway = GatewaySetup::new()
