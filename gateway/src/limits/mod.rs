@@ -96,7 +96,7 @@ impl Caps {
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        self.in_flight.load(Ordering::Acquire)
     }
 
     /// Counts a connection until what it gives is dropped.
@@ -221,12 +221,12 @@ impl ConnectionPermit {
                     None,
                 )
             })?;
-        self.caps.in_flight.fetch_add(1, Ordering::Relaxed);
         // Gives back what it has when it is dropped half-way.
         let mut permit = TaskPermit {
             caps: Arc::clone(&self.caps),
             keys: Vec::with_capacity(self.keys.len()),
             len,
+            in_flight: Some(InFlight::new(&self.caps)),
         };
         let now = Instant::now();
         let user = user.map(|user| Key::User(Arc::clone(user)));
@@ -276,6 +276,33 @@ pub(crate) struct TaskPermit {
     caps: Arc<Caps>,
     keys: Vec<Key>,
     len: usize,
+    in_flight: Option<InFlight>,
+}
+
+/// A task that the gateway has not answered yet.
+#[derive(Debug)]
+pub(crate) struct InFlight(Arc<Caps>);
+
+impl InFlight {
+    fn new(caps: &Arc<Caps>) -> Self {
+        caps.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(caps))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        // Whoever sees that nothing is in flight sees the answers as well.
+        self.0.in_flight.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl TaskPermit {
+    /// Makes room for the client's next task, before it is answered: it may send that at once. The gateway itself has the
+    /// task until the answer is on its way, when what is given back here is dropped.
+    pub(crate) fn release(mut self) -> Option<InFlight> {
+        self.in_flight.take()
+    }
 }
 
 impl Drop for TaskPermit {
@@ -283,7 +310,6 @@ impl Drop for TaskPermit {
         for key in &self.keys {
             self.caps.release(key, |usage| usage.in_flight -= 1);
         }
-        self.caps.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.caps
             .requests_len
             .fetch_sub(self.len, Ordering::Relaxed);

@@ -82,9 +82,10 @@ impl Sink for SessionTask {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        drop(permit);
+        let in_flight = permit.map(TaskPermit::release);
         if let Some(session) = self.session.upgrade() {
             session.done(self, outcome);
         }
+        drop(in_flight);
     }
 }
