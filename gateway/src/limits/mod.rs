@@ -41,6 +41,14 @@ enum Key {
     Address(IpAddr),
 }
 
+/// Somebody who is counted. Whoever has a connection or a task holds on to it.
+#[derive(Debug)]
+struct Holder {
+    key: Key,
+    allowance: Allowance,
+    usage: Mutex<Usage>,
+}
+
 /// What somebody has.
 #[derive(Debug)]
 struct Usage {
@@ -49,13 +57,45 @@ struct Usage {
     bucket: Option<Bucket>,
 }
 
-impl Usage {
-    fn new(allowance: &Allowance) -> Self {
-        Self {
-            connections: 0,
-            in_flight: 0,
-            bucket: allowance.rate.map(Bucket::new),
+impl Holder {
+    fn usage(&self) -> MutexGuard<'_, Usage> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As if they had never been there.
+    fn is_idle(&self, now: Instant) -> bool {
+        let usage = self.usage();
+        usage.connections == 0
+            && usage.in_flight == 0
+            && usage
+                .bucket
+                .as_ref()
+                .is_none_or(|bucket| bucket.is_full(now))
+    }
+
+    /// # Errors
+    /// They have as many tasks as they may, or ask too often.
+    fn begin(&self) -> Result<(), TaskFailure> {
+        let whose = match self.key {
+            Key::User(_) => "you",
+            Key::Address(_) => "your address",
+        };
+        let mut usage = self.usage();
+        if usage.in_flight >= self.allowance.in_flight_max {
+            let message = format!(
+                "{whose} may have {} tasks in flight; wait for one of them",
+                self.allowance.in_flight_max
+            );
+            return Err(overloaded(&message, None));
         }
+        if let Some(bucket) = &mut usage.bucket
+            && let Err(wait) = bucket.take(Instant::now())
+        {
+            let message = format!("{whose} may not ask so often; wait a moment");
+            return Err(overloaded(&message, Some(wait)));
+        }
+        usage.in_flight += 1;
+        Ok(())
     }
 }
 
@@ -66,7 +106,7 @@ pub(crate) struct Caps {
     connections: AtomicUsize,
     in_flight: AtomicUsize,
     requests_len: AtomicUsize,
-    usage: Mutex<HashMap<Key, Usage>>,
+    holders: Mutex<HashMap<Key, Arc<Holder>>>,
 }
 
 /// Why a connection can't be had.
@@ -87,7 +127,7 @@ impl Caps {
             connections: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             requests_len: AtomicUsize::new(0),
-            usage: Mutex::default(),
+            holders: Mutex::default(),
         })
     }
 
@@ -110,52 +150,44 @@ impl Caps {
             .map_err(|_| TooMany::Connections)?;
         let mut permit = ConnectionPermit {
             caps: Arc::clone(self),
-            keys: Vec::new(),
+            holders: Vec::new(),
         };
         permit
-            .count(Key::Address(address))
+            .count(&Key::Address(address))
             .map_err(|()| TooMany::OfAddress)?;
         Ok(permit)
     }
 
-    fn allowance(&self, key: &Key) -> &Allowance {
-        match key {
-            Key::User(_) => &self.settings.user,
-            Key::Address(_) => &self.settings.address,
-        }
+    fn holders(&self) -> MutexGuard<'_, HashMap<Key, Arc<Holder>>> {
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn usage(&self) -> MutexGuard<'_, HashMap<Key, Usage>> {
-        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn release(&self, key: &Key, change: impl FnOnce(&mut Usage)) {
-        let mut usage = self.usage();
-        if let Some(entry) = usage.get_mut(key) {
-            change(entry);
-            let is_idle = entry.connections == 0
-                && entry.in_flight == 0
-                && entry
-                    .bucket
-                    .as_ref()
-                    .is_none_or(|bucket| bucket.is_full(Instant::now()));
-            if is_idle {
-                usage.remove(key);
-            }
-        }
+    fn holder(&self, key: &Key) -> Arc<Holder> {
+        let allowance = match key {
+            Key::User(_) => self.settings.user,
+            Key::Address(_) => self.settings.address,
+        };
+        let new = || {
+            Arc::new(Holder {
+                key: key.clone(),
+                allowance,
+                usage: Mutex::new(Usage {
+                    connections: 0,
+                    in_flight: 0,
+                    bucket: allowance.rate.map(Bucket::new),
+                }),
+            })
+        };
+        let mut holders = self.holders();
+        Arc::clone(holders.entry(key.clone()).or_insert_with(new))
     }
 
     /// Forgets those who have nothing and whose rate has recovered.
     pub(crate) fn sweep(&self) {
         let now = Instant::now();
-        self.usage().retain(|_, usage| {
-            usage.connections > 0
-                || usage.in_flight > 0
-                || usage
-                    .bucket
-                    .as_ref()
-                    .is_some_and(|bucket| !bucket.is_full(now))
-        });
+        // Whoever else holds on to one is about to count something.
+        self.holders()
+            .retain(|_, holder| Arc::strong_count(holder) > 1 || !holder.is_idle(now));
     }
 }
 
@@ -163,7 +195,7 @@ impl Caps {
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
     caps: Arc<Caps>,
-    keys: Vec<Key>,
+    holders: Vec<Arc<Holder>>,
 }
 
 impl ConnectionPermit {
@@ -172,22 +204,19 @@ impl ConnectionPermit {
     /// # Errors
     /// The user has as many as they may.
     pub(crate) fn of_user(&mut self, user: &Arc<str>) -> Result<(), TooMany> {
-        self.count(Key::User(Arc::clone(user)))
+        self.count(&Key::User(Arc::clone(user)))
             .map_err(|()| TooMany::OfUser)
     }
 
-    fn count(&mut self, key: Key) -> Result<(), ()> {
-        let allowance = self.caps.allowance(&key);
-        let mut all = self.caps.usage();
-        let usage = all
-            .entry(key.clone())
-            .or_insert_with(|| Usage::new(allowance));
-        if usage.connections >= allowance.connections_max {
+    fn count(&mut self, key: &Key) -> Result<(), ()> {
+        let holder = self.caps.holder(key);
+        let mut usage = holder.usage();
+        if usage.connections >= holder.allowance.connections_max {
             return Err(());
         }
         usage.connections += 1;
-        drop(all);
-        self.keys.push(key);
+        drop(usage);
+        self.holders.push(holder);
         Ok(())
     }
 
@@ -224,38 +253,14 @@ impl ConnectionPermit {
         // Gives back what it has when it is dropped half-way.
         let mut permit = TaskPermit {
             caps: Arc::clone(&self.caps),
-            keys: Vec::with_capacity(self.keys.len()),
+            holders: Vec::with_capacity(self.holders.len() + 1),
             len,
             in_flight: Some(InFlight::new(&self.caps)),
         };
-        let now = Instant::now();
-        let user = user.map(|user| Key::User(Arc::clone(user)));
-        for key in self.keys.iter().chain(&user) {
-            let allowance = self.caps.allowance(key);
-            let mut all = self.caps.usage();
-            let usage = all
-                .entry(key.clone())
-                .or_insert_with(|| Usage::new(allowance));
-            let whose = match key {
-                Key::User(_) => "you",
-                Key::Address(_) => "your address",
-            };
-            if usage.in_flight >= allowance.in_flight_max {
-                let message = format!(
-                    "{whose} may have {} tasks in flight; wait for one of them",
-                    allowance.in_flight_max
-                );
-                return Err(overloaded(&message, None));
-            }
-            if let Some(bucket) = &mut usage.bucket
-                && let Err(wait) = bucket.take(now)
-            {
-                let message = format!("{whose} may not ask so often; wait a moment");
-                return Err(overloaded(&message, Some(wait)));
-            }
-            usage.in_flight += 1;
-            drop(all);
-            permit.keys.push(key.clone());
+        let user = user.map(|user| self.caps.holder(&Key::User(Arc::clone(user))));
+        for holder in self.holders.iter().chain(&user) {
+            holder.begin()?;
+            permit.holders.push(Arc::clone(holder));
         }
         Ok(permit)
     }
@@ -263,8 +268,14 @@ impl ConnectionPermit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        for key in &self.keys {
-            self.caps.release(key, |usage| usage.connections -= 1);
+        let now = Instant::now();
+        for holder in self.holders.drain(..) {
+            holder.usage().connections -= 1;
+            let mut holders = self.caps.holders();
+            // The list's own and this one: nobody has a task.
+            if Arc::strong_count(&holder) <= 2 && holder.is_idle(now) {
+                holders.remove(&holder.key);
+            }
         }
         self.caps.connections.fetch_sub(1, Ordering::Relaxed);
     }
@@ -274,7 +285,7 @@ impl Drop for ConnectionPermit {
 #[derive(Debug)]
 pub(crate) struct TaskPermit {
     caps: Arc<Caps>,
-    keys: Vec<Key>,
+    holders: Vec<Arc<Holder>>,
     len: usize,
     in_flight: Option<InFlight>,
 }
@@ -307,8 +318,8 @@ impl TaskPermit {
 
 impl Drop for TaskPermit {
     fn drop(&mut self) {
-        for key in &self.keys {
-            self.caps.release(key, |usage| usage.in_flight -= 1);
+        for holder in &self.holders {
+            holder.usage().in_flight -= 1;
         }
         self.caps
             .requests_len

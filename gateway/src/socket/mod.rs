@@ -3,6 +3,7 @@
 mod close;
 
 use std::collections::VecDeque;
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use protocol::{ErrorCode, Request, RequestId, TaskFailure};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
@@ -270,12 +272,13 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
     async fn converse(&mut self) -> Close {
         let heartbeat = self.gateway.config.heartbeat;
         let mut ping_at = pin!(sleep(heartbeat.interval));
-        let mut phase = self.gateway.phase();
+        let mut phase = Phase::Serving;
+        let mut next_phase = pin!(next_phase(self.gateway.phase(), phase));
         loop {
             if let Err(close) = self.write().await {
                 return close;
             }
-            let is_over = match *phase.borrow_and_update() {
+            let is_over = match phase {
                 Phase::Serving => false,
                 Phase::Draining => self.turns.is_empty() && self.session.in_flight_count() == 0,
                 Phase::Closing => true,
@@ -301,10 +304,11 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
                         return close;
                     }
                 }
-                _ = phase.changed() => {}
-                () = sleep(expires_in.unwrap_or_default()), if expires_in.is_some() => {
-                    return Close::Unauthorized;
+                new = &mut next_phase => {
+                    phase = new;
+                    next_phase.set(self::next_phase(self.gateway.phase(), phase));
                 }
+                () = after(expires_in) => return Close::Unauthorized,
             }
             self.take_turns();
         }
@@ -603,6 +607,23 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
     fn refuse(&self, id: Option<RequestId>, failure: TaskFailure) {
         self.gateway.metrics.refused();
         self.session.refuse(id, failure);
+    }
+}
+
+/// Waits for the phase that comes after that one.
+async fn next_phase(mut phases: watch::Receiver<Phase>, phase: Phase) -> Phase {
+    match phases.wait_for(|now| *now > phase).await {
+        Ok(next) => *next,
+        // The gateway is gone.
+        Err(_) => Phase::Closing,
+    }
+}
+
+/// Waits so long, or for ever.
+async fn after(time: Option<Duration>) {
+    match time {
+        Some(time) => sleep(time).await,
+        None => pending().await,
     }
 }
 
