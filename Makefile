@@ -6,6 +6,7 @@ SHELL := /bin/bash
 .PHONY: help run plugins test soak setup fmt clippy doc bench
 
 LISTEN ?= 127.0.0.1:12345
+GATEWAY ?= 127.0.0.1:8080
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BUILT := $(TARGET_DIR)/release
 # Everything is built in one profile, so that what the commands have in common is built once.
@@ -18,12 +19,12 @@ REPORT := -p report -p report-document
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf 'make %-8s %s\n' "$$name" "$$text"; done
 
-run: plugins ## builds and starts the host with the plugins of ./plugins (LISTEN=127.0.0.1:12345)
-	@exec $(BUILT)/host --plugins ./plugins --listen $(LISTEN) > >(tests/say-what-to-try.sh $(BUILT)/host)
+run: plugins ## builds and starts host and gateway (LISTEN=127.0.0.1:12345 GATEWAY=127.0.0.1:8080)
+	@exec tests/serve.sh $(BUILT) $(LISTEN) $(GATEWAY)
 
-plugins: ## builds the host and the plugins, and puts these into ./plugins
+plugins: ## builds host, gateway and plugins, and puts these into ./plugins
 	@tests/setup.sh build
-	@cargo build $(PROFILE) -p host -p mail -p resize
+	@cargo build $(PROFILE) -p host -p gateway -p mail -p resize
 	@cargo build $(PROFILE) -p report
 	@# By a rename, since a running host may have the old file open.
 	@for name in $(PLUGINS); do \

@@ -45,6 +45,9 @@ missing_packages() {
     has node || echo nodejs
     has php || echo php-cli
     has_openbsd_nc || echo netcat-openbsd
+    has curl || echo curl
+    has chromium || echo chromium
+    has chromedriver || echo chromium-driver
     has pdftotext || echo poppler-utils
     has soffice || echo libreoffice-calc-nogui
     has mariadbd || echo mariadb-server

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Measures the host beside two servers that do next to nothing, and its reloads; Markdown on stdout, what is going on on stderr.
-# Takes about five minutes; `--rounds`, `--seconds` and `--warm-up-seconds` are handed on.
+# Measures the host beside two servers that do next to nothing, its reloads, and the gateway beside a WebSocket echo; Markdown on stdout, what is going on on stderr.
+# Takes about ten minutes; `--rounds`, `--seconds` and `--warm-up-seconds` are handed on.
 set -eu
 cd "$(dirname "$0")/../.."
 target=${CARGO_TARGET_DIR:-target}
 
-cargo build --release --locked -p host -p good -p versioned -p bench >&2
+cargo build --release --locked -p host -p gateway -p good -p versioned -p bench >&2
 
 plugins=$(mktemp -d)
 trap 'rm -rf "$plugins"' EXIT
@@ -18,5 +18,9 @@ trap 'kill "$bench" 2>/dev/null; wait "$bench"; exit 130' INT TERM HUP
 wait "$bench"
 
 "$target/release/bench" reload --host "$target/release/host" --library "$target/release/libversioned.so" &
+bench=$!
+wait "$bench"
+
+"$target/release/bench" gateway --gateway "$target/release/gateway" --host "$target/release/host" --plugins "$plugins" "$@" &
 bench=$!
 wait "$bench"

@@ -77,10 +77,15 @@ impl Group {
 /// As `make plugins` builds them, so that the host is the one that `make run` starts; the fixtures apart from it. Each
 /// is built when a test first asks for it: nobody waits for a report's SQL engine who tests something else.
 static GROUPS: [Group; 3] = [
-    Group::new(&["host", "mail", "resize"]),
+    Group::new(&["host", "mail", "resize", "gateway"]),
     Group::new(&["report"]),
     Group::new(&["good", "evil", "versioned"]),
 ];
+
+/// The `gateway` binary that cargo built.
+pub(crate) fn gateway_binary() -> &'static Path {
+    artifact("gateway")
+}
 
 fn artifact(name: &str) -> &'static Path {
     let group = GROUPS

@@ -1,9 +1,6 @@
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::process::{Command, ExitStatus, Stdio};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -11,10 +8,7 @@ use tempfile::TempDir;
 use crate::artifacts::{Plugin, host_binary};
 use crate::client::Client;
 use crate::process::Process;
-use crate::wait::{wait_for, wait_until};
-
-/// Lines of the host's log that a failed test shows.
-const LOG_LINES_SHOWN: usize = 200;
+use crate::server::Server;
 
 /// What a host is started with: a folder of its own, and nothing in it yet.
 #[derive(Debug)]
@@ -22,6 +16,7 @@ pub struct Setup {
     folder: TempDir,
     config: String,
     args: Vec<String>,
+    port: u16,
 }
 
 impl Default for Setup {
@@ -43,7 +38,15 @@ impl Setup {
             folder,
             config: String::new(),
             args: Vec::new(),
+            port: 0,
         }
+    }
+
+    /// At a port that a host had before, in place of any free one.
+    #[must_use]
+    pub fn listen(mut self, port: u16) -> Self {
+        self.port = port;
+        self
     }
 
     /// With the plugin's library in its folder.
@@ -103,7 +106,9 @@ impl Setup {
         let mut command = Host::command();
         command
             .current_dir(self.folder.path())
-            .args(["--listen", "127.0.0.1:0", "--plugins"])
+            .arg("--listen")
+            .arg(format!("127.0.0.1:{}", self.port))
+            .arg("--plugins")
             .arg(self.plugins_dir());
         if !self.config.is_empty() {
             let file = self.folder.path().join("host.toml");
@@ -125,11 +130,7 @@ impl Setup {
 /// A running host; killed, with its workers, when the test drops it.
 #[derive(Debug)]
 pub struct Host {
-    child: Child,
-    process: Process,
-    port: u16,
-    stdout: Arc<Mutex<String>>,
-    stderr: Arc<Mutex<String>>,
+    server: Server,
     folder: Option<TempDir>,
 }
 
@@ -158,68 +159,36 @@ impl Host {
     /// Starts what may be the host, or a program that starts it, and waits until it serves.
     #[must_use]
     #[track_caller]
-    pub fn start(mut command: Command, folder: Option<TempDir>) -> Self {
-        let spawned = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
-        let mut child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let process = Process::find(child.id()).expect("it has not been waited for");
-        let stdout = collect(child.stdout.take());
-        let stderr = collect(child.stderr.take());
-        let mut host = Self {
-            child,
-            process,
-            port: 0,
-            stdout,
-            stderr,
+    pub fn start(command: Command, folder: Option<TempDir>) -> Self {
+        Self {
+            server: Server::start(command),
             folder,
-        };
-        host.port = wait_for("the line that says where the host listens", || {
-            let port = host.port_said();
-            if port.is_none() {
-                let ended = host.child.try_wait().expect("a child can be waited for");
-                assert!(
-                    ended.is_none(),
-                    "the host ended before it served: {ended:?}"
-                );
-            }
-            port
-        });
-        host
-    }
-
-    fn port_said(&self) -> Option<u16> {
-        let stdout = self.stdout();
-        let line = stdout
-            .split_inclusive('\n')
-            .find(|line| line.starts_with("listening on ") && line.ends_with('\n'))?;
-        line.trim_end().rsplit_once(':')?.1.parse().ok()
+        }
     }
 
     /// The port it listens on.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.server.port()
     }
 
     /// A new connection.
     #[must_use]
     #[track_caller]
     pub fn client(&self) -> Client {
-        Client::connect(self.port)
+        Client::connect(self.port())
     }
 
     /// The host's own process.
     #[must_use]
     pub fn process(&self) -> Process {
-        self.process
+        self.server.process()
     }
 
     /// Its worker processes.
     #[must_use]
     pub fn workers(&self) -> Vec<Process> {
-        self.process.children()
+        self.process().children()
     }
 
     /// Its worker processes that run this plugin.
@@ -253,79 +222,30 @@ impl Host {
     /// What it has written on its standard output so far.
     #[must_use]
     pub fn stdout(&self) -> String {
-        self.stdout
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.server.stdout()
     }
 
     /// What it has logged so far.
     #[must_use]
     pub fn log(&self) -> String {
-        self.stderr
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.server.log()
     }
 
     /// Waits until one line of the log has all of the texts.
     #[track_caller]
     pub fn wait_for_log(&self, texts: &[&str]) {
-        wait_until(&format!("a line of the log with {texts:?}"), || {
-            self.log()
-                .lines()
-                .any(|line| texts.iter().all(|text| line.contains(text)))
-        });
+        self.server.wait_for_log(texts);
     }
 
     /// Sends it a signal.
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
-        self.process.signal(signal);
+        self.server.signal(signal);
     }
 
     /// Waits for its end.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
-        wait_for("the host's end", || {
-            self.child.try_wait().expect("a child can be waited for")
-        })
+        self.server.wait()
     }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        // A program that has started the host is killed with it. It may all have ended long ago.
-        self.process.kill_group();
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if thread::panicking() {
-            let log = self.log();
-            let skipped = log.lines().count().saturating_sub(LOG_LINES_SHOWN);
-            eprintln!("--- the host's log, but for its first {skipped} lines:");
-            log.lines()
-                .skip(skipped)
-                .for_each(|line| eprintln!("{line}"));
-            eprintln!("---");
-        }
-    }
-}
-
-/// Reads a stream to its end in a thread of its own, so that who writes to it never waits.
-fn collect(stream: Option<impl Read + Send + 'static>) -> Arc<Mutex<String>> {
-    let stream = stream.expect("it was asked for");
-    let collected = Arc::new(Mutex::new(String::new()));
-    let collecting = Arc::clone(&collected);
-    thread::spawn(move || {
-        let mut reader = BufReader::new(stream);
-        let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
-            collecting
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push_str(&String::from_utf8_lossy(&line));
-            line.clear();
-        }
-    });
-    collected
 }

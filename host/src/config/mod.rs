@@ -1,7 +1,6 @@
 //! The host's configuration: what a file may say ([`raw`]), and what the host holds once it has been checked.
 
 mod raw;
-mod units;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +8,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(crate) use units::time as parse_time;
+use units::Size;
+pub(crate) use units::parse_time;
 
 use self::raw::PluginTable;
 
@@ -305,9 +305,7 @@ impl PluginConfig {
         Ok(Self {
             pool,
             worker: WorkerLimits {
-                memory_max: table
-                    .memory_max
-                    .map_or(worker.memory_max, raw::Size::to_limit),
+                memory_max: table.memory_max.map_or(worker.memory_max, Size::to_limit),
             },
             slots: slots.and_then(|slots| u32::try_from(slots).ok()),
             config,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::units;
+use units::{Size, Time};
 
 pub(super) const QUEUE_LEN_MAX_DEFAULT: usize = 10_000;
 
@@ -123,19 +123,6 @@ pub(super) struct PluginTable {
     pub(super) config: Option<toml::Table>,
 }
 
-/// `"500ms"`, `"30s"`, `"2m"`, `"1h"`.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub(super) struct Time(pub(super) Duration);
-
-impl TryFrom<String> for Time {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        units::time(&text).map(Self)
-    }
-}
-
 /// The time limit of functions that have none of their own.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
@@ -151,40 +138,6 @@ impl TryFrom<String> for DefaultTimeout {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        units::time(&text).map(Self)
-    }
-}
-
-/// Bytes: a number, or `"10MiB"`.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "NumberOrText")]
-pub(super) struct Size(u64);
-
-impl Size {
-    pub(super) fn to_usize(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
-    }
-
-    /// 0 stands for "no limit".
-    pub(super) fn to_limit(self) -> Option<u64> {
-        (self.0 > 0).then_some(self.0)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a number of bytes, or a text like \"10MiB\"")]
-enum NumberOrText {
-    Number(u64),
-    Text(String),
-}
-
-impl TryFrom<NumberOrText> for Size {
-    type Error = String;
-
-    fn try_from(value: NumberOrText) -> Result<Self, String> {
-        match value {
-            NumberOrText::Number(bytes) => Ok(Self(bytes)),
-            NumberOrText::Text(text) => units::size(&text).map(Self),
-        }
+        units::parse_time(&text).map(Self)
     }
 }

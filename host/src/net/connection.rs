@@ -359,11 +359,16 @@ impl State {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
             let draining = phase > Phase::Serving;
-            answer.finish(
-                builtin
-                    .run(&shared.router, &shared.stats, shared.up_since, draining)
-                    .await,
-            );
+            let outcome = builtin
+                .run(
+                    &shared.router,
+                    &shared.stats,
+                    &shared.limits,
+                    shared.up_since,
+                    draining,
+                )
+                .await;
+            answer.finish(outcome);
         });
         Some(key)
     }

@@ -14,6 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::{Generation, HOST_PREFIX, Refusal, Router};
 use crate::clock::Moment;
+use crate::config::Limits;
 use crate::plugin::{GenerationState, PoolReport, reply_data};
 use crate::stats::{FunctionReport, Stats};
 use crate::task::Client;
@@ -81,8 +82,16 @@ struct StatusReport {
     oldest_waiting_ms: f64,
     replies_dropped: u64,
     requests_refused: u64,
+    limits: LimitsReport,
     plugins: BTreeMap<String, PoolReport>,
     functions: BTreeMap<String, FunctionReport>,
+}
+
+/// What a client can keep to.
+#[derive(Serialize)]
+struct LimitsReport {
+    in_flight_max: usize,
+    line_len_max: usize,
 }
 
 impl Builtin {
@@ -113,6 +122,7 @@ impl Builtin {
         self,
         router: &Router,
         stats: &Stats,
+        limits: &Limits,
         up_since: Moment,
         draining: bool,
     ) -> Outcome {
@@ -120,7 +130,7 @@ impl Builtin {
             Self::Ping => json(&"pong"),
             Self::Functions => functions(router),
             Self::Plugins => plugins(router).await,
-            Self::Status => status(router, stats, up_since, draining).await,
+            Self::Status => status(router, stats, limits, up_since, draining).await,
         }
     }
 }
@@ -281,7 +291,13 @@ impl Watch {
     }
 }
 
-async fn status(router: &Router, stats: &Stats, up_since: Moment, draining: bool) -> Outcome {
+async fn status(
+    router: &Router,
+    stats: &Stats,
+    limits: &Limits,
+    up_since: Moment,
+    draining: bool,
+) -> Outcome {
     let mut pools = BTreeMap::new();
     for (plugin, generation) in &router.table().routed {
         if let Some(report) = generation.pool.report().await {
@@ -303,6 +319,10 @@ async fn status(router: &Router, stats: &Stats, up_since: Moment, draining: bool
         oldest_waiting_ms: oldest,
         replies_dropped: stats.replies_dropped.load(Ordering::Relaxed),
         requests_refused: stats.requests_refused.load(Ordering::Relaxed),
+        limits: LimitsReport {
+            in_flight_max: limits.in_flight_max,
+            line_len_max: limits.line_len_max,
+        },
         plugins: pools,
         functions: stats.functions(),
     })

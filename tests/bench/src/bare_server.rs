@@ -37,14 +37,18 @@ pub(crate) fn json_echo(line: &Bytes, out: &mut Vec<u8>) {
 
 /// Serves until it is killed.
 pub(crate) fn run(addr: SocketAddr, answer: Answer) -> Result<String, BenchError> {
-    let runtime = runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(BenchError::io("can't start a runtime"))?;
-    runtime
+    runtime()?
         .block_on(serve(addr, answer))
         .map(|never| match never {})
         .map_err(BenchError::io(format!("can't listen on {addr}")))
+}
+
+/// A runtime with as many threads as there are cores.
+pub(crate) fn runtime() -> Result<runtime::Runtime, BenchError> {
+    runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(BenchError::io("can't start a runtime"))
 }
 
 async fn serve(addr: SocketAddr, answer: Answer) -> io::Result<std::convert::Infallible> {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+
 use crate::connection::{Phase, PhaseCell, drive};
 use crate::error::BenchError;
 use crate::histogram::Histogram;
@@ -59,7 +61,13 @@ pub(crate) fn run(burst: &Burst) -> Result<BurstReport, BenchError> {
     let start = Instant::now();
     let latencies = block_on(
         SILENCE_MAX,
-        drive(burst.addr, &workload, burst.tasks, &phase),
+        drive(
+            burst.addr,
+            &workload,
+            burst.tasks,
+            &phase,
+            &Semaphore::new(1),
+        ),
     )?;
     let rounds = burst.tasks.div_ceil(burst.workers.max(1)) as u64;
     Ok(BurstReport {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::burst::Burst;
+use crate::gateway::GatewayArgs;
 use crate::load::{Load, Shape};
 use crate::reload::ReloadArgs;
 use crate::workload::Dialect;
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     LineEcho(ListenArgs),
     /// A server that parses every request and replies with its args, in the same thread
     JsonEcho(ListenArgs),
+    /// A server that sends every WebSocket message back
+    WebSocketEcho(ListenArgs),
     /// Loads one server with `echo` requests, once
     Load(LoadArgs),
     /// Sends many `sleep` requests at once on one connection
@@ -32,6 +35,8 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Measures reloads: how long one takes, how long a refusal, and what clients notice
     Reload(ReloadArgs),
+    /// Measures the gateway beside a WebSocket echo: round trips, memory of idle clients, and who suffers from a flood
+    Gateway(GatewayArgs),
 }
 
 #[derive(Args)]
@@ -73,6 +78,7 @@ impl From<LoadArgs> for Load {
         Self {
             addr: args.connect,
             pid: args.pid,
+            upstream: None,
             dialect: if args.line_echo {
                 Dialect::LineEcho
             } else {

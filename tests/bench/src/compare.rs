@@ -92,6 +92,7 @@ fn compare(args: &CompareArgs) -> Result<Vec<ShapeRounds>, BenchError> {
                 let report = load::run(&Load {
                     addr: server.addr,
                     pid: server.pid(),
+                    upstream: None,
                     dialect: *dialect,
                     shape: *shape,
                     warm_up: Duration::from_secs_f64(args.warm_up_seconds),

@@ -8,10 +8,12 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use protocol::{LINE_LEN_MAX_DEFAULT, LineDecoder};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use crate::error::BenchError;
 use crate::histogram::Histogram;
-use crate::workload::Workload;
+use crate::websocket::{self, Frames};
+use crate::workload::{Dialect, Workload};
 
 const READ_LEN: usize = 64 * 1024;
 
@@ -50,22 +52,22 @@ impl PhaseCell {
     }
 }
 
-/// Sends `depth` requests, then one for each reply, until the phase says otherwise and all are answered. Returns the
-/// latencies of the replies that count.
+/// Connects, sends `depth` requests, then one for each reply, until the phase says otherwise and all are answered.
+/// Returns the latencies of the replies that count. Connects when `connecting` lets it.
 pub(crate) async fn drive(
     addr: SocketAddr,
     workload: &Workload,
     depth: usize,
     phase: &PhaseCell,
+    connecting: &Semaphore,
 ) -> Result<Histogram, BenchError> {
-    let mut stream = TcpStream::connect(addr)
+    let permit = connecting
+        .acquire()
         .await
-        .map_err(BenchError::io(format!("can't connect to {addr}")))?;
-    stream
-        .set_nodelay(true)
-        .map_err(BenchError::io("can't set TCP_NODELAY"))?;
+        .expect("nobody closes the semaphore");
+    let (mut stream, mut incoming) = connect(addr, workload.dialect).await?;
+    drop(permit);
     let (mut reader, mut writer) = stream.split();
-    let mut decoder = LineDecoder::new(LINE_LEN_MAX_DEFAULT);
     let mut flight = Flight::new(workload, depth);
     flight.start();
     // Reading never waits for writing, or a server that does the same and we would block each other for ever.
@@ -75,13 +77,13 @@ pub(crate) async fn drive(
             written = writer.write_buf(&mut flight.out), if flight.out.has_remaining() => {
                 written.map_err(BenchError::io("can't write"))?;
             }
-            read = reader.read_buf(room(&mut decoder)) => {
+            read = reader.read_buf(incoming.room()) => {
                 if read.map_err(BenchError::io("can't read"))? == 0 {
                     return Err(BenchError::Closed { in_flight: flight.len });
                 }
                 let now = Instant::now();
                 let phase = phase.get();
-                while let Some(line) = decoder.next_line()? {
+                while let Some(line) = incoming.next(&mut flight.out.bytes)? {
                     flight.land(&line, now, phase)?;
                 }
             }
@@ -90,10 +92,52 @@ pub(crate) async fn drive(
     Ok(flight.latencies)
 }
 
-fn room(decoder: &mut LineDecoder) -> &mut BytesMut {
-    let buffer = decoder.buffer_mut();
-    buffer.reserve(READ_LEN);
-    buffer
+async fn connect(addr: SocketAddr, dialect: Dialect) -> Result<(TcpStream, Incoming), BenchError> {
+    let mut stream = TcpStream::connect(addr)
+        .await
+        .map_err(BenchError::io(format!("can't connect to {addr}")))?;
+    stream
+        .set_nodelay(true)
+        .map_err(BenchError::io("can't set TCP_NODELAY"))?;
+    let incoming = match dialect {
+        Dialect::LineEcho | Dialect::Text => {
+            Incoming::Lines(LineDecoder::new(LINE_LEN_MAX_DEFAULT))
+        }
+        Dialect::WebSocketEcho => {
+            websocket::open(&mut stream, addr, None).await?;
+            Incoming::Messages(Frames::default())
+        }
+        Dialect::TasksV1 => {
+            websocket::open(&mut stream, addr, Some("tasks.v1")).await?;
+            Incoming::Messages(Frames::default())
+        }
+    };
+    Ok((stream, incoming))
+}
+
+/// What has come and was not looked at yet.
+enum Incoming {
+    Lines(LineDecoder),
+    Messages(Frames),
+}
+
+impl Incoming {
+    fn room(&mut self) -> &mut BytesMut {
+        let buffer = match self {
+            Self::Lines(decoder) => decoder.buffer_mut(),
+            Self::Messages(frames) => &mut frames.buffer,
+        };
+        buffer.reserve(READ_LEN);
+        buffer
+    }
+
+    /// The next reply. What has to be answered without being one is appended to `out`.
+    fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Bytes>, BenchError> {
+        match self {
+            Self::Lines(decoder) => Ok(decoder.next_line()?),
+            Self::Messages(frames) => frames.next_text(out),
+        }
+    }
 }
 
 /// The requests of one connection that are not answered yet.
@@ -143,6 +187,9 @@ impl<'a> Flight<'a> {
     }
 
     fn land(&mut self, line: &Bytes, now: Instant, phase: Phase) -> Result<(), BenchError> {
+        if self.workload.is_aside(line) {
+            return Ok(());
+        }
         let alone = self.slots[0].as_ref().map_or(0, |sent| sent.number);
         let number = self.workload.check(line, alone, &mut self.scratch)?;
         let slot = self.slot(number);

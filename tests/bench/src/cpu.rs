@@ -12,7 +12,8 @@ use crate::error::BenchError;
 pub(crate) struct CpuTimes {
     /// By the server's own process.
     pub(crate) server: Duration,
-    /// By the processes that it started, those it started in turn, and those of them that have ended.
+    /// By the processes that it started, those it started in turn, and those of them that have ended; by its upstream
+    /// and that one's, too.
     pub(crate) workers: Duration,
     /// By this process.
     pub(crate) client: Duration,
@@ -23,7 +24,8 @@ pub(crate) struct CpuTimes {
 }
 
 impl CpuTimes {
-    pub(crate) fn now(server_pid: u32) -> Result<Self, BenchError> {
+    /// `upstream` is a process that the server has its work done by, and did not start.
+    pub(crate) fn now(server_pid: u32, upstream: Option<u32>) -> Result<Self, BenchError> {
         let processes = processes();
         let server = processes
             .get(&server_pid)
@@ -35,9 +37,15 @@ impl CpuTimes {
             .get(&std::process::id())
             .map_or(0, |process| process.own_ticks);
         let workers: u64 = processes
-            .values()
-            .filter(|process| descends(process.parent, server_pid, &processes))
-            .map(|process| process.own_ticks + process.reaped_ticks)
+            .iter()
+            .filter(|(pid, process)| {
+                let ancestors = [Some(server_pid), upstream].into_iter().flatten();
+                Some(**pid) == upstream
+                    || ancestors
+                        .into_iter()
+                        .any(|ancestor| descends(process.parent, ancestor, &processes))
+            })
+            .map(|(_, process)| process.own_ticks + process.reaped_ticks)
             .sum();
         let stat = read("/proc/stat")?;
         let [user, nice, system, stolen] = machine_ticks(&stat);
@@ -144,7 +152,7 @@ mod tests {
     #[test]
     fn this_process_is_there() {
         assert!(processes().contains_key(&std::process::id()));
-        CpuTimes::now(std::process::id()).unwrap();
+        CpuTimes::now(std::process::id(), None).unwrap();
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{self, Runtime};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::connection::{Phase, PhaseCell, drive};
@@ -18,6 +19,9 @@ use crate::workload::{Dialect, Job, Workload};
 /// More threads would not make the client stronger than the server, with which it shares the cores.
 const THREADS_MAX: usize = 2;
 
+/// Connections that a thread opens at once: a server's backlog is bounded, and whoever finds it full waits for seconds.
+const CONNECTING_MAX: usize = 64;
+
 /// How long all requests in flight may take to be answered once no more are sent.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
@@ -25,6 +29,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 pub(crate) struct Load {
     pub(crate) addr: SocketAddr,
     pub(crate) pid: u32,
+    /// A process that the server has its work done by; it and its children count as the server's workers.
+    pub(crate) upstream: Option<u32>,
     pub(crate) dialect: Dialect,
     pub(crate) shape: Shape,
     pub(crate) warm_up: Duration,
@@ -120,13 +126,13 @@ pub(crate) fn run(load: &Load) -> Result<Report, BenchError> {
             .map(|connections| scope.spawn(move || client(load, connections, phase)))
             .collect();
         thread::sleep(load.warm_up);
-        let before = CpuTimes::now(load.pid);
+        let before = CpuTimes::now(load.pid, load.upstream);
         let start = Instant::now();
         phase.set(Phase::Measure);
         thread::sleep(load.duration);
         phase.set(Phase::Over);
         let elapsed = start.elapsed();
-        let after = CpuTimes::now(load.pid);
+        let after = CpuTimes::now(load.pid, load.upstream);
         let mut latencies = Histogram::new();
         for client in clients {
             latencies.merge(&client.join().expect("a client does not panic")?);
@@ -158,12 +164,14 @@ fn client(
         },
     });
     let deadline = load.warm_up + load.duration + SILENCE_MAX;
+    let connecting = Arc::new(Semaphore::new(CONNECTING_MAX));
     block_on(deadline, async {
         let mut all: JoinSet<_> = (0..connections)
             .map(|_| {
                 let (addr, depth) = (load.addr, load.shape.depth);
                 let (workload, phase) = (Arc::clone(&workload), Arc::clone(phase));
-                async move { drive(addr, &workload, depth, &phase).await }
+                let connecting = Arc::clone(&connecting);
+                async move { drive(addr, &workload, depth, &phase, &connecting).await }
             })
             .collect();
         let mut latencies = Histogram::new();

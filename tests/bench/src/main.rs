@@ -1,5 +1,5 @@
-//! Measures the host beside two servers that do next to nothing, on loopback: tasks a second, latencies, and CPU time
-//! a task. `run.sh` builds what is needed and starts [`compare`]; the other commands are its parts, for profiling.
+//! Measures the host and the gateway beside servers that do next to nothing, on loopback: tasks a second, latencies, and
+//! CPU time a task. `run.sh` builds what is needed and starts [`compare`]; the other commands are its parts, for profiling.
 #![forbid(unsafe_code)]
 
 mod bare_server;
@@ -9,12 +9,14 @@ mod compare;
 mod connection;
 mod cpu;
 mod error;
+mod gateway;
 mod histogram;
 mod load;
 mod machine;
 mod reload;
 mod server;
 mod table;
+mod websocket;
 mod workload;
 
 use std::io::{self, Write as _};
@@ -29,10 +31,12 @@ fn main() -> ExitCode {
     let report = match Cli::parse().command {
         Command::LineEcho(listen) => bare_server::run(listen.addr, bare_server::line_echo),
         Command::JsonEcho(listen) => bare_server::run(listen.addr, bare_server::json_echo),
+        Command::WebSocketEcho(listen) => websocket::echo(listen.addr),
         Command::Load(args) => load::run(&args.into()).map(|report| report.to_string()),
         Command::Burst(args) => burst::run(&args.into()).map(|report| report.to_string()),
         Command::Compare(args) => compare::run(&args),
         Command::Reload(args) => reload::run(&args),
+        Command::Gateway(args) => gateway::run(&args),
     };
     match report.and_then(|report| print(&report)) {
         Ok(()) => ExitCode::SUCCESS,

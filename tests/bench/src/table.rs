@@ -139,15 +139,15 @@ fn foreign(report: &Report) -> f64 {
     report.foreign_share() + report.stolen_share()
 }
 
-fn line(out: &mut String, cells: &[String]) {
+pub(crate) fn line(out: &mut String, cells: &[String]) {
     writeln!(out, "| {} |", cells.join(" | ")).expect("a String takes all that is written");
 }
 
-fn p50_us(report: &Report) -> f64 {
+pub(crate) fn p50_us(report: &Report) -> f64 {
     ms(report.latencies.percentile(50)) * 1000.0
 }
 
-fn p99_us(report: &Report) -> f64 {
+pub(crate) fn p99_us(report: &Report) -> f64 {
     ms(report.latencies.percentile(99)) * 1000.0
 }
 
@@ -155,18 +155,18 @@ fn server_us(report: &Report) -> f64 {
     report.us_per_task(report.cpu.server + report.cpu.workers)
 }
 
-fn ms(duration: Duration) -> f64 {
+pub(crate) fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+pub(crate) fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values
 }
 
 /// Of sorted values; the lower of the two in the middle.
-fn median(sorted: &[f64]) -> f64 {
+pub(crate) fn median(sorted: &[f64]) -> f64 {
     sorted
         .get(sorted.len().saturating_sub(1) / 2)
         .copied()
@@ -174,7 +174,7 @@ fn median(sorted: &[f64]) -> f64 {
 }
 
 /// Without a fraction, the thousands set apart.
-fn thousands(value: f64) -> String {
+pub(crate) fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -7,6 +7,7 @@ use protocol::{Outcome, Reply, ServerLine};
 use serde_json::Value;
 
 use crate::error::BenchError;
+use crate::websocket;
 
 /// So much of a wrong reply is shown, in characters: enough for an error's message.
 const SHOWN_LEN_MAX: usize = 300;
@@ -18,6 +19,10 @@ pub(crate) enum Dialect {
     LineEcho,
     /// With a reply of the Text protocol.
     Text,
+    /// With the very WebSocket message that it was sent.
+    WebSocketEcho,
+    /// With the gateway's messages.
+    TasksV1,
 }
 
 /// One kind of request, numbered.
@@ -40,6 +45,20 @@ pub(crate) enum Job {
 impl Workload {
     /// Appends request `number` with its newline. Equal numbers make equal lines.
     pub(crate) fn request(&self, number: u64, out: &mut Vec<u8>) {
+        match self.dialect {
+            Dialect::LineEcho | Dialect::Text => {
+                self.body(number, out);
+                out.push(b'\n');
+            }
+            Dialect::WebSocketEcho | Dialect::TasksV1 => {
+                let start = websocket::begin_text(out);
+                self.body(number, out);
+                websocket::end_text(out, start);
+            }
+        }
+    }
+
+    fn body(&self, number: u64, out: &mut Vec<u8>) {
         out.push(b'{');
         self.id(number, out);
         let function = match self.job {
@@ -48,7 +67,12 @@ impl Workload {
         };
         push(out, format_args!("\"function\":\"{function}\",\"args\":"));
         self.args(number, out);
-        out.extend_from_slice(b"}\n");
+        out.push(b'}');
+    }
+
+    /// Whether it answers nothing: what the gateway greets with.
+    pub(crate) fn is_aside(&self, line: &[u8]) -> bool {
+        self.dialect == Dialect::TasksV1 && line.starts_with(b"{\"seq\":1,\"hello\":")
     }
 
     /// Which request a line answers, if it answers it rightly. `alone` is the one in flight, where there are no ids.
@@ -59,6 +83,7 @@ impl Workload {
         alone: u64,
         scratch: &mut Vec<u8>,
     ) -> Result<u64, BenchError> {
+        let line = &self.without_seq(line);
         let number = if self.with_ids {
             leading_id(line).ok_or_else(|| wrong("a reply with an id", line))?
         } else {
@@ -66,19 +91,26 @@ impl Workload {
         };
         scratch.clear();
         match (&self.job, self.dialect) {
-            (Job::Sleep { ms }, Dialect::Text) => {
+            (Job::Sleep { ms }, Dialect::Text | Dialect::TasksV1) => {
                 return check_slept(line, *ms).map(|()| number);
             }
-            (_, Dialect::LineEcho) => {
-                self.request(number, scratch);
-                scratch.pop();
-            }
-            (Job::Echo { .. }, Dialect::Text) => self.echo_reply(number, scratch),
+            (_, Dialect::LineEcho | Dialect::WebSocketEcho) => self.body(number, scratch),
+            (_, Dialect::Text | Dialect::TasksV1) => self.echo_reply(number, scratch),
         }
-        if scratch == line {
+        if scratch.get(1..) == line.get(1..) {
             Ok(number)
         } else {
             Err(wrong(&String::from_utf8_lossy(scratch), line))
+        }
+    }
+
+    /// The reply from its id on, as a reply of the Text protocol is.
+    fn without_seq(&self, line: &Bytes) -> Bytes {
+        let is_numbered = self.dialect == Dialect::TasksV1 && line.starts_with(b"{\"seq\":");
+        match line.iter().position(|byte| *byte == b',') {
+            // The comma takes the place of the brace.
+            Some(at) if is_numbered => line.slice(at..),
+            _ => line.clone(),
         }
     }
 
@@ -116,7 +148,7 @@ fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 }
 
 fn leading_id(line: &[u8]) -> Option<u64> {
-    let rest = line.strip_prefix(b"{\"id\":")?;
+    let rest = line.get(1..)?.strip_prefix(b"\"id\":")?;
     let len = rest.iter().position(|byte| !byte.is_ascii_digit())?;
     str::from_utf8(&rest[..len]).ok()?.parse().ok()
 }

@@ -9,22 +9,25 @@ use std::process::Command;
 use rustix::process::Signal;
 use serde_json::json;
 use tests::{
-    Block, Host, Plugin, as_from_a_shell, blocks, php, python, run, target_dir, wait_until,
-    workspace_dir,
+    Block, GatewaySetup, Host, Plugin, as_from_a_shell, blocks, php, python, run, target_dir,
+    wait_until, workspace_dir,
 };
 
-/// The port that the pages use.
-const PORT_PRINTED: &str = "12345";
+/// The ports that the pages use: the host's, and the gateway's.
+const PORTS_PRINTED: [&str; 2] = ["12345", "8080"];
 
 fn page(path: &str) -> Vec<Block> {
     let path = workspace_dir().join(path);
     blocks(&fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
-/// Runs a block in the folder as a reader would, but with another port, and gives what it prints.
+/// Runs a block in the folder as a reader would, but with other ports, and gives what it prints.
 #[track_caller]
-fn printed(block: &Block, folder: &Path, port: u16) -> String {
-    let code = block.text.replace(PORT_PRINTED, &port.to_string());
+fn printed(block: &Block, folder: &Path, ports: &[u16]) -> String {
+    let mut code = block.text.clone();
+    for (printed, port) in PORTS_PRINTED.iter().zip(ports) {
+        code = code.replace(printed, &port.to_string());
+    }
     let (mut command, flag) = match block.language.as_str() {
         "sh" => (Command::new("sh"), "-c"),
         "python" => (python(), "-c"),
@@ -65,13 +68,15 @@ fn checkout() -> Host {
 #[test]
 fn the_readme_works_as_printed() {
     let host = checkout();
+    let gateway = GatewaySetup::new().host(&host).allow("send_*").start();
+    gateway.wait_until_ready();
     let folder = host.folder();
     let mut mails = 0;
     for block in page("README.md")
         .iter()
         .filter(|block| block.role == "example")
     {
-        let printed = printed(block, folder, host.port());
+        let printed = printed(block, folder, &[host.port(), gateway.port()]);
         if block.text.contains("send_mail") {
             mails += 1;
             assert!(printed.contains("\"transport\":\"outbox\""), "{printed}");
@@ -79,7 +84,10 @@ fn the_readme_works_as_printed() {
             assert!(printed.contains("send_mail"), "{printed}");
         }
     }
-    assert!(mails >= 2, "an example for `nc` and one for `host call`");
+    assert!(
+        mails >= 3,
+        "an example for `nc`, one for `host call`, and one for the gateway"
+    );
     assert_eq!(fs::read_dir(folder.join("outbox")).unwrap().count(), mails);
 }
 
@@ -89,7 +97,7 @@ fn the_clients_of_the_protocol_page_work_as_printed() {
     let blocks = page("docs/PROTOCOL.md");
     let mut languages = Vec::new();
     for block in blocks.iter().filter(|block| !block.language.is_empty()) {
-        let printed = printed(block, host.folder(), host.port());
+        let printed = printed(block, host.folder(), &[host.port()]);
         let replies = printed
             .lines()
             .filter(|line| line.ends_with(" True"))
@@ -123,7 +131,10 @@ fn make_run_serves_and_says_what_to_try_until_ctrl_c() {
     // Apart, since building may take longer than anything else here.
     let built = make(&["plugins"]).output().unwrap();
     assert!(built.status.success(), "{built:?}");
-    let mut host = Host::start(make(&["run", "LISTEN=127.0.0.1:0"]), None);
+    let mut host = Host::start(
+        make(&["run", "LISTEN=127.0.0.1:0", "GATEWAY=127.0.0.1:0"]),
+        None,
+    );
     let functions = host.client().result("host.functions", json!({}));
     assert!(functions.to_string().contains("send_mail"), "{functions}");
     wait_until("the hint to be printed", || {
@@ -134,12 +145,21 @@ fn make_run_serves_and_says_what_to_try_until_ctrl_c() {
         hint.contains(" call ") && hint.contains("send_mail"),
         "{hint}"
     );
-    let nc = hint
-        .lines()
-        .find(|line| line.contains("nc -N"))
-        .expect("it says how to ask by nc");
-    let listed = run(Command::new("sh").args(["-c", nc])).output();
+    let printed = |wanted: &str| {
+        let line = hint.lines().find(|line| line.contains(wanted));
+        let line = line.unwrap_or_else(|| panic!("no {wanted} in {hint}"));
+        run(Command::new("sh").args(["-c", line])).output()
+    };
+    let listed = printed("nc -N");
     assert!(listed.contains("send_mail"), "{listed}");
+    let summed = printed("curl -s");
+    assert!(summed.contains("{\"sum\":3}"), "{summed}");
+    let page = hint
+        .split_whitespace()
+        .find(|word| word.starts_with("http://") && word.ends_with('/'))
+        .expect("it says where the page is");
+    let page = run(Command::new("curl").args(["-s", page])).output();
+    assert!(page.contains("<title>Tasks</title>"), "{page}");
     // As a terminal does it: to all of them.
     host.process().signal_group(Signal::INT);
     host.wait();

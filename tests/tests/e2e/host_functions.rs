@@ -83,6 +83,10 @@ fn status_counts_what_happened() {
     assert_eq!(status["queued"], 0);
     assert_eq!(status["replies_dropped"], 0);
     assert_eq!(status["requests_refused"], 1);
+    assert_eq!(
+        status["limits"],
+        json!({"in_flight_max": 1024, "line_len_max": 10 << 20})
+    );
     assert!(status["uptime_ms"].is_u64(), "{status}");
     assert!(status["oldest_waiting_ms"].is_number(), "{status}");
     let functions = &status["functions"];

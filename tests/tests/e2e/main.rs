@@ -16,6 +16,7 @@ mod config;
 mod crashes;
 mod documents;
 mod evil;
+mod gateway;
 mod host_functions;
 mod images_and_reports;
 mod leaks;

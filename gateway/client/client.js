@@ -1,0 +1,352 @@
+/**
+ * Hands tasks to a task gateway and gets their answers, also when the connection breaks in between.
+ *
+ *   import { TaskClient } from "/client.js";
+ *   const tasks = new TaskClient();
+ *   const image = await tasks.run("resize", { source, width: 800 }, { onProgress: console.log });
+ *
+ * An ES module without dependencies, for browsers and for every runtime that has `WebSocket`.
+ */
+
+/** The subprotocol that it speaks. */
+const SUBPROTOCOL = "tasks.v1";
+/** Waits before connecting again, in milliseconds: the longest at first, and the longest of all. */
+const BACKOFF_FIRST = 250;
+const BACKOFF_MAX = 15_000;
+/** After so many messages the gateway is told that they have been seen, so that it need not keep them. */
+const ACKNOWLEDGE_AFTER = 64;
+/** Close codes after which connecting again can't help: the program, or the token, has to change. */
+const FINAL_CODES = new Map([
+  [1002, "protocol_error"],
+  [1003, "protocol_error"],
+  [1007, "protocol_error"],
+  [1009, "too_large"],
+  [4401, "unauthorized"],
+  [4408, "unauthorized"],
+  [4409, "taken_over"],
+]);
+
+/** Why a task has no result. */
+export class TaskError extends Error {
+  /**
+   * @param {{code: string, message: string, retryable?: boolean, started?: boolean, data?: unknown}} error
+   */
+  constructor({ code, message, retryable = false, started = true, data }) {
+    super(message);
+    this.name = "TaskError";
+    /** One of the protocol's codes, or `connection_lost`, `closed`, `unauthorized`, `taken_over`. */
+    this.code = code;
+    /** Whether the same request may succeed later. */
+    this.retryable = retryable;
+    /** Whether the work may have begun, so that a retry may do it twice. */
+    this.started = started;
+    /** More, for programs. */
+    this.data = data;
+  }
+}
+
+/** A connection to a gateway that mends itself. */
+export class TaskClient extends EventTarget {
+  #url;
+  #token;
+  #WebSocket;
+  #socket = null;
+  /** `connecting`, `open`, `waiting` (to connect again) or `closed`. */
+  #state = "connecting";
+  #session = null;
+  #seen = 0;
+  #acknowledged = 0;
+  /** Whether the session of this socket is the one that goes on. */
+  #settled = false;
+  #tasks = new Map();
+  #lastId = 0;
+  #backoff = BACKOFF_FIRST;
+  #timer = null;
+  #hello = null;
+
+  /**
+   * @param {object} [options]
+   * @param {string|URL} [options.url] of the gateway's `/ws`; by default that of the page
+   * @param {string|(() => string|Promise<string>)} [options.token] who the client is, asked for at each connection
+   * @param {typeof WebSocket} [options.WebSocket] for runtimes that have none of their own
+   */
+  constructor({ url, token, WebSocket = globalThis.WebSocket } = {}) {
+    super();
+    this.#url = new URL(url ?? "/ws", globalThis.location?.href);
+    this.#url.protocol = this.#url.protocol.replace(/^http/, "ws");
+    this.#token = token;
+    this.#WebSocket = WebSocket;
+    this.#connect();
+  }
+
+  /** `connecting`, `open`, `waiting` or `closed`; an event `state` tells of each change. */
+  get state() {
+    return this.#state;
+  }
+
+  /** The names of the functions that may be called; known once it is open. */
+  get functions() {
+    return this.#hello?.functions ?? [];
+  }
+
+  /** What the gateway allows; known once it is open. */
+  get limits() {
+    return this.#hello?.limits ?? null;
+  }
+
+  /**
+   * Runs a task.
+   *
+   * @param {string} name of the function
+   * @param {unknown} [args]
+   * @param {object} [options]
+   * @param {number} [options.timeout] the most that the task may take, in milliseconds
+   * @param {(progress: {done: number, total: number, message: string}) => void} [options.onProgress]
+   * @param {() => void} [options.onAccepted] when the gateway has taken it
+   * @param {AbortSignal} [options.signal] cancels it
+   * @returns {Promise<unknown>} its result; rejected with a {@link TaskError}
+   */
+  run(name, args = {}, { timeout, onProgress, onAccepted, signal } = {}) {
+    if (this.#state === "closed") {
+      return Promise.reject(closed());
+    }
+    const id = `t${(this.#lastId += 1)}`;
+    const request = { id, function: name, args };
+    if (timeout !== undefined) {
+      request.timeout_ms = timeout;
+    }
+    if (onProgress || onAccepted) {
+      request.progress = true;
+    }
+    return new Promise((resolve, reject) => {
+      const cancel = () => this.#cancel(id);
+      const settle = (act) => (value) => {
+        signal?.removeEventListener("abort", cancel);
+        this.#tasks.delete(id);
+        act(value);
+      };
+      const task = {
+        text: JSON.stringify(request),
+        sent: false,
+        resolve: settle(resolve),
+        reject: settle(reject),
+        onProgress,
+        onAccepted,
+      };
+      if (signal?.aborted) {
+        reject(cancelled());
+        return;
+      }
+      signal?.addEventListener("abort", cancel, { once: true });
+      this.#tasks.set(id, task);
+      this.#send(task);
+    });
+  }
+
+  /** Ends the connection. Tasks that are not answered are rejected; at the gateway they go on. */
+  close() {
+    this.#end(closed());
+    this.#socket?.close(1000);
+  }
+
+  // ---- tasks ----
+
+  #send(task) {
+    if (this.#settled && !task.sent) {
+      task.sent = true;
+      this.#socket.send(task.text);
+    }
+  }
+
+  #cancel(id) {
+    const task = this.#tasks.get(id);
+    if (!task) {
+      return;
+    }
+    if (!task.sent) {
+      task.reject(cancelled());
+    } else if (this.#settled) {
+      this.#socket.send(JSON.stringify({ cancel: id }));
+    } else {
+      task.cancelled = true;
+    }
+  }
+
+  // ---- connection ----
+
+  #setState(state) {
+    if (this.#state !== state) {
+      this.#state = state;
+      this.dispatchEvent(new Event("state"));
+    }
+  }
+
+  async #connect() {
+    this.#setState("connecting");
+    let token;
+    try {
+      token = typeof this.#token === "function" ? await this.#token() : this.#token;
+    } catch {
+      this.#later();
+      return;
+    }
+    if (this.#state === "closed") {
+      return;
+    }
+    const socket = new this.#WebSocket(this.#url, [SUBPROTOCOL]);
+    this.#socket = socket;
+    this.#settled = false;
+    socket.addEventListener("open", () => {
+      const first = {};
+      if (token !== undefined && token !== null) {
+        first.token = token;
+      }
+      if (this.#session) {
+        first.resume = this.#session;
+        first.seen = this.#seen;
+      }
+      if (Object.keys(first).length > 0) {
+        socket.send(JSON.stringify(first));
+      }
+    });
+    socket.addEventListener("message", ({ data }) => {
+      if (socket === this.#socket) {
+        this.#hear(JSON.parse(data));
+      }
+    });
+    socket.addEventListener("close", ({ code, reason }) => {
+      if (socket === this.#socket) {
+        this.#lost(code, reason);
+      }
+    });
+  }
+
+  #lost(code, reason) {
+    this.#settled = false;
+    if (this.#state === "closed") {
+      return;
+    }
+    const final = FINAL_CODES.get(code);
+    // A token from a function may be a better one next time.
+    if (final && !(final === "unauthorized" && typeof this.#token === "function" && this.#hello)) {
+      const message = reason || "the gateway has closed the connection";
+      this.#end(new TaskError({ code: final, message, started: true }));
+      return;
+    }
+    const told = /retry_after_ms=(\d+)/.exec(reason);
+    this.#later(told ? Number(told[1]) : undefined);
+  }
+
+  #later(wait) {
+    this.#setState("waiting");
+    // Anything between nothing and the whole: many clients that lose a gateway at once don't come back at once.
+    const delay = wait ?? Math.random() * this.#backoff;
+    this.#backoff = Math.min(this.#backoff * 2, BACKOFF_MAX);
+    this.#timer = setTimeout(() => this.#connect(), delay);
+  }
+
+  #end(error) {
+    this.#setState("closed");
+    clearTimeout(this.#timer);
+    for (const task of [...this.#tasks.values()]) {
+      task.reject(error);
+    }
+  }
+
+  // ---- messages ----
+
+  #hear(message) {
+    if (message.hello) {
+      this.#greeted(message);
+      return;
+    }
+    if (message.session_lost) {
+      this.#sessionLost();
+      return;
+    }
+    this.#saw(message.seq);
+    const task = this.#tasks.get(message.id);
+    if (!task) {
+      return;
+    }
+    if (message.ok === true) {
+      task.resolve(message.result);
+    } else if (message.ok === false) {
+      task.reject(new TaskError(message.error));
+    } else if (message.event === "progress") {
+      const { done, total, message: text } = message;
+      task.onProgress?.({ done, total, message: text });
+    } else if (message.event === "accepted") {
+      task.onAccepted?.();
+    }
+  }
+
+  #greeted({ seq, hello }) {
+    const wantsOld = this.#session !== null && !hello.resumed;
+    if (wantsOld && hello.session !== this.#session) {
+      // The socket begins with a session of its own; the answer to `resume` follows. If it is no, this is the one.
+      this.#spare = { seq, hello };
+      return;
+    }
+    this.#adopt(seq, hello);
+  }
+
+  #spare = null;
+
+  #sessionLost() {
+    const spare = this.#spare;
+    // What was sent in the session that is gone may have been done, or not; its answers are lost.
+    for (const task of [...this.#tasks.values()].filter(({ sent }) => sent)) {
+      const message = "the connection was lost for longer than the gateway keeps answers";
+      task.reject(new TaskError({ code: "connection_lost", message, started: true }));
+    }
+    if (spare) {
+      this.#session = null;
+      this.#adopt(spare.seq + 1, spare.hello);
+    }
+  }
+
+  /** From now on this socket's session is the one that counts. */
+  #adopt(seq, hello) {
+    const { session, resumed, in_flight: inFlight } = hello;
+    if (session !== this.#session) {
+      this.#session = session;
+      this.#seen = 0;
+      this.#acknowledged = 0;
+    }
+    this.#hello = hello;
+    this.#spare = null;
+    this.#saw(seq);
+    this.#settled = true;
+    this.#backoff = BACKOFF_FIRST;
+    const running = new Set(inFlight);
+    for (const [id, task] of this.#tasks) {
+      if (resumed && task.sent && !running.has(id)) {
+        // It never arrived: had it been answered, the answer would have come before this.
+        task.sent = false;
+      }
+      this.#send(task);
+      if (task.cancelled) {
+        task.cancelled = false;
+        this.#cancel(id);
+      }
+    }
+    this.#setState("open");
+  }
+
+  #saw(seq) {
+    this.#seen = Math.max(this.#seen, seq ?? 0);
+    if (this.#settled && this.#seen - this.#acknowledged >= ACKNOWLEDGE_AFTER) {
+      this.#acknowledged = this.#seen;
+      this.#socket.send(JSON.stringify({ seen: this.#seen }));
+    }
+  }
+}
+
+function closed() {
+  return new TaskError({ code: "closed", message: "the client was closed", started: true });
+}
+
+function cancelled() {
+  return new TaskError({ code: "cancelled", message: "cancelled before it was sent", started: false });
+}

@@ -1,0 +1,82 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::app;
+use crate::config::{Config, Overrides};
+
+/// Exit code for a wrong command line or configuration.
+const EXIT_USAGE: u8 = 2;
+
+/// Lets browsers hand tasks to a host, over WebSocket or HTTP, and brings them the answers.
+#[derive(Debug, Parser)]
+#[command(name = "gateway", version)]
+struct Cli {
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Address of a host; may stand there several times [default: 127.0.0.1:12345]
+    #[arg(long = "host", value_name = "ADDR")]
+    hosts: Vec<String>,
+    /// A function that clients may call, `*` standing for any part of its name; may stand there several times [default: none]
+    #[arg(long, value_name = "NAME")]
+    allow: Vec<String>,
+    /// Configuration (TOML); flags win over it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What clients without subprotocol are told when a task has succeeded, in place of its result
+    #[arg(long, value_name = "TEXT")]
+    notify_text: Option<String>,
+    /// What to log: error, warn, info, debug, trace, or a filter like info,gateway=debug
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
+    log: String,
+}
+
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = match EnvFilter::try_new(&cli.log) {
+        Ok(filter) => filter,
+        Err(error) => return fail(&format!("--log {:?}: {error}", cli.log)),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    let overrides = Overrides {
+        listen: cli.listen,
+        hosts: cli.hosts,
+        allow: cli.allow,
+        notify_text: cli.notify_text,
+    };
+    let config = match Config::load(cli.config.as_deref(), overrides) {
+        Ok(config) => config,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.to_string()),
+    };
+    match runtime.block_on(app::run(config)) {
+        Ok(()) => {
+            // Whoever still speaks is not waited for.
+            runtime.shutdown_background();
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(problem: &str) -> ExitCode {
+    use std::io::Write;
+    // If nobody reads it, there is nobody to tell.
+    drop(writeln!(std::io::stderr(), "gateway: {problem}"));
+    ExitCode::from(EXIT_USAGE)
+}

@@ -1,0 +1,103 @@
+use super::*;
+
+fn load(text: &str) -> Result<Config, String> {
+    let raw = toml::from_str(text).map_err(|error: toml::de::Error| error.to_string())?;
+    Config::check(raw, Overrides::default()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults() {
+    let config = load("").unwrap();
+    assert_eq!(config.listen, [LISTEN_DEFAULT.parse().unwrap()]);
+    assert_eq!(config.upstream.hosts, [HOST_DEFAULT]);
+    assert!(config.console && !config.access.is_required());
+    assert!(!config.access.anonymous().may_call("resize"));
+    assert_eq!(config.session.resume_window, Duration::from_secs(120));
+    assert_eq!(config.heartbeat.interval, Duration::from_secs(25));
+    assert_eq!(config.limits.auth_timeout, Duration::from_secs(5));
+}
+
+#[test]
+fn without_authentication_only_this_machine_is_served() {
+    for listen in ["0.0.0.0:8080", "[::]:8080"] {
+        let error = load(&format!("listen = \"{listen}\"")).unwrap_err();
+        assert!(
+            error.contains("[[tokens]]") && error.contains("loopback"),
+            "{error}"
+        );
+    }
+    let config =
+        load("listen = \"0.0.0.0:8080\"\n[[tokens]]\ntoken = \"0123456789abcdef\"\nuser = \"ada\"")
+            .unwrap();
+    assert!(config.access.is_required() && !config.console);
+    let config = load("listen = \"0.0.0.0:8080\"\nconsole = true\n[[tokens]]\ntoken = \"0123456789abcdef\"\nuser = \"ada\"").unwrap();
+    assert!(config.console);
+}
+
+#[test]
+fn roles_say_what_may_be_called() {
+    let config = load(
+        "allow = [\"resize\"]\n[roles.admin]\nallow = [\"*\"]\n\
+         [[tokens]]\ntoken = \"0123456789abcdef\"\nuser = \"ada\"\nrole = \"admin\"\n\
+         [[tokens]]\ntoken = \"fedcba9876543210\"\nuser = \"bob\"",
+    )
+    .unwrap();
+    let ada = config.access.authenticate("0123456789abcdef").unwrap();
+    let bob = config.access.authenticate("fedcba9876543210").unwrap();
+    assert!(ada.may_call("send_mail") && !bob.may_call("send_mail") && bob.may_call("resize"));
+    assert!(config.access.authenticate("0123456789abcdeX").is_err());
+}
+
+#[test]
+fn rates_are_read() {
+    let rate = |text: &str| {
+        load(&format!("[limits]\nrate = \"{text}\""))
+            .map(|config| config.limits.caps.connection_rate)
+    };
+    assert_eq!(
+        rate("100/s").unwrap(),
+        Some(Rate {
+            per_second: 100.0,
+            burst: 100.0
+        })
+    );
+    assert_eq!(
+        rate("30/m burst 5").unwrap(),
+        Some(Rate {
+            per_second: 0.5,
+            burst: 5.0
+        })
+    );
+    for text in ["", "5", "0/s", "1/day", "1/s burst 0", "-1/s", "1/s  5"] {
+        assert!(rate(text).unwrap_err().contains("no rate"), "{text}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    for (text, named) in [
+        ("lisen = \"x\"", "lisen"),
+        ("[limits]\nmessage_len = 1", "message_len"),
+        ("listen = \"nowhere\"", "listen"),
+        ("hosts = [\"localhost\"]", "hosts"),
+        ("hosts = [\"a:1\", \"a:1\"]", "twice"),
+        ("allow = [\"\"]", "roles.default.allow"),
+        ("[roles.default]\nallow = []", "roles.default"),
+        ("[[tokens]]\ntoken = \"short\"\nuser = \"ada\"", "16 bytes"),
+        (
+            "[[tokens]]\ntoken = \"0123456789abcdef\"\nuser = \"ada\"\nrole = \"admin\"",
+            "roles.admin",
+        ),
+        ("[jwt]\nalgorithms = [\"HS256\"]", "secret_file"),
+        ("[jwt]\nalgorithms = [\"none\"]\njwks_file = \"x\"", "none"),
+        ("[fill]\nuser_id = \"claims.sub\"", "args.name"),
+        ("origins = [\"app.example\"]", "origins"),
+        ("origins = [\"https://app.example/\"]", "origins"),
+        ("[tls]\nkey = \"key.pem\"", "tls"),
+        ("[upstream]\nconnections = 0", "upstream.connections"),
+        ("[session]\nresume_window = \"soon\"", "soon"),
+    ] {
+        let error = load(text).unwrap_err();
+        assert!(error.contains(named), "{text}: {error}");
+    }
+}

@@ -1,0 +1,75 @@
+//! Files that are a part of the gateway: the console, and the client library.
+
+use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use super::{Body, reply};
+use crate::app::Gateway;
+
+struct Asset {
+    path: &'static str,
+    media_type: &'static str,
+    content: &'static str,
+    /// Whether it is served without the console, too.
+    always: bool,
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+macro_rules! console {
+    ($name:literal, $media_type:expr) => {
+        Asset {
+            path: concat!("/console/", $name),
+            media_type: $media_type,
+            content: include_str!(concat!("../../console/", $name)),
+            always: false,
+        }
+    };
+}
+
+const ASSETS: &[Asset] = &[
+    Asset {
+        path: "/",
+        media_type: HTML,
+        content: include_str!("../../console/index.html"),
+        always: false,
+    },
+    Asset {
+        path: "/client.js",
+        media_type: JS,
+        content: include_str!("../../client/client.js"),
+        always: true,
+    },
+    console!("console.css", CSS),
+    console!("console.js", JS),
+    console!("form.js", JS),
+    console!("result.js", JS),
+    console!("icon.svg", SVG),
+];
+
+/// Scripts, styles and images of the console's own, and nothing from anywhere else; results are shown from data and
+/// blob URLs.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
+
+pub(super) fn serve(gateway: &Gateway, path: &str) -> Response<Body> {
+    let asset = ASSETS
+        .iter()
+        .find(|asset| asset.path == path && (asset.always || gateway.config.console));
+    let Some(asset) = asset else {
+        return reply::not_found();
+    };
+    let media_type = HeaderValue::from_static(asset.media_type);
+    let mut response = reply::new(StatusCode::OK, media_type, asset.content);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert("referrer-policy", HeaderValue::from_static("no-referrer"));
+    // Pages elsewhere may import the client library; what it may do there is up to the origins that are listed.
+    if asset.always {
+        headers.insert("access-control-allow-origin", HeaderValue::from_static("*"));
+    }
+    response
+}

@@ -1,0 +1,206 @@
+//! The functions, as `OpenAPI` 3.1 describes them, and as the console wants them.
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use crate::access::Identity;
+use crate::app::Gateway;
+use crate::upstream::Function;
+
+/// What this client may call, in short.
+pub(super) fn functions(gateway: &Gateway, identity: &Identity) -> Bytes {
+    let list: Vec<_> = allowed(gateway, identity)
+        .iter()
+        .map(|function| {
+            json!({
+                "name": function.name,
+                "plugin": function.plugin,
+                "version": function.version,
+                "description": function.description,
+                "args_schema": function.args_schema,
+                "result_schema": function.result_schema,
+                "timeout_ms": function.timeout_ms,
+            })
+        })
+        .collect();
+    json!({ "functions": list }).to_string().into()
+}
+
+/// The document for this client: `POST /tasks` takes one schema for each function.
+pub(super) fn document(gateway: &Gateway, identity: &Identity) -> Bytes {
+    let functions = allowed(gateway, identity);
+    let mut schemas = Map::new();
+    schemas.insert("Error".to_owned(), error_schema());
+    let mut requests = Vec::new();
+    let mut mapping = Map::new();
+    for function in &functions {
+        let part = |what: &str, schema: &Value, schemas: &mut Map<String, Value>| {
+            let name = format!("{}.{what}", component(&function.name));
+            let base = format!("#/components/schemas/{name}");
+            schemas.insert(name, rebased(schema, &base));
+            json!({ "$ref": base })
+        };
+        let args = part("args", &function.args_schema, &mut schemas);
+        let result = part("result", &function.result_schema, &mut schemas);
+        let request = format!("{}.request", component(&function.name));
+        schemas.insert(
+            request.clone(),
+            json!({
+                "type": "object",
+                "description": function.description,
+                "required": ["function"],
+                "properties": {
+                    "function": {"const": function.name},
+                    "args": args,
+                    "id": {"type": ["string", "integer"], "description": "A name for the request, which the answer carries."},
+                    "timeout_ms": {"type": "integer", "minimum": 1, "description": "The most that the task may take, in milliseconds."},
+                },
+                "additionalProperties": false,
+            }),
+        );
+        schemas.insert(
+            format!("{}.reply", component(&function.name)),
+            json!({
+                "type": "object",
+                "required": ["ok", "result"],
+                "properties": {"id": {"type": ["string", "integer"]}, "ok": {"const": true}, "result": result},
+            }),
+        );
+        let reference = format!("#/components/schemas/{request}");
+        mapping.insert(function.name.clone(), reference.clone().into());
+        requests.push(json!({ "$ref": reference }));
+    }
+    let replies: Vec<_> = functions
+        .iter()
+        .map(|function| json!({"$ref": format!("#/components/schemas/{}.reply", component(&function.name))}))
+        .collect();
+    let request_schema = if requests.is_empty() {
+        json!({"type": "object", "description": "No function is allowed here."})
+    } else {
+        json!({"oneOf": requests, "discriminator": {"propertyName": "function", "mapping": mapping}})
+    };
+    let reply_schema = if replies.is_empty() {
+        json!({"type": "object"})
+    } else {
+        json!({"anyOf": replies})
+    };
+    let failure = |description: &str| {
+        json!({
+            "description": description,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+        })
+    };
+    let mut document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Task gateway",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Hands tasks to handlers, and answers when they are done.",
+        },
+        "paths": {"/tasks": {"post": {
+            "operationId": "runTask",
+            "summary": "Run a task and wait for its answer",
+            "parameters": [{
+                "name": "stream", "in": "query", "schema": {"enum": ["1"]},
+                "description": "Answer with server-sent events: `progress` any number of times, then `result` or `error`.",
+            }],
+            "requestBody": {"required": true, "content": {"application/json": {"schema": request_schema}}},
+            "responses": {
+                "200": {"description": "The task has succeeded.", "content": {
+                    "application/json": {"schema": reply_schema},
+                    "text/event-stream": {"schema": {"type": "string"}},
+                }},
+                "400": failure("The request is wrong."),
+                "401": {"description": "A token is needed, or is not valid."},
+                "403": {"description": "Pages of this origin may not ask."},
+                "404": failure("There is no such function, or it is not allowed."),
+                "409": failure("The task was cancelled."),
+                "413": failure("The request is too long."),
+                "415": {"description": "The request is not JSON."},
+                "422": failure("The arguments are not what the function takes."),
+                "429": failure("Too much at once; `Retry-After` says when to try again."),
+                "500": failure("The handler has failed."),
+                "502": failure("The handler's process, or its host, has gone."),
+                "503": failure("No host takes the task now."),
+                "504": failure("The task's time was up."),
+            },
+        }}},
+        "components": {"schemas": schemas},
+    });
+    if gateway.config.access.is_required() {
+        document["components"]["securitySchemes"] =
+            json!({"token": {"type": "http", "scheme": "bearer"}});
+        document["security"] = json!([{"token": []}]);
+    }
+    document.to_string().into()
+}
+
+fn allowed(gateway: &Gateway, identity: &Identity) -> Vec<Function> {
+    gateway
+        .upstream
+        .catalogue()
+        .borrow()
+        .functions
+        .values()
+        .filter(|function| identity.may_call(&function.name))
+        .cloned()
+        .collect()
+}
+
+/// `OpenAPI` allows few characters in the names of components.
+fn component(name: &str) -> String {
+    name.chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect()
+}
+
+/// A schema within a larger document: what it refers to in itself is found there.
+fn rebased(schema: &Value, base: &str) -> Value {
+    match schema {
+        Value::Object(object) => object
+            .iter()
+            .filter(|(key, _)| *key != "$schema")
+            .map(|(key, value)| {
+                let value = match (key.as_str(), value) {
+                    ("$ref", Value::String(reference)) => match reference.strip_prefix('#') {
+                        Some(rest) => Value::from(format!("{base}{rest}")),
+                        None => value.clone(),
+                    },
+                    _ => rebased(value, base),
+                };
+                (key.clone(), value)
+            })
+            .collect(),
+        Value::Array(list) => list.iter().map(|value| rebased(value, base)).collect(),
+        Value::Null => Value::Object(Map::new()),
+        other => other.clone(),
+    }
+}
+
+fn error_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["ok", "error"],
+        "properties": {
+            "id": {"type": ["string", "integer"]},
+            "ok": {"const": false},
+            "error": {
+                "type": "object",
+                "required": ["code", "message", "retryable", "started"],
+                "properties": {
+                    "code": {"type": "string", "description": "One of the protocol's codes."},
+                    "message": {"type": "string", "description": "For a human."},
+                    "retryable": {"type": "boolean", "description": "The same request may succeed later."},
+                    "started": {"type": "boolean", "description": "The work may have begun."},
+                    "data": {"description": "More for programs."},
+                },
+            },
+        },
+    })
+}

@@ -1,0 +1,490 @@
+//! How much each client may ask for, so that none takes what others need.
+
+mod rate;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use protocol::{ErrorCode, TaskFailure};
+
+use self::rate::Bucket;
+pub(crate) use self::rate::Rate;
+
+/// What one user, or one address, may have at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowance {
+    pub(crate) connections_max: usize,
+    pub(crate) in_flight_max: usize,
+    pub(crate) rate: Option<Rate>,
+}
+
+/// All limits that count across connections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CapSettings {
+    pub(crate) connections_max: usize,
+    pub(crate) user: Allowance,
+    pub(crate) address: Allowance,
+    /// For each connection by itself.
+    pub(crate) connection_rate: Option<Rate>,
+    pub(crate) connection_in_flight_max: usize,
+    /// Bytes of all requests that have not been answered.
+    pub(crate) requests_len_max: usize,
+}
+
+/// Who is counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    User(Arc<str>),
+    Address(IpAddr),
+}
+
+/// Somebody who is counted. Whoever has a connection or a task holds on to it.
+#[derive(Debug)]
+struct Holder {
+    key: Key,
+    allowance: Allowance,
+    usage: Mutex<Usage>,
+}
+
+/// What somebody has.
+#[derive(Debug)]
+struct Usage {
+    connections: usize,
+    in_flight: usize,
+    bucket: Option<Bucket>,
+}
+
+impl Holder {
+    fn usage(&self) -> MutexGuard<'_, Usage> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As if they had never been there.
+    fn is_idle(&self, now: Instant) -> bool {
+        let usage = self.usage();
+        usage.connections == 0
+            && usage.in_flight == 0
+            && usage
+                .bucket
+                .as_ref()
+                .is_none_or(|bucket| bucket.is_full(now))
+    }
+
+    /// # Errors
+    /// They have as many tasks as they may, or ask too often.
+    fn begin(&self) -> Result<(), TaskFailure> {
+        let whose = match self.key {
+            Key::User(_) => "you",
+            Key::Address(_) => "your address",
+        };
+        let mut usage = self.usage();
+        if usage.in_flight >= self.allowance.in_flight_max {
+            let message = format!(
+                "{whose} may have {} tasks in flight; wait for one of them",
+                self.allowance.in_flight_max
+            );
+            return Err(overloaded(&message, None));
+        }
+        if let Some(bucket) = &mut usage.bucket
+            && let Err(wait) = bucket.take(Instant::now())
+        {
+            let message = format!("{whose} may not ask so often; wait a moment");
+            return Err(overloaded(&message, Some(wait)));
+        }
+        usage.in_flight += 1;
+        Ok(())
+    }
+}
+
+/// Counts connections and tasks.
+#[derive(Debug)]
+pub(crate) struct Caps {
+    settings: CapSettings,
+    connections: AtomicUsize,
+    in_flight: AtomicUsize,
+    requests_len: AtomicUsize,
+    holders: Mutex<HashMap<Key, Arc<Holder>>>,
+}
+
+/// Why a connection can't be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TooMany {
+    /// The gateway has as many as it may.
+    Connections,
+    /// This address has as many as it may.
+    OfAddress,
+    /// This user has as many as they may.
+    OfUser,
+}
+
+impl Caps {
+    pub(crate) fn new(settings: CapSettings) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            connections: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+            requests_len: AtomicUsize::new(0),
+            holders: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// Counts a connection until what it gives is dropped.
+    ///
+    /// # Errors
+    /// There are as many as there may be.
+    pub(crate) fn connect(self: &Arc<Self>, address: IpAddr) -> Result<ConnectionPermit, TooMany> {
+        let fits = |count: usize| (count < self.settings.connections_max).then_some(count + 1);
+        self.connections
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+            .map_err(|_| TooMany::Connections)?;
+        let mut permit = ConnectionPermit {
+            caps: Arc::clone(self),
+            holders: Vec::new(),
+        };
+        permit
+            .count(&Key::Address(address))
+            .map_err(|()| TooMany::OfAddress)?;
+        Ok(permit)
+    }
+
+    fn holders(&self) -> MutexGuard<'_, HashMap<Key, Arc<Holder>>> {
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn holder(&self, key: &Key) -> Arc<Holder> {
+        let allowance = match key {
+            Key::User(_) => self.settings.user,
+            Key::Address(_) => self.settings.address,
+        };
+        let new = || {
+            Arc::new(Holder {
+                key: key.clone(),
+                allowance,
+                usage: Mutex::new(Usage {
+                    connections: 0,
+                    in_flight: 0,
+                    bucket: allowance.rate.map(Bucket::new),
+                }),
+            })
+        };
+        let mut holders = self.holders();
+        Arc::clone(holders.entry(key.clone()).or_insert_with(new))
+    }
+
+    /// Forgets those who have nothing and whose rate has recovered.
+    pub(crate) fn sweep(&self) {
+        let now = Instant::now();
+        // Whoever else holds on to one is about to count something.
+        self.holders()
+            .retain(|_, holder| Arc::strong_count(holder) > 1 || !holder.is_idle(now));
+    }
+}
+
+/// A connection that counts.
+#[derive(Debug)]
+pub(crate) struct ConnectionPermit {
+    caps: Arc<Caps>,
+    holders: Vec<Arc<Holder>>,
+}
+
+impl ConnectionPermit {
+    /// Counts it for the user as well, once that is known.
+    ///
+    /// # Errors
+    /// The user has as many as they may.
+    pub(crate) fn of_user(&mut self, user: &Arc<str>) -> Result<(), TooMany> {
+        self.count(&Key::User(Arc::clone(user)))
+            .map_err(|()| TooMany::OfUser)
+    }
+
+    fn count(&mut self, key: &Key) -> Result<(), ()> {
+        let holder = self.caps.holder(key);
+        let mut usage = holder.usage();
+        if usage.connections >= holder.allowance.connections_max {
+            return Err(());
+        }
+        usage.connections += 1;
+        drop(usage);
+        self.holders.push(holder);
+        Ok(())
+    }
+
+    /// Counts a task, whose request is so long, until what it gives is dropped.
+    ///
+    /// # Errors
+    /// Address or user have as many as they may, or ask too often.
+    pub(crate) fn task(&self, len: usize) -> Result<TaskPermit, TaskFailure> {
+        self.task_as(None, len)
+    }
+
+    /// The same, for a user who is known for this one task only.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn task_as(
+        &self,
+        user: Option<&Arc<str>>,
+        len: usize,
+    ) -> Result<TaskPermit, TaskFailure> {
+        let fits = |used: usize| {
+            used.checked_add(len)
+                .filter(|used| *used <= self.caps.settings.requests_len_max)
+        };
+        self.caps
+            .requests_len
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+            .map_err(|_| {
+                overloaded(
+                    "the gateway holds as many bytes of requests as it may",
+                    None,
+                )
+            })?;
+        // Gives back what it has when it is dropped half-way.
+        let mut permit = TaskPermit {
+            caps: Arc::clone(&self.caps),
+            holders: Vec::with_capacity(self.holders.len() + 1),
+            len,
+            in_flight: Some(InFlight::new(&self.caps)),
+        };
+        let user = user.map(|user| self.caps.holder(&Key::User(Arc::clone(user))));
+        for holder in self.holders.iter().chain(&user) {
+            holder.begin()?;
+            permit.holders.push(Arc::clone(holder));
+        }
+        Ok(permit)
+    }
+}
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        for holder in self.holders.drain(..) {
+            holder.usage().connections -= 1;
+            let mut holders = self.caps.holders();
+            // The list's own and this one: nobody has a task.
+            if Arc::strong_count(&holder) <= 2 && holder.is_idle(now) {
+                holders.remove(&holder.key);
+            }
+        }
+        self.caps.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A task that counts.
+#[derive(Debug)]
+pub(crate) struct TaskPermit {
+    caps: Arc<Caps>,
+    holders: Vec<Arc<Holder>>,
+    len: usize,
+    in_flight: Option<InFlight>,
+}
+
+/// A task that the gateway has not answered yet.
+#[derive(Debug)]
+pub(crate) struct InFlight(Arc<Caps>);
+
+impl InFlight {
+    fn new(caps: &Arc<Caps>) -> Self {
+        caps.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(caps))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        // Whoever sees that nothing is in flight sees the answers as well.
+        self.0.in_flight.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl TaskPermit {
+    /// Makes room for the client's next task, before it is answered: it may send that at once. The gateway itself has the
+    /// task until the answer is on its way, when what is given back here is dropped.
+    pub(crate) fn release(mut self) -> Option<InFlight> {
+        self.in_flight.take()
+    }
+}
+
+impl Drop for TaskPermit {
+    fn drop(&mut self) {
+        for holder in &self.holders {
+            holder.usage().in_flight -= 1;
+        }
+        self.caps
+            .requests_len
+            .fetch_sub(self.len, Ordering::Relaxed);
+    }
+}
+
+/// What a connection may ask for by itself.
+#[derive(Debug)]
+pub(crate) struct ConnectionBucket(Option<Bucket>);
+
+impl ConnectionBucket {
+    pub(crate) fn new(settings: &CapSettings) -> Self {
+        Self(settings.connection_rate.map(Bucket::new))
+    }
+
+    /// # Errors
+    /// The connection asks too often.
+    pub(crate) fn take(&mut self) -> Result<(), TaskFailure> {
+        match &mut self.0 {
+            None => Ok(()),
+            Some(bucket) => bucket.take(Instant::now()).map_err(|wait| {
+                overloaded(
+                    "this connection may not ask so often; wait a moment",
+                    Some(wait),
+                )
+            }),
+        }
+    }
+}
+
+/// Refused for now.
+pub(crate) fn overloaded(message: &str, wait: Option<Duration>) -> TaskFailure {
+    let data = wait.map(|wait| {
+        let ms = wait.as_millis().max(1);
+        format!("{{\"retry_after_ms\":{ms}}}").into()
+    });
+    TaskFailure {
+        data,
+        ..TaskFailure::new(ErrorCode::Overloaded, message)
+    }
+}
+
+/// A bound on bytes that are held for many.
+#[derive(Debug)]
+pub(crate) struct ByteBudget {
+    held: AtomicUsize,
+    max: usize,
+}
+
+impl ByteBudget {
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            held: AtomicUsize::new(0),
+            max,
+        }
+    }
+
+    /// Somebody who held `before` bytes holds `now`.
+    pub(crate) fn change(&self, before: usize, now: usize) {
+        if now >= before {
+            self.held.fetch_add(now - before, Ordering::Relaxed);
+        } else {
+            self.held.fetch_sub(before - now, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn is_exceeded(&self) -> bool {
+        self.held() > self.max
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const THERE: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+
+    fn caps(connections: usize, in_flight: usize, rate: Option<Rate>) -> Arc<Caps> {
+        let allowance = Allowance {
+            connections_max: connections,
+            in_flight_max: in_flight,
+            rate,
+        };
+        Caps::new(CapSettings {
+            connections_max: 3,
+            user: allowance,
+            address: allowance,
+            connection_rate: None,
+            connection_in_flight_max: 10,
+            requests_len_max: 100,
+        })
+    }
+
+    #[test]
+    fn connections_count_until_they_go() {
+        let caps = caps(2, 9, None);
+        let first = caps.connect(HERE).unwrap();
+        let _second = caps.connect(HERE).unwrap();
+        assert_eq!(caps.connect(HERE).unwrap_err(), TooMany::OfAddress);
+        let _third = caps.connect(THERE).unwrap();
+        assert_eq!(caps.connect(THERE).unwrap_err(), TooMany::Connections);
+        drop(first);
+        let mut again = caps.connect(HERE).unwrap();
+        assert_eq!(caps.connections(), 3);
+        let user: Arc<str> = "ada".into();
+        again.of_user(&user).unwrap();
+        drop(again);
+        assert_eq!(caps.connections(), 2);
+    }
+
+    #[test]
+    fn tasks_of_a_user_count_over_all_connections() {
+        let caps = caps(9, 2, None);
+        let user: Arc<str> = "ada".into();
+        let mut here = caps.connect(HERE).unwrap();
+        let mut there = caps.connect(THERE).unwrap();
+        here.of_user(&user).unwrap();
+        there.of_user(&user).unwrap();
+        let task = here.task(1).unwrap();
+        let _other = there.task(1).unwrap();
+        let refused = there.task(1).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Overloaded);
+        assert!(
+            refused.message.starts_with("you may have 2"),
+            "{}",
+            refused.message
+        );
+        assert_eq!(caps.in_flight(), 2);
+        drop(task);
+        drop(there.task(1).unwrap());
+        assert_eq!(caps.in_flight(), 1);
+    }
+
+    #[test]
+    fn requests_count_by_their_length() {
+        let caps = caps(9, 9, None);
+        let here = caps.connect(HERE).unwrap();
+        let long = here.task(100).unwrap();
+        assert!(here.task(1).is_err());
+        drop(long);
+        assert!(here.task(1).is_ok());
+    }
+
+    #[test]
+    fn who_asks_too_often_is_told_when_to_ask_again() {
+        let rate = Rate {
+            per_second: 0.001,
+            burst: 2.0,
+        };
+        let caps = caps(9, 9, Some(rate));
+        let here = caps.connect(HERE).unwrap();
+        drop(here.task(1).unwrap());
+        drop(here.task(1).unwrap());
+        let refused = here.task(1).unwrap_err();
+        let data = refused.data.unwrap();
+        assert!(data.starts_with(b"{\"retry_after_ms\":"), "{data:?}");
+        // Going away and coming back doesn't help.
+        drop(here);
+        caps.sweep();
+        assert!(caps.connect(HERE).unwrap().task(1).is_err());
+    }
+}

@@ -1,0 +1,403 @@
+//! A client and its tasks, which outlive the socket that it speaks through.
+
+mod log;
+mod registry;
+mod task;
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use protocol::{Outcome, Progress, Reply, RequestId, TaskFailure};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use self::log::Log;
+pub(crate) use self::log::LogLimits;
+pub(crate) use self::registry::{Registry, SessionToken};
+pub(crate) use self::task::SessionTask;
+use crate::access::Identity;
+use crate::limits::{ByteBudget, TaskPermit};
+use crate::message;
+
+/// How much of each session is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SessionLimits {
+    pub(crate) log: LogLimits,
+    /// Bytes that the socket has not taken; beyond it the client reads too slowly.
+    pub(crate) unsent_len_max: usize,
+}
+
+/// How a client is spoken to.
+#[derive(Clone, Debug)]
+pub(crate) enum Framing {
+    /// Numbered messages, tasks with ids: the subprotocol `tasks.v1`.
+    TasksV1,
+    /// As in the Text protocol. After a success the text, if there is one, is all that is said.
+    Plain { notify_text: Option<Utf8Bytes> },
+}
+
+/// Names a task within its session.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum TaskKey {
+    Id(RequestId),
+    /// The one without an id that runs; those after it wait for it.
+    Turn,
+}
+
+impl TaskKey {
+    fn id(&self) -> Option<&RequestId> {
+        match self {
+            Self::Id(id) => Some(id),
+            Self::Turn => None,
+        }
+    }
+}
+
+/// What of the session's answers may be on its way at once.
+const BATCH_LEN: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) token: SessionToken,
+    pub(crate) identity: Arc<Identity>,
+    framing: Framing,
+    state: Mutex<State>,
+    /// There is something for the socket: a message, or its end.
+    changed: Notify,
+    unsent_len_max: usize,
+    /// Of the messages that all sessions keep.
+    budget: Arc<ByteBudget>,
+}
+
+#[derive(Debug)]
+struct State {
+    log: Log,
+    tasks: HashMap<TaskKey, Arc<SessionTask>>,
+    /// Counts the sockets that it has had; the last one may be attached.
+    socket: u64,
+    attachment: Attachment,
+    /// The log's length, as the budget knows it.
+    budgeted: usize,
+    /// Bytes that may be unsent now: after a resumption as many more as waited then, until they are on their way.
+    unsent_len_max: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attachment {
+    /// A socket speaks for the client.
+    Attached,
+    /// None does, since then.
+    Detached(Instant),
+    /// None will again.
+    Ended,
+}
+
+/// Why a socket has to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Eviction {
+    /// Another one speaks for the client now.
+    TakenOver,
+    /// It takes less than there is to tell. The session can be resumed.
+    TooSlow,
+    /// The session is over.
+    Ended,
+}
+
+impl Session {
+    pub(crate) fn new(
+        token: SessionToken,
+        identity: Arc<Identity>,
+        framing: Framing,
+        limits: SessionLimits,
+        budget: Arc<ByteBudget>,
+    ) -> Self {
+        Self {
+            token,
+            identity,
+            framing,
+            state: Mutex::new(State {
+                log: Log::new(limits.log),
+                tasks: HashMap::new(),
+                socket: 1,
+                attachment: Attachment::Attached,
+                budgeted: 0,
+                unsent_len_max: limits.unsent_len_max,
+            }),
+            changed: Notify::new(),
+            unsent_len_max: limits.unsent_len_max,
+            budget,
+        }
+    }
+
+    // ---- for the socket ----
+
+    /// Refuses what became no task.
+    pub(crate) fn refuse(&self, id: Option<RequestId>, failure: TaskFailure) {
+        let reply = Reply {
+            id,
+            outcome: Err(failure),
+        };
+        self.tell(|seq| match self.framing {
+            Framing::TasksV1 => message::reply(seq, &reply),
+            Framing::Plain { .. } => message::plain_reply(&reply),
+        });
+    }
+
+    /// Tells the client something that belongs to no task. The function is handed the message's number.
+    pub(crate) fn tell(&self, message: impl FnOnce(u64) -> Utf8Bytes) {
+        self.push(&mut self.lock(), message);
+    }
+
+    /// Begins a task, if its name is not taken.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        key: TaskKey,
+        wants_progress: bool,
+        permit: TaskPermit,
+    ) -> Option<Arc<SessionTask>> {
+        let mut state = self.lock();
+        if state.tasks.contains_key(&key) {
+            return None;
+        }
+        let task = Arc::new(SessionTask::new(Arc::downgrade(self), key.clone(), permit));
+        if let (true, Framing::TasksV1, TaskKey::Id(id)) = (wants_progress, &self.framing, &key) {
+            self.push(&mut state, |seq| message::accepted(seq, id));
+        }
+        state.tasks.insert(key, Arc::clone(&task));
+        Some(task)
+    }
+
+    /// Whether the task without an id has ended, and the next one may begin.
+    pub(crate) fn is_turn_free(&self) -> bool {
+        !self.lock().tasks.contains_key(&TaskKey::Turn)
+    }
+
+    /// How many tasks have not been answered.
+    pub(crate) fn in_flight_count(&self) -> usize {
+        self.lock().tasks.len()
+    }
+
+    /// Asks for the end of a task; whether there is one of that id.
+    pub(crate) fn cancel(&self, id: &RequestId) -> bool {
+        let task = self.lock().tasks.get(&TaskKey::Id(id.clone())).cloned();
+        if let Some(task) = &task {
+            task.cancel();
+        }
+        task.is_some()
+    }
+
+    /// The ids of tasks that have not been answered.
+    pub(crate) fn in_flight(&self) -> Vec<RequestId> {
+        let state = self.lock();
+        state
+            .tasks
+            .keys()
+            .filter_map(TaskKey::id)
+            .cloned()
+            .collect()
+    }
+
+    /// Waits until there is something for the socket to do.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// What to send next, through the socket of that number; the number of the last message that was taken, now or before.
+    ///
+    /// # Errors
+    /// The socket has to go.
+    pub(crate) fn take(&self, socket: u64, into: &mut Vec<Utf8Bytes>) -> Result<u64, Eviction> {
+        let mut state = self.lock();
+        state.check(socket)?;
+        state.log.take(BATCH_LEN, into);
+        let waiting = state.log.unsent_len();
+        state.unsent_len_max = state.unsent_len_max.min(self.unsent_len_max + waiting);
+        let taken = state.log.seq_taken();
+        if matches!(self.framing, Framing::Plain { .. }) {
+            // Nobody comes back for them.
+            state.log.acknowledge(taken);
+            self.settle(&mut state);
+        }
+        Ok(taken)
+    }
+
+    /// Whether the socket of that number still speaks for the client.
+    pub(crate) fn check(&self, socket: u64) -> Result<(), Eviction> {
+        self.lock().check(socket)
+    }
+
+    /// The client has everything up to this message.
+    pub(crate) fn acknowledge(&self, seq: u64) {
+        let mut state = self.lock();
+        state.log.acknowledge(seq);
+        self.settle(&mut state);
+    }
+
+    /// Speaks through a new socket from now on: its number. It goes on after the message that the client saw last.
+    ///
+    /// # Errors
+    /// Messages after it are gone, or the session is over.
+    pub(crate) fn resume(&self, seen: u64) -> Result<u64, ()> {
+        let mut state = self.lock();
+        if state.attachment == Attachment::Ended {
+            return Err(());
+        }
+        state.log.resume(seen).map_err(drop)?;
+        self.settle(&mut state);
+        state.unsent_len_max = self.unsent_len_max + state.log.unsent_len();
+        state.socket += 1;
+        state.attachment = Attachment::Attached;
+        let socket = state.socket;
+        drop(state);
+        // For the socket before, if it is still there.
+        self.changed.notify_waiters();
+        self.changed.notify_one();
+        Ok(socket)
+    }
+
+    /// The socket of that number is gone; unless another one has taken its place, nobody speaks for the client.
+    pub(crate) fn detach(&self, socket: u64) {
+        let mut state = self.lock();
+        if state.socket == socket && state.attachment == Attachment::Attached {
+            state.attachment = Attachment::Detached(Instant::now());
+        }
+    }
+
+    // ---- for the registry ----
+
+    pub(crate) fn detached_since(&self) -> Option<Instant> {
+        match self.lock().attachment {
+            Attachment::Detached(since) => Some(since),
+            Attachment::Attached | Attachment::Ended => None,
+        }
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.lock().attachment == Attachment::Ended
+    }
+
+    /// Nothing more is told. Its tasks go on, or are cancelled.
+    pub(crate) fn end(&self, cancel_tasks: bool) {
+        let mut state = self.lock();
+        self.finish(&mut state);
+        let tasks: Vec<_> = if cancel_tasks {
+            state.tasks.values().cloned().collect()
+        } else {
+            Vec::new()
+        };
+        drop(state);
+        for task in tasks {
+            task.cancel();
+        }
+    }
+
+    // ---- for its tasks ----
+
+    fn progress(&self, task: &SessionTask, progress: Progress) {
+        let mut state = self.lock();
+        // Progress that nobody has taken is replaced by newer progress.
+        if let Some(before) = task.take_progress_seq() {
+            state.log.retract(before);
+        }
+        let Some(id) = task.key().id() else { return };
+        let pushed = self.push(&mut state, |seq| match self.framing {
+            Framing::TasksV1 => message::progress(seq, id, progress),
+            Framing::Plain { .. } => message::plain_progress(id, progress),
+        });
+        if let Some(seq) = pushed {
+            task.set_progress_seq(seq);
+        }
+    }
+
+    fn done(&self, task: &SessionTask, outcome: Outcome) {
+        let mut state = self.lock();
+        if state.tasks.remove(task.key()).is_none() {
+            return;
+        }
+        if state.tasks.is_empty() {
+            // Idle clients are many.
+            state.tasks = HashMap::new();
+        }
+        if let Some(before) = task.take_progress_seq() {
+            state.log.retract(before);
+        }
+        let reply = Reply {
+            id: task.key().id().cloned(),
+            outcome,
+        };
+        self.push(&mut state, |seq| match &self.framing {
+            Framing::TasksV1 => message::reply(seq, &reply),
+            Framing::Plain {
+                notify_text: Some(text),
+            } if reply.outcome.is_ok() => text.clone(),
+            Framing::Plain { .. } => message::plain_reply(&reply),
+        });
+    }
+
+    /// The number of the message, if it was kept.
+    fn push(&self, state: &mut State, message: impl FnOnce(u64) -> Utf8Bytes) -> Option<u64> {
+        if state.attachment == Attachment::Ended {
+            return None;
+        }
+        let message = message(state.log.seq_next());
+        let pushed = state.log.push(message);
+        self.settle(state);
+        if state.attachment == Attachment::Attached {
+            if state.log.unsent_len() > state.unsent_len_max {
+                state.attachment = Attachment::Detached(Instant::now());
+            }
+        } else if self.budget.is_exceeded() {
+            self.finish(state);
+            return None;
+        }
+        let Ok(seq) = pushed else {
+            self.finish(state);
+            return None;
+        };
+        self.changed.notify_one();
+        Some(seq)
+    }
+
+    /// Nothing is told any more: a session that has lost a message has lost its promise.
+    fn finish(&self, state: &mut State) {
+        state.attachment = Attachment::Ended;
+        state.log = Log::new(LogLimits {
+            count_max: 0,
+            len_max: 0,
+        });
+        self.settle(state);
+        self.changed.notify_one();
+    }
+
+    /// Tells the budget how much is kept now.
+    fn settle(&self, state: &mut State) {
+        let len = state.log.len();
+        let before = mem::replace(&mut state.budgeted, len);
+        self.budget.change(before, len);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds it can panic half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn check(&self, socket: u64) -> Result<(), Eviction> {
+        match self.attachment {
+            Attachment::Ended => Err(Eviction::Ended),
+            _ if self.socket != socket => Err(Eviction::TakenOver),
+            Attachment::Detached(_) => Err(Eviction::TooSlow),
+            Attachment::Attached => Ok(()),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let budgeted = self.lock().budgeted;
+        self.budget.change(budgeted, 0);
+    }
+}

@@ -1,0 +1,91 @@
+//! A task of a session.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, Weak};
+
+use protocol::{Outcome, Progress};
+
+use super::{Session, TaskKey};
+use crate::limits::TaskPermit;
+use crate::upstream::{Place, Sink};
+
+/// A task that a client has handed over.
+#[derive(Debug)]
+pub(crate) struct SessionTask {
+    session: Weak<Session>,
+    key: TaskKey,
+    place: Mutex<Option<Place>>,
+    is_cancelled: AtomicBool,
+    /// The number of the progress that was told last, if it may be taken back; 0 for none.
+    progress_seq: AtomicU64,
+    /// Given back when the task has ended.
+    permit: Mutex<Option<TaskPermit>>,
+}
+
+impl SessionTask {
+    pub(super) fn new(session: Weak<Session>, key: TaskKey, permit: TaskPermit) -> Self {
+        Self {
+            session,
+            key,
+            place: Mutex::new(None),
+            is_cancelled: AtomicBool::new(false),
+            progress_seq: AtomicU64::new(0),
+            permit: Mutex::new(Some(permit)),
+        }
+    }
+
+    pub(super) fn key(&self) -> &TaskKey {
+        &self.key
+    }
+
+    /// Asks for its end, wherever it is.
+    pub(super) fn cancel(&self) {
+        self.is_cancelled.store(true, Ordering::SeqCst);
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = &*place {
+            place.cancel();
+        }
+    }
+
+    pub(super) fn take_progress_seq(&self) -> Option<u64> {
+        Some(self.progress_seq.swap(0, Ordering::Relaxed)).filter(|seq| *seq > 0)
+    }
+
+    pub(super) fn set_progress_seq(&self, seq: u64) {
+        self.progress_seq.store(seq, Ordering::Relaxed);
+    }
+}
+
+impl Sink for SessionTask {
+    fn placed(&self, new: Place) {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        // Cancelled on its way there.
+        if self.is_cancelled.load(Ordering::SeqCst) {
+            new.cancel();
+        }
+        *place = Some(new);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::SeqCst)
+    }
+
+    fn progress(&self, progress: Progress) {
+        if let Some(session) = self.session.upgrade() {
+            session.progress(self, progress);
+        }
+    }
+
+    fn done(&self, outcome: Outcome) {
+        let permit = self
+            .permit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let in_flight = permit.map(TaskPermit::release);
+        if let Some(session) = self.session.upgrade() {
+            session.done(self, outcome);
+        }
+        drop(in_flight);
+    }
+}

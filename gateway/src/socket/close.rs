@@ -1,0 +1,129 @@
+//! Why sockets are closed, in numbers that clients can act on.
+
+use std::time::Duration;
+
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+
+use crate::session::Eviction;
+
+/// Why the gateway closes a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Close {
+    /// The client did.
+    ByClient,
+    /// Frames against RFC 6455.
+    Protocol,
+    /// A binary message.
+    Binary,
+    /// Text that is not UTF-8.
+    NotUtf8,
+    /// A message over `message_len_max`.
+    TooLong,
+    /// Something is wrong with the gateway.
+    Internal,
+    /// The gateway is about to stop.
+    Restart,
+    /// Too many connections.
+    TooMany,
+    /// The token is missing, wrong, or has expired.
+    Unauthorized,
+    /// No token within the time for it.
+    AuthTimeout,
+    /// Another socket goes on with the session.
+    TakenOver,
+    /// The session has ended.
+    SessionEnded,
+    /// The client doesn't read what it is told.
+    TooSlow,
+    /// The client doesn't answer pings.
+    Gone,
+}
+
+/// What a code means to a client. The table in `docs/GATEWAY.md` is made of these, and tested against them.
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "the page has columns that the gateway itself needs not"
+    )
+)]
+pub(crate) struct CloseInfo {
+    pub(crate) close: Close,
+    pub(crate) code: u16,
+    pub(crate) reason: &'static str,
+    /// Whether to connect again, with what.
+    pub(crate) retry: &'static str,
+}
+
+#[rustfmt::skip]
+pub(crate) const CLOSES: [CloseInfo; 14] = [
+    CloseInfo { close: Close::ByClient, code: 1000, reason: "closed as you wished", retry: "no" },
+    CloseInfo { close: Close::Protocol, code: 1002, reason: "that is not how WebSocket works (RFC 6455)", retry: "no: mend the client" },
+    CloseInfo { close: Close::Binary, code: 1003, reason: "messages are text", retry: "no: mend the client" },
+    CloseInfo { close: Close::NotUtf8, code: 1007, reason: "the text was not UTF-8", retry: "no: mend the client" },
+    CloseInfo { close: Close::TooLong, code: 1009, reason: "the message is longer than `limits.message_len_max`", retry: "no: send less at once" },
+    CloseInfo { close: Close::Internal, code: 1011, reason: "the gateway's own fault", retry: "yes, and resume" },
+    CloseInfo { close: Close::Restart, code: 1012, reason: "the gateway is about to stop", retry: "yes, after the time that the reason gives" },
+    CloseInfo { close: Close::TooMany, code: 1013, reason: "too many connections", retry: "yes, later" },
+    CloseInfo { close: Close::Unauthorized, code: 4401, reason: "the token is missing, wrong, or has expired", retry: "with a new token" },
+    CloseInfo { close: Close::AuthTimeout, code: 4408, reason: "no token came in time", retry: "with a token" },
+    CloseInfo { close: Close::TakenOver, code: 4409, reason: "another socket goes on with this session", retry: "no" },
+    CloseInfo { close: Close::SessionEnded, code: 4410, reason: "the session has ended: more waited for you than is kept", retry: "yes, with a new session" },
+    CloseInfo { close: Close::TooSlow, code: 4413, reason: "you read more slowly than there is to tell", retry: "yes, and resume" },
+    CloseInfo { close: Close::Gone, code: 4414, reason: "you did not answer pings", retry: "yes, and resume" },
+];
+
+impl Close {
+    pub(crate) fn info(self) -> &'static CloseInfo {
+        // In the order of the enum, which a test holds to.
+        &CLOSES[self as usize]
+    }
+
+    /// What goes over the wire. `retry_after` is for a gateway that is about to stop.
+    pub(crate) fn frame(self, retry_after: Duration) -> CloseFrame {
+        let info = self.info();
+        let reason = match self {
+            Self::Restart => {
+                format!(
+                    "{}; retry_after_ms={}",
+                    info.reason,
+                    retry_after.as_millis()
+                )
+            }
+            _ => info.reason.to_owned(),
+        };
+        CloseFrame {
+            code: CloseCode::from(info.code),
+            reason: reason.into(),
+        }
+    }
+}
+
+impl From<Eviction> for Close {
+    fn from(eviction: Eviction) -> Self {
+        match eviction {
+            Eviction::TakenOver => Self::TakenOver,
+            Eviction::TooSlow => Self::TooSlow,
+            Eviction::Ended => Self::SessionEnded,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../docs/GATEWAY.md");
+
+    #[test]
+    fn each_has_its_line() {
+        for (number, info) in CLOSES.iter().enumerate() {
+            assert_eq!(info.close as usize, number);
+            let line = format!("| {} | {} | {} |\n", info.code, info.reason, info.retry);
+            assert!(PAGE.contains(&line), "docs/GATEWAY.md lacks {line}");
+            // A control frame has 125 bytes, two of them for the code.
+            assert!(info.close.frame(Duration::from_secs(9999)).reason.len() <= 123);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! A wire that can be cut.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// Passes on what comes to a port of its own, until it is told to cut.
+#[derive(Debug)]
+pub struct Relay {
+    port: u16,
+    connections: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Relay {
+    /// One to a port of this machine.
+    #[must_use]
+    pub fn to(target: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let connections = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&connections);
+        // It ends with the process of the tests.
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                drop(relay(&client, target, &kept));
+            }
+        });
+        Self { port, connections }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Breaks all connections that there are, without a word.
+    pub fn cut(&self) {
+        let mut connections = self
+            .connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for connection in connections.drain(..) {
+            // It may be closed already.
+            drop(connection.shutdown(Shutdown::Both));
+        }
+    }
+}
+
+fn relay(client: &TcpStream, target: u16, kept: &Mutex<Vec<TcpStream>>) -> io::Result<()> {
+    let server = TcpStream::connect(("127.0.0.1", target))?;
+    kept.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .extend([client.try_clone()?, server.try_clone()?]);
+    for (from, to) in [(client, &server), (&server, client)] {
+        let (mut from, mut to) = (from.try_clone()?, to.try_clone()?);
+        thread::spawn(move || {
+            let mut buffer = [0; 16 * 1024];
+            while let Ok(len @ 1..) = from.read(&mut buffer) {
+                if to.write_all(&buffer[..len]).is_err() {
+                    break;
+                }
+            }
+            drop(to.shutdown(Shutdown::Write));
+        });
+    }
+    Ok(())
+}

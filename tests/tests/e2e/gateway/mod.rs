@@ -1,0 +1,13 @@
+//! The gateway: sockets and pages in front, real hosts behind.
+
+mod access;
+mod browser;
+mod command_line;
+mod faults;
+mod http;
+mod libraries;
+mod plain;
+mod resume;
+mod sockets;
+mod tasks;
+mod tls;
