@@ -18,8 +18,15 @@ assert.deepEqual(tasks.functions, ["echo", "fail", "progress", "sleep"]);
 const long = "x".repeat(1_000_000);
 assert.equal(await tasks.run("echo", long), long);
 
-const many = await Promise.all(Array.from({ length: 200 }, (_, number) => tasks.run("echo", { number })));
-assert.deepEqual(many.map(({ number }) => number), Array.from({ length: 200 }, (_, number) => number));
+// More than the gateway lets be in flight: the rest waits here.
+assert.equal(tasks.limits.in_flight_max, 256);
+const many = await Promise.all(Array.from({ length: 1000 }, (_, number) => tasks.run("echo", { number })));
+assert.deepEqual(many.map(({ number }) => number), Array.from({ length: 1000 }, (_, number) => number));
+
+// Longer than the gateway takes: refused here, so that the connection lasts, and with it what others do.
+const meanwhile = tasks.run("sleep", { ms: 300 });
+await assert.rejects(tasks.run("echo", "ü".repeat(5_000_000)), (error) => error.code === "too_large" && !error.started);
+assert.equal((await meanwhile).slept_ms, 300);
 
 const steps = [];
 const result = await tasks.run("progress", { steps: 5, ms: 20 }, { onProgress: ({ done, total }) => steps.push([done, total]) });

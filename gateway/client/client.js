@@ -59,6 +59,10 @@ export class TaskClient extends EventTarget {
   /** Whether the session of this socket is the one that goes on. */
   #settled = false;
   #tasks = new Map();
+  /** Ids of tasks that were not sent, first come first; some may have ended since. */
+  #waiting = [];
+  /** How many tasks were sent and have no answer. */
+  #inFlight = 0;
   #lastId = 0;
   #backoff = BACKOFF_FIRST;
   #timer = null;
@@ -95,7 +99,7 @@ export class TaskClient extends EventTarget {
   }
 
   /**
-   * Runs a task.
+   * Runs a task. When as many are in flight as the gateway allows, it waits here until one of them has ended.
    *
    * @param {string} name of the function
    * @param {unknown} [args]
@@ -124,6 +128,10 @@ export class TaskClient extends EventTarget {
         signal?.removeEventListener("abort", cancel);
         this.#tasks.delete(id);
         act(value);
+        if (task.sent) {
+          this.#inFlight -= 1;
+          this.#sendWaiting();
+        }
       };
       const task = {
         text: JSON.stringify(request),
@@ -139,7 +147,8 @@ export class TaskClient extends EventTarget {
       }
       signal?.addEventListener("abort", cancel, { once: true });
       this.#tasks.set(id, task);
-      this.#send(task);
+      this.#waiting.push(id);
+      this.#sendWaiting();
     });
   }
 
@@ -151,9 +160,21 @@ export class TaskClient extends EventTarget {
 
   // ---- tasks ----
 
-  #send(task) {
-    if (this.#settled && !task.sent) {
+  #sendWaiting() {
+    while (this.#settled && this.#inFlight < this.limits.in_flight_max && this.#waiting.length > 0) {
+      const task = this.#tasks.get(this.#waiting.shift());
+      if (!task || task.sent) {
+        continue;
+      }
+      const lengthMax = this.limits.message_len_max;
+      if (isLonger(task.text, lengthMax)) {
+        // The gateway would close the connection, which others use, too.
+        const message = `the request is longer than ${lengthMax} bytes, the most that the gateway takes`;
+        task.reject(new TaskError({ code: "too_large", message, started: false }));
+        continue;
+      }
       task.sent = true;
+      this.#inFlight += 1;
       this.#socket.send(task.text);
     }
   }
@@ -246,6 +267,7 @@ export class TaskClient extends EventTarget {
   }
 
   #end(error) {
+    this.#settled = false;
     this.#setState("closed");
     clearTimeout(this.#timer);
     for (const task of [...this.#tasks.values()]) {
@@ -320,16 +342,17 @@ export class TaskClient extends EventTarget {
     this.#settled = true;
     this.#backoff = BACKOFF_FIRST;
     const running = new Set(inFlight);
+    this.#inFlight = 0;
     for (const [id, task] of this.#tasks) {
-      if (resumed && task.sent && !running.has(id)) {
-        // It never arrived: had it been answered, the answer would have come before this.
-        task.sent = false;
-      }
-      this.#send(task);
-      if (task.cancelled) {
-        task.cancelled = false;
-        this.#cancel(id);
-      }
+      // What has not arrived is sent again: had it been answered, the answer would have come before this.
+      task.sent &&= resumed && running.has(id);
+      this.#inFlight += task.sent ? 1 : 0;
+    }
+    this.#waiting = [...this.#tasks.keys()].filter((id) => !this.#tasks.get(id).sent);
+    this.#sendWaiting();
+    for (const [id, task] of [...this.#tasks].filter(([, { cancelled }]) => cancelled)) {
+      task.cancelled = false;
+      this.#cancel(id);
     }
     this.#setState("open");
   }
@@ -341,6 +364,11 @@ export class TaskClient extends EventTarget {
       this.#socket.send(JSON.stringify({ seen: this.#seen }));
     }
   }
+}
+
+/** Whether a text has more bytes than that in UTF-8, which needs one to three for each of its units. */
+function isLonger(text, bytes) {
+  return text.length > bytes || (text.length * 3 > bytes && new TextEncoder().encode(text).length > bytes);
 }
 
 function closed() {

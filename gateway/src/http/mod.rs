@@ -170,7 +170,7 @@ async fn route<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         "/healthz" if get => reply::text(StatusCode::OK, "alive\n"),
         "/readyz" if get => ready(&gateway),
         "/metrics" if get => {
-            if peer.address.ip().to_canonical().is_loopback() {
+            if peer.address.ip().to_canonical().is_loopback() && !is_forwarded(request.headers()) {
                 reply::text(StatusCode::OK, &metrics::page(&gateway))
             } else {
                 reply::text(StatusCode::FORBIDDEN, "metrics are for this machine only\n")
@@ -181,6 +181,13 @@ async fn route<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         | "/metrics" | "/" => reply::method_not_allowed(&path),
         _ => reply::not_found(),
     }
+}
+
+/// Whether a proxy says that it asks for somebody else.
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    ["forwarded", "x-forwarded-for", "x-real-ip", "via"]
+        .into_iter()
+        .any(|name| headers.contains_key(name))
 }
 
 /// For load balancers: whether a task would find its way.

@@ -121,6 +121,14 @@ fn pages_for_operators() {
     assert_eq!(gateway.get("/readyz"), (200, "ready\n".to_owned()));
     let _session = gateway.session();
     assert_eq!(gateway.metric("gateway_sessions_attached"), 1.0);
+    // Somebody elsewhere, whose proxy is on this machine.
+    let (status, _) = gateway.request(
+        "GET",
+        "/metrics",
+        &[("X-Forwarded-For", "203.0.113.7")],
+        b"",
+    );
+    assert_eq!(status, 403);
     let nobody = GatewaySetup::new().host_at(1).start();
     tests::wait_until("the reason to be known", || {
         let (status, why) = nobody.get("/readyz");
