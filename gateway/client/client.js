@@ -34,7 +34,7 @@ export class TaskError extends Error {
   constructor({ code, message, retryable = false, started = true, data }) {
     super(message);
     this.name = "TaskError";
-    /** One of the protocol's codes, or `connection_lost`, `closed`, `unauthorized`, `taken_over`. */
+    /** One of the protocol's codes, or `connection_lost`, `closed`, `unauthorized`, `taken_over`, `protocol_error`. */
     this.code = code;
     /** Whether the same request may succeed later. */
     this.retryable = retryable;
@@ -152,6 +152,14 @@ export class TaskClient extends EventTarget {
     });
   }
 
+  /** Shows the gateway a fresh token, before the one that it has expires and ends the session. */
+  async renew() {
+    const token = typeof this.#token === "function" ? await this.#token() : this.#token;
+    if (this.#settled) {
+      this.#socket.send(JSON.stringify({ token }));
+    }
+  }
+
   /** Ends the connection. Tasks that are not answered are rejected; at the gateway they go on. */
   close() {
     this.#end(closed());
@@ -186,10 +194,12 @@ export class TaskClient extends EventTarget {
     }
     if (!task.sent) {
       task.reject(cancelled());
-    } else if (this.#settled) {
+      return;
+    }
+    // Said again after each break until it is answered: this socket may be about to go.
+    task.cancelled = true;
+    if (this.#settled) {
       this.#socket.send(JSON.stringify({ cancel: id }));
-    } else {
-      task.cancelled = true;
     }
   }
 
@@ -208,13 +218,22 @@ export class TaskClient extends EventTarget {
     try {
       token = typeof this.#token === "function" ? await this.#token() : this.#token;
     } catch {
-      this.#later();
+      if (this.#state !== "closed") {
+        this.#later();
+      }
       return;
     }
     if (this.#state === "closed") {
       return;
     }
-    const socket = new this.#WebSocket(this.#url, [SUBPROTOCOL]);
+    let socket;
+    try {
+      socket = new this.#WebSocket(this.#url, [SUBPROTOCOL]);
+    } catch ({ message }) {
+      // Like a page that came by HTTPS and an address without.
+      this.#end(new TaskError({ code: "protocol_error", message, started: false }));
+      return;
+    }
     this.#socket = socket;
     this.#settled = false;
     socket.addEventListener("open", () => {
@@ -235,6 +254,8 @@ export class TaskClient extends EventTarget {
         this.#hear(JSON.parse(data));
       }
     });
+    // A close follows. Some runtimes want that somebody listens.
+    socket.addEventListener("error", () => {});
     socket.addEventListener("close", ({ code, reason }) => {
       if (socket === this.#socket) {
         this.#lost(code, reason);
@@ -331,6 +352,12 @@ export class TaskClient extends EventTarget {
   /** From now on this socket's session is the one that counts. */
   #adopt(seq, hello) {
     const { session, resumed, in_flight: inFlight } = hello;
+    if (this.#settled && session === this.#session) {
+      // One greeting for each socket is what tasks go by.
+      this.#hello = hello;
+      this.#saw(seq);
+      return;
+    }
     if (session !== this.#session) {
       this.#session = session;
       this.#seen = 0;
@@ -348,12 +375,11 @@ export class TaskClient extends EventTarget {
       task.sent &&= resumed && running.has(id);
       this.#inFlight += task.sent ? 1 : 0;
     }
-    this.#waiting = [...this.#tasks.keys()].filter((id) => !this.#tasks.get(id).sent);
-    this.#sendWaiting();
-    for (const [id, task] of [...this.#tasks].filter(([, { cancelled }]) => cancelled)) {
-      task.cancelled = false;
+    for (const [id] of [...this.#tasks].filter(([, { cancelled }]) => cancelled)) {
       this.#cancel(id);
     }
+    this.#waiting = [...this.#tasks.keys()].filter((id) => !this.#tasks.get(id).sent);
+    this.#sendWaiting();
     this.#setState("open");
   }
 

@@ -124,9 +124,9 @@ function listFunctions() {
   const none = at("no-functions");
   none.hidden = shown.length > 0;
   none.textContent = functions.length === 0 ? "No function is allowed here. The gateway's configuration lists under `allow` which are." : "No function is called that.";
-  const fromPage = decodeURIComponent(location.hash.slice(1));
+  const fromPage = functions.find(({ name }) => `#${encodeURIComponent(name)}` === location.hash)?.name;
   if (!chosen && functions.length > 0) {
-    choose(functions.some(({ name }) => name === fromPage) ? fromPage : functions[0].name, false);
+    choose(fromPage ?? functions[0].name, false);
   }
 }
 

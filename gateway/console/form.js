@@ -118,7 +118,7 @@ function editor(context, given, { label, isRoot = false, required = false }) {
     case "array":
       return list(context, schema, label, required);
     case "boolean":
-      return checkbox(schema, label);
+      return checkbox(schema, label, required);
     case "integer":
     case "number":
       return number(schema, label, required);
@@ -244,7 +244,7 @@ function number(schema, label, required) {
   };
 }
 
-function checkbox(schema, label) {
+function checkbox(schema, label, required) {
   const id = `f${(lastId += 1)}`;
   const before = schema.default === true;
   const input = element("input", { id, type: "checkbox", checked: before, "aria-describedby": `${id}-hint` });
@@ -252,7 +252,7 @@ function checkbox(schema, label) {
   const hint = element("p", { class: "hint", id: `${id}-hint` }, ...marked(text));
   return {
     element: element("div", { class: "field" }, input, " ", element("label", { for: id }, label), hint),
-    read: () => (input.checked === before ? undefined : input.checked),
+    read: () => (input.checked === before && !required ? undefined : input.checked),
   };
 }
 
@@ -292,17 +292,21 @@ function file(schema, label, required) {
     const [chosen] = made.input.files;
     content = undefined;
     state.textContent = "";
+    reading = Boolean(chosen);
     if (!chosen) {
       return;
     }
-    reading = true;
-    try {
-      content = await base64(chosen);
-      state.textContent = `${chosen.name}, ${size(chosen.size)}`;
-    } catch {
+    const read = await base64(chosen).catch(() => null);
+    if (made.input.files[0] !== chosen) {
+      // Another one was chosen meanwhile.
+      return;
+    }
+    reading = false;
+    if (read === null) {
       showProblem(made.input, "The file can't be read.");
-    } finally {
-      reading = false;
+    } else {
+      content = read;
+      state.textContent = `${chosen.name}, ${size(chosen.size)}`;
     }
   });
   return {

@@ -61,6 +61,7 @@ impl Gateway {
             sessions: Registry::start(
                 session.limits,
                 session.resume_window,
+                session.detached_max,
                 session.cancel_tasks,
                 ByteBudget::new(session.kept_len_max),
             ),

@@ -157,7 +157,11 @@ impl JwtVerifier {
             _ => None,
         };
         let user = text(&self.settings.user_claim).ok_or(Denied::Invalid)?;
-        let role = self.settings.role_claim.as_deref().and_then(text);
+        // One that is no text is a role that nobody has configured.
+        let role = self.settings.role_claim.as_deref().and_then(|name| {
+            let is_there = claims.get(name).is_some_and(|claim| !claim.is_null());
+            is_there.then(|| text(name).unwrap_or_default())
+        });
         let expires_at = claims
             .get("exp")
             .and_then(Value::as_f64)

@@ -38,6 +38,8 @@ pub(crate) struct Identity {
     pub(crate) user: Option<Arc<str>>,
     pub(crate) role: Arc<Role>,
     pub(crate) claims: Value,
+    /// What of the claims goes into arguments.
+    filled: Vec<Option<Value>>,
     /// Milliseconds since 1970; `u64::MAX` stands for never.
     expires_at: AtomicU64,
 }
@@ -90,6 +92,7 @@ impl Access {
             user: None,
             role: self.role(None),
             claims: Value::Null,
+            filled: Vec::new(),
             expires_at: AtomicU64::new(NEVER),
         }
     }
@@ -98,10 +101,12 @@ impl Access {
     /// The token is none of ours, or no longer.
     pub(crate) fn authenticate(&self, token: &str) -> Result<Identity, Denied> {
         if let Some(entry) = self.tokens.find(token) {
+            let claims = entry.claims();
             return Ok(Identity {
                 user: Some(Arc::clone(&entry.user)),
                 role: self.role(entry.role.as_deref()),
-                claims: entry.claims(),
+                filled: self.filled(&claims),
+                claims,
                 expires_at: AtomicU64::new(NEVER),
             });
         }
@@ -109,9 +114,17 @@ impl Access {
         Ok(Identity {
             user: Some(verified.user),
             role: self.role(verified.role.as_deref()),
+            filled: self.filled(&verified.claims),
             claims: verified.claims,
             expires_at: AtomicU64::new(verified.expires_at.map_or(NEVER, since_1970)),
         })
+    }
+
+    fn filled(&self, claims: &Value) -> Vec<Option<Value>> {
+        self.fill
+            .iter()
+            .map(|fill| lookup(claims, &fill.claim).cloned())
+            .collect()
     }
 
     /// The role of that name; one that nobody has configured may do nothing.
@@ -182,9 +195,9 @@ impl Access {
 }
 
 impl Identity {
-    /// Whether both are the same user, so that one may go on with what the other began.
+    /// Whether both are the same user, with the same rights and claims that count, so that one may go on with what the other began.
     pub(crate) fn is_same_user(&self, other: &Self) -> bool {
-        self.user == other.user && self.role.name == other.role.name
+        self.user == other.user && self.role.name == other.role.name && self.filled == other.filled
     }
 
     pub(crate) fn is_expired(&self) -> bool {
@@ -286,6 +299,7 @@ mod tests {
                     .collect(),
             }),
             claims: json!({"sub": "ada", "org": {"id": 7}}),
+            filled: Vec::new(),
             expires_at: AtomicU64::new(NEVER),
         }
     }

@@ -5,15 +5,18 @@ mod raw;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use crate::access::{
     Access, Fill, JwtSettings, JwtVerifier, KeySource, Pattern, ROLE_DEFAULT, Role, TokenEntry,
     Tokens,
 };
+use crate::http::Proxies;
 use crate::limits::{Allowance, CapSettings, Rate};
 use crate::session::{LogLimits, SessionLimits};
 
@@ -39,6 +42,7 @@ pub(crate) struct Config {
     pub(crate) origins: Vec<String>,
     /// The cookie that may hold the token.
     pub(crate) cookie: Option<String>,
+    pub(crate) trusted_proxies: Proxies,
     pub(crate) access: Access,
     pub(crate) upstream: UpstreamConfig,
     pub(crate) session: SessionConfig,
@@ -71,6 +75,8 @@ pub(crate) struct UpstreamConfig {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SessionConfig {
     pub(crate) resume_window: Duration,
+    /// Sessions that wait for their client.
+    pub(crate) detached_max: usize,
     pub(crate) limits: SessionLimits,
     /// Bytes that all sessions keep for their clients together.
     pub(crate) kept_len_max: usize,
@@ -213,8 +219,14 @@ impl Config {
                 return Err(value("origins", problem));
             }
         }
+        let trusted_proxies = raw
+            .trusted_proxies
+            .iter()
+            .map(|text| proxy(text))
+            .collect::<Result<_, _>>()?;
         let limits = raw.limits;
         Ok(Self {
+            trusted_proxies: Proxies(trusted_proxies),
             console: raw.console.unwrap_or(is_loopback),
             listen,
             notify_text: overrides.notify_text.or(raw.notify_text),
@@ -235,6 +247,7 @@ impl Config {
             },
             session: SessionConfig {
                 resume_window: raw.session.resume_window.0,
+                detached_max: raw.session.detached_max,
                 limits: SessionLimits {
                     log: LogLimits {
                         count_max: within("session.kept_max", raw.session.kept_max, 1, 1 << 20)?,
@@ -281,6 +294,17 @@ impl Config {
             drain_grace: raw.drain.grace.0,
         })
     }
+}
+
+/// An address, or a network.
+fn proxy(text: &str) -> Result<IpNet, ConfigError> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse().or_else(|_| address()).map_err(|_| {
+        let problem = format!(
+            "{text:?} is no address, like \"127.0.0.1\", and no network, like \"10.0.0.0/8\""
+        );
+        value("trusted_proxies", problem)
+    })
 }
 
 fn check_access(

@@ -17,6 +17,7 @@ pub(super) struct File {
     pub(super) notify_text: Option<String>,
     pub(super) origins: Vec<String>,
     pub(super) cookie: Option<String>,
+    pub(super) trusted_proxies: Vec<String>,
     pub(super) roles: BTreeMap<String, RoleTable>,
     pub(super) tokens: Vec<TokenTable>,
     pub(super) jwt: Option<JwtTable>,
@@ -101,6 +102,7 @@ impl Default for UpstreamTable {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SessionTable {
     pub(super) resume_window: Time,
+    pub(super) detached_max: usize,
     pub(super) kept_max: usize,
     pub(super) kept_len_max: Size,
     pub(super) unsent_len_max: Size,
@@ -112,6 +114,7 @@ impl Default for SessionTable {
     fn default() -> Self {
         Self {
             resume_window: Time(Duration::from_secs(120)),
+            detached_max: 20_000,
             kept_max: 10_000,
             kept_len_max: Size(32 << 20),
             unsent_len_max: Size(16 << 20),

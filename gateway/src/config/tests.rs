@@ -49,6 +49,26 @@ fn roles_say_what_may_be_called() {
 }
 
 #[test]
+fn proxies_are_addresses_and_networks() {
+    let config = load("trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\", \"::1\"]").unwrap();
+    for (address, expected) in [
+        ("127.0.0.1", true),
+        ("10.1.2.3", true),
+        ("127.0.0.2", false),
+        ("::1", true),
+    ] {
+        let address = address.parse().unwrap();
+        assert_eq!(
+            config.trusted_proxies.contains(address),
+            expected,
+            "{address}"
+        );
+    }
+    let error = load("trusted_proxies = [\"proxy.example\"]").unwrap_err();
+    assert!(error.contains("10.0.0.0/8"), "{error}");
+}
+
+#[test]
 fn rates_are_read() {
     let rate = |text: &str| {
         load(&format!("[limits]\nrate = \"{text}\""))

@@ -1,6 +1,7 @@
 //! HTTP: connections in, requests to their places.
 
 mod assets;
+mod forwarded;
 mod openapi;
 mod origin;
 mod reply;
@@ -8,7 +9,7 @@ mod tasks;
 mod upgrade;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+pub(crate) use self::forwarded::Proxies;
 use crate::access::Identity;
 use crate::app::{Gateway, Phase};
 use crate::limits::ConnectionPermit;
@@ -62,7 +64,10 @@ pub(crate) async fn accept(gateway: Arc<Gateway>, listener: TcpListener, tls: Op
         drop(stream.set_nodelay(true));
         let gateway = Arc::clone(&gateway);
         let tls = tls.clone();
-        let Ok(permit) = gateway.caps.connect(peer.ip().to_canonical()) else {
+        let address = peer.ip().to_canonical();
+        // Those for whom a proxy asks are counted one by one, as they ask.
+        let is_proxy = gateway.config.trusted_proxies.contains(address);
+        let Ok(permit) = gateway.caps.connect((!is_proxy).then_some(address)) else {
             if tls.is_none()
                 && let Ok(refusal) = Arc::clone(&refusals).try_acquire_owned()
             {
@@ -102,6 +107,8 @@ async fn refuse(mut stream: TcpStream) {
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
     pub(super) is_tls: bool,
+    /// Whether it is believed when it says for whom it asks.
+    pub(super) is_proxy: bool,
     /// Taken by the WebSocket that the connection becomes.
     pub(super) permit: Mutex<Option<ConnectionPermit>>,
 }
@@ -116,6 +123,10 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let peer = Arc::new(Peer {
         address,
         is_tls,
+        is_proxy: gateway
+            .config
+            .trusted_proxies
+            .contains(address.ip().to_canonical()),
         permit: Mutex::new(Some(permit)),
     });
     let service = service_fn(|request| {
@@ -160,7 +171,9 @@ async fn route<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     match path.as_str() {
         "/ws" if get => upgrade::upgrade::<S>(gateway, &peer, request),
         "/tasks" if method == Method::POST => tasks::run(gateway, peer, request).await,
-        "/tasks" if method == Method::OPTIONS => origin::preflight(&gateway, &peer, &request),
+        "/tasks" | "/openapi.json" | "/functions.json" if method == Method::OPTIONS => {
+            origin::preflight(&gateway, &peer, &request)
+        }
         "/openapi.json" if get => identified(&gateway, &peer, &request, |identity| {
             openapi::document(&gateway, identity)
         }),
@@ -170,7 +183,9 @@ async fn route<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         "/healthz" if get => reply::text(StatusCode::OK, "alive\n"),
         "/readyz" if get => ready(&gateway),
         "/metrics" if get => {
-            if peer.address.ip().to_canonical().is_loopback() && !is_forwarded(request.headers()) {
+            if peer.address.ip().to_canonical().is_loopback()
+                && !forwarded::is_forwarded(request.headers())
+            {
                 reply::text(StatusCode::OK, &metrics::page(&gateway))
             } else {
                 reply::text(StatusCode::FORBIDDEN, "metrics are for this machine only\n")
@@ -181,13 +196,6 @@ async fn route<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         | "/metrics" | "/" => reply::method_not_allowed(&path),
         _ => reply::not_found(),
     }
-}
-
-/// Whether a proxy says that it asks for somebody else.
-fn is_forwarded(headers: &HeaderMap) -> bool {
-    ["forwarded", "x-forwarded-for", "x-real-ip", "via"]
-        .into_iter()
-        .any(|name| headers.contains_key(name))
 }
 
 /// For load balancers: whether a task would find its way.
@@ -280,6 +288,20 @@ pub(super) fn credentials(gateway: &Gateway, headers: &HeaderMap) -> Credentials
 }
 
 impl Peer {
+    /// For whom it asks, if it is a proxy.
+    pub(super) fn asks_for(&self, gateway: &Gateway, headers: &HeaderMap) -> Option<IpAddr> {
+        gateway
+            .config
+            .trusted_proxies
+            .client(headers)
+            .filter(|_| self.is_proxy)
+    }
+
+    /// Whether nobody on the client's way to the first proxy, or to the gateway, can listen.
+    pub(super) fn is_https(&self, headers: &HeaderMap) -> bool {
+        self.is_tls || (self.is_proxy && forwarded::is_https(headers))
+    }
+
     /// The permit, if no WebSocket has taken it.
     pub(super) fn with_permit<T>(
         &self,

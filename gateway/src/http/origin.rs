@@ -35,7 +35,11 @@ pub(super) fn check(
         // No page, but a program.
         return Ok(());
     };
-    let scheme = if peer.is_tls { "https" } else { "http" };
+    let scheme = if peer.is_https(headers) {
+        "https"
+    } else {
+        "http"
+    };
     let is_own = origin.as_bytes() == format!("{scheme}://{host}").as_bytes();
     if is_own || is_listed(gateway, origin) {
         return Ok(());
@@ -74,7 +78,7 @@ pub(super) fn preflight<B>(gateway: &Gateway, peer: &Peer, request: &Request<B>)
     let mut response = Response::new(reply::body(""));
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    let methods = HeaderValue::from_static("POST");
+    let methods = HeaderValue::from_static("GET, POST");
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
     let allowed = HeaderValue::from_static("authorization, content-type");
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);

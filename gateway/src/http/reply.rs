@@ -43,6 +43,15 @@ pub(super) fn json(status: StatusCode, bytes: impl Into<Bytes>) -> Response<Body
     new(status, JSON, bytes)
 }
 
+/// Not now.
+pub(super) fn unavailable(reason: &str) -> Response<Body> {
+    let mut response = text(StatusCode::SERVICE_UNAVAILABLE, &format!("{reason}\n"));
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}
+
 pub(super) fn not_found() -> Response<Body> {
     text(
         StatusCode::NOT_FOUND,

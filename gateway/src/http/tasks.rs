@@ -52,6 +52,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let wants_stream = wants_stream(&request);
+    let asks_for = peer.asks_for(gateway, request.headers());
     if !is_json(request.headers()) {
         return reply::text(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -69,7 +70,9 @@ async fn answer(
             return refuse(gateway, bad.id, failure);
         }
     };
-    let begun = begin(gateway, peer, identity, request, body.len(), wants_stream);
+    let admit =
+        || peer.with_permit(|permit| permit.task_as(identity.user.as_ref(), asks_for, body.len()));
+    let begun = begin(gateway, identity, request, wants_stream, admit);
     match begun {
         Err((id, failure)) => refuse(gateway, id, failure),
         Ok(task) if wants_stream => events(task),
@@ -90,11 +93,10 @@ fn refuse(gateway: &Gateway, id: Option<RequestId>, failure: TaskFailure) -> Res
 
 fn begin(
     gateway: &Gateway,
-    peer: &Peer,
     identity: &Identity,
     request: protocol::Request,
-    len: usize,
     wants_stream: bool,
+    admit: impl FnOnce() -> Result<TaskPermit, TaskFailure>,
 ) -> Result<Arc<HttpTask>, (Option<RequestId>, TaskFailure)> {
     let protocol::Request {
         id,
@@ -106,8 +108,7 @@ fn begin(
     let prepare = || {
         gateway.check_call(identity, &function)?;
         let args = gateway.config.access.fill(identity, &args)?;
-        let permit = peer.with_permit(|permit| permit.task_as(identity.user.as_ref(), len))?;
-        Ok((args, permit))
+        Ok((args, admit()?))
     };
     let (args, permit) = match prepare() {
         Ok(prepared) => prepared,

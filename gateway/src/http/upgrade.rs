@@ -50,22 +50,25 @@ pub(super) fn upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         Credentials::Denied(reason) => return reply::unauthorized(&gateway, &reason),
     };
     if !gateway.is_serving() {
-        return reply::text(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the gateway is about to stop\n",
-        );
+        return reply::unavailable("the gateway is about to stop");
     }
     let permit = peer
         .permit
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .take();
-    let Some(permit) = permit else {
+    let Some(mut permit) = permit else {
         return reply::text(
             StatusCode::BAD_REQUEST,
             "the connection is a WebSocket already\n",
         );
     };
+    if let Some(address) = peer.asks_for(&gateway, headers)
+        && permit.of_address(address).is_err()
+    {
+        *peer.permit.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
+        return reply::unavailable("too many connections");
+    }
     gateway.metrics.connected();
     let client = Client {
         identity,

@@ -139,11 +139,14 @@ impl Caps {
         self.in_flight.load(Ordering::Acquire)
     }
 
-    /// Counts a connection until what it gives is dropped.
+    /// Counts a connection until what it gives is dropped; for its address as well, unless that is a proxy's.
     ///
     /// # Errors
     /// There are as many as there may be.
-    pub(crate) fn connect(self: &Arc<Self>, address: IpAddr) -> Result<ConnectionPermit, TooMany> {
+    pub(crate) fn connect(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+    ) -> Result<ConnectionPermit, TooMany> {
         let fits = |count: usize| (count < self.settings.connections_max).then_some(count + 1);
         self.connections
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
@@ -152,9 +155,9 @@ impl Caps {
             caps: Arc::clone(self),
             holders: Vec::new(),
         };
-        permit
-            .count(&Key::Address(address))
-            .map_err(|()| TooMany::OfAddress)?;
+        if let Some(address) = address {
+            permit.of_address(address)?;
+        }
         Ok(permit)
     }
 
@@ -208,6 +211,15 @@ impl ConnectionPermit {
             .map_err(|()| TooMany::OfUser)
     }
 
+    /// Counts it for the address that a proxy asks for.
+    ///
+    /// # Errors
+    /// The address has as many as it may.
+    pub(crate) fn of_address(&mut self, address: IpAddr) -> Result<(), TooMany> {
+        self.count(&Key::Address(address))
+            .map_err(|()| TooMany::OfAddress)
+    }
+
     fn count(&mut self, key: &Key) -> Result<(), ()> {
         let holder = self.caps.holder(key);
         let mut usage = holder.usage();
@@ -225,16 +237,17 @@ impl ConnectionPermit {
     /// # Errors
     /// Address or user have as many as they may, or ask too often.
     pub(crate) fn task(&self, len: usize) -> Result<TaskPermit, TaskFailure> {
-        self.task_as(None, len)
+        self.task_as(None, None, len)
     }
 
-    /// The same, for a user who is known for this one task only.
+    /// The same, for a user, and an address, that are known for this one task only.
     ///
     /// # Errors
     /// As above.
     pub(crate) fn task_as(
         &self,
         user: Option<&Arc<str>>,
+        address: Option<IpAddr>,
         len: usize,
     ) -> Result<TaskPermit, TaskFailure> {
         let fits = |used: usize| {
@@ -253,12 +266,13 @@ impl ConnectionPermit {
         // Gives back what it has when it is dropped half-way.
         let mut permit = TaskPermit {
             caps: Arc::clone(&self.caps),
-            holders: Vec::with_capacity(self.holders.len() + 1),
+            holders: Vec::with_capacity(self.holders.len() + 2),
             len,
             in_flight: Some(InFlight::new(&self.caps)),
         };
         let user = user.map(|user| self.caps.holder(&Key::User(Arc::clone(user))));
-        for holder in self.holders.iter().chain(&user) {
+        let address = address.map(|address| self.caps.holder(&Key::Address(address)));
+        for holder in self.holders.iter().chain(&user).chain(&address) {
             holder.begin()?;
             permit.holders.push(Arc::clone(holder));
         }
@@ -391,6 +405,11 @@ impl ByteBudget {
         self.held() > self.max
     }
 
+    /// By a quarter.
+    pub(crate) fn is_far_exceeded(&self) -> bool {
+        self.held() > self.max.saturating_add(self.max / 4)
+    }
+
     pub(crate) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
@@ -422,13 +441,13 @@ mod tests {
     #[test]
     fn connections_count_until_they_go() {
         let caps = caps(2, 9, None);
-        let first = caps.connect(HERE).unwrap();
-        let _second = caps.connect(HERE).unwrap();
-        assert_eq!(caps.connect(HERE).unwrap_err(), TooMany::OfAddress);
-        let _third = caps.connect(THERE).unwrap();
-        assert_eq!(caps.connect(THERE).unwrap_err(), TooMany::Connections);
+        let first = caps.connect(Some(HERE)).unwrap();
+        let _second = caps.connect(Some(HERE)).unwrap();
+        assert_eq!(caps.connect(Some(HERE)).unwrap_err(), TooMany::OfAddress);
+        let _third = caps.connect(Some(THERE)).unwrap();
+        assert_eq!(caps.connect(Some(THERE)).unwrap_err(), TooMany::Connections);
         drop(first);
-        let mut again = caps.connect(HERE).unwrap();
+        let mut again = caps.connect(Some(HERE)).unwrap();
         assert_eq!(caps.connections(), 3);
         let user: Arc<str> = "ada".into();
         again.of_user(&user).unwrap();
@@ -440,8 +459,8 @@ mod tests {
     fn tasks_of_a_user_count_over_all_connections() {
         let caps = caps(9, 2, None);
         let user: Arc<str> = "ada".into();
-        let mut here = caps.connect(HERE).unwrap();
-        let mut there = caps.connect(THERE).unwrap();
+        let mut here = caps.connect(Some(HERE)).unwrap();
+        let mut there = caps.connect(Some(THERE)).unwrap();
         here.of_user(&user).unwrap();
         there.of_user(&user).unwrap();
         let task = here.task(1).unwrap();
@@ -462,7 +481,7 @@ mod tests {
     #[test]
     fn requests_count_by_their_length() {
         let caps = caps(9, 9, None);
-        let here = caps.connect(HERE).unwrap();
+        let here = caps.connect(Some(HERE)).unwrap();
         let long = here.task(100).unwrap();
         assert!(here.task(1).is_err());
         drop(long);
@@ -476,7 +495,7 @@ mod tests {
             burst: 2.0,
         };
         let caps = caps(9, 9, Some(rate));
-        let here = caps.connect(HERE).unwrap();
+        let here = caps.connect(Some(HERE)).unwrap();
         drop(here.task(1).unwrap());
         drop(here.task(1).unwrap());
         let refused = here.task(1).unwrap_err();
@@ -485,6 +504,6 @@ mod tests {
         // Going away and coming back doesn't help.
         drop(here);
         caps.sweep();
-        assert!(caps.connect(HERE).unwrap().task(1).is_err());
+        assert!(caps.connect(Some(HERE)).unwrap().task(1).is_err());
     }
 }

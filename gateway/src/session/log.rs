@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+/// Places of messages that were taken back are kept up to so many.
+const GAPS_MAX: usize = 64;
+
 /// How much of one session is kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogLimits {
@@ -115,11 +118,13 @@ impl Log {
         if let Some(message) = self
             .entries
             .get_mut(at)
+            .filter(|entry| entry.seq == seq)
             .and_then(|entry| entry.message.take())
         {
             self.count -= 1;
             self.len -= message.len();
             self.unsent_len -= message.len();
+            self.compact();
         }
     }
 
@@ -171,10 +176,27 @@ impl Log {
         Ok(())
     }
 
-    /// Where the message of that number is, or would be. They are numbered without gaps.
+    /// Where the message of that number is, or would be.
     fn index_of(&self, seq: u64) -> usize {
-        let first = self.entries.front().map_or(seq, |entry| entry.seq);
-        usize::try_from(seq.saturating_sub(first)).unwrap_or(usize::MAX)
+        let (Some(first), Some(last)) = (self.entries.front(), self.entries.back()) else {
+            return 0;
+        };
+        if seq > last.seq {
+            return self.entries.len();
+        }
+        // There are seldom gaps before it.
+        let near = usize::try_from(seq.saturating_sub(first.seq)).unwrap_or(usize::MAX);
+        match self.entries.get(near) {
+            Some(entry) if entry.seq == seq => near,
+            _ => self.entries.partition_point(|entry| entry.seq < seq),
+        }
+    }
+
+    /// Gives up the places of messages that were taken back, when they are the most.
+    fn compact(&mut self) {
+        if self.entries.len() > 2 * self.count + GAPS_MAX {
+            self.entries.retain(|entry| entry.message.is_some());
+        }
     }
 
     fn pop(&mut self) {
@@ -216,6 +238,28 @@ mod tests {
         assert_eq!(take(&mut log, 100), ["0004", "0005"]);
         assert_eq!(log.unsent_len(), 0);
         assert_eq!(take(&mut log, 100), [""; 0]);
+    }
+
+    #[test]
+    fn what_was_taken_back_leaves_no_trace() {
+        let mut log = log(100, 10_000);
+        let first = push(&mut log).unwrap();
+        let mut before = push(&mut log).unwrap();
+        for _ in 0..10_000 {
+            log.retract(before);
+            before = push(&mut log).unwrap();
+        }
+        assert!(log.entries.len() < 200, "{}", log.entries.len());
+        assert_eq!((log.count, log.unsent_len()), (2, log.len()));
+        log.retract(before - 1);
+        assert_eq!(take(&mut log, 100).len(), 2);
+        assert_eq!(log.seq_taken(), before);
+        log.resume(first).unwrap();
+        assert_eq!(take(&mut log, 100), [format!("{before:04}")]);
+        push(&mut log).unwrap();
+        assert_eq!(take(&mut log, 100), [format!("{:04}", before + 1)]);
+        log.acknowledge(before + 1);
+        assert_eq!((log.len(), log.count), (0, 0));
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub(crate) struct Session {
 struct State {
     log: Log,
     tasks: HashMap<TaskKey, Arc<SessionTask>>,
+    /// The number of the last greeting.
+    greeting: Option<u64>,
     /// Counts the sockets that it has had; the last one may be attached.
     socket: u64,
     attachment: Attachment,
@@ -120,6 +122,7 @@ impl Session {
             state: Mutex::new(State {
                 log: Log::new(limits.log),
                 tasks: HashMap::new(),
+                greeting: None,
                 socket: 1,
                 attachment: Attachment::Attached,
                 budgeted: 0,
@@ -150,23 +153,38 @@ impl Session {
         self.push(&mut self.lock(), message);
     }
 
-    /// Begins a task, if its name is not taken.
+    /// The greeting, in place of one that the client has not been sent: it says how things stand now.
+    pub(crate) fn greet(&self, message: impl FnOnce(u64, Vec<RequestId>) -> Utf8Bytes) {
+        let mut state = self.lock();
+        if let Some(before) = state.greeting.take() {
+            state.log.retract(before);
+        }
+        let in_flight = state.in_flight();
+        state.greeting = self.push(&mut state, |seq| message(seq, in_flight));
+    }
+
+    /// Begins a task for the socket of that number; none if its name is taken.
+    ///
+    /// # Errors
+    /// The socket has to go: what it says counts no more.
     pub(crate) fn begin(
         self: &Arc<Self>,
+        socket: u64,
         key: TaskKey,
         wants_progress: bool,
         permit: TaskPermit,
-    ) -> Option<Arc<SessionTask>> {
+    ) -> Result<Option<Arc<SessionTask>>, Eviction> {
         let mut state = self.lock();
+        state.check(socket)?;
         if state.tasks.contains_key(&key) {
-            return None;
+            return Ok(None);
         }
         let task = Arc::new(SessionTask::new(Arc::downgrade(self), key.clone(), permit));
         if let (true, Framing::TasksV1, TaskKey::Id(id)) = (wants_progress, &self.framing, &key) {
             self.push(&mut state, |seq| message::accepted(seq, id));
         }
         state.tasks.insert(key, Arc::clone(&task));
-        Some(task)
+        Ok(Some(task))
     }
 
     /// Whether the task without an id has ended, and the next one may begin.
@@ -188,17 +206,6 @@ impl Session {
         task.is_some()
     }
 
-    /// The ids of tasks that have not been answered.
-    pub(crate) fn in_flight(&self) -> Vec<RequestId> {
-        let state = self.lock();
-        state
-            .tasks
-            .keys()
-            .filter_map(TaskKey::id)
-            .cloned()
-            .collect()
-    }
-
     /// Waits until there is something for the socket to do.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
@@ -214,13 +221,11 @@ impl Session {
         state.log.take(BATCH_LEN, into);
         let waiting = state.log.unsent_len();
         state.unsent_len_max = state.unsent_len_max.min(self.unsent_len_max + waiting);
-        let taken = state.log.seq_taken();
         if matches!(self.framing, Framing::Plain { .. }) {
             // Nobody comes back for them.
-            state.log.acknowledge(taken);
-            self.settle(&mut state);
+            self.forget_sent_of(&mut state);
         }
-        Ok(taken)
+        Ok(state.log.seq_taken())
     }
 
     /// Whether the socket of that number still speaks for the client.
@@ -260,7 +265,10 @@ impl Session {
     /// The socket of that number is gone; unless another one has taken its place, nobody speaks for the client.
     pub(crate) fn detach(&self, socket: u64) {
         let mut state = self.lock();
-        if state.socket == socket && state.attachment == Attachment::Attached {
+        if state.socket != socket {
+            // It may have taken the news that were for its successor.
+            self.changed.notify_one();
+        } else if state.attachment == Attachment::Attached {
             state.attachment = Attachment::Detached(Instant::now());
         }
     }
@@ -272,6 +280,22 @@ impl Session {
             Attachment::Detached(since) => Some(since),
             Attachment::Attached | Attachment::Ended => None,
         }
+    }
+
+    /// Bytes that are kept for it.
+    pub(crate) fn kept_len(&self) -> usize {
+        self.lock().budgeted
+    }
+
+    /// What was sent is kept no longer, whether the client has it or not.
+    pub(crate) fn forget_sent(&self) {
+        self.forget_sent_of(&mut self.lock());
+    }
+
+    fn forget_sent_of(&self, state: &mut State) {
+        let taken = state.log.seq_taken();
+        state.log.acknowledge(taken);
+        self.settle(state);
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -348,7 +372,8 @@ impl Session {
             if state.log.unsent_len() > state.unsent_len_max {
                 state.attachment = Attachment::Detached(Instant::now());
             }
-        } else if self.budget.is_exceeded() {
+        } else if self.budget.is_far_exceeded() {
+            // Before the registry has seen to it who has the most.
             self.finish(state);
             return None;
         }
@@ -385,6 +410,11 @@ impl Session {
 }
 
 impl State {
+    /// The ids of tasks that have not been answered.
+    fn in_flight(&self) -> Vec<RequestId> {
+        self.tasks.keys().filter_map(TaskKey::id).cloned().collect()
+    }
+
     fn check(&self, socket: u64) -> Result<(), Eviction> {
         match self.attachment {
             Attachment::Ended => Err(Eviction::Ended),

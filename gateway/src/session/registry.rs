@@ -47,6 +47,8 @@ pub(crate) struct Registry {
     limits: SessionLimits,
     /// How long a session waits for its client to come back.
     window: Duration,
+    /// How many sessions wait.
+    detached_max: usize,
     /// Whether tasks end with the session.
     cancel_tasks: bool,
     budget: Arc<ByteBudget>,
@@ -57,6 +59,7 @@ impl Registry {
     pub(crate) fn start(
         limits: SessionLimits,
         window: Duration,
+        detached_max: usize,
         cancel_tasks: bool,
         budget: ByteBudget,
     ) -> Arc<Self> {
@@ -64,6 +67,7 @@ impl Registry {
             sessions: Mutex::default(),
             limits,
             window,
+            detached_max,
             cancel_tasks,
             budget: Arc::new(budget),
         });
@@ -129,6 +133,38 @@ impl Registry {
         self.budget.held()
     }
 
+    /// Ends the longest-detached of too many sessions, and those that keep the most when all keep too much.
+    fn relieve(&self) {
+        let sessions: Vec<_> = self.lock().values().cloned().collect();
+        let mut detached: Vec<_> = sessions
+            .iter()
+            .filter_map(|session| Some((session.detached_since()?, session)))
+            .collect();
+        if detached.len() > self.detached_max {
+            detached.sort_by_key(|(since, _)| *since);
+            for (_, session) in detached.drain(..detached.len() - self.detached_max) {
+                self.close(session);
+            }
+        }
+        if !self.budget.is_exceeded() {
+            return;
+        }
+        for session in &sessions {
+            if session.detached_since().is_none() {
+                session.forget_sent();
+            }
+        }
+        detached.sort_by_key(|(_, session)| session.kept_len());
+        while self.budget.is_exceeded()
+            && let Some((_, session)) = detached.pop()
+        {
+            tracing::warn!(
+                "sessions keep more than session.all_kept_len_max; the largest without a socket is ended"
+            );
+            self.close(session);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Session>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -155,5 +191,6 @@ async fn expire(registry: Weak<Registry>) {
         for session in over {
             registry.close(&session);
         }
+        registry.relieve();
     }
 }

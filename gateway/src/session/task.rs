@@ -40,7 +40,10 @@ impl SessionTask {
 
     /// Asks for its end, wherever it is.
     pub(super) fn cancel(&self) {
-        self.is_cancelled.store(true, Ordering::SeqCst);
+        if self.is_cancelled.swap(true, Ordering::SeqCst) {
+            // Once is enough: each is a request to the host.
+            return;
+        }
         let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = &*place {
             place.cancel();

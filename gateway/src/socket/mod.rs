@@ -275,14 +275,17 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
         let mut phase = Phase::Serving;
         let mut next_phase = pin!(next_phase(self.gateway.phase(), phase));
         loop {
-            if let Err(close) = self.write().await {
-                return close;
-            }
+            // Looked at before writing, so that the last answer is written as well.
             let is_over = match phase {
                 Phase::Serving => false,
                 Phase::Draining => self.turns.is_empty() && self.session.in_flight_count() == 0,
                 Phase::Closing => true,
             };
+            if let Err(close) = self.write().await {
+                return close;
+            }
+            // Writing takes the news that a turn has ended.
+            self.take_turns();
             if is_over {
                 return Close::Restart;
             }
@@ -331,6 +334,8 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
                 fed.map_err(|error| fault(&error))?;
             }
             if self.mode == Mode::TasksV1 && self.since_asked.is_much(&self.gateway.config) {
+                // What is in the socket's own buffer would be waited for without end.
+                self.flush().await?;
                 // For those before the last time: what has just arrived at the client's end may not have been looked at.
                 self.feed_ping(self.asked).await?;
                 self.asked = self.sent;
@@ -405,9 +410,10 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
                 heartbeat_ms: millis(config.heartbeat.interval),
             },
             resumed,
-            in_flight: self.session.in_flight(),
+            in_flight: Vec::new(),
         };
-        self.session.tell(|seq| message::hello(seq, &hello));
+        self.session
+            .greet(|seq, in_flight| message::hello(seq, &Hello { in_flight, ..hello }));
     }
 
     // ---- from the client ----
@@ -445,6 +451,7 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
     }
 
     fn text(&mut self, text: &Bytes) -> Result<(), Close> {
+        self.session.check(self.number)?;
         match self.mode {
             Mode::TasksV1 => match ClientMessage::parse(text) {
                 Ok(ClientMessage::Task(request)) => self.task(*request, text.len()),
@@ -530,7 +537,12 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
         let access = &self.gateway.config.access;
         let args = access.fill(&self.session.identity, &args)?;
         let key = id.clone().map_or(TaskKey::Turn, TaskKey::Id);
-        let Some(task) = self.session.begin(key, progress, permit) else {
+        let begun = match self.session.begin(self.number, key, progress, permit) {
+            Ok(begun) => begun,
+            // It came too late, and was never there: the next look at the session ends this socket.
+            Err(_) => return Ok(()),
+        };
+        let Some(task) = begun else {
             let id = id.map_or_else(String::new, |id| id.to_string());
             let message = format!("a task with the id {id} is in flight; ids must differ");
             return Err(TaskFailure::new(ErrorCode::BadRequest, message));
@@ -589,9 +601,12 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
             .gateway
             .sessions
             .find(token, &self.session.identity)
+            .filter(|session| !Arc::ptr_eq(session, &self.session))
             .and_then(|session| session.resume(seen).ok().map(|number| (session, number)));
         match resumed {
             Some((session, number)) => {
+                // Whoever comes back may have a fresher token.
+                session.identity.renew(&self.session.identity);
                 self.gateway.sessions.close(&self.session);
                 self.session = session;
                 self.number = number;

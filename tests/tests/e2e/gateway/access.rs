@@ -318,8 +318,20 @@ fn a_session_ends_with_its_token_unless_there_is_a_fresh_one() {
     let mut ends = connect(&gateway, &[("Authorization", &short)]).unwrap();
     let mut lasts = connect(&gateway, &[("Authorization", &short)]).unwrap();
     lasts.send(&json!({"token": tokens["EdDSA"]}));
+    let place = connect(&gateway, &[("Authorization", &short)])
+        .unwrap()
+        .cut();
+    let long = bearer(tokens["EdDSA"].as_str().unwrap());
+    let headers = [
+        ("Sec-WebSocket-Protocol", "tasks.v1"),
+        ("Authorization", long.as_str()),
+    ];
+    let back = Socket::connect(gateway.port(), &headers).unwrap();
+    let mut back = Session::resume(back, place);
+    assert_eq!(back.recv()["hello"]["resumed"], true);
     assert_eq!(ends.socket.closed().0, 4401);
     lasts.call("echo", &json!(1)).unwrap();
+    back.call("echo", &json!(2)).unwrap();
 }
 
 #[test]

@@ -97,6 +97,34 @@ fn what_the_client_is_known_to_have_is_kept_no_longer() {
 }
 
 #[test]
+fn who_is_cut_off_again_while_coming_back_is_greeted_once() {
+    let host = Host::with(&[Plugin::Good]);
+    let gateway = Gateway::to(&host);
+    let mut session = gateway.session();
+    session.call("echo", &json!(1)).unwrap();
+    let mut place = session.cut();
+    for time in 1..=3 {
+        let unheard = Session::resume(gateway.socket(), place);
+        wait_until("the gateway to greet", || {
+            gateway.metric("gateway_resumed_total") == f64::from(time)
+        });
+        place = unheard.cut();
+    }
+    let mut session = Session::resume(gateway.socket(), place);
+    session.send(&json!({"id": "call", "function": "echo", "args": 2}));
+    let mut greetings = 0;
+    loop {
+        let message = session.recv();
+        if message["id"] == "call" {
+            break;
+        }
+        assert_eq!(message["hello"]["resumed"], true, "{message}");
+        greetings += 1;
+    }
+    assert_eq!(greetings, 1);
+}
+
+#[test]
 fn sessions_are_lost_when_their_time_is_over() {
     let host = Host::with(&[Plugin::Good]);
     let gateway = GatewaySetup::new()

@@ -220,6 +220,13 @@ fn limits_of_an_address_count_over_all_that_come_from_it() {
     let (status, body) = post();
     assert_eq!(status, 429, "{body}");
     assert!(body.contains("overloaded"), "{body}");
+    // Whoever says that they are somebody else isn't believed.
+    let elsewhere = [
+        ("Content-Type", "application/json"),
+        ("X-Forwarded-For", "203.0.113.8"),
+    ];
+    let (status, _) = gateway.request("POST", "/tasks", &elsewhere, br#"{"function":"echo"}"#);
+    assert_eq!(status, 429);
     here.send(&json!({"cancel": 1}));
     assert_eq!(here.reply().1.unwrap_err().code, "cancelled");
     assert_eq!(post().0, 200);
@@ -234,6 +241,57 @@ fn limits_of_an_address_count_over_all_that_come_from_it() {
     let _fourth = gateway.session();
     let (status, body) = gateway.get("/healthz");
     assert_eq!((status, body.as_str()), (503, "too many connections\n"));
+}
+
+#[test]
+fn behind_a_proxy_each_client_has_its_own_address() {
+    let host = Host::with(&[Plugin::Good]);
+    let gateway = GatewaySetup::new()
+        .host(&host)
+        .allow("*")
+        .config("trusted_proxies = [\"127.0.0.1\"]\n[limits.address]\nconnections_max = 1\nin_flight_max = 1")
+        .start();
+    gateway.wait_until_ready();
+    let connect = |address: &str| {
+        let headers = [
+            ("Sec-WebSocket-Protocol", "tasks.v1"),
+            ("X-Forwarded-For", address),
+        ];
+        Socket::connect(gateway.port(), &headers)
+    };
+    let post = |address: &str| {
+        let headers = [
+            ("Content-Type", "application/json"),
+            ("X-Forwarded-For", address),
+        ];
+        let (status, _) = gateway.request("POST", "/tasks", &headers, br#"{"function":"echo"}"#);
+        status
+    };
+    let mut one = Session::greeted(connect("203.0.113.7").unwrap());
+    let mut other = Session::greeted(connect("203.0.113.8").unwrap());
+    let refused = connect("203.0.113.7").unwrap_err();
+    assert_eq!(refused, (503, "too many connections\n".to_owned()));
+    one.send(&json!({"id": 1, "function": "sleep", "args": {"ms": 600_000}}));
+    wait_until("it to be in flight", || {
+        gateway.metric("gateway_tasks_in_flight") == 1.0
+    });
+    assert_eq!(post("203.0.113.7"), 429);
+    assert_eq!(
+        post("203.0.113.9, 203.0.113.7"),
+        429,
+        "the proxy's word counts"
+    );
+    assert_eq!(post("203.0.113.9"), 200);
+    assert_eq!(other.call("echo", &json!(1)), Ok(json!(1)));
+
+    let origin = format!("https://127.0.0.1:{}", gateway.port());
+    let page = |headers: &[(&str, &str)]| {
+        let mut all = vec![("Origin", origin.as_str())];
+        all.extend(headers);
+        gateway.request("GET", "/functions.json", &all, b"").0
+    };
+    assert_eq!(page(&[("X-Forwarded-Proto", "https")]), 200);
+    assert_eq!(page(&[]), 403);
 }
 
 #[test]

@@ -1,0 +1,124 @@
+//! Who asks, where a proxy asks for them.
+
+use std::net::IpAddr;
+
+use hyper::header::HeaderMap;
+use ipnet::IpNet;
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
+
+/// Proxies that are believed when they say for whom they ask.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Proxies(pub(crate) Vec<IpNet>);
+
+impl Proxies {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|net| net.contains(&address))
+    }
+
+    /// For whom one of them asks: the last in the list that is none of them. What stands before that, anybody may have
+    /// written.
+    pub(super) fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        headers
+            .get_all(FORWARDED_FOR)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .map(|bytes| str::from_utf8(bytes).ok().and_then(address))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+            .find(|address| address.is_none_or(|address| !self.contains(address)))
+            .flatten()
+    }
+}
+
+/// Whether the client of a proxy speaks TLS with it.
+pub(super) fn is_https(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(FORWARDED_PROTO)
+        .iter()
+        .next_back()
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.rsplit(',').next())
+        .is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
+}
+
+/// Whether a proxy, believed or not, says that it asks for somebody else.
+pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
+    ["forwarded", FORWARDED_FOR, "x-real-ip", "via"]
+        .into_iter()
+        .any(|name| headers.contains_key(name))
+}
+
+/// Some write the port after it.
+fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.split(']').next())
+        .unwrap_or(text);
+    bare.parse()
+        .ok()
+        .or_else(|| bare.rsplit_once(':')?.0.parse().ok())
+        .map(|address: IpAddr| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn client(lines: &[&'static str]) -> Option<String> {
+        let proxies = Proxies(vec![
+            "127.0.0.0/8".parse().unwrap(),
+            "2001:db8::/32".parse().unwrap(),
+        ]);
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(
+                FORWARDED_FOR,
+                HeaderValue::from_bytes(line.as_bytes()).unwrap(),
+            );
+        }
+        proxies.client(&headers).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn the_last_that_is_no_proxy_asks() {
+        for (lines, expected) in [
+            (&["203.0.113.7"][..], Some("203.0.113.7")),
+            (&["10.0.0.1, 203.0.113.7"], Some("203.0.113.7")),
+            (
+                &["203.0.113.7, 127.0.0.1", "2001:db8::1"],
+                Some("203.0.113.7"),
+            ),
+            (&["203.0.113.7:4711"], Some("203.0.113.7")),
+            (&["[2001:db9::7]:4711"], Some("2001:db9::7")),
+            (&["2001:db9::7"], Some("2001:db9::7")),
+            (&["::ffff:203.0.113.7"], Some("203.0.113.7")),
+            (&["203.0.113.7, unknown"], None),
+            (&["\u{ff}, 203.0.113.7"], Some("203.0.113.7")),
+            (&["127.0.0.1"], None),
+            (&[""], None),
+            (&[], None),
+        ] {
+            assert_eq!(client(lines).as_deref(), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_proxy_says_how_the_client_speaks() {
+        for (line, expected) in [
+            ("https", true),
+            ("http, https", true),
+            ("https, http", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(FORWARDED_PROTO, HeaderValue::from_static(line));
+            assert_eq!(is_https(&headers), expected, "{line}");
+        }
+        assert!(!is_https(&HeaderMap::new()));
+    }
+}
