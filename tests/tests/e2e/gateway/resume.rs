@@ -87,7 +87,8 @@ fn what_the_client_is_known_to_have_is_kept_no_longer() {
     });
     session.send(&json!({"id": "last", "function": "echo", "args": 1}));
     wait_until("the last answer to be on its way", || {
-        gateway.metric("gateway_tasks_in_flight") == 0.0
+        gateway.metric("gateway_tasks_total") == 301.0
+            && gateway.metric("gateway_tasks_in_flight") == 0.0
     });
     let place = session.cut();
     let mut session = Session::resume(gateway.socket(), place);
