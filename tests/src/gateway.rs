@@ -227,6 +227,14 @@ impl Gateway {
             .unwrap_or_else(|| panic!("no {name} in\n{page}"))
     }
 
+    /// A number of `/metrics` about a host, by its name without `gateway_host_`.
+    #[must_use]
+    #[track_caller]
+    pub fn host_metric(&self, name: &str, host: &Host) -> f64 {
+        let port = host.port();
+        self.metric(&format!("gateway_host_{name}{{host=\"127.0.0.1:{port}\"}}"))
+    }
+
     /// Waits until a session has lost its socket.
     #[track_caller]
     pub fn wait_until_detached(&self) {

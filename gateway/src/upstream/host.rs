@@ -245,6 +245,10 @@ impl Host {
             link.close_for(reason);
             return false;
         }
+        // Or the tasks of the first moment would all go to the host that told first.
+        if !self.has_told() {
+            self.read_functions(link, upstream).await;
+        }
         self.draining.store(false, Ordering::Relaxed);
         *self
             .last_error
@@ -285,22 +289,27 @@ impl Host {
         let sink = Arc::new(PluginEvents(Arc::clone(&self.functions_changed)));
         drop(link.submit(watch, sink));
         loop {
-            if let Ok(Ok(functions)) = ask(link, "host.functions")
-                .await
-                .map(|json| Function::list(&json))
-            {
-                let names = functions
-                    .iter()
-                    .map(|function| function.name.clone())
-                    .collect();
-                *self
-                    .functions
-                    .write()
-                    .unwrap_or_else(PoisonError::into_inner) = Some(names);
-                upstream.set_functions(&self.address, functions);
-            }
+            self.read_functions(link, upstream).await;
             self.functions_changed.notified().await;
         }
+    }
+
+    async fn read_functions(&self, link: &Link, upstream: &Upstream) {
+        let Ok(json) = ask(link, "host.functions").await else {
+            return;
+        };
+        let Ok(functions) = Function::list(&json) else {
+            return;
+        };
+        let names = functions
+            .iter()
+            .map(|function| function.name.clone())
+            .collect();
+        *self
+            .functions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(names);
+        upstream.set_functions(&self.address, functions);
     }
 
     fn failed(&self, error: &str) {

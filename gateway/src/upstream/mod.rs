@@ -46,7 +46,7 @@ pub(crate) struct Submit {
     pub(crate) limit: Option<Duration>,
     /// When the client handed it over: its time runs from then.
     since: Instant,
-    /// How often it has been handed to a host.
+    /// Hosts that it was handed to in vain.
     attempts: u32,
 }
 
@@ -129,7 +129,7 @@ pub(crate) struct Upstream {
     config: Arc<UpstreamConfig>,
     hosts: Vec<Arc<Host>>,
     queue: Mutex<Queue>,
-    /// The queue's length, for those who only want to know whether there is anything.
+    /// The length of the queue, for those who only want to know whether there is anything.
     queued: Arc<AtomicUsize>,
     since: Instant,
     /// By host, in the hosts' order.
@@ -161,7 +161,7 @@ impl Upstream {
                     Host::new(address.clone(), &config, upstream, Arc::clone(&queued))
                 })
                 .collect(),
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue::new(Arc::clone(&queued))),
             queued: Arc::clone(&queued),
             since: Instant::now(),
             functions: Mutex::new(vec![Vec::new(); config.hosts.len()]),
@@ -209,11 +209,7 @@ impl Upstream {
         self.queued.load(Ordering::Relaxed)
     }
 
-    fn place(
-        &self,
-        mut submit: Submit,
-        sink: Arc<dyn Sink>,
-    ) -> Result<(), (Submit, Arc<dyn Sink>)> {
+    fn place(&self, submit: Submit, sink: Arc<dyn Sink>) -> Result<(), (Submit, Arc<dyn Sink>)> {
         if submit.attempts >= ATTEMPTS_MAX {
             sink.done(Err(no_host(
                 "no host took the task, though several were tried",
@@ -223,12 +219,8 @@ impl Upstream {
         let Choice::Link(link) = self.choose(&submit.function) else {
             return Err((submit, sink));
         };
-        submit.attempts += 1;
         let place = Arc::clone(&sink);
-        let id = link.submit(submit, sink).map_err(|(mut submit, sink)| {
-            submit.attempts -= 1;
-            (submit, sink)
-        })?;
+        let id = link.submit(submit, sink)?;
         place.placed(Place { link, id });
         Ok(())
     }
@@ -298,7 +290,6 @@ impl Upstream {
             return;
         }
         queue.push(lane, Waiting { submit, sink });
-        self.queued.store(queue.len(), Ordering::Relaxed);
         drop(queue);
         // There may be room between the look for it and now.
         self.fill();
@@ -307,10 +298,8 @@ impl Upstream {
     /// Hands on what waits, as far as there is room.
     fn fill(&self) {
         loop {
-            let mut queue = lock(&self.queue);
-            let popped = queue.pop(|function| matches!(self.choose(function), Choice::Link(_)));
-            self.queued.store(queue.len(), Ordering::Relaxed);
-            drop(queue);
+            let popped =
+                lock(&self.queue).pop(|function| matches!(self.choose(function), Choice::Link(_)));
             let Some((lane, Waiting { mut submit, sink })) = popped else {
                 return;
             };
@@ -320,9 +309,7 @@ impl Upstream {
             }
             submit.shorten();
             if let Err((submit, sink)) = self.place(submit, sink) {
-                let mut queue = lock(&self.queue);
-                queue.put_back(lane, Waiting { submit, sink });
-                self.queued.store(queue.len(), Ordering::Relaxed);
+                lock(&self.queue).put_back(lane, Waiting { submit, sink });
             }
         }
     }
@@ -340,7 +327,7 @@ impl Upstream {
     /// What becomes of a task whose host has gone, or takes nothing new.
     fn orphaned(&self, address: &str, orphan: Orphan) {
         let Orphan {
-            submit,
+            mut submit,
             sink,
             may_have_started,
         } = orphan;
@@ -350,7 +337,7 @@ impl Upstream {
             );
             sink.done(Err(TaskFailure::new(ErrorCode::WorkerCrashed, message)));
         } else {
-            let mut submit = submit;
+            submit.attempts += 1;
             submit.shorten();
             self.submit(submit, sink);
         }
@@ -381,13 +368,8 @@ async fn look_after_queue(upstream: Weak<Upstream>) {
         };
         // A host that was silent may speak again.
         upstream.fill();
-        let over = {
-            let mut queue = lock(&upstream.queue);
-            let has_host = |function: &str| !matches!(upstream.choose(function), Choice::Nobody);
-            let over = queue.take_over(upstream.config.connect_wait, has_host);
-            upstream.queued.store(queue.len(), Ordering::Relaxed);
-            over
-        };
+        let has_host = |function: &str| !matches!(upstream.choose(function), Choice::Nobody);
+        let over = lock(&upstream.queue).take_over(upstream.config.connect_wait, has_host);
         for (why, Waiting { submit, sink }) in over {
             sink.done(Err(match why {
                 Over::Cancelled => cancelled(),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -18,10 +19,11 @@ pub(super) struct Waiting {
 }
 
 /// By function, so that a function whose hosts are busy keeps no other waiting. Each in the order in which they came.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
     lanes: FxHashMap<Arc<str>, Lane>,
-    len: usize,
+    /// Changes only with the queue, and is read by others.
+    len: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -32,21 +34,29 @@ struct Lane {
 }
 
 impl Queue {
+    /// An empty queue that keeps its length there.
+    pub(super) fn new(len: Arc<AtomicUsize>) -> Self {
+        Self {
+            lanes: FxHashMap::default(),
+            len,
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.len.load(Ordering::Relaxed)
     }
 
     pub(super) fn push(&mut self, lane: Arc<str>, waiting: Waiting) {
         let lane = self.lanes.entry(lane).or_default();
         lane.waiting.push_back(waiting);
-        self.len += 1;
+        self.len.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Puts back what [`Queue::pop`] gave.
     pub(super) fn put_back(&mut self, lane: Arc<str>, waiting: Waiting) {
         let lane = self.lanes.entry(lane).or_default();
         lane.waiting.push_front(waiting);
-        self.len += 1;
+        self.len.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Of the tasks that find room, the one that came first, and its lane.
@@ -60,7 +70,7 @@ impl Queue {
             .map(|(name, _)| Arc::clone(name))?;
         let tasks = &mut self.lanes.get_mut(&lane)?.waiting;
         let waiting = tasks.pop_front()?;
-        self.len -= 1;
+        self.len.fetch_sub(1, Ordering::Relaxed);
         if tasks.is_empty() {
             self.lanes.remove(&lane);
         }
@@ -69,7 +79,7 @@ impl Queue {
 
     /// Takes out all that wait.
     pub(super) fn take_all(&mut self) -> Vec<Waiting> {
-        self.len = 0;
+        self.len.store(0, Ordering::Relaxed);
         let mut all: Vec<_> = mem::take(&mut self.lanes)
             .into_values()
             .flat_map(|lane| lane.waiting)
@@ -113,7 +123,7 @@ impl Queue {
             }
             !lane.waiting.is_empty()
         });
-        self.len -= over.len();
+        self.len.fetch_sub(over.len(), Ordering::Relaxed);
         over
     }
 }
@@ -148,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_first_that_finds_room_goes() {
-        let mut queue = Queue::default();
+        let mut queue = Queue::new(Arc::default());
         for function in ["report", "report", "mail"] {
             push(&mut queue, function, None);
         }
@@ -168,7 +178,7 @@ mod tests {
 
     #[test]
     fn who_has_waited_for_too_long_is_taken_out() {
-        let mut queue = Queue::default();
+        let mut queue = Queue::new(Arc::default());
         push(&mut queue, "gone", None);
         push(&mut queue, "busy", None);
         push(&mut queue, "busy", Some(Duration::ZERO));

@@ -9,14 +9,14 @@ fn requests_without_ids_run_one_after_another() {
     let gateway = Gateway::to(&host);
     let mut plain = gateway.plain();
     assert_eq!(plain.subprotocol, None);
-    plain.send(&json!({"function": "sleep", "args": {"ms": 200}}));
+    plain.send(&json!({"function": "sleep", "args": {"ms": 2000}}));
     plain.send(&json!({"function": "echo", "args": "second"}));
     plain.send(&json!({"id": 3, "function": "echo", "args": "third"}));
     assert_eq!(
         plain.recv(),
         json!({"id": 3, "ok": true, "result": "third"})
     );
-    assert_eq!(plain.recv()["result"]["slept_ms"], 200);
+    assert_eq!(plain.recv()["result"]["slept_ms"], 2000);
     assert_eq!(plain.recv(), json!({"ok": true, "result": "second"}));
     plain.send_text("nonsense");
     assert_eq!(plain.recv()["error"]["code"], "bad_request");
@@ -76,7 +76,7 @@ fn turns_that_wait_hold_no_more_than_they_may() {
     let gateway = GatewaySetup::new()
         .host(&host)
         .allow("*")
-        .config("[limits]\nrequests_len_max = \"155KiB\"\n[heartbeat]\ninterval = \"100ms\"")
+        .config("[limits]\nrequests_len_max = \"155KiB\"\n[heartbeat]\ninterval = \"500ms\"")
         .start();
     gateway.wait_until_ready();
     let mut plain = gateway.plain();

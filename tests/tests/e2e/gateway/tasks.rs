@@ -155,11 +155,12 @@ fn what_is_no_task_is_refused_and_the_connection_goes_on() {
         assert_eq!(message["error"]["code"], code, "{text}: {message}");
         assert_eq!(message["id"], id, "{text}: {message}");
     }
-    session.send(&json!({"id": "x", "function": "sleep", "args": {"ms": 300}}));
+    session.send(&json!({"id": "x", "function": "sleep", "args": {"ms": 600_000}}));
     session.send(&json!({"id": "x", "function": "echo"}));
     let message = session.recv();
     assert_eq!(message["error"]["code"], "bad_request", "{message}");
-    assert!(session.reply().1.is_ok());
+    session.send(&json!({"cancel": "x"}));
+    assert_eq!(session.reply().1.unwrap_err().code, "cancelled");
     session.call("echo", &json!(1)).unwrap();
 }
 
@@ -174,15 +175,18 @@ fn limits_of_a_connection_hold() {
     gateway.wait_until_ready();
     let mut session = gateway.session();
     for id in 0..4 {
-        session.send(&json!({"id": id, "function": "sleep", "args": {"ms": 200}}));
+        session.send(&json!({"id": id, "function": "sleep", "args": {"ms": 600_000}}));
     }
     let (id, outcome) = session.reply();
     assert_eq!(
         (id, outcome.unwrap_err().code.as_str()),
         (json!(3), "overloaded")
     );
+    for id in 0..3 {
+        session.send(&json!({"cancel": id}));
+    }
     for _ in 0..3 {
-        assert!(session.reply().1.is_ok());
+        assert_eq!(session.reply().1.unwrap_err().code, "cancelled");
     }
     for _ in 0..2 {
         session.call("echo", &json!(1)).unwrap();
