@@ -15,6 +15,9 @@ const BACKOFF_FIRST = 250;
 const BACKOFF_MAX = 15_000;
 /** After so many messages the gateway is told that they have been seen, so that it need not keep them. */
 const ACKNOWLEDGE_AFTER = 64;
+/** The longest that a timer of JavaScript can wait, and the shortest between two attempts to renew a token. */
+const TIMER_MAX = 2 ** 31 - 1;
+const RENEW_AGAIN_AFTER = 1000;
 /** Close codes after which connecting again can't help: the program, or the token, has to change. */
 const FINAL_CODES = new Map([
   [1002, "protocol_error"],
@@ -66,12 +69,14 @@ export class TaskClient extends EventTarget {
   #lastId = 0;
   #backoff = BACKOFF_FIRST;
   #timer = null;
+  #renewTimer = null;
   #hello = null;
 
   /**
    * @param {object} [options]
    * @param {string|URL} [options.url] of the gateway's `/ws`; by default that of the page
-   * @param {string|(() => string|Promise<string>)} [options.token] who the client is, asked for at each connection
+   * @param {string|(() => string|Promise<string>)} [options.token] who the client is, asked for at each
+   *   connection and again when half of the token's time is over
    * @param {typeof WebSocket} [options.WebSocket] for runtimes that have none of their own
    */
   constructor({ url, token, WebSocket = globalThis.WebSocket } = {}) {
@@ -152,9 +157,12 @@ export class TaskClient extends EventTarget {
     });
   }
 
-  /** Shows the gateway a fresh token, before the one that it has expires and ends the session. */
+  /**
+   * Shows the gateway a fresh token, before the one that it has expires and ends the session. Where the token is a
+   * function, that happens by itself.
+   */
   async renew() {
-    const token = typeof this.#token === "function" ? await this.#token() : this.#token;
+    const token = await this.#freshToken();
     if (this.#settled) {
       this.#socket.send(JSON.stringify({ token }));
     }
@@ -171,7 +179,7 @@ export class TaskClient extends EventTarget {
   #sendWaiting() {
     while (this.#settled && this.#inFlight < this.limits.in_flight_max && this.#waiting.length > 0) {
       const task = this.#tasks.get(this.#waiting.shift());
-      if (!task || task.sent) {
+      if (!task) {
         continue;
       }
       const lengthMax = this.limits.message_len_max;
@@ -212,11 +220,28 @@ export class TaskClient extends EventTarget {
     }
   }
 
+  async #freshToken() {
+    return typeof this.#token === "function" ? this.#token() : this.#token;
+  }
+
+  /** Renews the token in time, if it expires and there may be a fresher one. */
+  #renewBefore(expiresIn) {
+    clearTimeout(this.#renewTimer);
+    if (expiresIn === undefined || typeof this.#token !== "function") {
+      return;
+    }
+    const wait = Math.min(Math.max(expiresIn / 2, RENEW_AGAIN_AFTER), TIMER_MAX);
+    this.#renewTimer = setTimeout(() => {
+      // Whoever knows no token now may know one later.
+      this.renew().catch(() => this.#settled && this.#renewBefore(expiresIn - wait));
+    }, wait);
+  }
+
   async #connect() {
     this.#setState("connecting");
     let token;
     try {
-      token = typeof this.#token === "function" ? await this.#token() : this.#token;
+      token = await this.#freshToken();
     } catch {
       if (this.#state !== "closed") {
         this.#later();
@@ -265,6 +290,7 @@ export class TaskClient extends EventTarget {
 
   #lost(code, reason) {
     this.#settled = false;
+    clearTimeout(this.#renewTimer);
     if (this.#state === "closed") {
       return;
     }
@@ -291,6 +317,7 @@ export class TaskClient extends EventTarget {
     this.#settled = false;
     this.#setState("closed");
     clearTimeout(this.#timer);
+    clearTimeout(this.#renewTimer);
     for (const task of [...this.#tasks.values()]) {
       task.reject(error);
     }
@@ -304,8 +331,15 @@ export class TaskClient extends EventTarget {
       return;
     }
     if (message.session_lost) {
-      this.#sessionLost();
+      this.#sessionLost(message.seq);
       return;
+    }
+    if (message.renewed) {
+      this.#renewBefore(message.renewed.expires_in_ms);
+      if (!this.#settled) {
+        // Its number may be of the session that the socket began with, and which is about to be left.
+        return;
+      }
     }
     this.#saw(message.seq);
     const task = this.#tasks.get(message.id);
@@ -328,7 +362,7 @@ export class TaskClient extends EventTarget {
     const wantsOld = this.#session !== null && !hello.resumed;
     if (wantsOld && hello.session !== this.#session) {
       // The socket begins with a session of its own; the answer to `resume` follows. If it is no, this is the one.
-      this.#spare = { seq, hello };
+      this.#spare = hello;
       return;
     }
     this.#adopt(seq, hello);
@@ -336,7 +370,7 @@ export class TaskClient extends EventTarget {
 
   #spare = null;
 
-  #sessionLost() {
+  #sessionLost(seq) {
     const spare = this.#spare;
     // What was sent in the session that is gone may have been done, or not; its answers are lost.
     for (const task of [...this.#tasks.values()].filter(({ sent }) => sent)) {
@@ -345,7 +379,7 @@ export class TaskClient extends EventTarget {
     }
     if (spare) {
       this.#session = null;
-      this.#adopt(spare.seq + 1, spare.hello);
+      this.#adopt(seq, spare);
     }
   }
 
@@ -367,6 +401,7 @@ export class TaskClient extends EventTarget {
     this.#spare = null;
     this.#saw(seq);
     this.#settled = true;
+    this.#renewBefore(hello.expires_in_ms);
     this.#backoff = BACKOFF_FIRST;
     const running = new Set(inFlight);
     this.#inFlight = 0;

@@ -61,6 +61,9 @@ pub(crate) struct Hello<'a> {
     pub(crate) resumed: bool,
     /// Tasks that have not been answered.
     pub(crate) in_flight: Vec<RequestId>,
+    /// How long the client's token is still valid, and the session lasts; none where that is for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_in_ms: Option<u64>,
 }
 
 /// Limits that a client can keep to.
@@ -79,6 +82,24 @@ pub(crate) fn hello(seq: u64, hello: &Hello<'_>) -> Utf8Bytes {
         hello: &'a Hello<'a>,
     }
     to_text(&Message { seq, hello })
+}
+
+/// The client's fresh token is good, and the session lasts as long as it.
+pub(crate) fn renewed(seq: u64, expires_in_ms: Option<u64>) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Renewed {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires_in_ms: Option<u64>,
+    }
+    #[derive(Serialize)]
+    struct Message {
+        seq: u64,
+        renewed: Renewed,
+    }
+    to_text(&Message {
+        seq,
+        renewed: Renewed { expires_in_ms },
+    })
 }
 
 pub(crate) fn accepted(seq: u64, id: &RequestId) -> Utf8Bytes {

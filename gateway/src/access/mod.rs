@@ -37,8 +37,7 @@ pub(crate) struct Identity {
     /// None for those who need not say.
     pub(crate) user: Option<Arc<str>>,
     pub(crate) role: Arc<Role>,
-    pub(crate) claims: Value,
-    /// What of the claims goes into arguments.
+    /// What of the claims goes into arguments, in the order of [`Access::fill`].
     filled: Vec<Option<Value>>,
     /// Milliseconds since 1970; `u64::MAX` stands for never.
     expires_at: AtomicU64,
@@ -91,8 +90,7 @@ impl Access {
         Identity {
             user: None,
             role: self.role(None),
-            claims: Value::Null,
-            filled: Vec::new(),
+            filled: self.filled(&Value::Null),
             expires_at: AtomicU64::new(NEVER),
         }
     }
@@ -101,12 +99,10 @@ impl Access {
     /// The token is none of ours, or no longer.
     pub(crate) fn authenticate(&self, token: &str) -> Result<Identity, Denied> {
         if let Some(entry) = self.tokens.find(token) {
-            let claims = entry.claims();
             return Ok(Identity {
                 user: Some(Arc::clone(&entry.user)),
                 role: self.role(entry.role.as_deref()),
-                filled: self.filled(&claims),
-                claims,
+                filled: self.filled(&entry.claims()),
                 expires_at: AtomicU64::new(NEVER),
             });
         }
@@ -115,7 +111,6 @@ impl Access {
             user: Some(verified.user),
             role: self.role(verified.role.as_deref()),
             filled: self.filled(&verified.claims),
-            claims: verified.claims,
             expires_at: AtomicU64::new(verified.expires_at.map_or(NEVER, since_1970)),
         })
     }
@@ -156,11 +151,11 @@ impl Access {
             )
         })?;
         let mut kept: BTreeMap<String, &RawValue> = given;
-        for fill in &self.fill {
+        for (fill, value) in self.fill.iter().zip(&identity.filled) {
             let Some((first, rest)) = fill.arg.split_first() else {
                 continue;
             };
-            let value = lookup(&identity.claims, &fill.claim).ok_or_else(|| {
+            let value = value.as_ref().ok_or_else(|| {
                 refused(format!(
                     "`args.{}` is filled with the claim `{}`, which your token doesn't have",
                     fill.arg.join("."),
@@ -298,9 +293,16 @@ mod tests {
                     .map(|text| Pattern::new(text).unwrap())
                     .collect(),
             }),
-            claims: json!({"sub": "ada", "org": {"id": 7}}),
             filled: Vec::new(),
             expires_at: AtomicU64::new(NEVER),
+        }
+    }
+
+    /// With claims.
+    fn ada(access: &Access) -> Identity {
+        Identity {
+            filled: access.filled(&json!({"sub": "ada", "org": {"id": 7}})),
+            ..identity(&[])
         }
     }
 
@@ -338,7 +340,7 @@ mod tests {
         ]);
         let fill = |args: &str| {
             let filled = access
-                .fill(&identity(&[]), &Bytes::from(args.to_owned()))
+                .fill(&ada(&access), &Bytes::from(args.to_owned()))
                 .unwrap();
             serde_json::from_slice::<Value>(&filled).unwrap()
         };
@@ -356,7 +358,7 @@ mod tests {
     fn numbers_that_are_not_touched_keep_their_digits() {
         let access = access(&[("args.user_id", "claims.sub")]);
         let args = Bytes::from_static(br#"{"n":1234567890123456789012345678901234567890.10}"#);
-        let filled = access.fill(&identity(&[]), &args).unwrap();
+        let filled = access.fill(&ada(&access), &args).unwrap();
         let text = std::str::from_utf8(&filled).unwrap();
         assert!(
             text.contains("1234567890123456789012345678901234567890.10"),
@@ -369,7 +371,7 @@ mod tests {
         let access = access(&[("args.user_id", "claims.email")]);
         for args in ["{}", r#"{"user_id":"eve"}"#, "[]", "7"] {
             let error = access
-                .fill(&identity(&[]), &Bytes::from(args.to_owned()))
+                .fill(&ada(&access), &Bytes::from(args.to_owned()))
                 .unwrap_err();
             assert_eq!(error.code, ErrorCode::InvalidArgs, "{args}");
         }

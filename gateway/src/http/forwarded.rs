@@ -23,11 +23,9 @@ impl Proxies {
         headers
             .get_all(FORWARDED_FOR)
             .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .map(|bytes| str::from_utf8(bytes).ok().and_then(address))
-            .collect::<Vec<_>>()
-            .into_iter()
             .rev()
+            .flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','))
+            .map(|bytes| str::from_utf8(bytes).ok().and_then(address))
             .find(|address| address.is_none_or(|address| !self.contains(address)))
             .flatten()
     }

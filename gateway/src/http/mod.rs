@@ -78,13 +78,19 @@ pub(crate) async fn accept(gateway: Arc<Gateway>, listener: TcpListener, tls: Op
             }
             continue;
         };
+        let peer = Arc::new(Peer {
+            address: peer,
+            is_tls: tls.is_some(),
+            is_proxy,
+            permit: Mutex::new(Some(permit)),
+        });
         tokio::spawn(async move {
             match tls {
-                None => serve(gateway, stream, peer, permit, false).await,
+                None => serve(gateway, stream, peer).await,
                 Some(tls) => {
                     let handshake = timeout(TLS_TIMEOUT, tls.acceptor().accept(stream));
                     if let Ok(Ok(stream)) = handshake.await {
-                        serve(gateway, stream, peer, permit, true).await;
+                        serve(gateway, stream, peer).await;
                     }
                 }
             }
@@ -116,19 +122,8 @@ pub(super) struct Peer {
 async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     gateway: Arc<Gateway>,
     stream: S,
-    address: SocketAddr,
-    permit: ConnectionPermit,
-    is_tls: bool,
+    peer: Arc<Peer>,
 ) {
-    let peer = Arc::new(Peer {
-        address,
-        is_tls,
-        is_proxy: gateway
-            .config
-            .trusted_proxies
-            .contains(address.ip().to_canonical()),
-        permit: Mutex::new(Some(permit)),
-    });
     let service = service_fn(|request| {
         let gateway = Arc::clone(&gateway);
         let peer = Arc::clone(&peer);
@@ -156,7 +151,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         }
     };
     if let Err(error) = done {
-        tracing::debug!(peer = %address, %error, "a connection ended badly");
+        tracing::debug!(peer = %peer.address, %error, "a connection ended badly");
     }
 }
 
@@ -290,11 +285,8 @@ pub(super) fn credentials(gateway: &Gateway, headers: &HeaderMap) -> Credentials
 impl Peer {
     /// For whom it asks, if it is a proxy.
     pub(super) fn asks_for(&self, gateway: &Gateway, headers: &HeaderMap) -> Option<IpAddr> {
-        gateway
-            .config
-            .trusted_proxies
-            .client(headers)
-            .filter(|_| self.is_proxy)
+        let proxies = &gateway.config.trusted_proxies;
+        self.is_proxy.then(|| proxies.client(headers)).flatten()
     }
 
     /// Whether nobody on the client's way to the first proxy, or to the gateway, can listen.

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::{Body, Credentials, Peer, credentials, origin, reply};
 use crate::access::Identity;
 use crate::app::Gateway;
-use crate::limits::TaskPermit;
+use crate::limits::{HeldBytes, TaskPermit};
 use crate::upstream::{Sink, Submit};
 
 /// So often something is said, so that nobody on the way takes the connection for dead.
@@ -59,7 +59,11 @@ async fn answer(
             "say `Content-Type: application/json`\n",
         );
     }
-    let body = match read(gateway, request).await {
+    let read = match peer.with_permit(|permit| Ok(permit.incoming())) {
+        Ok(held) => read(gateway, held, request).await,
+        Err(failure) => Err(failure),
+    };
+    let body = match read {
         Ok(body) => body,
         Err(failure) => return refuse(gateway, None, failure),
     };
@@ -127,25 +131,38 @@ fn begin(
     Ok(task)
 }
 
-async fn read(gateway: &Gateway, request: Request<Incoming>) -> Result<Bytes, TaskFailure> {
+async fn read(
+    gateway: &Gateway,
+    mut held: HeldBytes,
+    request: Request<Incoming>,
+) -> Result<Bytes, TaskFailure> {
     let len_max = gateway.config.limits.message_len_max;
-    let too_large = || {
-        let message =
-            format!("the request is longer than {len_max} bytes (limits.message_len_max)");
-        TaskFailure::new(ErrorCode::TooLarge, message)
-    };
     let bad = |message: &str| TaskFailure::new(ErrorCode::BadRequest, message);
-    match timeout(
-        BODY_TIMEOUT,
-        Limited::new(request.into_body(), len_max).collect(),
-    )
-    .await
-    {
-        Err(_) => Err(bad("the request did not come to its end in time")),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(bad("the request broke off")),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-    }
+    let mut body = Limited::new(request.into_body(), len_max);
+    let mut read = Vec::new();
+    let all = async {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    let message = format!(
+                        "the request is longer than {len_max} bytes (limits.message_len_max)"
+                    );
+                    TaskFailure::new(ErrorCode::TooLarge, message)
+                } else {
+                    bad("the request broke off")
+                }
+            })?;
+            if let Ok(data) = frame.into_data() {
+                held.set(read.len() + data.len())?;
+                read.extend_from_slice(&data);
+            }
+        }
+        Ok(())
+    };
+    timeout(BODY_TIMEOUT, all)
+        .await
+        .unwrap_or_else(|_| Err(bad("the request did not come to its end in time")))?;
+    Ok(read.into())
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -30,7 +30,7 @@ pub(crate) struct CapSettings {
     /// For each connection by itself.
     pub(crate) connection_rate: Option<Rate>,
     pub(crate) connection_in_flight_max: usize,
-    /// Bytes of all requests that have not been answered.
+    /// Bytes of all requests that have not been answered, and again of all that are still on their way in.
     pub(crate) requests_len_max: usize,
 }
 
@@ -105,7 +105,10 @@ pub(crate) struct Caps {
     settings: CapSettings,
     connections: AtomicUsize,
     in_flight: AtomicUsize,
-    requests_len: AtomicUsize,
+    /// Of requests that have not been answered.
+    requests: Arc<ByteBudget>,
+    /// Of requests that are still on their way in.
+    incoming: Arc<ByteBudget>,
     holders: Mutex<HashMap<Key, Arc<Holder>>>,
 }
 
@@ -126,7 +129,8 @@ impl Caps {
             settings,
             connections: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
-            requests_len: AtomicUsize::new(0),
+            requests: Arc::new(ByteBudget::new(settings.requests_len_max)),
+            incoming: Arc::new(ByteBudget::new(settings.requests_len_max)),
             holders: Mutex::default(),
         })
     }
@@ -220,6 +224,11 @@ impl ConnectionPermit {
             .map_err(|()| TooMany::OfAddress)
     }
 
+    /// Counts what comes of a request before it is whole.
+    pub(crate) fn incoming(&self) -> HeldBytes {
+        HeldBytes::of(&self.caps.incoming)
+    }
+
     fn count(&mut self, key: &Key) -> Result<(), ()> {
         let holder = self.caps.holder(key);
         let mut usage = holder.usage();
@@ -250,24 +259,12 @@ impl ConnectionPermit {
         address: Option<IpAddr>,
         len: usize,
     ) -> Result<TaskPermit, TaskFailure> {
-        let fits = |used: usize| {
-            used.checked_add(len)
-                .filter(|used| *used <= self.caps.settings.requests_len_max)
-        };
-        self.caps
-            .requests_len
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
-            .map_err(|_| {
-                overloaded(
-                    "the gateway holds as many bytes of requests as it may",
-                    None,
-                )
-            })?;
+        let mut held = HeldBytes::of(&self.caps.requests);
+        held.set(len)?;
         // Gives back what it has when it is dropped half-way.
         let mut permit = TaskPermit {
-            caps: Arc::clone(&self.caps),
+            _held: held,
             holders: Vec::with_capacity(self.holders.len() + 2),
-            len,
             in_flight: Some(InFlight::new(&self.caps)),
         };
         let user = user.map(|user| self.caps.holder(&Key::User(Arc::clone(user))));
@@ -298,9 +295,8 @@ impl Drop for ConnectionPermit {
 /// A task that counts.
 #[derive(Debug)]
 pub(crate) struct TaskPermit {
-    caps: Arc<Caps>,
+    _held: HeldBytes,
     holders: Vec<Arc<Holder>>,
-    len: usize,
     in_flight: Option<InFlight>,
 }
 
@@ -335,9 +331,6 @@ impl Drop for TaskPermit {
         for holder in &self.holders {
             holder.usage().in_flight -= 1;
         }
-        self.caps
-            .requests_len
-            .fetch_sub(self.len, Ordering::Relaxed);
     }
 }
 
@@ -401,6 +394,17 @@ impl ByteBudget {
         }
     }
 
+    /// The same, unless that is more than the bound.
+    fn change_within(&self, before: usize, now: usize) -> bool {
+        let fits = |held: usize| {
+            let held = (held - before).checked_add(now)?;
+            (held <= self.max).then_some(held)
+        };
+        self.held
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+            .is_ok()
+    }
+
     pub(crate) fn is_exceeded(&self) -> bool {
         self.held() > self.max
     }
@@ -412,6 +416,46 @@ impl ByteBudget {
 
     pub(crate) fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
+    }
+}
+
+/// Bytes of requests, which count until it is dropped.
+#[derive(Debug)]
+pub(crate) struct HeldBytes {
+    budget: Arc<ByteBudget>,
+    len: usize,
+}
+
+impl HeldBytes {
+    fn of(budget: &Arc<ByteBudget>) -> Self {
+        Self {
+            budget: Arc::clone(budget),
+            len: 0,
+        }
+    }
+
+    /// From now on there are so many.
+    ///
+    /// # Errors
+    /// They are more than before, and more than the gateway may hold.
+    pub(crate) fn set(&mut self, len: usize) -> Result<(), TaskFailure> {
+        if len > self.len && !self.budget.change_within(self.len, len) {
+            return Err(overloaded(
+                "the gateway holds as many bytes of requests as it may",
+                None,
+            ));
+        }
+        if len < self.len {
+            self.budget.change(self.len, len);
+        }
+        self.len = len;
+        Ok(())
+    }
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        self.budget.change(self.len, 0);
     }
 }
 
@@ -486,6 +530,22 @@ mod tests {
         assert!(here.task(1).is_err());
         drop(long);
         assert!(here.task(1).is_ok());
+    }
+
+    #[test]
+    fn what_is_on_its_way_in_counts_by_itself() {
+        let caps = caps(9, 9, None);
+        let here = caps.connect(Some(HERE)).unwrap();
+        let mut one = here.incoming();
+        one.set(60).unwrap();
+        let mut other = here.incoming();
+        other.set(40).unwrap();
+        assert_eq!(other.set(41).unwrap_err().code, ErrorCode::Overloaded);
+        assert!(here.task(100).is_ok());
+        one.set(10).unwrap();
+        other.set(90).unwrap();
+        drop(other);
+        one.set(100).unwrap();
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! One WebSocket: what its client says goes to the session, what the session has to tell goes to the client.
 
 mod close;
+mod metered;
 
 use std::collections::VecDeque;
 use std::future::pending;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use protocol::{ErrorCode, Request, RequestId, TaskFailure};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy, sink};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -20,6 +22,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 pub(crate) use self::close::Close;
+use self::metered::Metered;
 use crate::access::Identity;
 use crate::app::{Gateway, Phase};
 use crate::config::Config;
@@ -77,6 +80,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
     let mut ahead = Vec::with_capacity(READ_BUFFER_LEN.max(read_already.len()));
     ahead.extend_from_slice(&read_already);
     drop(read_already);
+    let stream = Metered::new(stream, client.permit.incoming(), client.identity.is_some());
     let mut socket =
         WebSocketStream::from_partially_read(stream, ahead, Role::Server, Some(config)).await;
     // Each part in a box of its own, which goes when the part is over: idle clients are many.
@@ -87,7 +91,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
 /// All of it but the goodbye.
 async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send>(
     gateway: &Gateway,
-    socket: &mut WebSocketStream<S>,
+    socket: &mut WebSocketStream<Metered<S>>,
     client: Client,
 ) -> Close {
     let Client {
@@ -117,13 +121,18 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send>(
 /// Waits for the message that says who the client is; what else it said in it.
 async fn introduce<S: AsyncRead + AsyncWrite + Unpin>(
     gateway: &Gateway,
-    socket: &mut WebSocketStream<S>,
+    socket: &mut WebSocketStream<Metered<S>>,
 ) -> Result<(Arc<Identity>, Control), Close> {
     let said = async {
         loop {
             match socket.next().await {
-                Some(Ok(Message::Text(text))) => return Ok(Bytes::from(text)),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Text(text))) => {
+                    socket.get_mut().message();
+                    return Ok(Bytes::from(text));
+                }
+                Some(Ok(Message::Ping(payload) | Message::Pong(payload))) => {
+                    socket.get_mut().control(payload.len());
+                }
                 Some(Ok(Message::Binary(_) | Message::Frame(_))) => return Err(Close::Binary),
                 Some(Ok(Message::Close(_))) | None => return Err(Close::ByClient),
                 Some(Err(error)) => return Err(fault(&error)),
@@ -141,6 +150,7 @@ async fn introduce<S: AsyncRead + AsyncWrite + Unpin>(
         .take()
         .and_then(|token| gateway.config.access.authenticate(&token).ok())
         .ok_or(Close::Unauthorized)?;
+    socket.get_mut().is_known();
     Ok((Arc::new(identity), control))
 }
 
@@ -155,7 +165,10 @@ fn open(gateway: &Gateway, mode: Mode, identity: Arc<Identity>) -> Option<Arc<Se
 }
 
 /// Says why, and waits a moment for the client to hear it.
-async fn end<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>, close: Close) {
+async fn end<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<Metered<S>>,
+    close: Close,
+) {
     if close == Close::ByClient {
         // The answer to its closing is still in the buffer.
         drop(timeout(CLOSE_TIMEOUT, socket.flush()).await);
@@ -163,8 +176,16 @@ async fn end<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>,
     }
     let retry_after = Duration::from_millis(500 + fastrand::u64(0..RETRY_SPREAD_MS));
     let goodbye = async {
-        if socket.close(Some(close.frame(retry_after))).await.is_ok() {
-            while let Some(Ok(_)) = socket.next().await {}
+        if socket.close(Some(close.frame(retry_after))).await.is_err() {
+            return;
+        }
+        while let Some(Ok(_)) = socket.next().await {}
+        if close.is_sudden() {
+            // What it still sends is read, or the kernel would take the goodbye back.
+            let stream = socket.get_mut().stream();
+            if stream.shutdown().await.is_ok() {
+                drop(copy(stream, &mut sink()).await);
+            }
         }
     };
     drop(timeout(CLOSE_TIMEOUT, goodbye).await);
@@ -176,6 +197,8 @@ fn fault(error: &Error) -> Close {
         Error::Capacity(CapacityError::MessageTooLong { .. }) => Close::TooLong,
         Error::Utf8(_) => Close::NotUtf8,
         Error::Protocol(_) => Close::Protocol,
+        Error::Io(error) if error.kind() == io::ErrorKind::QuotaExceeded => Close::TooMany,
+        Error::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => Close::Unauthorized,
         Error::Io(_) | Error::ConnectionClosed | Error::AlreadyClosed => Close::ByClient,
         _ => Close::Protocol,
     }
@@ -206,7 +229,7 @@ impl Amount {
 
 struct Conversation<'c, S> {
     gateway: &'c Gateway,
-    socket: &'c mut WebSocketStream<S>,
+    socket: &'c mut WebSocketStream<Metered<S>>,
     session: Arc<Session>,
     /// Its number in the session.
     number: u64,
@@ -227,7 +250,7 @@ struct Conversation<'c, S> {
 impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
     fn new(
         gateway: &'c Gateway,
-        socket: &'c mut WebSocketStream<S>,
+        socket: &'c mut WebSocketStream<Metered<S>>,
         session: Arc<Session>,
         mode: Mode,
         permit: ConnectionPermit,
@@ -284,8 +307,6 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
             if let Err(close) = self.write().await {
                 return close;
             }
-            // Writing takes the news that a turn has ended.
-            self.take_turns();
             if is_over {
                 return Close::Restart;
             }
@@ -313,15 +334,16 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
                 }
                 () = after(expires_in) => return Close::Unauthorized,
             }
-            self.take_turns();
         }
     }
 
     // ---- to the client ----
 
-    /// Writes what there is to tell.
+    /// Lets turns begin, and writes what there is to tell.
     async fn write(&mut self) -> Result<(), Close> {
         loop {
+            // Each time, since to take what there is to tell is to take the news that a turn has ended.
+            self.take_turns();
             self.sent = self.session.take(self.number, &mut self.batch)?;
             if self.batch.is_empty() {
                 break;
@@ -337,9 +359,7 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
                 // What is in the socket's own buffer would be waited for without end.
                 self.flush().await?;
                 // For those before the last time: what has just arrived at the client's end may not have been looked at.
-                self.feed_ping(self.asked).await?;
-                self.asked = self.sent;
-                self.since_asked = Amount::default();
+                self.ask(self.asked).await?;
             }
             self.flush().await?;
         }
@@ -377,16 +397,16 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
 
     /// Asks the client whether it is there, and has everything up to now.
     async fn ping(&mut self) -> Result<(), Close> {
-        self.feed_ping(self.sent).await?;
-        self.asked = self.sent;
-        self.since_asked = Amount::default();
+        self.ask(self.sent).await?;
         self.flush().await
     }
 
-    /// A ping whose answer says that the client has everything up to that message.
-    async fn feed_ping(&mut self, seq: u64) -> Result<(), Close> {
+    /// Puts a ping after what is sent, whose answer says that the client has everything up to that message.
+    async fn ask(&mut self, seq: u64) -> Result<(), Close> {
         let payload = Bytes::copy_from_slice(&seq.to_be_bytes());
         let fed = self.socket.feed(Message::Ping(payload)).await;
+        self.asked = self.sent;
+        self.since_asked = Amount::default();
         fed.map_err(|error| fault(&error))
     }
 
@@ -395,25 +415,28 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
         let catalogue = self.gateway.upstream.catalogue();
         let catalogue = catalogue.borrow();
         let identity = &self.session.identity;
-        let hello = Hello {
-            session: self.session.token.as_str(),
-            functions: catalogue
-                .functions
-                .keys()
-                .map(String::as_str)
-                .filter(|name| identity.may_call(name))
-                .collect(),
-            limits: HelloLimits {
-                message_len_max: config.limits.message_len_max,
-                in_flight_max: config.limits.caps.connection_in_flight_max,
-                resume_window_ms: millis(config.session.resume_window),
-                heartbeat_ms: millis(config.heartbeat.interval),
-            },
-            resumed,
-            in_flight: Vec::new(),
-        };
-        self.session
-            .greet(|seq, in_flight| message::hello(seq, &Hello { in_flight, ..hello }));
+        let functions = catalogue
+            .functions
+            .keys()
+            .map(String::as_str)
+            .filter(|name| identity.may_call(name))
+            .collect();
+        self.session.greet(|seq, in_flight| {
+            let hello = Hello {
+                session: self.session.token.as_str(),
+                functions,
+                limits: HelloLimits {
+                    message_len_max: config.limits.message_len_max,
+                    in_flight_max: config.limits.caps.connection_in_flight_max,
+                    resume_window_ms: millis(config.session.resume_window),
+                    heartbeat_ms: millis(config.heartbeat.interval),
+                },
+                resumed,
+                in_flight,
+                expires_in_ms: identity.expires_in().map(millis),
+            };
+            message::hello(seq, &hello)
+        });
     }
 
     // ---- from the client ----
@@ -436,14 +459,21 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
     fn hear(&mut self, said: Option<Result<Message, Error>>) -> Result<(), Close> {
         self.missed = 0;
         match said {
-            Some(Ok(Message::Text(text))) => self.text(&text.into()),
+            Some(Ok(Message::Text(text))) => {
+                self.socket.get_mut().message();
+                self.text(&text.into())
+            }
             Some(Ok(Message::Pong(payload))) => {
+                self.socket.get_mut().control(payload.len());
                 if let Ok(seen) = <[u8; 8]>::try_from(&payload[..]) {
                     self.session.acknowledge(u64::from_be_bytes(seen));
                 }
                 Ok(())
             }
-            Some(Ok(Message::Ping(_))) => Ok(()),
+            Some(Ok(Message::Ping(payload))) => {
+                self.socket.get_mut().control(payload.len());
+                Ok(())
+            }
             Some(Ok(Message::Binary(_) | Message::Frame(_))) => Err(Close::Binary),
             Some(Ok(Message::Close(_))) | None => Err(Close::ByClient),
             Some(Err(error)) => Err(fault(&error)),
@@ -537,10 +567,9 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
         let access = &self.gateway.config.access;
         let args = access.fill(&self.session.identity, &args)?;
         let key = id.clone().map_or(TaskKey::Turn, TaskKey::Id);
-        let begun = match self.session.begin(self.number, key, progress, permit) {
-            Ok(begun) => begun,
+        let Ok(begun) = self.session.begin(self.number, key, progress, permit) else {
             // It came too late, and was never there: the next look at the session ends this socket.
-            Err(_) => return Ok(()),
+            return Ok(());
         };
         let Some(task) = begun else {
             let id = id.map_or_else(String::new, |id| id.to_string());
@@ -592,6 +621,9 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
             return Err(Close::Unauthorized);
         }
         self.session.identity.renew(&identity);
+        let expires_in_ms = identity.expires_in().map(millis);
+        self.session
+            .tell(|seq| message::renewed(seq, expires_in_ms));
         Ok(())
     }
 

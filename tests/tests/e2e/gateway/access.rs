@@ -228,7 +228,7 @@ tokens = {
     'RS256': token('RS256', good, 'r'),
     'ES256': token('ES256', good, 'e'),
     'EdDSA': token('EdDSA', good, 'd'),
-    'short': token('EdDSA', {**good, 'exp': now + 2}, 'd'),
+    'short': token('EdDSA', {**good, 'exp': now + 6}, 'd'),
     'bad': {
         'none': token('none', good),
         'stranger': token('EdDSA', good, 'd', stranger),
@@ -318,6 +318,8 @@ fn a_session_ends_with_its_token_unless_there_is_a_fresh_one() {
     let mut ends = connect(&gateway, &[("Authorization", &short)]).unwrap();
     let mut lasts = connect(&gateway, &[("Authorization", &short)]).unwrap();
     lasts.send(&json!({"token": tokens["EdDSA"]}));
+    let left = lasts.recv()["renewed"]["expires_in_ms"].as_u64().unwrap();
+    assert!((6_001..=3_600_000).contains(&left), "{left}");
     let place = connect(&gateway, &[("Authorization", &short)])
         .unwrap()
         .cut();
@@ -328,7 +330,9 @@ fn a_session_ends_with_its_token_unless_there_is_a_fresh_one() {
     ];
     let back = Socket::connect(gateway.port(), &headers).unwrap();
     let mut back = Session::resume(back, place);
-    assert_eq!(back.recv()["hello"]["resumed"], true);
+    let hello = &back.recv()["hello"];
+    assert_eq!(hello["resumed"], true);
+    assert!(hello["expires_in_ms"].as_u64().unwrap() > 6_000, "{hello}");
     assert_eq!(ends.socket.closed().0, 4401);
     lasts.call("echo", &json!(1)).unwrap();
     back.call("echo", &json!(2)).unwrap();

@@ -7,6 +7,9 @@ use std::process::Stdio;
 use serde_json::json;
 use tests::{GatewaySetup, Host, Plugin, lasting_port, node, npm, run, venv_python, workspace_dir};
 
+/// Long enough for HS256.
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
 #[test]
 fn the_strictest_client_of_python_finds_nothing_wrong() {
     const MESSAGE_LEN_MAX: usize = 4 << 20;
@@ -71,6 +74,43 @@ fn the_client_library_is_installed_and_works_in_node() {
     let installed =
         fs::read_to_string(project.join("node_modules/task-gateway-client/client.js")).unwrap();
     assert_eq!(served, installed);
+}
+
+#[test]
+fn the_client_library_renews_its_token_in_time() {
+    let host = Host::with(&[Plugin::Good]);
+    let gateway = GatewaySetup::new()
+        .host(&host)
+        .file("secret", SECRET.as_bytes())
+        .config("[jwt]\nalgorithms = [\"HS256\"]\nsecret_file = \"secret\"\nleeway = \"1ms\"")
+        .allow("sleep")
+        .start();
+    gateway.wait_until_ready();
+    // Its tokens are valid for less time than its task takes.
+    let script = format!(
+        "import {{ createHmac }} from 'node:crypto';\n\
+         import {{ TaskClient }} from {};\n\
+         const base64 = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');\n\
+         let asked = 0;\n\
+         const token = async () => {{\n\
+             asked += 1;\n\
+             if (asked === 2) throw new Error('no token at the moment');\n\
+             const exp = Math.floor(Date.now() / 1000) + 7;\n\
+             const signed = base64({{ alg: 'HS256', typ: 'JWT' }}) + '.' + base64({{ sub: 'ada', exp }});\n\
+             return signed + '.' + createHmac('sha256', '{SECRET}').update(signed).digest('base64url');\n\
+         }};\n\
+         const tasks = new TaskClient({{ url: 'ws://127.0.0.1:{}/ws', token }});\n\
+         const states = [];\n\
+         tasks.addEventListener('state', () => states.push(tasks.state));\n\
+         const {{ slept_ms }} = await tasks.run('sleep', {{ ms: 9000 }});\n\
+         console.log(slept_ms, asked > 2, states.join());\n\
+         tasks.close();",
+        json!(workspace_dir().join("gateway/client/client.js")),
+        gateway.port(),
+    );
+    let mut client = node();
+    client.args(["--input-type=module", "--eval", &script]);
+    assert_eq!(run(&mut client).output(), "9000 true open\n");
 }
 
 #[test]

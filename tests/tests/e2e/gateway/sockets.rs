@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{DEADLINE, Gateway, Host, Plugin};
+use tests::{DEADLINE, Gateway, GatewaySetup, Host, Plugin, wait_until};
 
 const CONTINUATION: u8 = 0;
 const TEXT: u8 = 1;
@@ -273,16 +273,79 @@ fn a_socket_that_breaks_harms_nobody() {
         raw.0.write_all(&bytes[..cut.min(bytes.len())]).unwrap();
     }
     bystander.call("echo", &json!(1)).unwrap();
-    tests::wait_until("their connections to be gone", || {
+    wait_until("their connections to be gone", || {
         // The bystander's, and the one that asks.
         gateway.metric("gateway_connections") == 2.0
     });
 }
 
 #[test]
+fn who_is_in_the_middle_of_a_message_hears_why_it_is_refused() {
+    let host = Host::with(&[Plugin::Good]);
+    let gateway = Gateway::to(&host);
+    let mut raw = Raw::connect(&gateway);
+    raw.frame(true, TEXT, &vec![b'x'; 20 << 20]);
+    assert_eq!(raw.expect_close("too long"), 1009);
+}
+
+#[test]
+fn messages_that_are_not_whole_are_bounded_together() {
+    const LEN: usize = 700 << 10;
+    let host = Host::with(&[Plugin::Good]);
+    let gateway = GatewaySetup::new()
+        .host(&host)
+        .allow("*")
+        .config("[limits]\nrequests_len_max = \"1MiB\"")
+        .start();
+    gateway.wait_until_ready();
+    let text = echo(&json!("x".repeat(LEN)));
+    let (most, rest) = text.split_at(LEN);
+    let mut first = Raw::connect(&gateway);
+    first.frame(false, TEXT, most);
+    // In the middle of it, which doesn't end it.
+    first.frame(true, PING, b"");
+    assert_eq!(first.recv().0, PONG);
+    let mut second = Raw::connect(&gateway);
+    second.frame(false, TEXT, most);
+    assert_eq!(second.expect_close("too much"), 1013);
+    let (status, answer) = gateway.post(&serde_json::from_slice(&text).unwrap());
+    assert_eq!(
+        (status, &answer["error"]["code"]),
+        (429, &json!("overloaded"))
+    );
+    first.frame(true, CONTINUATION, rest);
+    assert_eq!(first.json()["result"].as_str().unwrap().len(), LEN);
+    drop(first);
+    for _ in 0..3 {
+        let mut third = Raw::connect(&gateway);
+        third.frame(true, TEXT, &text);
+        assert_eq!(third.json()["ok"], true);
+        third.frame(false, TEXT, most);
+        third.frame(true, PING, b"");
+        assert_eq!(third.recv().0, PONG);
+        drop(third);
+        wait_until("the gateway to see that it is gone", || {
+            gateway.metric("gateway_connections") == 1.0
+        });
+    }
+}
+
+#[test]
+fn who_has_not_said_who_it_is_says_little_else() {
+    let host = Host::with(&[Plugin::Good]);
+    let gateway = GatewaySetup::new()
+        .host(&host)
+        .config("[[tokens]]\ntoken = \"0123456789abcdef\"\nuser = \"ada\"")
+        .start();
+    let mut raw = Raw::connect(&gateway);
+    raw.frame(true, TEXT, &vec![b'x'; 1 << 20]);
+    assert_eq!(raw.expect_close("no token"), 4401);
+}
+
+#[test]
 fn who_answers_no_ping_is_gone() {
     let host = Host::with(&[Plugin::Good]);
-    let gateway = tests::GatewaySetup::new()
+    let gateway = GatewaySetup::new()
         .host(&host)
         .allow("*")
         .config("[heartbeat]\ninterval = \"100ms\"\nmissed_max = 2")
