@@ -26,7 +26,7 @@ assert.deepEqual(many.map(({ number }) => number), Array.from({ length: 1000 }, 
 // Longer than the gateway takes: refused here, so that the connection lasts, and with it what others do.
 const meanwhile = tasks.run("sleep", { ms: 300 });
 await assert.rejects(tasks.run("echo", "ü".repeat(5_000_000)), (error) => error.code === "too_large" && !error.started);
-assert.equal((await meanwhile).slept_ms, 300);
+assert.ok((await meanwhile).slept_ms >= 300);
 
 const steps = [];
 const result = await tasks.run("progress", { steps: 5, ms: 20 }, { onProgress: ({ done, total }) => steps.push([done, total]) });

@@ -105,6 +105,8 @@ pub(crate) enum Eviction {
     TooSlow,
     /// The session is over.
     Ended,
+    /// It is over since the client's token has expired.
+    Expired,
 }
 
 impl Session {
@@ -175,7 +177,7 @@ impl Session {
         permit: TaskPermit,
     ) -> Result<Option<Arc<SessionTask>>, Eviction> {
         let mut state = self.lock();
-        state.check(socket)?;
+        self.check_of(&state, socket)?;
         if state.tasks.contains_key(&key) {
             return Ok(None);
         }
@@ -217,7 +219,7 @@ impl Session {
     /// The socket has to go.
     pub(crate) fn take(&self, socket: u64, into: &mut Vec<Utf8Bytes>) -> Result<u64, Eviction> {
         let mut state = self.lock();
-        state.check(socket)?;
+        self.check_of(&state, socket)?;
         state.log.take(BATCH_LEN, into);
         let waiting = state.log.unsent_len();
         state.unsent_len_max = state.unsent_len_max.min(self.unsent_len_max + waiting);
@@ -230,7 +232,14 @@ impl Session {
 
     /// Whether the socket of that number still speaks for the client.
     pub(crate) fn check(&self, socket: u64) -> Result<(), Eviction> {
-        self.lock().check(socket)
+        self.check_of(&self.lock(), socket)
+    }
+
+    fn check_of(&self, state: &State, socket: u64) -> Result<(), Eviction> {
+        match state.check(socket) {
+            Err(Eviction::Ended) if self.identity.is_expired() => Err(Eviction::Expired),
+            checked => checked,
+        }
     }
 
     /// The client has everything up to this message.

@@ -114,6 +114,7 @@ impl From<Eviction> for Close {
             Eviction::TakenOver => Self::TakenOver,
             Eviction::TooSlow => Self::TooSlow,
             Eviction::Ended => Self::SessionEnded,
+            Eviction::Expired => Self::Unauthorized,
         }
     }
 }

@@ -21,7 +21,7 @@ fn an_answer_finds_the_client_that_comes_back() {
     while !(greeted && answers == 1) {
         let message = session.recv();
         if message["id"] == "long" {
-            assert_eq!(message["result"]["slept_ms"], 400, "{message}");
+            assert!(message["result"]["slept_ms"].is_u64(), "{message}");
             answers += 1;
         } else {
             let hello = &message["hello"];
