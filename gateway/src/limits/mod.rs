@@ -439,14 +439,13 @@ impl HeldBytes {
     /// # Errors
     /// They are more than before, and more than the gateway may hold.
     pub(crate) fn set(&mut self, len: usize) -> Result<(), TaskFailure> {
-        if len > self.len && !self.budget.change_within(self.len, len) {
+        if len < self.len {
+            self.budget.change(self.len, len);
+        } else if len > self.len && !self.budget.change_within(self.len, len) {
             return Err(overloaded(
                 "the gateway holds as many bytes of requests as it may",
                 None,
             ));
-        }
-        if len < self.len {
-            self.budget.change(self.len, len);
         }
         self.len = len;
         Ok(())

@@ -43,12 +43,9 @@ impl<S> Metered<S> {
 
     /// A message is whole.
     pub(super) fn message(&mut self) {
-        let was_counted = self.unfinished > FREE_LEN;
         self.unfinished = 0;
-        if was_counted {
-            // Less than before is never refused.
-            drop(self.held.set(0));
-        }
+        // Less than before is never refused.
+        drop(self.held.set(0));
     }
 
     /// A control frame has come, perhaps in the middle of a message. It is held no longer.
