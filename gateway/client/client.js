@@ -163,7 +163,7 @@ export class TaskClient extends EventTarget {
    */
   async renew() {
     const token = await this.#freshToken();
-    if (this.#settled) {
+    if (this.#settled && token !== undefined && token !== null) {
       this.#socket.send(JSON.stringify({ token }));
     }
   }
