@@ -18,6 +18,8 @@ const ACKNOWLEDGE_AFTER = 64;
 /** The longest that a timer of JavaScript can wait, and the shortest between two attempts to renew a token. */
 const TIMER_MAX = 2 ** 31 - 1;
 const RENEW_AGAIN_AFTER = 1000;
+/** The gateway has too many connections, or too much on its way in. */
+const TRY_AGAIN_LATER = 1013;
 /** Close codes after which connecting again can't help: the program, or the token, has to change. */
 const FINAL_CODES = new Map([
   [1002, "protocol_error"],
@@ -227,13 +229,14 @@ export class TaskClient extends EventTarget {
   /** Renews the token in time, if it expires and there may be a fresher one. */
   #renewBefore(expiresIn) {
     clearTimeout(this.#renewTimer);
-    if (expiresIn === undefined || typeof this.#token !== "function") {
+    if (expiresIn === undefined || expiresIn <= 0 || typeof this.#token !== "function") {
       return;
     }
     const wait = Math.min(Math.max(expiresIn / 2, RENEW_AGAIN_AFTER), TIMER_MAX);
     this.#renewTimer = setTimeout(() => {
-      // Whoever knows no token now may know one later.
-      this.renew().catch(() => this.#settled && this.#renewBefore(expiresIn - wait));
+      // Whoever knows no token now may know one later. What the gateway says of it replaces this.
+      this.#renewBefore(expiresIn - wait);
+      this.renew().catch(() => {});
     }, wait);
   }
 
@@ -302,7 +305,12 @@ export class TaskClient extends EventTarget {
       return;
     }
     const told = /retry_after_ms=(\d+)/.exec(reason);
-    this.#later(told ? Number(told[1]) : undefined);
+    if (told) {
+      this.#later(Number(told[1]));
+    } else {
+      // A greeting that came before says nothing of whether there is room now.
+      this.#later(code === TRY_AGAIN_LATER ? BACKOFF_FIRST + Math.random() * BACKOFF_MAX : undefined);
+    }
   }
 
   #later(wait) {
@@ -337,7 +345,10 @@ export class TaskClient extends EventTarget {
     if (message.renewed) {
       this.#renewBefore(message.renewed.expires_in_ms);
       if (!this.#settled) {
-        // Its number may be of the session that the socket began with, and which is about to be left.
+        // Its number may be of the session that the socket began with, and which may be about to be left.
+        if (this.#spare) {
+          this.#spare.expires_in_ms = message.renewed.expires_in_ms;
+        }
         return;
       }
     }

@@ -282,7 +282,9 @@ impl Config {
                     limits.message_len_max.to_usize(),
                     1024,
                     512 << 20,
-                )?,
+                )?
+                // Whatever is longer could never be taken.
+                .min(limits.requests_len_max.to_usize()),
                 auth_timeout: limits.auth_timeout.0,
                 header_timeout: limits.header_timeout.0,
             },

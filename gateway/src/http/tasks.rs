@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http_body_util::{BodyExt, LengthLimitError, Limited, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode};
@@ -17,13 +17,15 @@ use tokio::time::timeout;
 use super::{Body, Credentials, Peer, credentials, origin, reply};
 use crate::access::Identity;
 use crate::app::Gateway;
-use crate::limits::{HeldBytes, TaskPermit};
+use crate::limits::{HeldBytes, INCOMING_FREE_LEN, TaskPermit};
 use crate::upstream::{Sink, Submit};
 
 /// So often something is said, so that nobody on the way takes the connection for dead.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// For the whole of a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// For a client that is in the middle of a request to see that it was refused.
+const REST_TIMEOUT: Duration = Duration::from_secs(2);
 const EVENT_STREAM: &str = "text/event-stream";
 
 pub(super) async fn run(
@@ -138,30 +140,36 @@ async fn read(
 ) -> Result<Bytes, TaskFailure> {
     let len_max = gateway.config.limits.message_len_max;
     let bad = |message: &str| TaskFailure::new(ErrorCode::BadRequest, message);
-    let mut body = Limited::new(request.into_body(), len_max);
+    let mut body = request.into_body();
     let mut read = Vec::new();
     let all = async {
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| {
-                if error.is::<LengthLimitError>() {
-                    let message = format!(
-                        "the request is longer than {len_max} bytes (limits.message_len_max)"
-                    );
-                    TaskFailure::new(ErrorCode::TooLarge, message)
-                } else {
-                    bad("the request broke off")
-                }
-            })?;
-            if let Ok(data) = frame.into_data() {
-                held.set(read.len() + data.len())?;
-                read.extend_from_slice(&data);
+            let Ok(data) = frame.map_err(|_| bad("the request broke off"))?.into_data() else {
+                continue;
+            };
+            let len = read.len() + data.len();
+            if len > len_max {
+                let message =
+                    format!("the request is longer than {len_max} bytes (limits.message_len_max)");
+                return Err(TaskFailure::new(ErrorCode::TooLarge, message));
             }
+            held.set(len.saturating_sub(INCOMING_FREE_LEN))?;
+            read.extend_from_slice(&data);
         }
+        // A task may keep a part of it for as long as it runs.
+        read.shrink_to_fit();
         Ok(())
     };
-    timeout(BODY_TIMEOUT, all)
+    let all = timeout(BODY_TIMEOUT, all)
         .await
-        .unwrap_or_else(|_| Err(bad("the request did not come to its end in time")))?;
+        .unwrap_or_else(|_| Err(bad("the request did not come to its end in time")));
+    if let Err(failure) = all {
+        drop((read, held));
+        // Or the kernel would take the answer back.
+        let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+        drop(timeout(REST_TIMEOUT, rest).await);
+        return Err(failure);
+    }
     Ok(read.into())
 }
 

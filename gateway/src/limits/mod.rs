@@ -419,6 +419,9 @@ impl ByteBudget {
     }
 }
 
+/// So much of each request on its way in isn't counted, since nearly all are shorter.
+pub(crate) const INCOMING_FREE_LEN: usize = 8 * 1024;
+
 /// Bytes of requests, which count until it is dropped.
 #[derive(Debug)]
 pub(crate) struct HeldBytes {

@@ -24,7 +24,7 @@ pub(crate) enum Close {
     Internal,
     /// The gateway is about to stop.
     Restart,
-    /// Too many connections, or bytes of messages that aren't whole.
+    /// Too many connections, or bytes of messages that aren't whole, or one that isn't for too long.
     TooMany,
     /// The token is missing, wrong, or has expired.
     Unauthorized,
@@ -65,7 +65,7 @@ pub(crate) const CLOSES: [CloseInfo; 14] = [
     CloseInfo { close: Close::TooLong, code: 1009, reason: "the message is longer than `limits.message_len_max`", retry: "no: send less at once" },
     CloseInfo { close: Close::Internal, code: 1011, reason: "the gateway's own fault", retry: "yes, and resume" },
     CloseInfo { close: Close::Restart, code: 1012, reason: "the gateway is about to stop", retry: "yes, after the time that the reason gives" },
-    CloseInfo { close: Close::TooMany, code: 1013, reason: "too many connections, or too much on its way in", retry: "yes, later" },
+    CloseInfo { close: Close::TooMany, code: 1013, reason: "too many connections, or too much on its way in", retry: "yes, later, and resume" },
     CloseInfo { close: Close::Unauthorized, code: 4401, reason: "the token is missing, wrong, or has expired", retry: "with a new token" },
     CloseInfo { close: Close::AuthTimeout, code: 4408, reason: "no token came in time", retry: "with a token" },
     CloseInfo { close: Close::TakenOver, code: 4409, reason: "another socket goes on with this session", retry: "no" },
@@ -78,14 +78,6 @@ impl Close {
     pub(crate) fn info(self) -> &'static CloseInfo {
         // In the order of the enum, which a test holds to.
         &CLOSES[self as usize]
-    }
-
-    /// Whether the client may be in the middle of a message.
-    pub(crate) fn is_sudden(self) -> bool {
-        matches!(
-            self,
-            Self::Protocol | Self::NotUtf8 | Self::TooLong | Self::TooMany | Self::Unauthorized
-        )
     }
 
     /// What goes over the wire. `retry_after` is for a gateway that is about to stop.

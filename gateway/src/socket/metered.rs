@@ -3,15 +3,16 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::limits::HeldBytes;
+use crate::limits::{HeldBytes, INCOMING_FREE_LEN};
 
-/// So much of each client's isn't counted, since nearly all messages are shorter.
-const FREE_LEN: usize = 8 * 1024;
 /// A client that hasn't said who it is may send so much: room for a long token.
 const UNKNOWN_LEN_MAX: usize = 64 * 1024;
+/// For a long message to become whole: what is counted of it, others can't have.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Mask, and two bytes of the length: what stands before a control frame that comes from a client (RFC 6455, 5.2).
 const CONTROL_HEAD_LEN: usize = 6;
 
@@ -23,6 +24,8 @@ pub(super) struct Metered<S> {
     held: HeldBytes,
     /// What was read since the last message.
     unfinished: usize,
+    /// Since when it counts.
+    since: Option<Instant>,
     is_known: bool,
 }
 
@@ -32,18 +35,20 @@ impl<S> Metered<S> {
             stream,
             held,
             unfinished: 0,
+            since: None,
             is_known,
         }
     }
 
     /// The client has said who it is.
-    pub(super) fn is_known(&mut self) {
+    pub(super) fn introduced(&mut self) {
         self.is_known = true;
     }
 
     /// A message is whole.
     pub(super) fn message(&mut self) {
         self.unfinished = 0;
+        self.since = None;
         // Less than before is never refused.
         drop(self.held.set(0));
     }
@@ -55,21 +60,28 @@ impl<S> Metered<S> {
             .saturating_sub(CONTROL_HEAD_LEN + payload_len);
     }
 
-    /// The stream itself.
-    pub(super) fn stream(&mut self) -> &mut S {
-        &mut self.stream
+    /// Whether a message takes too long to become whole.
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.since
+            .is_some_and(|since| now.duration_since(since) > MESSAGE_TIMEOUT)
+    }
+
+    /// The stream itself, of which nothing more counts.
+    pub(super) fn into_stream(self) -> S {
+        self.stream
     }
 
     fn read(&mut self, len: usize) -> io::Result<()> {
         self.unfinished += len;
-        if self.unfinished <= FREE_LEN {
+        if self.unfinished <= INCOMING_FREE_LEN {
             return Ok(());
         }
         if !self.is_known && self.unfinished > UNKNOWN_LEN_MAX {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
+        self.since.get_or_insert_with(Instant::now);
         self.held
-            .set(self.unfinished)
+            .set(self.unfinished - INCOMING_FREE_LEN)
             .map_err(|failure| io::Error::new(io::ErrorKind::QuotaExceeded, failure.message))
     }
 }
@@ -101,5 +113,72 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{Allowance, CapSettings, Caps, ConnectionPermit};
+
+    fn permit() -> ConnectionPermit {
+        let allowance = Allowance {
+            connections_max: 9,
+            in_flight_max: 9,
+            rate: None,
+        };
+        let caps = Caps::new(CapSettings {
+            connections_max: 9,
+            user: allowance,
+            address: allowance,
+            connection_rate: None,
+            connection_in_flight_max: 9,
+            requests_len_max: 100_000,
+        });
+        caps.connect(None).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_whole_counts_until_it_is() {
+        let permit = permit();
+        let mut one = Metered::new((), permit.incoming(), true);
+        let mut other = Metered::new((), permit.incoming(), true);
+        one.read(90_000).unwrap();
+        other.read(INCOMING_FREE_LEN).unwrap();
+        let error = other.read(90_000).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
+        // Between its fragments, which changes nothing about them.
+        one.read(CONTROL_HEAD_LEN + 100).unwrap();
+        one.control(100);
+        assert!(other.read(1).is_err());
+        one.message();
+        other.read(1).unwrap();
+        other.into_stream();
+        one.read(100_000).unwrap();
+    }
+
+    #[test]
+    fn who_is_not_known_may_send_little() {
+        let permit = permit();
+        let mut stream = Metered::new((), permit.incoming(), false);
+        stream.read(UNKNOWN_LEN_MAX).unwrap();
+        let error = stream.read(1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        stream.introduced();
+        stream.read(1).unwrap();
+    }
+
+    #[test]
+    fn long_messages_have_their_time() {
+        let permit = permit();
+        let mut stream = Metered::new((), permit.incoming(), true);
+        let later = || Instant::now() + MESSAGE_TIMEOUT + Duration::from_secs(1);
+        stream.read(INCOMING_FREE_LEN).unwrap();
+        assert!(!stream.is_late(later()), "short ones don't count");
+        stream.read(1).unwrap();
+        assert!(!stream.is_late(Instant::now()));
+        assert!(stream.is_late(later()));
+        stream.message();
+        assert!(!stream.is_late(later()));
     }
 }

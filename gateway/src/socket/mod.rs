@@ -85,7 +85,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
         WebSocketStream::from_partially_read(stream, ahead, Role::Server, Some(config)).await;
     // Each part in a box of its own, which goes when the part is over: idle clients are many.
     let close = Box::pin(speak(&gateway, &mut socket, client)).await;
-    Box::pin(end(&mut socket, close)).await;
+    Box::pin(end(socket, close)).await;
 }
 
 /// All of it but the goodbye.
@@ -150,7 +150,7 @@ async fn introduce<S: AsyncRead + AsyncWrite + Unpin>(
         .take()
         .and_then(|token| gateway.config.access.authenticate(&token).ok())
         .ok_or(Close::Unauthorized)?;
-    socket.get_mut().is_known();
+    socket.get_mut().introduced();
     Ok((Arc::new(identity), control))
 }
 
@@ -166,7 +166,7 @@ fn open(gateway: &Gateway, mode: Mode, identity: Arc<Identity>) -> Option<Arc<Se
 
 /// Says why, and waits a moment for the client to hear it.
 async fn end<S: AsyncRead + AsyncWrite + Unpin>(
-    socket: &mut WebSocketStream<Metered<S>>,
+    mut socket: WebSocketStream<Metered<S>>,
     close: Close,
 ) {
     if close == Close::ByClient {
@@ -175,17 +175,17 @@ async fn end<S: AsyncRead + AsyncWrite + Unpin>(
         return;
     }
     let retry_after = Duration::from_millis(500 + fastrand::u64(0..RETRY_SPREAD_MS));
-    let goodbye = async {
+    let goodbye = async move {
         if socket.close(Some(close.frame(retry_after))).await.is_err() {
             return;
         }
-        while let Some(Ok(_)) = socket.next().await {}
-        if close.is_sudden() {
-            // What it still sends is read, or the kernel would take the goodbye back.
-            let stream = socket.get_mut().stream();
-            if stream.shutdown().await.is_ok() {
-                drop(copy(stream, &mut sink()).await);
-            }
+        while let Some(Ok(_)) = socket.next().await {
+            socket.get_mut().message();
+        }
+        // What it still sends, perhaps of a message that was too much, is read, or the kernel would take the goodbye back.
+        let mut stream = socket.into_inner().into_stream();
+        if stream.shutdown().await.is_ok() {
+            drop(copy(&mut stream, &mut sink()).await);
         }
     };
     drop(timeout(CLOSE_TIMEOUT, goodbye).await);
@@ -321,6 +321,9 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
                 () = &mut ping_at => {
                     if self.missed >= heartbeat.missed_max && self.listens() {
                         return Close::Gone;
+                    }
+                    if self.socket.get_ref().is_late(Instant::now().into_std()) {
+                        return Close::TooMany;
                     }
                     self.missed += 1;
                     ping_at.as_mut().reset(Instant::now() + heartbeat.interval);

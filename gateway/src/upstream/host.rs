@@ -31,6 +31,9 @@ pub(super) struct Host {
     slots: Vec<Slot>,
     /// It takes nothing new. Ends with the next connection that it accepts.
     draining: AtomicBool,
+    /// Whether it was asked for its functions. It gets no tasks before: those of the first moment would all go to the host
+    /// that told first.
+    was_asked: AtomicBool,
     /// None until it has told.
     functions: RwLock<Option<HashSet<String>>>,
     functions_changed: Arc<Notify>,
@@ -78,6 +81,7 @@ impl Host {
             queued,
             slots: (0..config.connections).map(|_| Slot::default()).collect(),
             draining: AtomicBool::new(false),
+            was_asked: AtomicBool::new(false),
             functions: RwLock::default(),
             functions_changed: Arc::default(),
             last_error: Mutex::default(),
@@ -126,7 +130,7 @@ impl Host {
 
     /// The first connection with little to do, or the one with the least; none if the host should get nothing new.
     pub(super) fn vacancy(&self) -> Option<Vacancy> {
-        if self.draining.load(Ordering::Relaxed) {
+        if self.draining.load(Ordering::Relaxed) || !self.was_asked.load(Ordering::Relaxed) {
             return None;
         }
         let mut vacancy = None;
@@ -245,10 +249,6 @@ impl Host {
             link.close_for(reason);
             return false;
         }
-        // Or the tasks of the first moment would all go to the host that told first.
-        if !self.has_told() {
-            self.read_functions(link, upstream).await;
-        }
         self.draining.store(false, Ordering::Relaxed);
         *self
             .last_error
@@ -290,6 +290,9 @@ impl Host {
         drop(link.submit(watch, sink));
         loop {
             self.read_functions(link, upstream).await;
+            if !self.was_asked.swap(true, Ordering::Relaxed) {
+                upstream.fill();
+            }
             self.functions_changed.notified().await;
         }
     }

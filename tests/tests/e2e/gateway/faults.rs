@@ -79,8 +79,8 @@ fn a_host_that_dies_takes_only_what_it_may_have_begun() {
     let mut session = with_endless_tasks(&gateway, [&first, &second], 100);
     assert_eq!(gateway.host_metric("tasks_in_flight", &first), 50.0);
     wait_until("the host to have taken them", || {
-        // The request for the status is one as well.
-        first.client().status()["in_flight"].as_u64() > Some(50)
+        // The request for the status is one as well, and the gateway's for news of plugins.
+        first.client().status()["in_flight"].as_u64() > Some(51)
     });
     first.signal(Signal::KILL);
     wait_until("the gateway to see it", || {
@@ -147,15 +147,16 @@ fn a_host_that_hangs_is_left_and_taken_back() {
 
 #[test]
 fn what_a_hanging_host_holds_is_answered() {
-    let (first, second, gateway) = with_two_hosts(WATCHFUL);
+    let (first, second, gateway) = with_two_hosts(
+        "[upstream]\nping_interval = \"200ms\"\nsuspect_after = \"60s\"\nping_timeout = \"3s\"",
+    );
     let mut session = with_endless_tasks(&gateway, [&first, &second], 10);
-    let held = gateway.host_metric("tasks_in_flight", &first);
+    assert_eq!(gateway.host_metric("tasks_in_flight", &first), 5.0);
     first.process().stop();
     wait_until("it to be given up", || {
         gateway.host_metric("connections", &first) == 0.0
     });
-    let lost = cancel_endless_tasks(&mut session, 10);
-    assert_eq!(lost as f64, held);
+    assert_eq!(cancel_endless_tasks(&mut session, 10), 5);
     first.signal(Signal::CONT);
 }
 
