@@ -25,7 +25,7 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// For the whole of a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// For a client that is in the middle of a request to see that it was refused.
-const REST_TIMEOUT: Duration = Duration::from_secs(2);
+const REST_TIMEOUT: Duration = Duration::from_secs(5);
 const EVENT_STREAM: &str = "text/event-stream";
 
 pub(super) async fn run(

@@ -44,6 +44,8 @@ const ASKED_EACH_LEN: usize = 256 * 1024;
 const TURNS_MAX: usize = 1024;
 /// For the client to answer that it, too, regards the socket as closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// For a client that is in the middle of a message to see that its socket is closed.
+const REST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Clients that are told to come back should not all do so at the same moment.
 const RETRY_SPREAD_MS: u64 = 2000;
 
@@ -175,20 +177,23 @@ async fn end<S: AsyncRead + AsyncWrite + Unpin>(
         return;
     }
     let retry_after = Duration::from_millis(500 + fastrand::u64(0..RETRY_SPREAD_MS));
-    let goodbye = async move {
-        if socket.close(Some(close.frame(retry_after))).await.is_err() {
-            return;
-        }
+    let goodbye = async {
+        socket.close(Some(close.frame(retry_after))).await?;
         while let Some(Ok(_)) = socket.next().await {
             socket.get_mut().message();
         }
-        // What it still sends, perhaps of a message that was too much, is read, or the kernel would take the goodbye back.
-        let mut stream = socket.into_inner().into_stream();
-        if stream.shutdown().await.is_ok() {
-            drop(copy(&mut stream, &mut sink()).await);
-        }
+        Ok::<_, Error>(())
     };
-    drop(timeout(CLOSE_TIMEOUT, goodbye).await);
+    let Ok(Ok(())) = timeout(CLOSE_TIMEOUT, goodbye).await else {
+        return;
+    };
+    // What it still sends, perhaps of a message that was too much, is read, or the kernel would take the goodbye back.
+    let mut stream = socket.into_inner().into_stream();
+    let rest = async {
+        stream.shutdown().await?;
+        copy(&mut stream, &mut sink()).await
+    };
+    drop(timeout(REST_TIMEOUT, rest).await);
 }
 
 /// What an error on a socket means to its client.
