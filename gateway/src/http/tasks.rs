@@ -17,15 +17,13 @@ use tokio::time::timeout;
 use super::{Body, Credentials, Peer, credentials, origin, reply};
 use crate::access::Identity;
 use crate::app::Gateway;
-use crate::limits::{HeldBytes, INCOMING_FREE_LEN, TaskPermit};
+use crate::limits::{HeldBytes, INCOMING_FREE_LEN, REST_TIMEOUT, TaskPermit};
 use crate::upstream::{Sink, Submit};
 
 /// So often something is said, so that nobody on the way takes the connection for dead.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// For the whole of a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-/// For a client that is in the middle of a request to see that it was refused.
-const REST_TIMEOUT: Duration = Duration::from_secs(5);
 const EVENT_STREAM: &str = "text/event-stream";
 
 pub(super) async fn run(

@@ -419,6 +419,9 @@ impl ByteBudget {
     }
 }
 
+/// For a client that is in the middle of a request to see that it is refused.
+pub(crate) const REST_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// So much of each request on its way in isn't counted, since nearly all are shorter.
 pub(crate) const INCOMING_FREE_LEN: usize = 8 * 1024;
 

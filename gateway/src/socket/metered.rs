@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::limits::{HeldBytes, INCOMING_FREE_LEN};
 
@@ -45,19 +46,22 @@ impl<S> Metered<S> {
         self.is_known = true;
     }
 
-    /// A message is whole.
-    pub(super) fn message(&mut self) {
-        self.unfinished = 0;
-        self.since = None;
-        // Less than before is never refused.
-        drop(self.held.set(0));
-    }
-
-    /// A control frame has come, perhaps in the middle of a message. It is held no longer.
-    pub(super) fn control(&mut self, payload_len: usize) {
-        self.unfinished = self
-            .unfinished
-            .saturating_sub(CONTROL_HEAD_LEN + payload_len);
+    /// What was read has become that message.
+    pub(super) fn became(&mut self, message: &Message) {
+        match message {
+            // Perhaps in the middle of another one. It is held no longer.
+            Message::Ping(payload) | Message::Pong(payload) => {
+                self.unfinished = self
+                    .unfinished
+                    .saturating_sub(CONTROL_HEAD_LEN + payload.len());
+            }
+            _ => {
+                self.unfinished = 0;
+                self.since = None;
+                // Less than before is never refused.
+                drop(self.held.set(0));
+            }
+        }
     }
 
     /// Whether a message takes too long to become whole.
@@ -149,9 +153,9 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
         // Between its fragments, which changes nothing about them.
         one.read(CONTROL_HEAD_LEN + 100).unwrap();
-        one.control(100);
+        one.became(&Message::Ping(vec![0; 100].into()));
         assert!(other.read(1).is_err());
-        one.message();
+        one.became(&Message::text("whole"));
         other.read(1).unwrap();
         other.into_stream();
         one.read(100_000).unwrap();
@@ -178,7 +182,7 @@ mod tests {
         stream.read(1).unwrap();
         assert!(!stream.is_late(Instant::now()));
         assert!(stream.is_late(later()));
-        stream.message();
+        stream.became(&Message::text("whole"));
         assert!(!stream.is_late(later()));
     }
 }

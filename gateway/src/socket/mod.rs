@@ -26,7 +26,7 @@ use self::metered::Metered;
 use crate::access::Identity;
 use crate::app::{Gateway, Phase};
 use crate::config::Config;
-use crate::limits::{ConnectionBucket, ConnectionPermit, TaskPermit, overloaded};
+use crate::limits::{ConnectionBucket, ConnectionPermit, REST_TIMEOUT, TaskPermit, overloaded};
 use crate::message::{self, ClientMessage, Control, Hello, HelloLimits};
 use crate::session::{Session, TaskKey};
 use crate::upstream::Submit;
@@ -44,8 +44,6 @@ const ASKED_EACH_LEN: usize = 256 * 1024;
 const TURNS_MAX: usize = 1024;
 /// For the client to answer that it, too, regards the socket as closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// For a client that is in the middle of a message to see that its socket is closed.
-const REST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Clients that are told to come back should not all do so at the same moment.
 const RETRY_SPREAD_MS: u64 = 2000;
 
@@ -127,14 +125,9 @@ async fn introduce<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<(Arc<Identity>, Control), Close> {
     let said = async {
         loop {
-            match socket.next().await {
-                Some(Ok(Message::Text(text))) => {
-                    socket.get_mut().message();
-                    return Ok(Bytes::from(text));
-                }
-                Some(Ok(Message::Ping(payload) | Message::Pong(payload))) => {
-                    socket.get_mut().control(payload.len());
-                }
+            match next(socket).await {
+                Some(Ok(Message::Text(text))) => return Ok(Bytes::from(text)),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Binary(_) | Message::Frame(_))) => return Err(Close::Binary),
                 Some(Ok(Message::Close(_))) | None => return Err(Close::ByClient),
                 Some(Err(error)) => return Err(fault(&error)),
@@ -166,6 +159,17 @@ fn open(gateway: &Gateway, mode: Mode, identity: Arc<Identity>) -> Option<Arc<Se
     }
 }
 
+/// The next message, which is no longer on its way in.
+async fn next<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<Metered<S>>,
+) -> Option<Result<Message, Error>> {
+    let said = socket.next().await;
+    if let Some(Ok(message)) = &said {
+        socket.get_mut().became(message);
+    }
+    said
+}
+
 /// Says why, and waits a moment for the client to hear it.
 async fn end<S: AsyncRead + AsyncWrite + Unpin>(
     mut socket: WebSocketStream<Metered<S>>,
@@ -179,9 +183,7 @@ async fn end<S: AsyncRead + AsyncWrite + Unpin>(
     let retry_after = Duration::from_millis(500 + fastrand::u64(0..RETRY_SPREAD_MS));
     let goodbye = async {
         socket.close(Some(close.frame(retry_after))).await?;
-        while let Some(Ok(_)) = socket.next().await {
-            socket.get_mut().message();
-        }
+        while let Some(Ok(_)) = next(&mut socket).await {}
         Ok::<_, Error>(())
     };
     let Ok(Ok(())) = timeout(CLOSE_TIMEOUT, goodbye).await else {
@@ -317,7 +319,7 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
             }
             let expires_in = self.session.identity.expires_in();
             tokio::select! {
-                said = self.socket.next(), if self.listens() => {
+                said = next(self.socket), if self.listens() => {
                     if let Err(close) = self.hear_all(said) {
                         return close;
                     }
@@ -456,7 +458,7 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
             if !self.listens() {
                 break;
             }
-            match self.socket.next().now_or_never() {
+            match next(self.socket).now_or_never() {
                 Some(said) => self.hear(said)?,
                 None => break,
             }
@@ -467,21 +469,14 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
     fn hear(&mut self, said: Option<Result<Message, Error>>) -> Result<(), Close> {
         self.missed = 0;
         match said {
-            Some(Ok(Message::Text(text))) => {
-                self.socket.get_mut().message();
-                self.text(&text.into())
-            }
+            Some(Ok(Message::Text(text))) => self.text(&text.into()),
             Some(Ok(Message::Pong(payload))) => {
-                self.socket.get_mut().control(payload.len());
                 if let Ok(seen) = <[u8; 8]>::try_from(&payload[..]) {
                     self.session.acknowledge(u64::from_be_bytes(seen));
                 }
                 Ok(())
             }
-            Some(Ok(Message::Ping(payload))) => {
-                self.socket.get_mut().control(payload.len());
-                Ok(())
-            }
+            Some(Ok(Message::Ping(_))) => Ok(()),
             Some(Ok(Message::Binary(_) | Message::Frame(_))) => Err(Close::Binary),
             Some(Ok(Message::Close(_))) | None => Err(Close::ByClient),
             Some(Err(error)) => Err(fault(&error)),
