@@ -3,55 +3,59 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run plugins test soak setup fmt clippy doc bench
+.PHONY: help run plugins test soak fresh setup fmt clippy doc bench
 
 LISTEN ?= 127.0.0.1:12345
 GATEWAY ?= 127.0.0.1:8080
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BUILT := $(TARGET_DIR)/release
-# Everything is built in one profile, so that what the commands have in common is built once.
+# Everything is built in one profile and with one set of features (tests/features), so that nothing is built twice.
 PROFILE := --release --locked
-PLUGINS := mail report resize
-# Always built by itself: its SQL engine takes minutes, and would be built again for each other set of features that its
-# dependencies are asked for.
-REPORT := -p report -p report-document
+PLUGINS := mail resize report
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf 'make %-8s %s\n' "$$name" "$$text"; done
+	@sed -nE 's/^([a-zA-Z-]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf 'make %-12s %s\n' "$$name" "$$text"; done
 
-run: plugins ## builds and starts host and gateway (LISTEN=127.0.0.1:12345 GATEWAY=127.0.0.1:8080)
+run: ## builds host and mail and serves, then builds gateway, resize and report while it serves (LISTEN=127.0.0.1:12345 GATEWAY=127.0.0.1:8080)
+	@tests/setup.sh build
 	@exec tests/serve.sh $(BUILT) $(LISTEN) $(GATEWAY)
 
-plugins: ## builds host, gateway and plugins, and puts these into ./plugins
-	@tests/setup.sh build
-	@cargo build $(PROFILE) -p host -p gateway -p mail -p resize
-	@cargo build $(PROFILE) -p report
-	@# By a rename, since a running host may have the old file open.
-	@for name in $(PLUGINS); do \
-		cp $(BUILT)/lib$$name.so plugins/.lib$$name.so.new && mv -f plugins/.lib$$name.so.new plugins/lib$$name.so; \
-	done
+plugins: host gateway $(PLUGINS:%=plugin-%) ## builds host, gateway and plugins, and puts these into ./plugins
 
-test: setup fmt clippy doc ## runs every check and every test
-	@# First, since the end-to-end tests need the plugin, and nothing should be built beside them.
-	cargo test $(PROFILE) $(REPORT)
-	cargo test $(PROFILE)
+.PHONY: host gateway
+host gateway:
+	@tests/setup.sh build
+	@cargo build $(PROFILE) -p $@
+
+.PHONY: $(PLUGINS:%=plugin-%)
+plugin-NAME: ## builds one plugin and puts it into ./plugins, where a running host takes it up
+$(PLUGINS:%=plugin-%): plugin-%:
+	@tests/setup.sh build
+	@cargo build $(PROFILE) -p $*
+	@# By a rename, since a running host may have the old file open; and only what is new.
+	@cmp -s $(BUILT)/lib$*.so plugins/lib$*.so || { \
+		new=plugins/.lib$*.so.$$$$ && cp $(BUILT)/lib$*.so $$new && mv -f $$new plugins/lib$*.so; }
+
+test: ## installs what the tests need, then runs every check and every test, and says how long each part took
+	@tests/all.sh
 
 soak: ## reloads in full numbers: 1,000 under load, 1,000 with workers killed, 10,000 without load (6 minutes)
 	SOAK=1 cargo test $(PROFILE) -p tests --test e2e -- --nocapture --test-threads 1 reload::load reload::soak
 
+fresh: ## both commands on a bare Debian, from a clone to green tests (as root; about an hour)
+	@tests/fresh.sh all
+
 setup: ## puts in place what the tests need beyond Rust
 	@tests/setup.sh tests
 
-fmt:
+fmt: ## checks how the code is laid out
 	cargo fmt --all --check
 
-clippy:
-	cargo clippy $(PROFILE) --all-targets -- -D warnings
-	cargo clippy $(PROFILE) $(REPORT) --all-targets -- -D warnings
+clippy: ## lints all of the code
+	cargo clippy $(PROFILE) --workspace --all-targets -- -D warnings
 
-doc:
-	RUSTDOCFLAGS='-D warnings' cargo doc $(PROFILE) --no-deps
-	RUSTDOCFLAGS='-D warnings' cargo doc $(PROFILE) $(REPORT) --no-deps
+doc: ## builds the code's documentation, in which no link may be broken
+	RUSTDOCFLAGS='-D warnings' cargo doc $(PROFILE) --workspace --no-deps
 
 bench: ## measures, and prints the figures that stand in docs/
 	@tests/setup.sh bench

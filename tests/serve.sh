@@ -1,62 +1,106 @@
 #!/usr/bin/env bash
-# Runs a host and a gateway to it, and says what to try once both serve. For `make run`:
+# Serves as early as it can, for `make run`: builds host and mail and starts the host; then, while that serves and at low
+# priority, builds the gateway and starts it, builds the other plugins and puts them into ./plugins, where the host takes
+# them up.
 #
 #   tests/serve.sh BUILT LISTEN GATEWAY
 #
-# BUILT is the folder of the programs, LISTEN the host's address, GATEWAY the gateway's. Ctrl-C ends both, and so does the
-# end of either.
+# BUILT is the folder of the programs, LISTEN the host's address, GATEWAY the gateway's. Ctrl-C ends all of it, builds
+# too, and so does the end of a server.
 set -euo pipefail
-readonly built=$1 listen=$2 gateway=$3
+readonly built=$1 listen=$2 gateway_listen=$3
 pipes=$(mktemp -d)
 readonly pipes
-pids=()
+servers=()
+building=''
 told=''
 
-# Each drains; a second signal would cut that short, so who has been told by the terminal is not told again.
+# Servers drain; a second signal would cut that short, so who has been told by the terminal is not told again.
 stop() {
     local pid
-    for pid in "${pids[@]}"; do
+    # A group of its own, with all the compilers in it.
+    [[ $building ]] && kill -TERM -- "-$building" 2>/dev/null
+    for pid in "${servers[@]}"; do
         [[ $told ]] || kill -TERM "$pid" 2>/dev/null || true
     done
-    for pid in "${pids[@]}"; do
+    for pid in "${servers[@]}"; do
         # A signal ends the waiting, not the server.
         while kill -0 "$pid" 2>/dev/null; do wait "$pid" || true; done
     done
     rm -rf "$pipes"
 }
 trap stop EXIT
-trap 'told=yes' INT
-trap 'exit 143' TERM
+trap 'told=yes; exit 130' INT
+trap 'exit 143' TERM HUP
 
-# Starts a server and sets `address` to what its one line says.
+# Starts a server and sets `address` to what its one line says; ends when it can't serve, which has said why.
 start() {
-    local line said pipe=$pipes/${#pids[@]}
+    local line said pipe=$pipes/${#servers[@]}
     mkfifo "$pipe"
     "$@" >"$pipe" &
-    pids+=("$!")
+    servers+=("$!")
     exec {said}<"$pipe"
-    # It ends without a line when it can't serve, and has said why.
     IFS= read -r line <&"$said" || exit 1
     address=${line#listening on }
 }
 
+# Makes a target of the Makefile, with the priority of `nice`; ends when a server has ended meanwhile.
+build() {
+    local target=$1 status=0 ended
+    # With job control a job is a group, which one signal ends.
+    set -m
+    nice -n "$2" make --no-print-directory "$target" &
+    building=$!
+    set +m
+    wait -n -p ended "$building" "${servers[@]}" || status=$?
+    [[ $ended == "$building" ]] || exit 1
+    building=''
+    ((status == 0)) && return
+    echo "$target: the build failed, see above. What serves goes on; when the reason is gone: make $target"
+    return 1
+}
+
+# Says once the host has taken a plugin up, or that it has not.
+await_live() {
+    local tries
+    for ((tries = 0; tries < 100; tries++)); do
+        # shellcheck disable=SC2086
+        if "$built/host" call $connect host.plugins 2>/dev/null | grep -q "\"name\":\"$1\",[^{}]*\"state\":\"live\""; then
+            echo "$1 is live"
+            return
+        fi
+        sleep 0.1
+    done
+    echo "$1 is not live: the host has said why above, and says it again by: $built/host call$connect host.plugins"
+}
+
+build host 0 || exit 1
+build plugin-mail 0 || exit 1
 start "$built/host" --plugins ./plugins --listen "$listen"
 host=$address
-start "$built/gateway" --listen "$gateway" --host "$host" \
-    --allow 'send_*' --allow resize --allow thumbnails --allow identify --allow report
-page=http://$address
-
 [[ $host == 127.0.0.1:12345 ]] && connect='' || connect=" --connect $host"
 cat <<END
 listening on $host
 
-Open $page/ in a browser, or try in another terminal:
+Try in another terminal:
   $built/host call$connect send_mail '{"from":"me@example.org","to":"you@example.org","contents":"Hello"}'
-  $built/host call$connect report '{"rows":[{"region":"North","amount":12.5},{"region":"South","amount":7}],"output":"csv"}'
   printf '%s\n' '{"function":"host.functions"}' | nc -N ${host%:*} ${host##*:}
-  curl -s $page/tasks -H 'Content-Type: application/json' -d '{"function":"report","args":{"rows":[{"n":1},{"n":2}],"query":"SELECT sum(n) AS sum FROM rows"}}'
-Ctrl-C stops it.
+The gateway, resize and report follow as soon as they are built. Ctrl-C stops all of it.
 
 END
-# Whichever ends first ends both.
-wait -n "${pids[@]}" || true
+
+if build gateway 19; then
+    start "$built/gateway" --listen "$gateway_listen" --host "$host" \
+        --allow 'send_*' --allow resize --allow thumbnails --allow identify --allow report
+    cat <<END
+the gateway is live. Open http://$address/ in a browser, or try:
+  curl -s http://$address/tasks -H 'Content-Type: application/json' -d '{"function":"send_mail","args":{"from":"me@example.org","to":"you@example.org","contents":"Hello"}}'
+END
+fi
+if build plugin-resize 19; then await_live resize; fi
+if build plugin-report 19; then
+    await_live report
+    echo "  $built/host call$connect report '{\"rows\":[{\"region\":\"North\",\"amount\":12.5},{\"region\":\"South\",\"amount\":7}],\"output\":\"csv\"}'"
+fi
+# Whichever server ends first ends the other.
+wait -n "${servers[@]}" || true

@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # Puts in place what is needed beyond Rust, and does nothing, quickly, when all of it is there:
 #
-#   tests/setup.sh build   what the plugins' C libraries are built with
+#   tests/setup.sh build   what programs and plugins are built with
 #   tests/setup.sh tests   that, and what the tests talk to: other languages, databases, readers of what plugins write,
-#                          and a Python environment in `target/tools/venv`
+#                          and a Python environment in the folder of tools
 #   tests/setup.sh bench   that, and the peers written in Python that the benchmarks measure
 #
-# On Debian and its children, run by root, it installs what is missing; elsewhere it says what is missing and fails.
+# On Debian and its children, run by root, it installs what is missing; elsewhere it says what is missing and fails. The
+# folder of tools is TASK_SERVER_TOOLS, by default target/tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly tools=target/tools
+readonly tools=${TASK_SERVER_TOOLS:-target/tools}
 readonly venv=$tools/venv
-readonly purpose=${1:?build, tests or bench}
+readonly purpose=${1-}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -28,20 +29,22 @@ python_with_venv() {
     return 1
 }
 
-# `-N`, which closes the sending side after the last byte, is this netcat's own.
-has_openbsd_nc() { nc -h 2>&1 | grep -q OpenBSD; }
-
 has() { command -v "$1" >/dev/null; }
+# A compiler without the C library's headers and start files compiles nothing.
+builds() { "$1" -x "$2" -o /dev/null - <<<$'#include <stdlib.h>\nint main() { return 0; }' 2>/dev/null; }
+# `-N`, which closes the sending side after the last byte, is this netcat's own.
+has_openbsd_nc() { { nc -h 2>&1 || true; } | grep -q OpenBSD; }
 has_font() { find /usr/share/fonts /usr/local/share/fonts -name "$1" -print -quit 2>/dev/null | grep -q .; }
 
+# Debian's packages of what is missing, one a line.
 missing_packages() {
-    has cc || echo gcc libc6-dev
-    has c++ || echo g++
+    builds cc c || printf '%s\n' gcc libc6-dev
+    builds c++ c++ || printf '%s\n' g++ libc6-dev
     has make || echo make
     has cmake || echo cmake
     has nasm || echo nasm
     [[ $purpose == build ]] && return
-    python_with_venv >/dev/null || echo python3 python3-venv
+    python_with_venv >/dev/null || printf '%s\n' python3 python3-venv
     has node || echo nodejs
     has php || echo php-cli
     has_openbsd_nc || echo netcat-openbsd
@@ -55,15 +58,16 @@ missing_packages() {
     has_font 'NotoSansArabic-Regular.ttf' || echo fonts-noto-core
     has_font 'NotoSansCJK-Regular.ttc' || echo fonts-noto-cjk
     has_font 'NotoColorEmoji.ttf' || echo fonts-noto-color-emoji
+    has debootstrap || echo debootstrap
 }
 
 ensure_packages() {
     local packages
-    mapfile -t packages < <(missing_packages | tr ' ' '\n')
+    mapfile -t packages < <(missing_packages | sort -u)
     ((${#packages[@]})) || return 0
-    if [[ $EUID -ne 0 ]] || ! command -v apt-get >/dev/null; then
+    if [[ $EUID -ne 0 ]] || ! has apt-get; then
         say "missing: ${packages[*]} (names of Debian packages)"
-        say "install them, on Debian by: sudo apt-get install ${packages[*]}"
+        say "install them as root, on Debian by: apt-get install --no-install-recommends ${packages[*]}"
         exit 1
     fi
     say "installing ${packages[*]}"
@@ -72,8 +76,10 @@ ensure_packages() {
     # Databases are wanted for their programs: at this "run level" their packages start no service.
     RUNLEVEL=1 apt-get install -qq --yes --no-install-recommends "${packages[@]}" >/dev/null
     # Another netcat may hold the name `nc`.
-    has_openbsd_nc || update-alternatives --set nc /bin/nc.openbsd >/dev/null
-    mapfile -t packages < <(missing_packages | tr ' ' '\n')
+    if [[ " ${packages[*]} " == *' netcat-openbsd '* ]] && ! has_openbsd_nc; then
+        update-alternatives --set nc /bin/nc.openbsd >/dev/null
+    fi
+    mapfile -t packages < <(missing_packages | sort -u)
     if ((${#packages[@]})); then
         say "still missing after the installation: ${packages[*]}"
         exit 1
@@ -95,7 +101,7 @@ ensure_venv() {
 
 export PATH=$PATH:/usr/sbin
 if [[ $purpose != @(build|tests|bench) ]]; then
-    say "$purpose: say build, tests or bench"
+    say "say what for: tests/setup.sh build, tests or bench"
     exit 2
 fi
 if ! has cargo; then

@@ -1,5 +1,6 @@
 //! What `tests/setup.sh` puts in place.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +11,13 @@ pub fn workspace_dir() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the tests lie inside the workspace")
+}
+
+/// The folder of tools, which `tests/setup.sh` fills and `.cargo/config.toml` names.
+fn tools_dir() -> PathBuf {
+    env::var_os("TASK_SERVER_TOOLS")
+        .expect("cargo sets TASK_SERVER_TOOLS: run the tests by `cargo test`")
+        .into()
 }
 
 /// Python as it is, without any package.
@@ -42,7 +50,7 @@ pub fn npm() -> Command {
 }
 
 fn node_file(name: &str) -> PathBuf {
-    let libraries = workspace_dir().join("target/tools/venv/lib");
+    let libraries = tools_dir().join("venv/lib");
     let found = fs::read_dir(&libraries)
         .into_iter()
         .flatten()
@@ -66,7 +74,7 @@ pub fn php() -> Command {
 }
 
 fn venv() -> PathBuf {
-    let python = workspace_dir().join("target/tools/venv/bin/python");
+    let python = tools_dir().join("venv/bin/python");
     assert!(
         python.exists(),
         "{} is missing: run tests/setup.sh first",

@@ -3,12 +3,12 @@
 # stdout, what is going on on stderr; `--rounds`, `--messages` and `--text-len` are handed on.
 #
 # It takes what it needs: Postfix's smtp-sink and smtp-source by apt (without starting its daemon), nodemailer by npm into
-# target/tools.
+# the folder of tools (tests/setup.sh).
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
 readonly nodemailer=10.6.0
-readonly tools=$PWD/target/tools
+readonly tools=$(realpath -m "${TASK_SERVER_TOOLS:-target/tools}")
 readonly target=${CARGO_TARGET_DIR:-target}
 
 say() { printf 'bench: %s\n' "$*" >&2; }
@@ -30,7 +30,7 @@ if [[ ! -d $tools/node_modules/nodemailer ]] ||
     npm install --silent --no-save --prefix "$tools" "nodemailer@$nodemailer" >&2
 fi
 
-cargo build --release --locked -p host -p mail --lib --bins >&2
+cargo build --release --locked -p host -p mail >&2
 cargo build --release --locked -p mail --example load >&2
 export NODE_PATH=$tools/node_modules
 exec python3 plugins/mail/bench/compare.py --built "$target/release" "$@"

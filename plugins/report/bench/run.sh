@@ -2,11 +2,11 @@
 # Measures the report plugin, through a host, beside pandas, XlsxWriter and ReportLab doing the same work. Markdown on
 # stdout, what is going on on stderr; `--rounds`, `--group-rows`, `--xlsx-rows` and `--pdf-rows` are handed on.
 #
-# The peers come from the virtual environment of the tests (target/tools/venv), or one of its own if they aren't there.
+# The peers come from the virtual environment of the tests (tests/setup.sh), or one of its own if they aren't there.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
-readonly tools=$PWD/target/tools
+readonly tools=$(realpath -m "${TASK_SERVER_TOOLS:-target/tools}")
 readonly target=${CARGO_TARGET_DIR:-target}
 
 say() { printf 'bench: %s\n' "$*" >&2; }
@@ -28,6 +28,6 @@ fi
 command -v pdfinfo >/dev/null || { say "pdfinfo is missing: install poppler-utils"; exit 1; }
 
 if [[ -z ${BENCH_BUILT:-} ]]; then
-    cargo build --release --locked -p host -p report --lib --bins >&2
+    cargo build --release --locked -p host -p report >&2
 fi
 exec "$python" plugins/report/bench/compare.py --built "${BENCH_BUILT:-$target/release}" --data "$target/bench-report" "$@"

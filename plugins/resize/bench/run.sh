@@ -2,12 +2,12 @@
 # Measures the resize plugin beside sharp, on pictures made here. Markdown on stdout, what is going on on stderr.
 # `--rounds` and `--seconds` are handed on.
 #
-# It takes sharp by npm into target/tools, if node is there; without it there are only the plugin's own figures.
+# It takes sharp by npm into the folder of tools (tests/setup.sh), if node is there; without it there are only the plugin's own figures.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
 readonly sharp=0.35.5
-readonly tools=$PWD/target/tools
+readonly tools=$(realpath -m "${TASK_SERVER_TOOLS:-target/tools}")
 readonly target=${CARGO_TARGET_DIR:-target}
 
 say() { printf 'bench: %s\n' "$*" >&2; }

@@ -2,16 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::process::Signal;
-use serde_json::json;
-use tests::{
-    Block, GatewaySetup, Host, Plugin, as_from_a_shell, blocks, php, python, run, target_dir,
-    wait_until, workspace_dir,
-};
+use tests::{Block, GatewaySetup, Host, Plugin, blocks, php, python, run, workspace_dir};
 
 /// The ports that the pages use: the host's, and the gateway's.
 const PORTS_PRINTED: [&str; 2] = ["12345", "8080"];
@@ -111,61 +105,4 @@ fn the_clients_of_the_protocol_page_work_as_printed() {
     }
     languages.dedup();
     assert_eq!(languages, ["sh", "python", "php", "js"]);
-}
-
-#[test]
-fn make_run_serves_and_says_what_to_try_until_ctrl_c() {
-    let make = |args: &[&str]| {
-        let mut make = Command::new("make");
-        // Not as a part of a `make test` that may be running.
-        as_from_a_shell(&mut make)
-            .env_remove("MAKEFLAGS")
-            .env_remove("MAKELEVEL")
-            .env_remove("MFLAGS");
-        make.current_dir(workspace_dir())
-            .env("CARGO_TARGET_DIR", target_dir())
-            .args(args);
-        make.process_group(0);
-        make
-    };
-    // Apart, since building may take longer than anything else here.
-    let built = make(&["plugins"]).output().unwrap();
-    assert!(built.status.success(), "{built:?}");
-    let mut host = Host::start(
-        make(&["run", "LISTEN=127.0.0.1:0", "GATEWAY=127.0.0.1:0"]),
-        None,
-    );
-    let functions = host.client().result("host.functions", json!({}));
-    assert!(functions.to_string().contains("send_mail"), "{functions}");
-    wait_until("the hint to be printed", || {
-        host.stdout().contains("Ctrl-C")
-    });
-    let hint = host.stdout();
-    assert!(
-        hint.contains(" call ") && hint.contains("send_mail"),
-        "{hint}"
-    );
-    let printed = |wanted: &str| {
-        let line = hint.lines().find(|line| line.contains(wanted));
-        let line = line.unwrap_or_else(|| panic!("no {wanted} in {hint}"));
-        run(Command::new("sh").args(["-c", line])).output()
-    };
-    let listed = printed("nc -N");
-    assert!(listed.contains("send_mail"), "{listed}");
-    let summed = printed("curl -s");
-    assert!(summed.contains("{\"sum\":3}"), "{summed}");
-    let page = hint
-        .split_whitespace()
-        .find(|word| word.starts_with("http://") && word.ends_with('/'))
-        .expect("it says where the page is");
-    let page = run(Command::new("curl").args(["-s", page])).output();
-    assert!(page.contains("<title>Tasks</title>"), "{page}");
-    // As a terminal does it: to all of them.
-    host.process().signal_group(Signal::INT);
-    host.wait();
-    host.wait_for_log(&["drained"]);
-    assert!(
-        std::net::TcpStream::connect(("127.0.0.1", host.port())).is_err(),
-        "somebody still listens"
-    );
 }

@@ -97,16 +97,14 @@ fn manifest_dir() -> &'static Path {
 }
 
 fn python() -> PathBuf {
-    let python = match std::env::var_os("SMTP_SERVER_PYTHON") {
-        Some(python) => PathBuf::from(python),
-        None => manifest_dir().join("../../target/tools/venv/bin/python"),
-    };
+    let tools = std::env::var_os("TASK_SERVER_TOOLS").expect("`cargo test` sets it");
+    let python = Path::new(&tools).join("venv/bin/python");
     let has_server = Command::new(&python)
         .args(["-c", "import aiosmtpd"])
         .output();
     assert!(
         has_server.is_ok_and(|output| output.status.success()),
-        "{} has no aiosmtpd: run `make test`, which installs it, or set SMTP_SERVER_PYTHON",
+        "{} has no aiosmtpd: run tests/setup.sh, which installs it",
         python.display()
     );
     python

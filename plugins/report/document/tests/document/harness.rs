@@ -215,7 +215,8 @@ pub(crate) fn run(tool: &str, package: &str, arguments: &[&str]) -> String {
 
 /// The Python with the packages of `tests/requirements.txt`.
 fn python() -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../target/tools/venv/bin/python");
+    let tools = std::env::var_os("TASK_SERVER_TOOLS").expect("`cargo test` sets it");
+    let path = Path::new(&tools).join("venv/bin/python");
     assert!(
         path.exists(),
         "{} is missing: run tests/setup.sh",

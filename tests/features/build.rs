@@ -1,0 +1,3 @@
+//! Does nothing; without a build script cargo would not heed what the manifest asks of build dependencies.
+
+fn main() {}

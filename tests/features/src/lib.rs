@@ -1,0 +1,1 @@
+//! Holds no code: what counts is which features its manifest asks for.
