@@ -10,6 +10,7 @@ use protocol::{BadRequest, ErrorCode, LineDecoder, TaskFailure};
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::ReadHalf;
 
+use super::foreign::Foreign;
 use crate::budget::{Budget, Permit};
 
 /// Room that is made before a read.
@@ -36,6 +37,8 @@ pub(super) struct Input {
     budget: Budget,
     /// For an unfinished long line.
     permit: Option<Permit>,
+    /// Whether the connection's first byte has been looked at.
+    has_begun: bool,
 }
 
 /// What the receiving side has for the connection.
@@ -54,6 +57,7 @@ impl Input {
             state: State::Open,
             budget,
             permit: None,
+            has_begun: false,
         }
     }
 
@@ -79,24 +83,34 @@ impl Input {
         if self.state == State::Discarding {
             return Received::Nothing;
         }
+        if let Some(foreign) = self.first_byte().and_then(Foreign::from_first_byte) {
+            return self.give_up(foreign);
+        }
         match self.decoder.next_line() {
             Ok(Some(line)) => {
                 self.permit = None;
-                Received::Line(line)
+                match Foreign::from_line(&line) {
+                    Some(foreign) => self.give_up(foreign),
+                    None => Received::Line(line),
+                }
             }
             Ok(None) if self.state == State::Ended => match self.decoder.finish() {
-                Some(rest) => Received::Unusable(TaskFailure::new(
-                    ErrorCode::BadRequest,
-                    BadRequest::unended(&rest).message,
-                )),
+                Some(rest) => Received::Unusable(unended(&rest)),
                 None => Received::Nothing,
             },
             Ok(None) => self.after_partial_line(),
-            Err(too_long) => {
-                self.discard();
-                Received::Unusable(too_long.into())
-            }
+            Err(too_long) => self.give_up(too_long),
         }
+    }
+
+    /// The first byte of the connection, once.
+    fn first_byte(&mut self) -> Option<u8> {
+        if self.has_begun {
+            return None;
+        }
+        let first = self.decoder.buffer_mut().first().copied();
+        self.has_begun = first.is_some();
+        first
     }
 
     fn after_partial_line(&mut self) -> Received {
@@ -118,14 +132,15 @@ impl Input {
         if fits {
             return Received::Nothing;
         }
-        self.discard();
-        Received::Unusable(overloaded())
+        self.give_up(overloaded())
     }
 
-    fn discard(&mut self) {
+    /// Takes nothing more from this connection.
+    fn give_up(&mut self, why: impl Into<TaskFailure>) -> Received {
         self.state = State::Discarding;
         self.permit = None;
         self.decoder = LineDecoder::new(0);
+        Received::Unusable(why.into())
     }
 
     /// Reads what is there, without waiting. An error, or the end, ends the input.
@@ -156,10 +171,116 @@ impl Input {
     }
 }
 
+/// The rest of a connection that no newline ended.
+fn unended(rest: &Bytes) -> TaskFailure {
+    match Foreign::from_line(rest) {
+        Some(foreign) => foreign.into(),
+        None => TaskFailure::new(ErrorCode::BadRequest, BadRequest::unended(rest).message),
+    }
+}
+
 /// The host holds as many bytes of requests as it may.
 pub(super) fn overloaded() -> TaskFailure {
     TaskFailure::new(
         ErrorCode::Overloaded,
         "the host holds as many bytes of requests as it may (requests_len_max); try again later",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE_LEN_MAX: usize = 4096;
+
+    fn input() -> Input {
+        Input::new(LINE_LEN_MAX, Budget::new(LINE_LEN_MAX))
+    }
+
+    /// All that comes of these pieces, one read each.
+    fn received(pieces: &[&[u8]]) -> Vec<Received> {
+        let mut input = input();
+        let mut all = Vec::new();
+        for piece in pieces {
+            input.decoder.buffer_mut().extend_from_slice(piece);
+            loop {
+                match input.next() {
+                    Received::Nothing => break,
+                    something => all.push(something),
+                }
+            }
+        }
+        all
+    }
+
+    #[track_caller]
+    fn expect_one_refusal(pieces: &[&[u8]]) {
+        let all = received(pieces);
+        let [Received::Unusable(failure)] = all.as_slice() else {
+            panic!("{all:?} of {pieces:?}")
+        };
+        assert_eq!(failure.code, ErrorCode::BadRequest);
+        assert!(failure.message.contains("gateway"), "{failure:?}");
+    }
+
+    #[test]
+    fn nothing_of_a_foreign_protocol_is_taken_for_a_request_wherever_it_is_cut() {
+        let ping = "{\"function\":\"host.ping\"}\n";
+        let streams = [
+            format!("POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 25\r\n\r\n{ping}{ping}"),
+            format!("GET /\n{ping} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"),
+            format!("Host: 127.0.0.1\n{ping}"),
+            format!("\u{16}\u{3}\u{1}\u{2}\n{ping}"),
+            format!("\u{16}{ping}"),
+        ];
+        for stream in &streams {
+            let stream = stream.as_bytes();
+            for at in 0..=stream.len() {
+                let (before, after) = stream.split_at(at);
+                expect_one_refusal(&[before, after]);
+            }
+            let bytes: Vec<&[u8]> = stream.chunks(1).collect();
+            expect_one_refusal(&bytes);
+        }
+    }
+
+    #[test]
+    fn the_first_byte_of_tls_is_enough() {
+        expect_one_refusal(&[b"\x16"]);
+    }
+
+    #[test]
+    fn requests_before_it_are_taken_and_none_after_it() {
+        let all = received(&[b"{}\n{}\nHost: x\n{}\n", b"{}\n"]);
+        assert!(
+            matches!(
+                all.as_slice(),
+                [Received::Line(_), Received::Line(_), Received::Unusable(_)]
+            ),
+            "{all:?}"
+        );
+    }
+
+    #[test]
+    fn only_a_connection_begins_with_tls() {
+        let all = received(&[b"\n", b"\x16\n"]);
+        assert!(
+            matches!(all.as_slice(), [Received::Line(_), Received::Line(_)]),
+            "{all:?}"
+        );
+    }
+
+    #[test]
+    fn garbage_is_a_line_of_its_own_each() {
+        let garbage = b"\r\n\nhello\nnull\nfunction: echo\n\xff\xfe\n{\"function\":\n";
+        for at in 0..=garbage.len() {
+            let (before, after) = garbage.split_at(at);
+            let all = received(&[before, after]);
+            assert_eq!(all.len(), 7, "{all:?}");
+            assert!(
+                all.iter().all(|one| matches!(one, Received::Line(_))),
+                "{all:?}"
+            );
+        }
+    }
 }

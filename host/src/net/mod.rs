@@ -3,6 +3,7 @@
 //! Architecture invariant: this room never sees a process. It turns lines into tasks and outcomes into lines.
 
 mod connection;
+mod foreign;
 mod inbox;
 mod input;
 
@@ -118,7 +119,7 @@ fn serve(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
     });
 }
 
-/// The only line the host sends unasked: a connection that can't be had is better told so than closed in silence.
+/// A line that nobody has asked for: a connection that can't be had is better told so than closed in silence.
 fn refuse(stream: &TcpStream, connections_max: usize) {
     let message = format!(
         "the host serves {connections_max} connections already (connections_max); try again later"

@@ -28,6 +28,7 @@ mod mail;
 mod make_run;
 mod many_connections;
 mod order;
+mod other_protocols;
 mod plugin_pages;
 mod progress;
 mod reload;

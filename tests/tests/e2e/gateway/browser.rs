@@ -293,6 +293,33 @@ fn what_is_not_allowed_is_refused_as_are_other_pages() {
     assert_eq!(gateway.metric("gateway_tasks_total"), 0.0);
 }
 
+#[test]
+fn a_page_that_posts_to_a_host_runs_nothing() {
+    let host = Host::with(&[Plugin::Good]);
+    let browser = Browser::start(Look::Light);
+    browser.open(&page(foreign_page(), "/"));
+    for body in ["task", "new Blob([task])"] {
+        let answered = browser.eval_async(&format!(
+            "const task = '{{\"function\":\"count\"}}\\n'.repeat(1000);
+             fetch('http://127.0.0.1:{}/', {{ method: 'POST', mode: 'no-cors', body: {body} }})
+               .then(() => done('yes'), () => done('no'));",
+            host.port()
+        ));
+        assert_eq!(answered, "no", "what comes back is no HTTP");
+    }
+    let mut client = host.client();
+    // Until then, lines of it may be on their way.
+    tests::wait_until("the browser to be gone", || {
+        client.status()["connections"] == 1
+    });
+    let status = client.status();
+    assert!(
+        status["requests_refused"].as_u64().unwrap() > 0,
+        "the browser did not reach the host: {status}"
+    );
+    assert_eq!(status["functions"]["count"]["ok"], 0, "{status}");
+}
+
 /// The port of a server with a page that is none of ours.
 fn foreign_page() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
