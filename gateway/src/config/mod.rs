@@ -16,7 +16,7 @@ use crate::access::{
     Access, Fill, JwtSettings, JwtVerifier, KeySource, Pattern, ROLE_DEFAULT, Role, TokenEntry,
     Tokens,
 };
-use crate::http::Proxies;
+use crate::http::{Origin, Proxies};
 use crate::limits::{Allowance, CapSettings, Rate};
 use crate::session::{LogLimits, SessionLimits};
 
@@ -39,7 +39,7 @@ pub(crate) struct Config {
     /// What the plain mode answers after a success, in place of the reply.
     pub(crate) notify_text: Option<String>,
     /// Origins that may connect besides the gateway's own.
-    pub(crate) origins: Vec<String>,
+    pub(crate) origins: Vec<Origin>,
     /// The cookie that may hold the token.
     pub(crate) cookie: Option<String>,
     pub(crate) trusted_proxies: Proxies,
@@ -210,15 +210,11 @@ impl Config {
                 ));
             }
         };
-        for origin in &raw.origins {
-            let rest = origin
-                .strip_prefix("https://")
-                .or_else(|| origin.strip_prefix("http://"));
-            if rest.is_none_or(|rest| rest.is_empty() || rest.contains('/')) {
-                let problem = format!("{origin:?} is no origin, like \"https://app.example\"");
-                return Err(value("origins", problem));
-            }
-        }
+        let origins = raw
+            .origins
+            .iter()
+            .map(|text| origin(text))
+            .collect::<Result<_, _>>()?;
         let trusted_proxies = raw
             .trusted_proxies
             .iter()
@@ -230,7 +226,7 @@ impl Config {
             console: raw.console.unwrap_or(is_loopback),
             listen,
             notify_text: overrides.notify_text.or(raw.notify_text),
-            origins: raw.origins,
+            origins,
             cookie: raw.cookie,
             access,
             upstream: UpstreamConfig {
@@ -296,6 +292,15 @@ impl Config {
             drain_grace: raw.drain.grace.0,
         })
     }
+}
+
+fn origin(text: &str) -> Result<Origin, ConfigError> {
+    Origin::parse(text).ok_or_else(|| {
+        let problem = format!(
+            "{text:?} is no origin: write scheme, full name and, unless it is the usual one, port, like \"https://app.example\" or \"http://localhost:3000\""
+        );
+        value("origins", problem)
+    })
 }
 
 /// An address, or a network.

@@ -69,6 +69,15 @@ fn proxies_are_addresses_and_networks() {
 }
 
 #[test]
+fn origins_are_the_same_however_they_are_written() {
+    let load = |text: &str| load(&format!("origins = [\"{text}\"]")).unwrap().origins;
+    for text in ["https://App.Example", "https://app.example:443"] {
+        assert_eq!(load(text), load("https://app.example"), "{text}");
+    }
+    assert_ne!(load("http://app.example"), load("https://app.example"));
+}
+
+#[test]
 fn rates_are_read() {
     let rate = |text: &str| {
         load(&format!("[limits]\nrate = \"{text}\""))
@@ -113,6 +122,7 @@ fn what_is_wrong_is_named() {
         ("[fill]\nuser_id = \"claims.sub\"", "args.name"),
         ("origins = [\"app.example\"]", "origins"),
         ("origins = [\"https://app.example/\"]", "origins"),
+        ("origins = [\"https://*.example\"]", "full name"),
         ("[tls]\nkey = \"key.pem\"", "tls"),
         ("[upstream]\nconnections = 0", "upstream.connections"),
         ("[session]\nresume_window = \"soon\"", "soon"),

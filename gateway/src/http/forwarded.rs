@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
+const FORWARDED_PORT: &str = "x-forwarded-port";
 
 /// Proxies that are believed when they say for whom they ask.
 #[derive(Clone, Debug, Default)]
@@ -31,15 +32,29 @@ impl Proxies {
     }
 }
 
-/// Whether the client of a proxy speaks TLS with it.
-pub(super) fn is_https(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(FORWARDED_PROTO)
-        .iter()
-        .next_back()
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.rsplit(',').next())
-        .is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
+/// Whether the client of a proxy speaks TLS with it, where the proxy says so.
+pub(super) fn is_https(headers: &HeaderMap) -> Option<bool> {
+    scheme_is_https(last(headers, FORWARDED_PROTO)?)
+}
+
+/// Whether that scheme means TLS; None if it is none of the web's. Of a WebSocket, Traefik says `wss` or `ws`.
+pub(super) fn scheme_is_https(scheme: &str) -> Option<bool> {
+    match scheme.to_ascii_lowercase().as_str() {
+        "https" | "wss" => Some(true),
+        "http" | "ws" => Some(false),
+        _ => None,
+    }
+}
+
+/// The port at which the proxy was asked, where it says so.
+pub(super) fn port(headers: &HeaderMap) -> Option<u16> {
+    last(headers, FORWARDED_PORT)?.parse().ok()
+}
+
+/// What the last proxy says.
+fn last<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let value = headers.get_all(name).iter().next_back()?;
+    value.to_str().ok()?.rsplit(',').next().map(str::trim)
 }
 
 /// Whether a proxy, believed or not, says that it asks for somebody else.
@@ -109,14 +124,18 @@ mod tests {
     #[test]
     fn the_last_proxy_says_how_the_client_speaks() {
         for (line, expected) in [
-            ("https", true),
-            ("http, https", true),
-            ("https, http", false),
+            ("https", Some(true)),
+            ("http, https", Some(true)),
+            ("https, http", Some(false)),
+            ("wss", Some(true)),
+            ("WS", Some(false)),
+            ("gopher", None),
+            ("", None),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(FORWARDED_PROTO, HeaderValue::from_static(line));
             assert_eq!(is_https(&headers), expected, "{line}");
         }
-        assert!(!is_https(&HeaderMap::new()));
+        assert_eq!(is_https(&HeaderMap::new()), None);
     }
 }

@@ -28,6 +28,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 pub(crate) use self::forwarded::Proxies;
+pub(crate) use self::origin::Origin;
 use crate::access::Identity;
 use crate::app::{Gateway, Phase};
 use crate::limits::ConnectionPermit;
@@ -291,7 +292,16 @@ impl Peer {
 
     /// Whether nobody on the client's way to the first proxy, or to the gateway, can listen.
     pub(super) fn is_https(&self, headers: &HeaderMap) -> bool {
-        self.is_tls || (self.is_proxy && forwarded::is_https(headers))
+        let proxy_says = self
+            .is_proxy
+            .then(|| forwarded::is_https(headers))
+            .flatten();
+        proxy_says.unwrap_or(self.is_tls)
+    }
+
+    /// The port at which a proxy was asked, if it says so.
+    pub(super) fn forwarded_port(&self, headers: &HeaderMap) -> Option<u16> {
+        self.is_proxy.then(|| forwarded::port(headers)).flatten()
     }
 
     /// The permit, if no WebSocket has taken it.

@@ -7,6 +7,7 @@ mod faults;
 mod http;
 mod libraries;
 mod plain;
+mod proxies;
 mod resume;
 mod sockets;
 mod tasks;
