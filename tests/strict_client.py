@@ -92,6 +92,8 @@ async def main(port, message_len_max):
     await expect_close(url, 1007, lambda socket: socket.send(b'"\xff"', text=True))
     await expect_close(url, 1007, lambda socket: socket.send(b'"\xed\xa0\x80"', text=True))
     await expect_close(url, 1009, lambda socket: socket.send("x" * (message_len_max + 1)))
+    # Closed in the middle of it: most of it is still to be written then.
+    await expect_close(url, 1009, lambda socket: socket.send("x" * (16 * message_len_max)))
     half = "x" * (message_len_max // 2 + 1)
     await expect_close(url, 1009, lambda socket: socket.send([half, half]))
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::Message;
 
+use super::frames::Frames;
 use crate::limits::{HeldBytes, INCOMING_FREE_LEN};
 
 /// A client that hasn't said who it is may send so much: room for a long token.
@@ -22,6 +23,7 @@ const CONTROL_HEAD_LEN: usize = 6;
 #[derive(Debug)]
 pub(super) struct Metered<S> {
     stream: S,
+    frames: Frames,
     held: HeldBytes,
     /// What was read since the last message.
     unfinished: usize,
@@ -31,9 +33,13 @@ pub(super) struct Metered<S> {
 }
 
 impl<S> Metered<S> {
-    pub(super) fn new(stream: S, held: HeldBytes, is_known: bool) -> Self {
+    /// `ahead` was read from the stream before.
+    pub(super) fn new(stream: S, ahead: &[u8], held: HeldBytes, is_known: bool) -> Self {
+        let mut frames = Frames::default();
+        frames.read(ahead);
         Self {
             stream,
+            frames,
             held,
             unfinished: 0,
             since: None,
@@ -70,9 +76,9 @@ impl<S> Metered<S> {
             .is_some_and(|since| now.duration_since(since) > MESSAGE_TIMEOUT)
     }
 
-    /// The stream itself, of which nothing more counts.
-    pub(super) fn into_stream(self) -> S {
-        self.stream
+    /// The stream itself, of which nothing more counts, and where it is.
+    pub(super) fn into_parts(self) -> (S, Frames) {
+        (self.stream, self.frames)
     }
 
     fn read(&mut self, len: usize) -> io::Result<()> {
@@ -98,7 +104,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        Poll::Ready(self.read(buffer.filled().len() - before))
+        let read = &buffer.filled()[before..];
+        self.frames.read(read);
+        Poll::Ready(self.read(read.len()))
     }
 }
 
@@ -145,8 +153,8 @@ mod tests {
     #[test]
     fn what_is_not_whole_counts_until_it_is() {
         let permit = permit();
-        let mut one = Metered::new((), permit.incoming(), true);
-        let mut other = Metered::new((), permit.incoming(), true);
+        let mut one = Metered::new((), b"", permit.incoming(), true);
+        let mut other = Metered::new((), b"", permit.incoming(), true);
         one.read(90_000).unwrap();
         other.read(INCOMING_FREE_LEN).unwrap();
         let error = other.read(90_000).unwrap_err();
@@ -157,14 +165,14 @@ mod tests {
         assert!(other.read(1).is_err());
         one.became(&Message::text("whole"));
         other.read(1).unwrap();
-        other.into_stream();
+        let _ = other.into_parts();
         one.read(100_000).unwrap();
     }
 
     #[test]
     fn who_is_not_known_may_send_little() {
         let permit = permit();
-        let mut stream = Metered::new((), permit.incoming(), false);
+        let mut stream = Metered::new((), b"", permit.incoming(), false);
         stream.read(UNKNOWN_LEN_MAX).unwrap();
         let error = stream.read(1).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
@@ -175,7 +183,7 @@ mod tests {
     #[test]
     fn long_messages_have_their_time() {
         let permit = permit();
-        let mut stream = Metered::new((), permit.incoming(), true);
+        let mut stream = Metered::new((), b"", permit.incoming(), true);
         let later = || Instant::now() + MESSAGE_TIMEOUT + Duration::from_secs(1);
         stream.read(INCOMING_FREE_LEN).unwrap();
         assert!(!stream.is_late(later()), "short ones don't count");

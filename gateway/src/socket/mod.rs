@@ -1,6 +1,8 @@
 //! One WebSocket: what its client says goes to the session, what the session has to tell goes to the client.
 
 mod close;
+mod frames;
+mod goodbye;
 mod metered;
 
 use std::collections::VecDeque;
@@ -13,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use protocol::{ErrorCode, Request, RequestId, TaskFailure};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy, sink};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -26,7 +28,7 @@ use self::metered::Metered;
 use crate::access::Identity;
 use crate::app::{Gateway, Phase};
 use crate::config::Config;
-use crate::limits::{ConnectionBucket, ConnectionPermit, REST_TIMEOUT, TaskPermit, overloaded};
+use crate::limits::{ConnectionBucket, ConnectionPermit, TaskPermit, overloaded};
 use crate::message::{self, ClientMessage, Control, Hello, HelloLimits};
 use crate::session::{Session, TaskKey};
 use crate::upstream::Submit;
@@ -42,10 +44,6 @@ const ASKED_EACH_COUNT: usize = 128;
 const ASKED_EACH_LEN: usize = 256 * 1024;
 /// Requests without ids that wait for their turn; beyond it nothing more is read.
 const TURNS_MAX: usize = 1024;
-/// For the client to answer that it, too, regards the socket as closed.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Clients that are told to come back should not all do so at the same moment.
-const RETRY_SPREAD_MS: u64 = 2000;
 
 /// How the client wants to be spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,12 +78,13 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
     let mut ahead = Vec::with_capacity(READ_BUFFER_LEN.max(read_already.len()));
     ahead.extend_from_slice(&read_already);
     drop(read_already);
-    let stream = Metered::new(stream, client.permit.incoming(), client.identity.is_some());
+    let is_known = client.identity.is_some();
+    let stream = Metered::new(stream, &ahead, client.permit.incoming(), is_known);
     let mut socket =
         WebSocketStream::from_partially_read(stream, ahead, Role::Server, Some(config)).await;
     // Each part in a box of its own, which goes when the part is over: idle clients are many.
     let close = Box::pin(speak(&gateway, &mut socket, client)).await;
-    Box::pin(end(socket, close)).await;
+    Box::pin(goodbye::end(socket, close)).await;
 }
 
 /// All of it but the goodbye.
@@ -168,34 +167,6 @@ async fn next<S: AsyncRead + AsyncWrite + Unpin>(
         socket.get_mut().became(message);
     }
     said
-}
-
-/// Says why, and waits a moment for the client to hear it.
-async fn end<S: AsyncRead + AsyncWrite + Unpin>(
-    mut socket: WebSocketStream<Metered<S>>,
-    close: Close,
-) {
-    if close == Close::ByClient {
-        // The answer to its closing is still in the buffer.
-        drop(timeout(CLOSE_TIMEOUT, socket.flush()).await);
-        return;
-    }
-    let retry_after = Duration::from_millis(500 + fastrand::u64(0..RETRY_SPREAD_MS));
-    let goodbye = async {
-        socket.close(Some(close.frame(retry_after))).await?;
-        while let Some(Ok(_)) = next(&mut socket).await {}
-        Ok::<_, Error>(())
-    };
-    let Ok(Ok(())) = timeout(CLOSE_TIMEOUT, goodbye).await else {
-        return;
-    };
-    // What it still sends, perhaps of a message that was too much, is read, or the kernel would take the goodbye back.
-    let mut stream = socket.into_inner().into_stream();
-    let rest = async {
-        stream.shutdown().await?;
-        copy(&mut stream, &mut sink()).await
-    };
-    drop(timeout(REST_TIMEOUT, rest).await);
 }
 
 /// What an error on a socket means to its client.

@@ -1,5 +1,6 @@
 //! Sockets as RFC 6455 has them, frame by frame.
 
+use std::io::ErrorKind::WouldBlock;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -85,13 +86,17 @@ impl Raw {
                 assert!(std::str::from_utf8(&payload[2..]).is_ok(), "{why}");
                 let code = u16::from_be_bytes([payload[0], payload[1]]);
                 self.frame(true, CLOSE, &payload[..2]);
-                let mut rest = Vec::new();
-                // It may be reset, if more was sent than was read.
-                let _ = self.0.read_to_end(&mut rest);
-                assert_eq!(rest, b"", "{why}");
+                assert_eq!(self.rest(), b"", "{why}");
                 return code;
             }
         }
+    }
+
+    /// What else comes before the end, which is no reset.
+    fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        self.0.read_to_end(&mut rest).unwrap();
+        rest
     }
 }
 
@@ -245,9 +250,7 @@ fn a_close_is_answered_with_a_close() {
             answer.is_empty() || answer[..2] == payload[..2],
             "{answer:?}"
         );
-        let mut rest = Vec::new();
-        raw.0.read_to_end(&mut rest).unwrap();
-        assert_eq!(rest, b"");
+        assert_eq!(raw.rest(), b"");
     }
     for payload in [
         vec![3],
@@ -286,6 +289,26 @@ fn who_is_in_the_middle_of_a_message_hears_why_it_is_refused() {
     let mut raw = Raw::connect(&gateway);
     raw.frame(true, TEXT, &vec![b'x'; 20 << 20]);
     assert_eq!(raw.expect_close("too long"), 1009);
+}
+
+#[test]
+fn the_connection_stays_whole_until_the_client_has_closed_the_socket_too() {
+    let host = Host::with(&[Plugin::Good]);
+    let gateway = Gateway::to(&host);
+    let mut raw = Raw::connect(&gateway);
+    let message = frame(true, TEXT, &vec![b'x'; 20 << 20], true);
+    let (first, rest) = message.split_at(1000);
+    raw.0.write_all(first).unwrap();
+    let (opcode, reason) = raw.recv();
+    assert_eq!((opcode, &reason[..2]), (CLOSE, &1009_u16.to_be_bytes()[..]));
+    // Only now does it send the rest, which is more than the kernel holds: when all is written, the gateway has read.
+    raw.0.write_all(rest).unwrap();
+    raw.0.set_nonblocking(true).unwrap();
+    let end = raw.0.peek(&mut [0]);
+    assert_eq!(end.map_err(|error| error.kind()), Err(WouldBlock));
+    raw.0.set_nonblocking(false).unwrap();
+    raw.frame(true, CLOSE, &reason[..2]);
+    assert_eq!(raw.rest(), b"");
 }
 
 #[test]
