@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
+use units::log;
 
 use crate::app;
 use crate::config::{Config, Overrides};
@@ -38,15 +38,11 @@ struct Cli {
 
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
-    let filter = match EnvFilter::try_new(&cli.log) {
-        Ok(filter) => filter,
-        Err(error) => return fail(&format!("--log {:?}: {error}", cli.log)),
+    // Dropped when all is said.
+    let _log = match log::start(&cli.log, log::Format::Text) {
+        Ok(log) => log,
+        Err(error) => return fail(&error),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
     let overrides = Overrides {
         listen: cli.listen,
         hosts: cli.hosts,
@@ -75,8 +71,6 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn fail(problem: &str) -> ExitCode {
-    use std::io::Write;
-    // If nobody reads it, there is nobody to tell.
-    drop(writeln!(std::io::stderr(), "gateway: {problem}"));
+    log::say(&format!("gateway: {problem}"));
     ExitCode::from(EXIT_USAGE)
 }

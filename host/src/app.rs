@@ -110,6 +110,7 @@ pub(crate) async fn serve(
         () = drain(&phase, &router, &stats, config.drain_grace) => tracing::info!("drained"),
         () = signals.next() => {
             tracing::warn!("ended before the drain was over");
+            units::log::flush();
             // Workers go with the host: their links end.
             std::process::exit(EXIT_CODE_NOW);
         }

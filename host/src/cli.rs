@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
+use units::log;
 
 use crate::config::{Config, LISTEN_DEFAULT, Overrides, PLUGINS_DIR_DEFAULT};
 use crate::{app, call, check, config};
@@ -95,9 +94,11 @@ pub fn main() -> ExitCode {
 }
 
 fn serve(flags: Serve) -> ExitCode {
-    if let Err(error) = start_log(&flags.log, flags.log_format) {
-        return usage_error(&error);
-    }
+    // Dropped when all is said.
+    let _log = match log::start(&flags.log, flags.log_format.into()) {
+        Ok(log) => log,
+        Err(error) => return usage_error(&error),
+    };
     let overrides = Overrides {
         listen: flags.listen,
         plugins_dir: flags.plugins,
@@ -135,28 +136,16 @@ fn check(flags: &Check) -> ExitCode {
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the one place where the host speaks to whoever started it"
-)]
 fn usage_error(message: &str) -> ExitCode {
-    eprintln!("host: {message}");
+    log::say(&format!("host: {message}"));
     ExitCode::from(EXIT_USAGE)
 }
 
-fn start_log(filter: &str, format: LogFormat) -> Result<(), String> {
-    let filter =
-        EnvFilter::try_new(filter).map_err(|error| format!("--log {filter:?}: {error}"))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_span_events(FmtSpan::NONE)
-        .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => {
-            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            builder.with_ansi(colours).try_init()
+impl From<LogFormat> for log::Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
         }
-        LogFormat::Json => builder.json().try_init(),
     }
-    .map_err(|error| format!("the log can't be started: {error}"))
 }

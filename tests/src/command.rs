@@ -1,4 +1,5 @@
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 
@@ -61,6 +62,27 @@ pub fn run_with_input(command: &mut Command, input: Vec<u8>) -> Finished {
         stdout: join(stdout),
         stderr: join(stderr),
     }
+}
+
+/// The same command, with a file, or whatever has a path, for its standard error.
+pub(crate) fn logging_to(command: &Command, file: &Path) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", r#"log=$1; shift; exec "$@" 2>"$log""#, "sh"])
+        .arg(file)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(Stdio::null());
+    if let Some(folder) = command.get_current_dir() {
+        shell.current_dir(folder);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
 }
 
 /// Killed if the test gives up on it.

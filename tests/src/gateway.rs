@@ -1,5 +1,5 @@
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use rustix::process::Signal;
@@ -7,6 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::artifacts::gateway_binary;
+use crate::command::logging_to;
 use crate::host::Host;
 use crate::process::Process;
 use crate::server::Server;
@@ -19,6 +20,7 @@ pub struct GatewaySetup {
     folder: TempDir,
     config: String,
     args: Vec<String>,
+    log: Option<PathBuf>,
 }
 
 impl Default for GatewaySetup {
@@ -39,6 +41,7 @@ impl GatewaySetup {
             folder,
             config: String::new(),
             args: Vec::new(),
+            log: None,
         }
     }
 
@@ -82,6 +85,13 @@ impl GatewaySetup {
         self
     }
 
+    /// With a file, or whatever has a path, for its standard error. The test can't ask for its log then.
+    #[must_use]
+    pub fn log_to(mut self, file: &Path) -> Self {
+        self.log = Some(file.to_owned());
+        self
+    }
+
     /// The folder in which it will run.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -105,7 +115,10 @@ impl GatewaySetup {
             command.arg("--config").arg(file);
         }
         command.args(&self.args);
-        command
+        match &self.log {
+            Some(file) => logging_to(&command, file),
+            None => command,
+        }
     }
 
     /// Starts it and waits until it serves.

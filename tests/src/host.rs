@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use crate::artifacts::{Plugin, host_binary};
 use crate::client::Client;
+use crate::command::logging_to;
 use crate::process::Process;
 use crate::server::Server;
 
@@ -17,6 +18,7 @@ pub struct Setup {
     config: String,
     args: Vec<String>,
     port: u16,
+    log: Option<PathBuf>,
 }
 
 impl Default for Setup {
@@ -39,6 +41,7 @@ impl Setup {
             config: String::new(),
             args: Vec::new(),
             port: 0,
+            log: None,
         }
     }
 
@@ -88,6 +91,13 @@ impl Setup {
         self
     }
 
+    /// With a file, or whatever has a path, for its standard error. The test can't ask for its log then.
+    #[must_use]
+    pub fn log_to(mut self, file: &Path) -> Self {
+        self.log = Some(file.to_owned());
+        self
+    }
+
     /// The folder in which the host will run.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -116,7 +126,10 @@ impl Setup {
             command.arg("--config").arg(file);
         }
         command.args(&self.args);
-        command
+        match &self.log {
+            Some(file) => logging_to(&command, file),
+            None => command,
+        }
     }
 
     /// Starts the host and waits until it serves.

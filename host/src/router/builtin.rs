@@ -82,6 +82,7 @@ struct StatusReport {
     oldest_waiting_ms: f64,
     replies_dropped: u64,
     requests_refused: u64,
+    log_lines_dropped: u64,
     limits: LimitsReport,
     plugins: BTreeMap<String, PoolReport>,
     functions: BTreeMap<String, FunctionReport>,
@@ -319,6 +320,7 @@ async fn status(
         oldest_waiting_ms: oldest,
         replies_dropped: stats.replies_dropped.load(Ordering::Relaxed),
         requests_refused: stats.requests_refused.load(Ordering::Relaxed),
+        log_lines_dropped: units::log::lines_dropped(),
         limits: LimitsReport {
             in_flight_max: limits.in_flight_max,
             line_len_max: limits.line_len_max,

@@ -9,7 +9,7 @@ mod services;
 mod signals;
 mod tasks;
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -41,12 +41,9 @@ static MODULE: OnceLock<PluginModuleRef> = OnceLock::new();
 pub fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
-        #[expect(
-            clippy::print_stderr,
-            reason = "the host catches what a worker prints, and there is no link to tell it over"
-        )]
         Err(error) => {
-            eprintln!("worker: {error}");
+            // The host catches what a worker prints, and there is no link to tell it over. It may have gone.
+            drop(writeln!(io::stderr(), "worker: {error}"));
             ExitCode::FAILURE
         }
     }

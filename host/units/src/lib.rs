@@ -1,4 +1,7 @@
-//! Times and sizes as people write them in configurations and on command lines: `"30s"`, `"10MiB"`.
+//! What host and gateway do alike: read times and sizes as people write them in configurations and on command lines
+//! (`"30s"`, `"10MiB"`), and [`log`].
+
+pub mod log;
 
 use std::time::Duration;
 

@@ -33,3 +33,4 @@ mod plugin_pages;
 mod progress;
 mod reload;
 mod timeouts;
+mod unread_log;
