@@ -95,6 +95,18 @@ impl PoolHandle {
         }
     }
 
+    /// Whether both reach the same pool.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.mailbox.same_channel(&other.mailbox)
+    }
+
+    /// What is left of a pool that has ended.
+    #[cfg(test)]
+    pub(crate) fn ended() -> Self {
+        let (mailbox, _) = mpsc::channel(1);
+        Self { mailbox }
+    }
+
     pub(crate) async fn cancel(&self, task: TaskId) {
         let _ = self.mailbox.send(Event::Cancel(task)).await;
     }

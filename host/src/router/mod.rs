@@ -134,6 +134,10 @@ impl Router {
                 Some(returned) => task = returned,
             }
             match self.route(function) {
+                // Whoever ends a pool takes it out of the table first: this one has broken down.
+                Ok(next) if next.pool.is_same(&route.pool) => {
+                    return task.answer.finish(Err(pool_lost(function)));
+                }
                 Ok(next) => route = next,
                 Err(failure) => return task.answer.finish(Err(failure)),
             }
@@ -285,6 +289,19 @@ pub(crate) fn shutting_down() -> TaskFailure {
     TaskFailure::new(ErrorCode::ShuttingDown, "the host is shutting down")
 }
 
+fn pool_lost(function: &str) -> TaskFailure {
+    tracing::error!(
+        function,
+        "a pool has broken down: nothing runs this function"
+    );
+    let mut failure = TaskFailure::new(
+        ErrorCode::Internal,
+        "what runs this function has broken down; the host's log says more under \"a pool has broken down\"",
+    );
+    failure.started = false;
+    failure
+}
+
 fn unknown_function<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> TaskFailure {
     let mut similar: Vec<(f64, &str)> = known
         .map(|name| (strsim::jaro_winkler(wanted, name), name))
@@ -307,7 +324,68 @@ fn unknown_function<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> T
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use bytes::Bytes;
+    use protocol::Outcome;
+
     use super::*;
+    use crate::budget::Budget;
+    use crate::clock::Moment;
+    use crate::task::{Answer, Client};
+
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    struct Waiting(mpsc::Sender<Outcome>);
+
+    impl Client for Waiting {
+        fn finished(&self, _key: u64, outcome: Outcome) {
+            self.0.send(outcome).unwrap();
+        }
+
+        fn happened(&self, _key: u64, _name: &str, _data: Bytes) {}
+
+        fn progressed(&self, _key: u64, _done: u64, _total: u64, _message: String) {}
+    }
+
+    fn generation(pool: PoolHandle) -> Arc<Generation> {
+        let manifest =
+            r#"{"name":"p","version":"1.0.0","plugin_api":"1.0.0","functions":[{"name":"f"}]}"#;
+        Arc::new(Generation {
+            number: 1,
+            file: PathBuf::from("libp.so"),
+            manifest: serde_json::from_str(manifest).unwrap(),
+            limits: vec![DEADLINE],
+            pool,
+        })
+    }
+
+    #[test]
+    fn a_task_for_a_pool_that_has_broken_down_is_answered() {
+        let router = Router::new();
+        assert!(router.swap_in(generation(PoolHandle::ended())).is_none());
+        let route = router.route("f").unwrap();
+        let (client, answers) = mpsc::channel();
+        let task = Task {
+            id: TaskId(1),
+            function: 0,
+            args: Bytes::from_static(b"{}"),
+            received: Moment::now(),
+            deadline: Moment::NEVER,
+            progress: false,
+            answer: Answer::new(Arc::new(Waiting(client)), 1),
+            permit: Budget::new(2).take(2).unwrap(),
+        };
+        // In a thread of its own: a loop that never yields has no deadline.
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            runtime.unwrap().block_on(router.submit("f", route, task));
+        });
+        let failure = answers.recv_timeout(DEADLINE).unwrap().unwrap_err();
+        assert_eq!(failure.code, ErrorCode::Internal);
+        assert!(!failure.started, "{failure:?}");
+    }
 
     #[test]
     fn near_misses_are_named_and_others_are_not() {
