@@ -10,9 +10,7 @@ use std::process::Command;
 use rustix::process::Signal;
 use serde_json::json;
 use tempfile::TempDir;
-use tests::{
-    Host, Process, as_from_a_shell, run, target_dir, wait_for, wait_until, workspace_dir,
-};
+use tests::{Host, Process, as_from_a_shell, run, target_dir, wait_for, wait_until, workspace_dir};
 
 /// `make` as from a shell in the checkout, leader of a group like that of a terminal.
 fn make(args: &[&str]) -> Command {
@@ -109,7 +107,10 @@ fn a_build_that_fails_says_what_to_do_and_what_serves_goes_on() {
     let cases = [("gateway", fails), ("resize", fails)];
     let (make, _folder) = instead_of_building(make_run(), &cases);
     let host = Host::start(make, None);
-    for failed in ["gateway: the build failed", "plugin-resize: the build failed"] {
+    for failed in [
+        "gateway: the build failed",
+        "plugin-resize: the build failed",
+    ] {
         wait_until(failed, || host.stdout().contains(failed));
     }
     assert!(host.stdout().contains("make plugin-resize"));
@@ -126,7 +127,10 @@ fn a_build_that_fails_says_what_to_do_and_what_serves_goes_on() {
 fn ctrl_c_ends_a_build_that_is_under_way() {
     let (make, folder) = instead_of_building(
         make_run(),
-        &[("resize", "echo $$ >\"$(dirname \"$0\")\"/pid; exec sleep 600")],
+        &[(
+            "resize",
+            "echo $$ >\"$(dirname \"$0\")\"/pid; exec sleep 600",
+        )],
     );
     let host = Host::start(make, None);
     let compiler = wait_for("the build to have begun", || {
