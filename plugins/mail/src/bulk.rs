@@ -3,10 +3,11 @@
 //! Every connection is a lane, a thread that takes recipients, one after another, from where all lanes take them. The
 //! handler's thread reports progress and passes on that the task was cancelled.
 
+mod shared;
+
 use std::{
     mem,
     sync::{
-        Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::{self, RecvTimeoutError, Sender},
     },
@@ -16,10 +17,11 @@ use std::{
 
 use plugin_api::{Task, TaskError};
 
+use self::shared::{Next, Shared};
 use crate::{
     Mail, Transport,
     address::{self, Mailbox},
-    args::{BulkReport, Failure, Recipient, SendBulk, TransportName},
+    args::{BulkReport, Recipient, SendBulk, TransportName},
     error::Trouble,
     fields,
     message::{Attachment, Draft, Error, Message},
@@ -32,6 +34,9 @@ use crate::{
 const TICK: Duration = Duration::from_millis(50);
 /// Writing files is done by as few threads as it takes to keep the disk busy.
 const OUTBOX_LANES: usize = 2;
+/// How long before its time is up a bulk stops, unless that is more than a quarter of the time: long enough to wait for
+/// what is under way, and to report. Once the time is up, the host answers, and knows nothing of what was sent.
+const REPORT_TIME: Duration = Duration::from_millis(1500);
 
 pub(crate) fn send_bulk(
     mail: &Mail,
@@ -39,8 +44,28 @@ pub(crate) fn send_bulk(
     task: &Task,
 ) -> Result<BulkReport, TaskError> {
     let bulk = Bulk::new(mail, args)?;
-    bulk.run(task);
-    bulk.finish(task)
+    let stop = bulk.run(task);
+    bulk.finish(stop)
+}
+
+/// Why a bulk ends before everybody had their turn.
+#[derive(Clone, Copy)]
+enum Stop {
+    Cancelled,
+    /// In time to report it.
+    TimeNearlyUp,
+    TimeUp,
+}
+
+impl Stop {
+    fn look(task: &Task, report_time: Duration) -> Option<Self> {
+        match task.remaining() {
+            Some(Duration::ZERO) => Some(Self::TimeUp),
+            _ if task.is_cancelled() => Some(Self::Cancelled),
+            Some(left) if left <= report_time => Some(Self::TimeNearlyUp),
+            _ => None,
+        }
+    }
 }
 
 /// What all messages have in common, and how far all lanes are.
@@ -58,17 +83,7 @@ struct Bulk<'a> {
     /// A server has answered for a message, or may have taken one.
     has_effect: AtomicBool,
     is_stopped: AtomicBool,
-    lanes: Mutex<Lanes>,
-}
-
-#[derive(Default)]
-struct Lanes {
-    active: usize,
-    /// Taken by a lane that could not go on.
-    returned: Vec<Outgoing>,
-    failures: Vec<Failure>,
-    /// Why the last lane could not go on.
-    gave_up: Option<smtp::Error>,
+    shared: Shared,
 }
 
 impl<'a> Bulk<'a> {
@@ -96,25 +111,28 @@ impl<'a> Bulk<'a> {
             failed: AtomicUsize::new(0),
             has_effect: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
-            lanes: Mutex::default(),
+            shared: Shared::default(),
         })
     }
 
-    /// Runs the lanes until all recipients are through, or the task is cancelled.
+    /// Runs the lanes until all recipients are through, or the task has to end early, and says why it had to.
     ///
     /// The first one goes ahead, and the others follow when its connection stands: a wrong password is tried once and
     /// not by all of them, and no more connections are made than there is work for.
-    fn run(&self, task: &Task) {
+    fn run(&self, task: &Task) -> Option<Stop> {
+        let report_time = task
+            .remaining()
+            .map_or(REPORT_TIME, |time| REPORT_TIME.min(time / 4));
         // A task may be too late before it begins.
-        self.is_stopped
-            .store(task.is_cancelled(), Ordering::Relaxed);
+        let mut stop = Stop::look(task, report_time);
+        self.is_stopped.store(stop.is_some(), Ordering::Relaxed);
         if self.recipients.is_empty() {
-            return;
+            return stop;
         }
         let mut reported = (0, 0);
         thread::scope(|scope| {
             let start = |sender: &Sender<()>| {
-                self.lock().active += 1;
+                self.shared.enter();
                 let lane = Lane {
                     bulk: self,
                     signal: Signal::new(sender.clone()),
@@ -135,12 +153,14 @@ impl<'a> Bulk<'a> {
                     Err(RecvTimeoutError::Timeout) => self.report(task, &mut reported),
                     Err(RecvTimeoutError::Disconnected) => break,
                 }
-                if task.is_cancelled() {
-                    self.is_stopped.store(true, Ordering::Relaxed);
+                if stop.is_none() {
+                    stop = Stop::look(task, report_time);
+                    self.is_stopped.store(stop.is_some(), Ordering::Relaxed);
                 }
             }
         });
         self.report(task, &mut reported);
+        stop
     }
 
     /// How many lanes to start beside the first one.
@@ -174,11 +194,13 @@ impl<'a> Bulk<'a> {
     }
 
     /// No connection is left and none can be had: whoever was not reached, fails.
-    fn give_up(&self, error: &smtp::Error) {
-        for mail in mem::take(&mut self.lock().returned) {
+    fn give_up(&self, returned: &[Outgoing], error: &smtp::Error) {
+        for mail in returned {
             self.fail(mail.tag, error.clone().into());
         }
-        while let Some(index) = self.take_index() {
+        while !self.is_stopped.load(Ordering::Relaxed)
+            && let Some(index) = self.take_index()
+        {
             let trouble = self
                 .prepare(index)
                 .err()
@@ -235,22 +257,12 @@ impl<'a> Bulk<'a> {
 
     fn fail(&self, index: usize, trouble: Trouble) {
         let to = self.recipients[index].to.as_deref().unwrap_or_default();
-        let failure = trouble.into_failure(index, to);
-        self.lock().failures.push(failure);
+        self.shared.fail(trouble.into_failure(index, to));
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Lanes> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn finish(self, task: &Task) -> Result<BulkReport, TaskError> {
-        let lanes = self
-            .lanes
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut failed = lanes.failures;
-        failed.sort_by_key(|failure| failure.index);
+    fn finish(self, stop: Option<Stop>) -> Result<BulkReport, TaskError> {
+        let (failed, gave_up) = self.shared.finish();
         let (total, sent) = (self.recipients.len(), self.sent.into_inner());
         let (transport, folder) = match &self.mail.transport {
             Transport::Smtp(_) => (TransportName::Smtp, None),
@@ -269,9 +281,9 @@ impl<'a> Bulk<'a> {
             folder,
         };
         if unsent > 0 {
-            return Err(stopped(&report, task));
+            return Err(stopped(&report, stop));
         }
-        match lanes.gave_up {
+        match gave_up {
             // Nobody got anything: the task as a whole may be tried again, as far as the error allows it.
             Some(error) if !self.has_effect.into_inner() => {
                 Err(TaskError::from(Trouble::from(error)).data(serde_json::json!(report)))
@@ -281,7 +293,7 @@ impl<'a> Bulk<'a> {
     }
 }
 
-fn stopped(report: &BulkReport, task: &Task) -> TaskError {
+fn stopped(report: &BulkReport, stop: Option<Stop>) -> TaskError {
     let BulkReport {
         total,
         sent,
@@ -289,11 +301,10 @@ fn stopped(report: &BulkReport, task: &Task) -> TaskError {
         unsent,
         ..
     } = report;
-    let is_late = task.remaining().is_some_and(|left| left.is_zero());
-    let reason = if is_late {
-        "its time was up"
-    } else {
-        "cancelled"
+    let reason = match stop {
+        Some(Stop::TimeUp) => "its time was up",
+        Some(Stop::TimeNearlyUp) => "its time was nearly up",
+        Some(Stop::Cancelled) | None => "cancelled",
     };
     let message = format!(
         "{reason} after {sent} of {total} were sent and {} failed; {unsent} were not tried",
@@ -349,22 +360,11 @@ impl Lane<'_> {
         let is_stopped = || bulk.is_stopped.load(Ordering::Relaxed);
         loop {
             let result = client.send_all(self, &is_stopped);
-            let mut lanes = bulk.lock();
-            // Another lane may have given something back just after this one had seen that nothing was left.
-            if result.is_ok() && !lanes.returned.is_empty() && !is_stopped() {
-                continue;
+            match bulk.shared.leave(result, is_stopped()) {
+                Next::GoOn => {}
+                Next::Leave => return,
+                Next::GiveUp(returned, error) => return bulk.give_up(&returned, &error),
             }
-            lanes.active -= 1;
-            let is_last = lanes.active == 0;
-            match result {
-                Err(error) if is_last && !matches!(error, smtp::Error::Stopped) => {
-                    lanes.gave_up = Some(error.clone());
-                    drop(lanes);
-                    bulk.give_up(&error);
-                }
-                _ => {}
-            }
-            return;
         }
     }
 
@@ -383,7 +383,7 @@ impl Lane<'_> {
 impl Mails for Lane<'_> {
     fn next(&mut self) -> Option<Outgoing> {
         self.signal.give();
-        let returned = self.bulk.lock().returned.pop();
+        let returned = self.bulk.shared.take_back();
         returned.or_else(|| self.bulk.take())
     }
 
@@ -401,6 +401,6 @@ impl Mails for Lane<'_> {
     }
 
     fn give_back(&mut self, mail: Outgoing) {
-        self.bulk.lock().returned.push(mail);
+        self.bulk.shared.give_back(mail);
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! With a server in its configuration it speaks SMTP; without one it writes `.eml` files to a folder.
 
+// `for x in lock().take()` holds the lock through the loop, whose body then waits for it for ever.
+#![warn(clippy::significant_drop_in_scrutinee)]
+
 mod address;
 mod args;
 mod bulk;

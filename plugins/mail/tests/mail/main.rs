@@ -11,6 +11,7 @@ mod scripted;
 mod security;
 mod send;
 mod server;
+mod vanishing;
 
 use mail::Mail;
 use plugin_api::{

@@ -3,9 +3,9 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         mpsc::{self, Receiver},
     },
     thread,
@@ -50,6 +50,8 @@ pub(crate) enum Act {
     SayAndClose(&'static str),
     /// Says nothing any more, and keeps the connection.
     Hang,
+    /// Goes away as a machine does: all connections end, and there are no new ones.
+    Vanish,
 }
 
 /// Where a connection is: its number, and that of its message.
@@ -89,20 +91,28 @@ impl Scripted {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (sender, changed) = mpsc::channel();
         let (script, theirs): (Arc<Script>, _) = (Arc::new(script), seen.clone());
+        let life = Arc::new(Life {
+            port,
+            sockets: Mutex::new(Some(Vec::new())),
+        });
         thread::spawn(move || {
             for (connection, socket) in listener.incoming().enumerate() {
+                let socket = Arc::new(socket.unwrap());
+                if !life.keep(&socket) {
+                    return;
+                }
                 theirs.lock().unwrap().connections += 1;
-                let (script, seen, sender) = (script.clone(), theirs.clone(), sender.clone());
+                let mut session = Session {
+                    connection,
+                    message: 0,
+                    script: script.clone(),
+                    seen: theirs.clone(),
+                    sender: sender.clone(),
+                    life: life.clone(),
+                };
                 thread::spawn(move || {
-                    let mut session = Session {
-                        connection,
-                        message: 0,
-                        script,
-                        seen,
-                        sender,
-                    };
                     // A client that goes away is what the tests are about.
-                    let _ = session.serve(&socket.unwrap());
+                    let _ = session.serve(&socket);
                 });
             }
         });
@@ -133,12 +143,40 @@ impl Scripted {
     }
 }
 
+/// What there is to end when the server vanishes.
+struct Life {
+    port: u16,
+    /// Their sessions own them. `None` once it has vanished.
+    sockets: Mutex<Option<Vec<Weak<TcpStream>>>>,
+}
+
+impl Life {
+    /// Notes a new connection, unless it is over.
+    fn keep(&self, socket: &Arc<TcpStream>) -> bool {
+        let mut sockets = self.sockets.lock().unwrap();
+        if let Some(sockets) = &mut *sockets {
+            sockets.push(Arc::downgrade(socket));
+        }
+        sockets.is_some()
+    }
+
+    fn end(&self) {
+        let sockets = self.sockets.lock().unwrap().take();
+        // The next connection wakes the listener, which closes; then there are no more.
+        while TcpStream::connect(("127.0.0.1", self.port)).is_ok() {}
+        for socket in sockets.iter().flatten().filter_map(Weak::upgrade) {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
 struct Session {
     connection: usize,
     message: usize,
     script: Arc<Script>,
     seen: Arc<Mutex<Seen>>,
     sender: mpsc::Sender<()>,
+    life: Arc<Life>,
 }
 
 /// The session is over.
@@ -191,9 +229,9 @@ impl Session {
         self.act(At::Data, socket, "354 go on")?;
         let first = read_line(lines)?;
         if first != "." {
-            if let act @ (Act::Close | Act::Hang | Act::SayAndClose(_)) = self.script(At::Contents)
-            {
-                return perform(act, socket, "");
+            match self.script(At::Contents) {
+                Act::Go | Act::Say(_) => {}
+                act => return self.perform(act, socket, ""),
             }
             let mut len = first.len();
             loop {
@@ -211,7 +249,7 @@ impl Session {
             self.note(|seen| seen.accepted.push(to));
         }
         self.message += 1;
-        perform(act, socket, "250 taken")
+        self.perform(act, socket, "250 taken")
     }
 
     fn script(&self, at: At) -> Act {
@@ -224,28 +262,32 @@ impl Session {
     }
 
     fn act(&self, at: At, socket: &TcpStream, usual: &str) -> Result<(), Over> {
-        perform(self.script(at), socket, usual)
+        self.perform(self.script(at), socket, usual)
+    }
+
+    fn perform(&self, act: Act, socket: &TcpStream, usual: &str) -> Result<(), Over> {
+        match act {
+            Act::Go => say(socket, usual),
+            Act::Say(words) => say(socket, words),
+            Act::SayAndClose(words) => say(socket, words).and(Err(Over)),
+            Act::Close => Err(Over),
+            Act::Hang => {
+                // Until the client has had enough.
+                let mut rest = BufReader::new(socket);
+                while read_line(&mut rest).is_ok() {}
+                Err(Over)
+            }
+            Act::Vanish => {
+                self.life.end();
+                Err(Over)
+            }
+        }
     }
 
     fn note(&self, change: impl FnOnce(&mut Seen)) {
         change(&mut self.seen.lock().unwrap());
         // The test may be over.
         let _ = self.sender.send(());
-    }
-}
-
-fn perform(act: Act, socket: &TcpStream, usual: &str) -> Result<(), Over> {
-    match act {
-        Act::Go => say(socket, usual),
-        Act::Say(words) => say(socket, words),
-        Act::SayAndClose(words) => say(socket, words).and(Err(Over)),
-        Act::Close => Err(Over),
-        Act::Hang => {
-            // Until the client has had enough.
-            let mut rest = BufReader::new(socket);
-            while read_line(&mut rest).is_ok() {}
-            Err(Over)
-        }
     }
 }
 
