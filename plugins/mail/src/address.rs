@@ -5,8 +5,6 @@
 
 use std::fmt;
 
-use lettre::message::Mailbox as HeaderMailbox;
-
 /// Four times what a domain in ASCII may have: a bound for what IDNA has to look at.
 const DOMAIN_LEN_MAX: usize = 4 * 255;
 
@@ -44,12 +42,6 @@ impl fmt::Display for Address {
 pub(crate) struct Mailbox {
     pub(crate) name: Option<String>,
     pub(crate) address: Address,
-}
-
-impl Mailbox {
-    pub(crate) fn to_header(&self) -> HeaderMailbox {
-        HeaderMailbox::new(self.name.clone(), self.address.0.clone())
-    }
 }
 
 /// Why a text is no address. Displays as the end of a sentence: "`x@` is no address: {reason}".

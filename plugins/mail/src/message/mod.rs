@@ -1,5 +1,6 @@
 //! Messages: from checked fields to the bytes that travel, and the envelope they travel in.
 
+mod addresses;
 mod attachment;
 mod error;
 mod header;
@@ -7,15 +8,13 @@ mod header;
 use std::{
     collections::HashSet,
     io::Write,
+    slice,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use lettre::message::{
-    Body, Mailboxes, SinglePart,
-    header::{
-        Cc, ContentTransferEncoding, ContentType, Date, From, Headers, MIME_VERSION_1_0, MessageId,
-        ReplyTo, To,
-    },
+    Body, SinglePart,
+    header::{ContentTransferEncoding, ContentType, Date, Headers, MIME_VERSION_1_0, MessageId},
 };
 use memchr::memchr2;
 
@@ -127,18 +126,18 @@ impl Draft<'_> {
 
     fn headers(&self, id: &str) -> Result<Headers, Error> {
         let mut headers = Headers::with_capacity(8 + self.headers.len());
-        headers.set(From::from(mailboxes(std::slice::from_ref(self.from))));
+        for (name, mailboxes) in [
+            ("From", slice::from_ref(self.from)),
+            ("To", self.to),
+            ("Cc", self.cc),
+            ("Reply-To", self.reply_to),
+        ] {
+            if !mailboxes.is_empty() {
+                headers.insert_raw(addresses::header(name, mailboxes));
+            }
+        }
         if self.to.is_empty() && self.cc.is_empty() {
             headers.insert_raw(header::undisclosed_recipients());
-        }
-        if !self.to.is_empty() {
-            headers.set(To::from(mailboxes(self.to)));
-        }
-        if !self.cc.is_empty() {
-            headers.set(Cc::from(mailboxes(self.cc)));
-        }
-        if !self.reply_to.is_empty() {
-            headers.set(ReplyTo::from(mailboxes(self.reply_to)));
         }
         if let Some(subject) = self.subject {
             headers.insert_raw(header::unstructured("Subject", "subject", subject)?);
@@ -185,10 +184,6 @@ impl Draft<'_> {
         }
         Ok(())
     }
-}
-
-fn mailboxes(list: &[Mailbox]) -> Mailboxes {
-    list.iter().map(Mailbox::to_header).collect()
 }
 
 /// A part of text with its headers, in the transfer encoding that suits it, ended by CRLF.

@@ -203,6 +203,58 @@ fn lines_are_never_too_long_and_end_with_crlf() {
 }
 
 #[test]
+fn address_lists_are_folded_between_addresses_and_within_names() {
+    let mut parts = Parts::new();
+    let long = format!("{}@{}.example", "l".repeat(64), "d".repeat(60));
+    parts.to = [
+        "a@example.com".to_owned(),
+        "Max <max@example.com>".to_owned(),
+        "\"Last, \\\"First\\\" and a great many more\" <last@example.com>".to_owned(),
+        "Jürgen Groß <juergen@example.com>".to_owned(),
+        long.clone(),
+        "b@example.com".to_owned(),
+    ]
+    .iter()
+    .map(|text| mailbox(text))
+    .collect();
+    let message = parts.draft().build(10_000).unwrap();
+    let to = text(&message).split_once("\r\nTo: ").unwrap().1;
+    let to = to.split_once("\r\nSubject").unwrap().0;
+    let lines: Vec<_> = to.split("\r\n").collect();
+    assert_eq!(
+        lines,
+        [
+            "a@example.com, Max <max@example.com>, \"Last, \\\"First\\\" and a great many",
+            " more\" <last@example.com>, =?utf-8?b?SsO8cmdlbiBHcm/Dnw==?=",
+            " <juergen@example.com>,",
+            &format!(" {long},"),
+            " b@example.com",
+        ]
+    );
+}
+
+#[test]
+fn names_of_any_kind_and_length_keep_to_the_line() {
+    let names = [
+        "x".repeat(2000),
+        "word ".repeat(300),
+        "ü".repeat(700),
+        "日本語 ".repeat(100),
+        "\\\"".repeat(200),
+        "=?utf-8?q?not_encoded?=".to_owned(),
+    ];
+    let mut parts = Parts::new();
+    for name in &names {
+        let mut one = mailbox("a@example.com");
+        one.name = Some(name.trim().to_owned());
+        parts.to.extend([one, mailbox("b@example.com")]);
+    }
+    let message = parts.draft().build(100_000).unwrap();
+    let longest = text(&message).split("\r\n").map(str::len).max();
+    assert!(longest <= Some(78), "{longest:?}");
+}
+
+#[test]
 fn what_a_message_may_not_be() {
     let parts = Parts::new();
     let kind = |draft: Draft<'_>| draft.build(2000).unwrap_err().kind();

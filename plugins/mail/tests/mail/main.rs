@@ -5,6 +5,7 @@
     reason = "a test fails by panicking, and so does what it is made of"
 )]
 
+mod addresses;
 mod bulk;
 mod faults;
 mod scripted;
