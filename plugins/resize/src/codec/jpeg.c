@@ -13,7 +13,7 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
-enum { RZ_OK = 0, RZ_ERROR = -1, RZ_STOPPED = -2, RZ_MEMORY = -3, RZ_SCANS = -4 };
+enum { RZ_OK = 0, RZ_ERROR = -1, RZ_STOPPED = -2, RZ_MEMORY = -3, RZ_SCANS = -4, RZ_UNSUPPORTED = -5 };
 
 /* What a file of this many scans would be for is anybody's guess; each scan costs a pass over the whole image. */
 enum { RZ_SCANS_MAX = 150 };
@@ -39,8 +39,16 @@ static void rz_jump(struct rz_errors *errors, int code) {
   longjmp(errors->back, 1);
 }
 
+/* The file is of a kind that can't be read; `frame` is the number of its SOF marker. */
+static void rz_refuse_frame(struct rz_errors *errors, const char *what, int frame) {
+  snprintf(errors->message, sizeof errors->message, "%s (frame type SOF%d)", what, frame);
+  rz_jump(errors, RZ_UNSUPPORTED);
+}
+
 static void rz_error_exit(j_common_ptr info) {
   struct rz_errors *errors = (struct rz_errors *)info->err;
+  if (errors->base.msg_code == JERR_SOF_UNSUPPORTED)
+    rz_refuse_frame(errors, "a rare way of coding", errors->base.msg_parm.i[0] - 0xC0);
   errors->base.format_message(info, errors->message);
   rz_jump(errors, errors->base.msg_code == JERR_OUT_OF_MEMORY ? RZ_MEMORY : RZ_ERROR);
 }
@@ -169,6 +177,12 @@ int rz_decoder_header(struct rz_decoder *decoder, struct rz_header *header) {
     return decoder->errors.code;
   jpeg_mem_src(jpeg, decoder->data, (unsigned long)decoder->len);
   jpeg_read_header(jpeg, TRUE);
+  /*
+   * Units of one sample instead of a block: lossless. The library would decode it, but knows no reduced size of it, no
+   * planes and no conversion of colours, and passes over in silence that it was asked for them.
+   */
+  if (jpeg->min_DCT_scaled_size != DCTSIZE)
+    rz_refuse_frame(&decoder->errors, "lossless compression", jpeg->arith_code ? 11 : 3);
   memset(header, 0, sizeof *header);
   header->width = jpeg->image_width;
   header->height = jpeg->image_height;

@@ -129,6 +129,7 @@ unsafe extern "C" {
 
 const STOPPED: c_int = -2;
 const NO_MEMORY: c_int = -3;
+const UNSUPPORTED: c_int = -5;
 
 /// What the library asks between rows: whether to stop.
 ///
@@ -187,6 +188,7 @@ impl<'a> Decoder<'a> {
                 "too_much_memory",
                 "the JPEG file needs more memory to decode than `memory_max` allows",
             )),
+            UNSUPPORTED => Err(Trouble::unsupported("JPEG", self.message())),
             code if code < 0 => Err(Trouble::broken("JPEG", self.message())),
             code => Ok(code),
         }

@@ -13,6 +13,7 @@
 mod animation;
 mod broken;
 mod colors;
+mod frames;
 mod geometry;
 mod likeness;
 mod limits;
@@ -20,6 +21,7 @@ mod made;
 mod photo;
 mod reference;
 mod requests;
+mod turbo;
 
 use std::{fs, path::PathBuf};
 
