@@ -1,11 +1,12 @@
 //! Colours: profiles, inks, luma and chroma, light.
 
-use std::sync::LazyLock;
+use std::{fmt, sync::LazyLock};
 
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
 use crate::{
     error::{Result, Trouble},
+    guard::caught,
     pixels::{Kind, Pixels, narrow_sample},
     scale::{Region, Scaler},
 };
@@ -44,7 +45,7 @@ pub(crate) struct Profile {
 impl Profile {
     /// `None` where the profile says sRGB, or what can't be made use of: then its colours are taken as sRGB.
     pub(crate) fn new(icc: &[u8], space: Space) -> Option<Self> {
-        let profile = ColorProfile::new_from_slice(icc)
+        let profile = caught(|| ColorProfile::new_from_slice(icc))?
             .inspect_err(|error| tracing::debug!(%error, "the colour profile can't be read"))
             .ok()?;
         let fits = match space {
@@ -104,12 +105,6 @@ impl Profile {
             (DataColorSpace::Rgb, _) => (Layout::Rgba, Layout::Rgba, 4),
             _ => (Layout::Rgba, Layout::Rgb, 3),
         };
-        let failed = |error: moxcms::CmsError| {
-            Trouble::new(
-                "invalid_profile",
-                format!("the colour profile can't be converted from: {error}"),
-            )
-        };
         let srgb = ColorProfile::new_srgb();
         let options = TransformOptions::default();
         let mut to = Pixels::new(
@@ -117,23 +112,25 @@ impl Profile {
             from.height,
             Kind::of(to_channels, from.kind.is_16_bit),
         )?;
-        if from.kind.is_16_bit {
-            let transform = self
-                .profile
-                .create_transform_16bit(source, &srgb, target, options)
-                .map_err(failed)?;
-            transform
-                .transform(from.words(), to.words_mut())
-                .map_err(failed)?;
-        } else {
-            let transform = self
-                .profile
-                .create_transform_8bit(source, &srgb, target, options)
-                .map_err(failed)?;
-            transform
-                .transform(from.bytes(), to.bytes_mut())
-                .map_err(failed)?;
-        }
+        let profile = &self.profile;
+        let converted = caught(|| {
+            if from.kind.is_16_bit {
+                profile
+                    .create_transform_16bit(source, &srgb, target, options)?
+                    .transform(from.words(), to.words_mut())
+            } else {
+                profile
+                    .create_transform_8bit(source, &srgb, target, options)?
+                    .transform(from.bytes(), to.bytes_mut())
+            }
+        });
+        let failed = |reason: &dyn fmt::Display| {
+            let message = format!("the colour profile can't be converted from: {reason}");
+            Trouble::new("invalid_profile", message)
+        };
+        converted
+            .ok_or_else(|| failed(&"it makes no sense"))?
+            .map_err(|error| failed(&error))?;
         if self.space == DataColorSpace::Gray {
             to_grey(&to)
         } else {

@@ -5,6 +5,7 @@ mod codec;
 mod color;
 mod config;
 mod error;
+mod guard;
 mod metadata;
 mod orientation;
 mod pixels;

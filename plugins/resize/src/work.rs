@@ -613,9 +613,11 @@ enum Frames<'a> {
 
 impl<'a> Frames<'a> {
     fn open(header: &Header, data: &'a [u8]) -> Result<Self> {
-        Ok(match header.format {
-            Format::Gif => Self::Gif(Box::new(gif::Frames::open(header, data)?)),
-            _ => Self::Webp(webp::Frames::open(header, data)?),
+        codec::guarded(header.format, || {
+            Ok(match header.format {
+                Format::Gif => Self::Gif(Box::new(gif::Frames::open(header, data)?)),
+                _ => Self::Webp(webp::Frames::open(header, data)?),
+            })
         })
     }
 
@@ -628,8 +630,8 @@ impl<'a> Frames<'a> {
 
     fn next(&mut self, task: &Task) -> Result<Option<webp::Frame>> {
         match self {
-            Self::Gif(frames) => frames.next(task),
-            Self::Webp(frames) => frames.next(task),
+            Self::Gif(frames) => codec::guarded(Format::Gif, || frames.next(task)),
+            Self::Webp(frames) => codec::guarded(Format::Webp, || frames.next(task)),
         }
     }
 }

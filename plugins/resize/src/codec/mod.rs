@@ -16,6 +16,7 @@ use crate::{
     args::Format,
     color::Space,
     error::{Result, Trouble},
+    guard::caught,
     metadata::Attached,
     pixels::Kind,
 };
@@ -148,17 +149,27 @@ pub(crate) fn header(source: &Data, limits: &crate::config::Limits) -> Result<He
         Data::Bytes(bytes) => sniff(bytes),
         Data::File { .. } => Some(Format::Png),
     };
-    match format {
-        Some(Format::Jpeg) => jpeg::header(data),
-        Some(Format::Png) => png::header(source),
-        Some(Format::Webp) => webp::header(data),
-        Some(Format::Gif) => gif::header(data, limits),
-        Some(Format::Avif) => avif::header(data),
-        None => Err(Trouble::new(
+    let Some(format) = format else {
+        return Err(Trouble::new(
             "unsupported_format",
             "the source is no JPEG, PNG, WebP, GIF or AVIF file",
-        )),
-    }
+        ));
+    };
+    guarded(format, || match format {
+        Format::Jpeg => jpeg::header(data),
+        Format::Png => png::header(source),
+        Format::Webp => webp::header(data),
+        Format::Gif => gif::header(data, limits),
+        Format::Avif => avif::header(data),
+    })
+}
+
+/// Runs what reads a file of this format. A panic means that the file is broken.
+pub(crate) fn guarded<R>(format: Format, read: impl FnOnce() -> Result<R>) -> Result<R> {
+    caught(read).unwrap_or_else(|| {
+        let reason = "its decoder can't make sense of it";
+        Err(Trouble::broken(format.name(), reason))
+    })
 }
 
 /// How much memory decoding takes, beyond the file and what the sink keeps.
@@ -181,13 +192,13 @@ pub(crate) fn decode(
     task: &Task,
 ) -> Result<()> {
     let data = source.bytes();
-    match header.format {
+    guarded(header.format, || match header.format {
         Format::Jpeg => jpeg::decode(header, data, wish, sink, task),
         Format::Png => png::decode(source, wish, sink, task),
         Format::Webp => webp::decode(header, data, wish, sink, task),
         Format::Gif => gif::decode(header, data, sink, task),
         Format::Avif => avif::decode(header, data, wish, sink, task),
-    }
+    })
 }
 
 /// The format by the first bytes.

@@ -49,7 +49,27 @@ fn open(data: &Data, bytes_max: usize) -> Result<Reader<'_>> {
     };
     let mut decoder = png::Decoder::new_with_limits(input, png::Limits { bytes: bytes_max });
     decoder.set_transformations(Transformations::EXPAND);
-    decoder.read_info().map_err(|error| wrong(&error))
+    let reader = decoder.read_info().map_err(|error| wrong(&error))?;
+    check_palette(reader.info())?;
+    Ok(reader)
+}
+
+/// The decoder sees to it that a palette is not too long, and panics later on colours that are not whole.
+fn check_palette(info: &png::Info<'_>) -> Result<()> {
+    if info.color_type != ColorType::Indexed {
+        return Ok(());
+    }
+    let Some(palette) = &info.palette else {
+        return Err(Trouble::broken("PNG", "it has no palette"));
+    };
+    if !palette.len().is_multiple_of(3) {
+        let reason = format!(
+            "its palette has {} bytes, not three for each colour",
+            palette.len()
+        );
+        return Err(Trouble::broken("PNG", reason));
+    }
+    Ok(())
 }
 
 pub(crate) fn header(data: &Data) -> Result<Header> {

@@ -72,7 +72,7 @@ fn corpus(bench: &Bench) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-const KINDS: [&str; 8] = [
+pub(crate) const KINDS: [&str; 8] = [
     "broken_image",
     "unsupported_format",
     "unsupported_feature",

@@ -100,6 +100,61 @@ pub(crate) fn png_of(picture: &Rgb) -> Vec<u8> {
     )
 }
 
+/// A PNG of one row with every index that `depth` bits can hold, and one more row of zeros.
+pub(crate) fn indexed_png(depth: u8, palette: &[u8], transparency: Option<&[u8]>) -> Vec<u8> {
+    let width = 1_usize << depth;
+    let row_len = width * usize::from(depth) / 8;
+    let mut bytes = vec![0; row_len.max(1) * 2];
+    for index in 0..width {
+        let bit = index * usize::from(depth);
+        let shift = 8 - usize::from(depth) - bit % 8;
+        bytes[bit / 8] |= (index << shift) as u8;
+    }
+    let depth = png::BitDepth::from_u8(depth).unwrap();
+    png_with(width, 2, png::ColorType::Indexed, depth, &bytes, |info| {
+        info.palette = Some(palette.to_vec().into());
+        info.trns = transparency.map(|alphas| alphas.to_vec().into());
+    })
+}
+
+/// A chunk of a PNG file: its name and what is in it.
+pub(crate) type Chunk = ([u8; 4], Vec<u8>);
+
+pub(crate) fn chunks_of(png: &[u8]) -> Vec<Chunk> {
+    let mut chunks = Vec::new();
+    let mut rest = &png[8..];
+    while let Some((len, after)) = rest.split_first_chunk::<4>() {
+        let (name, after) = after.split_first_chunk::<4>().unwrap();
+        let (body, after) = after.split_at(u32::from_be_bytes(*len) as usize);
+        chunks.push((*name, body.to_vec()));
+        rest = &after[4..];
+    }
+    chunks
+}
+
+/// With checksums that are right, whatever is in the chunks.
+pub(crate) fn png_of_chunks(chunks: &[Chunk]) -> Vec<u8> {
+    let mut out = b"\x89PNG\r\n\x1A\n".to_vec();
+    for (name, body) in chunks {
+        out.extend_from_slice(&u32::try_from(body.len()).unwrap().to_be_bytes());
+        let start = out.len();
+        out.extend_from_slice(name);
+        out.extend_from_slice(body);
+        let sum = checksum(&out[start..]);
+        out.extend_from_slice(&sum.to_be_bytes());
+    }
+    out
+}
+
+/// CRC-32, a bit at a time.
+fn checksum(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
+            sum >> 1 ^ if sum & 1 == 1 { 0xEDB8_8320 } else { 0 }
+        })
+    })
+}
+
 /// What is in a file of any format, at its full size.
 pub(crate) fn decoded(bench: &Bench, data: &[u8]) -> Image {
     read_png(&bench.convert(data, json!({ "format": "png", "autorotate": false })))

@@ -1,0 +1,101 @@
+//! PNG files with palettes, right ones and wrong ones.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use plugin_api::serde_json::json;
+
+use super::{
+    Bench, inline,
+    made::{chunks_of, decoded, indexed_png, png, png_of_chunks},
+};
+
+/// The file with another palette, or none.
+fn with_palette(png: &[u8], palette: Option<&[u8]>) -> Vec<u8> {
+    let mut chunks = chunks_of(png);
+    let at = chunks.iter().position(|(kind, _)| kind == b"PLTE").unwrap();
+    match palette {
+        Some(palette) => chunks[at].1 = palette.to_vec(),
+        None => _ = chunks.remove(at),
+    }
+    png_of_chunks(&chunks)
+}
+
+/// Asserts that all functions refuse a file, in memory and as a file, and say why.
+fn assert_broken(bench: &Bench, case: &str, png: &[u8]) {
+    bench.write("broken.png", png);
+    for source in [inline(png), json!("broken.png")] {
+        for (function, args) in [
+            ("identify", json!({ "source": source })),
+            ("resize", json!({ "source": source, "format": "png" })),
+            (
+                "resize",
+                json!({ "source": source, "width": 1, "linear": true }),
+            ),
+        ] {
+            let (kind, message, _) = bench.failure(function, args);
+            assert_eq!(kind, "broken_image", "{case}: {function}: {message}");
+            // Some lengths the decoder refuses by itself, by the chunk's name.
+            let names_it = message.contains("palette") || message.contains("PLTE");
+            assert!(names_it, "{case}: {function}: {message}");
+        }
+    }
+}
+
+#[test]
+fn a_palette_of_no_whole_colours_is_an_error() {
+    let bench = Bench::new();
+    let sample = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAMAAAAoyzS7AAAABFBMVEUBAQEBY8Gi/wAAAApJREFUeJxjYAAAAAIAAUivpHEAAAAASUVORK5CYII=";
+    assert_broken(&bench, "four bytes", &STANDARD.decode(sample).unwrap());
+    for depth in [1, 2, 4, 8] {
+        let whole = indexed_png(depth, &[0; 6], None);
+        for len in [0, 1, 2, 4, 5, 7, 767, 769, 771, 772, 1024] {
+            let broken = with_palette(&whole, Some(&vec![7; len]));
+            assert_broken(&bench, &format!("{len} bytes at {depth} bits"), &broken);
+        }
+        assert_broken(&bench, "none", &with_palette(&whole, None));
+    }
+}
+
+#[test]
+fn palettes_of_any_length_and_with_any_transparency_are_read() {
+    let bench = Bench::new();
+    for depth in [1, 2, 4, 8] {
+        for colors in [1, 2, 3, 16, 255, 256] {
+            let palette: Vec<u8> = (0..colors).flat_map(|n| [n as u8, 99, 200]).collect();
+            for alphas in [0, 1, 3, 256, 300] {
+                let transparency = vec![128; alphas];
+                let transparency = (alphas > 0).then_some(transparency.as_slice());
+                let file = indexed_png(depth, &palette, transparency);
+                let case = format!("{colors} colours, {alphas} alphas at {depth} bits");
+                let image = decoded(&bench, &file);
+                // All indices up to the highest stand in the file, one beside the other.
+                for x in 0..image.width {
+                    let found = &image.pixel(x, 0)[..3];
+                    // What is beyond the palette is black.
+                    let wanted = if x < colors {
+                        [x as u8, 99, 200]
+                    } else {
+                        [0; 3]
+                    };
+                    assert_eq!(found, wanted, "{case}: index {x}");
+                }
+                let alpha = image.pixel(0, 0).get(3).copied().unwrap_or(255);
+                // More alphas than colours mean nothing.
+                let wanted = if (1..=colors).contains(&alphas) {
+                    128
+                } else {
+                    255
+                };
+                assert_eq!(alpha, wanted, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_palette_that_only_suggests_colours_is_passed_over() {
+    let bench = Bench::new();
+    let mut chunks = chunks_of(&png(2, 1, ::png::ColorType::Rgb, &[1, 2, 3, 4, 5, 6]));
+    chunks.insert(1, (*b"PLTE", vec![9; 4]));
+    let image = decoded(&bench, &png_of_chunks(&chunks));
+    assert_eq!(image.bytes, [1, 2, 3, 4, 5, 6]);
+}
