@@ -136,11 +136,10 @@ fn a_log_that_is_read_again_tells_how_much_is_missing() {
     let mut pipe = Pipe::full(setup.folder());
     let host = setup.log_to(&pipe.path).start();
     log_until_lines_are_dropped(&host);
-    let missing = format!("lines_dropped={}", dropped(&host));
     let mut log = String::new();
     wait_until("the log to tell", || {
         log.push_str(&pipe.read());
-        log.contains(&missing)
+        log.contains(&format!("lines_dropped={}", dropped(&host)))
     });
     host.client()
         .result("log", json!({"level": "info", "message": "read again"}));
