@@ -145,8 +145,7 @@ pub(crate) fn spawn<E: Send + 'static>(
         SocketFlags::CLOEXEC,
         None,
     )?;
-    let (board, board_fd) = Board::create()?;
-    let mut child = Command::new("/proc/self/exe")
+    let child = Command::new("/proc/self/exe")
         .arg("worker")
         .arg(&spec.plugin)
         .stdin(Stdio::from(worker_end))
@@ -156,10 +155,27 @@ pub(crate) fn spawn<E: Send + 'static>(
         .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
+    attach(child, host_end, spec, id, events, wrap)
+}
+
+/// Hands a process that was started just now what it needs, and listens to it from then on.
+fn attach<E: Send + 'static>(
+    mut child: Child,
+    host_end: OwnedFd,
+    spec: &Spec,
+    id: WorkerId,
+    events: mpsc::Sender<E>,
+    wrap: fn(WorkerId, WorkerEvent) -> E,
+) -> io::Result<Process> {
     let pid = child
         .id()
         .ok_or_else(|| io::Error::other("the worker ended at once"))?;
-    send_fds(host_end.as_fd(), [spec.library.as_fd(), board_fd.as_fd()])?;
+    let (board, board_fd) = Board::create()?;
+    match send_fds(host_end.as_fd(), [spec.library.as_fd(), board_fd.as_fd()]) {
+        // It has died already, and how it did is the reason that counts: the listener tells it, as for any other worker.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        sent => sent?,
+    }
     let host_end = std::os::unix::net::UnixStream::from(host_end);
     host_end.set_nonblocking(true)?;
     let (read, write) = UnixStream::from_std(host_end)?.into_split();
@@ -373,5 +389,61 @@ async fn log_printed(stream: impl AsyncRead + Unpin, name: &'static str, plugin:
             }
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn spec() -> Spec {
+        Spec {
+            plugin: "p".to_owned(),
+            library: Arc::new(std::fs::File::open("/dev/null").unwrap().into()),
+            open: Open {
+                file: "libp.so".to_owned(),
+                config: "{}".to_owned(),
+                slots: None,
+                result_len_max: 1024,
+                memory_max: None,
+                log_level: 0,
+            },
+        }
+    }
+
+    #[tokio::test]
+    async fn of_a_worker_that_dies_before_it_is_handed_its_library_is_told_how_it_ended() {
+        let (host_end, worker_end) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
+        let mut child = Command::new("sleep")
+            .arg("1000")
+            .stdin(Stdio::from(worker_end))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        child.start_kill().unwrap();
+        // Its end of the link goes with it.
+        let mut link = std::os::unix::net::UnixStream::from(host_end.try_clone().unwrap());
+        assert_eq!(link.read(&mut [0]).unwrap(), 0);
+
+        let (sender, mut events) = mpsc::channel(8);
+        let id = WorkerId(1);
+        let process = attach(child, host_end, &spec(), id, sender, |_, event| event).unwrap();
+        let WorkerEvent::Exited { exit, broken } = events.recv().await.unwrap() else {
+            panic!("it never said anything");
+        };
+        assert_eq!(exit.to_string(), "was killed by SIGKILL");
+        assert!(broken.is_none(), "{broken:?}");
+        drop(process);
     }
 }
