@@ -27,7 +27,8 @@ impl Versioned {
         )
     }
 
-    /// One that misbehaves: `crash`, `open_fail`, `open_hang`, `open_crash`, `ctor_crash` or `slow_close`.
+    /// One that misbehaves: `crash`, `open_fail`, `open_hang`, `open_wait`, `open_crash`, `picky`, `ctor_crash` or
+    /// `slow_close`.
     #[must_use]
     #[track_caller]
     pub fn mode(self, mode: &str) -> Self {

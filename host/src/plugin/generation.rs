@@ -3,10 +3,13 @@
 //! ```text
 //!              opened                superseded, removed, rolled back              drained
 //! candidate ──────────▶ live ─────────────────────────────────────────▶ draining ─────────▶ retired
-//!     │                 │ ▲                                                 ▲
-//!     │ refused    crash│ │recovered                                        │
-//!     ▼             loop▼ │            superseded, removed, rolled back     │
-//!  rejected         quarantined ────────────────────────────────────────────┘
+//!   │   │               │ ▲                                                 ▲
+//!   │   │ refused  crash│ │recovered                                        │
+//!   │   ▼           loop▼ │            superseded, removed, rolled back     │
+//!   │ rejected      quarantined ────────────────────────────────────────────┘
+//!   │
+//!   └─────▶ superseded
+//!     superseded, removed
 //! ```
 //!
 //! A pure state machine: [`State::after`] says what an [`Event`] makes of a state, or that it cannot happen there.
@@ -25,21 +28,23 @@ pub(crate) enum State {
     Draining,
     /// Its last worker has gone.
     Retired,
-    /// Never went live.
+    /// Never went live: something is wrong with it.
     Rejected,
+    /// Never went live: something newer took its place before it was opened.
+    Superseded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Event {
     /// Its first worker has opened it, and its names are free.
     Opened,
-    /// It could not be opened, its names are taken, or it is wanted no more before it was opened.
+    /// It could not be opened, or its names are taken.
     Refused,
     /// Its workers crash over and over.
     CrashLoop,
     /// A worker of a quarantined generation has returned a task.
     Recovered,
-    /// A newer generation of its plugin has gone live.
+    /// A newer generation of its plugin has gone live, or is opened in its place.
     Superseded,
     /// Its file is gone, or the host ends.
     Removed,
@@ -58,6 +63,7 @@ impl State {
         Some(match (self, event) {
             (Self::Candidate, Opened) => Self::Live,
             (Self::Candidate, Refused) => Self::Rejected,
+            (Self::Candidate, Superseded | Removed) => Self::Superseded,
             (Self::Live, CrashLoop) => Self::Quarantined,
             (Self::Quarantined, Recovered) => Self::Live,
             (Self::Live | Self::Quarantined, Superseded | Removed | RolledBack) => Self::Draining,
@@ -74,6 +80,7 @@ impl State {
             Self::Draining => "draining",
             Self::Retired => "retired",
             Self::Rejected => "rejected",
+            Self::Superseded => "superseded",
         }
     }
 }
@@ -88,13 +95,14 @@ impl fmt::Display for State {
 mod tests {
     use super::*;
 
-    const STATES: [State; 6] = [
+    const STATES: [State; 7] = [
         State::Candidate,
         State::Live,
         State::Quarantined,
         State::Draining,
         State::Retired,
         State::Rejected,
+        State::Superseded,
     ];
     const EVENTS: [Event; 8] = [
         Event::Opened,
@@ -108,12 +116,13 @@ mod tests {
     ];
 
     /// Rows are states, columns events, both in the order above; a dot is an event that cannot happen.
-    const TABLE: [&str; 6] = [
+    const TABLE: [&str; 7] = [
         // Opened Refused CrashLoop Recovered Superseded Removed RolledBack Drained
-        "live rejected . . . . . .",
+        "live rejected . . superseded superseded . .",
         ". . quarantined . draining draining draining .",
         ". . . live draining draining draining .",
         ". . . . . . . retired",
+        ". . . . . . . .",
         ". . . . . . . .",
         ". . . . . . . .",
     ];

@@ -4,14 +4,18 @@
 //! swapped in in one step → the one before drains → retired. Any failure leaves what was live as it was. Start-up is
 //! the first reload, on the same path.
 //!
+//! Each candidate ends in one event: live, rejected, or superseded by something newer ([`candidates`] has the rule).
+//!
 //! Architecture invariant: this loop is the only one that changes the router's generations.
 
+mod candidates;
 mod elf;
 mod folder;
 mod stage;
+mod version;
 mod watch;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,25 +23,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plugin_api::manifest::Manifest;
-use plugin_api::note::Note;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing::level_filters::LevelFilter;
 
+use self::candidates::{Candidate, Candidates, Origin};
 pub(crate) use self::folder::Settle;
 use self::folder::{Due, Seen, Track};
 use self::stage::Staged;
 pub(crate) use self::stage::note;
+use self::version::{Content, Version, check_manifest, settings, spec};
 use self::watch::{FolderWatch, Poke};
 use crate::clock::Moment;
-use crate::config::{Config, PluginSettings};
-use crate::link::Open;
-use crate::plugin::{self, Drain, GenerationEvent, GenerationState, Notice, Opened, Reroute, Spec};
+use crate::config::Config;
+use crate::plugin::{self, Drain, GenerationEvent, GenerationState, Notice, Opened, Reroute};
 use crate::router::{Generation, Refusal, Router};
 use crate::stats::Stats;
 
-/// What a reply line is longer than the result in it, at most: the id and the field names.
-const REPLY_LEN_EXTRA: usize = 512;
 /// Events that wait for the loop.
 const EVENTS_LEN: usize = 1024;
 /// How long events are gathered before a look.
@@ -48,8 +49,9 @@ const UNFINISHED_MAX: Duration = Duration::from_millis(300);
 const UNFINISHED_LOOK: Duration = Duration::from_millis(50);
 /// Crashes in a row after which a generation in its first moments is rolled back.
 const ROLL_BACK_CRASHES: u32 = 3;
-/// Longest configuration file beside a library, in bytes.
-const CONFIG_LEN_MAX: u64 = 1024 * 1024;
+
+/// Why a plugin, or a candidate, goes.
+const FILE_GONE: &str = "its file is gone";
 
 /// News for the loop.
 #[derive(Debug)]
@@ -72,21 +74,6 @@ pub(crate) enum Event {
     Configured(Arc<Config>),
 }
 
-/// One content of a library with one configuration: what a generation is made of.
-#[derive(Debug)]
-struct Version {
-    staged: Staged,
-    settings: PluginSettings,
-}
-
-/// A candidate whose first worker opens it.
-#[derive(Debug)]
-struct Candidate {
-    version: Arc<Version>,
-    /// Why it takes the place of the generation that serves, when it is the one before that.
-    rolls_back: Option<String>,
-}
-
 /// The generation that serves a plugin.
 #[derive(Debug)]
 struct Current {
@@ -103,6 +90,26 @@ struct File {
     track: Track,
     /// Refused for a name that another plugin has: tried again when names become free.
     waits_for_names: bool,
+    /// What it held when it was examined last; none: nothing that could be opened.
+    holds: Option<Content>,
+    /// What it holds was rolled back: not tried again before it is something else.
+    rolled_back: bool,
+}
+
+impl File {
+    fn new(now: Moment) -> Self {
+        Self {
+            track: Track::new(now),
+            waits_for_names: false,
+            holds: None,
+            rolled_back: false,
+        }
+    }
+
+    fn set_holds(&mut self, holds: Option<Content>) {
+        self.rolled_back &= self.holds == holds;
+        self.holds = holds;
+    }
 }
 
 pub(crate) struct Reloader {
@@ -111,7 +118,7 @@ pub(crate) struct Reloader {
     stats: Arc<Stats>,
     files: BTreeMap<PathBuf, File>,
     current: BTreeMap<String, Current>,
-    candidates: HashMap<u64, Candidate>,
+    candidates: Candidates,
     draining: HashMap<u64, (Arc<Generation>, GenerationState)>,
     generation_last: u64,
     watch: FolderWatch,
@@ -157,7 +164,7 @@ impl Reloader {
             stats,
             files: BTreeMap::new(),
             current: BTreeMap::new(),
-            candidates: HashMap::new(),
+            candidates: Candidates::default(),
             draining: HashMap::new(),
             generation_last: 0,
             watch,
@@ -182,10 +189,7 @@ impl Reloader {
         self.watch.refresh();
         let now = Moment::now();
         for (path, seen) in look {
-            let mut file = File {
-                track: Track::new(now),
-                waits_for_names: false,
-            };
+            let mut file = File::new(now);
             file.track
                 .look(Some(seen), &self.config.reload.settle, true, now);
             self.files.insert(path.clone(), file);
@@ -261,10 +265,9 @@ impl Reloader {
         self.end_probations();
         let now = Moment::now();
         for path in look.keys() {
-            self.files.entry(path.clone()).or_insert_with(|| File {
-                track: Track::new(now),
-                waits_for_names: false,
-            });
+            self.files
+                .entry(path.clone())
+                .or_insert_with(|| File::new(now));
         }
         let paths: Vec<PathBuf> = self.files.keys().cloned().collect();
         for path in paths {
@@ -289,7 +292,7 @@ impl Reloader {
         }
     }
 
-    /// Stages the file and starts a candidate from it, unless nothing has changed but its date.
+    /// Stages the file, and opens what it holds if that is anything new.
     async fn examine(&mut self, path: &Path) {
         let now = Moment::now();
         let owned = path.to_owned();
@@ -316,56 +319,76 @@ impl Reloader {
             }
             Err(error) => {
                 file.track.set_examined();
+                file.set_holds(None);
                 self.refuse(path, None, error.to_string());
                 return;
             }
         };
         file.track.set_examined();
         let name = staged.note.name.clone();
-        let settings = match settings(&self.config, path, &name) {
-            Ok(settings) => settings,
-            Err(error) => return self.refuse(path, Some(name), error),
-        };
-        if self.is_current(&name, path, &staged, &settings) {
+        match settings(&self.config, path, &name) {
+            Ok(settings) => {
+                let version = Version { staged, settings };
+                file.set_holds(Some(version.content()));
+                self.found(path, version);
+            }
+            Err(error) => {
+                file.set_holds(None);
+                self.refuse(path, Some(name), error);
+            }
+        }
+    }
+
+    /// The file holds this version. It is opened, unless it serves, is being opened, or was rolled back.
+    fn found(&mut self, path: &Path, version: Version) {
+        let serves = self.serves(&version);
+        if serves {
             self.router.forget_refusal(path);
+        }
+        if serves || self.candidates.has(&version) {
+            let outdated = self.candidates.remove_outdated(&version);
+            if !outdated.is_empty() {
+                self.give_up(
+                    outdated,
+                    GenerationEvent::Superseded,
+                    "its file holds again what it held before",
+                );
+                self.retry_waiting();
+            }
             return;
         }
-        if let Err(reason) = self.check_names(path, &name, &staged.note.functions) {
+        let Some(file) = self.files.get_mut(path) else {
+            return;
+        };
+        if file.rolled_back {
+            return;
+        }
+        if let Err(reason) = self.check_names(&version.staged) {
             if let Some(file) = self.files.get_mut(path) {
                 file.waits_for_names = true;
             }
-            return self.refuse(path, Some(name), reason);
+            return self.refuse(path, Some(version.plugin().to_owned()), reason);
         }
-        self.start(Version { staged, settings }.into(), None);
+        self.start(version.into(), Origin::File);
     }
 
-    fn is_current(
-        &self,
-        plugin: &str,
-        path: &Path,
-        staged: &Staged,
-        settings: &PluginSettings,
-    ) -> bool {
-        self.current.get(plugin).is_some_and(|current| {
-            let version = &current.version;
-            version.staged.file == path
-                && version.staged.hash == staged.hash
-                && version.settings == *settings
-        })
+    fn serves(&self, version: &Version) -> bool {
+        self.current
+            .get(version.plugin())
+            .is_some_and(|current| current.version.is_same(version))
     }
 
     /// Whether the plugin's name, and its functions', are no others'.
-    fn check_names(&self, path: &Path, plugin: &str, functions: &[String]) -> Result<(), String> {
-        let candidates = self
-            .candidates
-            .values()
-            .map(|candidate| &candidate.version.staged);
-        let current = self.current.values().map(|current| &current.version.staged);
-        for other in current.chain(candidates).filter(|other| other.file != path) {
+    fn check_names(&self, staged: &Staged) -> Result<(), String> {
+        let (plugin, functions) = (&staged.note.name, &staged.note.functions);
+        let current = self.current.values().map(|current| &*current.version);
+        let versions = current.chain(self.candidates.versions());
+        let others = versions.map(|version| &version.staged);
+        for other in others.filter(|other| other.file != staged.file) {
             // A file that was renamed is there under its new name before the old one counts as gone.
             let is_there = other.file.exists();
             let shown = other.file.display();
-            if other.note.name == plugin {
+            if other.note.name == *plugin {
                 if is_there {
                     return Err(format!(
                         "a plugin named `{plugin}` comes from {shown} already; remove one of the two files"
@@ -390,8 +413,8 @@ impl Reloader {
     fn removed(&mut self, path: &Path) {
         self.files.remove(path);
         self.router.forget_refusal(path);
-        self.candidates
-            .retain(|_, candidate| candidate.version.staged.file != path);
+        let candidates = self.candidates.remove_file(path);
+        self.give_up(candidates, GenerationEvent::Removed, FILE_GONE);
         let plugins: Vec<String> = self
             .current
             .iter()
@@ -399,7 +422,7 @@ impl Reloader {
             .map(|(plugin, _)| plugin.clone())
             .collect();
         for plugin in plugins {
-            self.take_out(&plugin, "its file is gone");
+            self.take_out(&plugin, FILE_GONE);
         }
         self.retry_waiting();
     }
@@ -430,38 +453,24 @@ impl Reloader {
 
     fn refuse(&mut self, path: &Path, plugin: Option<String>, reason: String) {
         tracing::error!(file = %path.display(), plugin, "rejected: {reason}");
-        let candidate = GenerationState::Candidate;
-        let state = candidate
-            .after(GenerationEvent::Refused)
-            .unwrap_or(candidate);
-        self.router.refuse(
-            path.to_owned(),
-            Refusal {
-                plugin,
-                state,
-                reason,
-            },
-        );
+        let refusal = refusal(plugin, GenerationEvent::Refused, reason);
+        self.router.refuse(path.to_owned(), refusal);
     }
 
     // ---- generations ----
 
-    /// Starts the first worker of a candidate. One that is still being opened from the same file is given up.
-    fn start(&mut self, version: Arc<Version>, rolls_back: Option<String>) {
-        let file = &version.staged.file;
-        self.candidates
-            .retain(|_, other| other.version.staged.file != *file);
+    /// Starts the first worker of a candidate.
+    fn start(&mut self, version: Arc<Version>, origin: Origin) {
         self.generation_last += 1;
         let number = self.generation_last;
         let spec = Arc::new(spec(&self.config, &version));
         let pool = version.settings.pool.clone();
         tracing::debug!(plugin = spec.plugin, generation = number, file = %spec.open.file, "{}", GenerationState::Candidate);
-        self.candidates.insert(
-            number,
-            Candidate {
-                version,
-                rolls_back,
-            },
+        let superseded = self.candidates.add(number, Candidate { version, origin });
+        self.give_up(
+            superseded,
+            GenerationEvent::Superseded,
+            "something newer is opened in its place",
         );
         let (stats, sender) = (Arc::clone(&self.stats), self.sender.clone());
         tokio::spawn(async move {
@@ -475,40 +484,53 @@ impl Reloader {
         });
     }
 
-    fn opened(&mut self, number: u64, opened: Result<Opened, String>) {
-        let candidate = self.candidates.remove(&number);
-        let (candidate, opened) = match (candidate, opened) {
-            (Some(candidate), Ok(opened)) => (candidate, opened),
-            (Some(candidate), Err(reason)) => {
-                let Staged { file, note, .. } = &candidate.version.staged;
-                self.refuse(file, Some(note.name.clone()), reason);
-                self.retry_waiting();
-                return;
-            }
-            (None, opened) => {
-                // A newer content of its file, or its end, has come in between.
-                if let Ok(opened) = opened {
-                    tokio::spawn(
-                        async move { opened.pool.drain(Duration::ZERO, Drain::Ended).await },
-                    );
-                }
-                return;
-            }
-        };
-        let Staged { file, note, .. } = &candidate.version.staged;
-        if let Err(reason) = check_manifest(note, &opened.manifest) {
-            self.refuse(file, Some(note.name.clone()), reason);
-            tokio::spawn(async move { opened.pool.drain(Duration::ZERO, Drain::Ended).await });
-            return;
+    /// Says what became of candidates that are opened no more. Their first workers are let go when they have opened.
+    fn give_up(&self, candidates: Vec<Candidate>, event: GenerationEvent, reason: &str) {
+        for Candidate { version, .. } in candidates {
+            let (file, plugin) = (version.file(), version.plugin());
+            let refusal = refusal(Some(plugin.to_owned()), event, reason.to_owned());
+            tracing::info!(file = %file.display(), plugin, "{}: {reason}", refusal.state);
+            self.router.tell(file, &refusal);
         }
-        self.swap_in(number, candidate, opened);
     }
 
-    fn swap_in(&mut self, number: u64, candidate: Candidate, opened: Opened) {
-        let Candidate {
-            version,
-            rolls_back,
-        } = candidate;
+    fn opened(&mut self, number: u64, opened: Result<Opened, String>) {
+        let Some(candidate) = self.candidates.remove(number) else {
+            // It was given up while it was opened.
+            if let Ok(opened) = opened {
+                tokio::spawn(async move { opened.pool.drain(Duration::ZERO, Drain::Ended).await });
+            }
+            return;
+        };
+        let note = &candidate.version.staged.note;
+        let checked = opened.and_then(|opened| match check_manifest(note, &opened.manifest) {
+            Ok(()) => Ok(opened),
+            Err(reason) => {
+                tokio::spawn(async move {
+                    opened.pool.drain(Duration::ZERO, Drain::Ended).await;
+                });
+                Err(reason)
+            }
+        });
+        match checked {
+            Ok(opened) => self.swap_in(number, candidate, opened),
+            Err(reason) => {
+                let reason = match candidate.origin {
+                    Origin::File => reason,
+                    Origin::Configuration => {
+                        format!("what serves can't be opened with the new configuration: {reason}")
+                    }
+                    Origin::RollBack(_) => {
+                        format!("the version before can't be opened again: {reason}")
+                    }
+                };
+                self.refuse(candidate.version.file(), Some(note.name.clone()), reason);
+                self.retry_waiting();
+            }
+        }
+    }
+
+    fn swap_in(&mut self, number: u64, Candidate { version, origin }: Candidate, opened: Opened) {
         let Opened { manifest, pool } = opened;
         let (file, plugin) = (version.staged.file.clone(), manifest.name.clone());
         let limits = manifest
@@ -533,6 +555,9 @@ impl Reloader {
         for name in other {
             self.take_out(&name, "its file brings another plugin now");
         }
+        if origin == Origin::File {
+            self.router.forget_refusal(&file);
+        }
         self.router.swap_in(Arc::clone(&generation));
         let state = self.announce(
             &generation,
@@ -541,10 +566,7 @@ impl Reloader {
             None,
         );
         let before = self.current.remove(&plugin);
-        let wanted_back = before
-            .as_ref()
-            .filter(|before| before.state == GenerationState::Live && rolls_back.is_none())
-            .map(|before| Arc::clone(&before.version));
+        let wanted_back = self.wanted_back(&version, &origin, before.as_ref());
         tracing::info!(plugin, version = generation.manifest.version, generation = number, file = %file.display(), "live");
         self.current.insert(
             plugin.clone(),
@@ -556,19 +578,60 @@ impl Reloader {
                 before: wanted_back,
             },
         );
-        match (before, rolls_back) {
-            (Some(before), Some(why)) => {
+        match (before, origin) {
+            (Some(before), Origin::RollBack(why)) => {
                 let reason = format!(
                     "rolled back to generation {number} (version {}): {why}; build it again",
                     generation.manifest.version
                 );
-                self.refuse(&file, Some(plugin), reason.clone());
+                self.set_rolled_back(&before.version, reason.clone());
                 self.retire(before, GenerationEvent::RolledBack, Some(reason));
             }
-            (Some(before), None) => self.retire(before, GenerationEvent::Superseded, None),
+            (Some(before), _) => self.retire(before, GenerationEvent::Superseded, None),
             (None, _) => {}
         }
         self.retry_waiting();
+    }
+
+    /// What the version that goes live now is rolled back to, should it crash; ends the roll-back that is under way.
+    fn wanted_back(
+        &mut self,
+        version: &Version,
+        origin: &Origin,
+        before: Option<&Current>,
+    ) -> Option<Arc<Version>> {
+        let older = self.candidates.remove_older(version, origin);
+        let rolls_back = |candidate: &&Candidate| matches!(candidate.origin, Origin::RollBack(_));
+        let healthy = older
+            .iter()
+            .find(rolls_back)
+            .map(|candidate| Arc::clone(&candidate.version));
+        self.give_up(
+            older,
+            GenerationEvent::Superseded,
+            "something newer is live",
+        );
+        if matches!(origin, Origin::RollBack(_)) {
+            return None;
+        }
+        healthy.or_else(|| {
+            let before = before.filter(|before| before.state == GenerationState::Live)?;
+            Some(Arc::clone(&before.version))
+        })
+    }
+
+    /// The version was taken back: it is refused from now on, if its file holds it still.
+    fn set_rolled_back(&mut self, version: &Version, reason: String) {
+        let (path, plugin) = (version.file(), Some(version.plugin().to_owned()));
+        let holds = Some(version.content());
+        let file = self.files.get_mut(path);
+        if let Some(file) = file.filter(|file| file.holds == holds) {
+            file.rolled_back = true;
+            return self.refuse(path, plugin, reason);
+        }
+        tracing::error!(file = %path.display(), plugin, "rejected: {reason}");
+        let refusal = refusal(plugin, GenerationEvent::Refused, reason);
+        self.router.tell(path, &refusal);
     }
 
     /// Drains a generation that the router no longer routes to.
@@ -614,14 +677,6 @@ impl Reloader {
     }
 
     fn noticed(&mut self, number: u64, notice: Notice) {
-        let probation = self.config.reload.probation;
-        let Some(current) = self
-            .current
-            .values_mut()
-            .find(|current| current.generation.number == number)
-        else {
-            return;
-        };
         let (event, reason) = match notice {
             Notice::Recovered => (GenerationEvent::Recovered, None),
             Notice::Crashed {
@@ -629,26 +684,16 @@ impl Reloader {
                 quarantined,
                 why,
             } => {
-                let is_new = Moment::now().since(current.live_since) <= probation;
-                if let Some(before) = current
-                    .before
-                    .take_if(|_| is_new && in_row >= ROLL_BACK_CRASHES)
+                if (in_row >= ROLL_BACK_CRASHES && self.roll_back(number, in_row, &why))
+                    || !quarantined
                 {
-                    let reason =
-                        format!("it crashed {in_row} times in a row in its first moments ({why})");
-                    tracing::warn!(
-                        plugin = current.generation.plugin(),
-                        generation = number,
-                        "rolling back: {reason}"
-                    );
-                    self.start(before, Some(reason));
-                    return;
-                }
-                if !quarantined {
                     return;
                 }
                 (GenerationEvent::CrashLoop, Some(why))
             }
+        };
+        let Some(current) = self.current_mut(number) else {
+            return;
         };
         if let Some(after) = current.state.after(event) {
             current.state = after;
@@ -657,8 +702,41 @@ impl Reloader {
                 generation = number,
                 "{after}"
             );
-            self.router.announce(&current.generation, after, reason);
+            let generation = Arc::clone(&current.generation);
+            self.router.announce(&generation, after, reason);
         }
+    }
+
+    fn current_mut(&mut self, number: u64) -> Option<&mut Current> {
+        self.current
+            .values_mut()
+            .find(|current| current.generation.number == number)
+    }
+
+    /// Opens the version before again, if the generation is in its first moments and there is one. Whether it does.
+    fn roll_back(&mut self, number: u64, in_row: u32, why: &str) -> bool {
+        let probation = self.config.reload.probation;
+        let Some(current) = self.current_mut(number) else {
+            return false;
+        };
+        let is_new = Moment::now().since(current.live_since) <= probation;
+        let Some(before) = current.before.take_if(|_| is_new) else {
+            return false;
+        };
+        let plugin = before.plugin();
+        // A name that was given up since then may be another plugin's by now.
+        if let Err(taken) = self.check_names(&before.staged) {
+            tracing::warn!(
+                plugin,
+                generation = number,
+                "it crashes, and the version before can't be rolled back to: {taken}"
+            );
+            return false;
+        }
+        let reason = format!("it crashed {in_row} times in a row in its first moments ({why})");
+        tracing::warn!(plugin, generation = number, "rolling back: {reason}");
+        self.start(before, Origin::RollBack(reason));
+        true
     }
 
     /// Generations that have stood the test no longer need the one before.
@@ -671,30 +749,47 @@ impl Reloader {
         }
     }
 
-    /// The host's configuration has changed: plugins that are to be run in another way are opened anew.
+    /// The host's configuration has changed: plugins that are to be run in another way are opened anew, and what was
+    /// refused may have been refused for its configuration.
     fn configured(&mut self, config: Arc<Config>) {
         self.config = config;
+        let outdated = self.candidates.remove_configured();
+        self.give_up(
+            outdated,
+            GenerationEvent::Superseded,
+            "the configuration was read again",
+        );
+        let mut as_wished = HashSet::new();
         let mut starts = Vec::new();
-        for (plugin, current) in &self.current {
-            let staged = &current.version.staged;
-            match settings(&self.config, &staged.file, plugin) {
-                Ok(settings) if settings != current.version.settings => {
+        for current in self.current.values() {
+            let Version { staged, settings } = &*current.version;
+            let holds = self
+                .files
+                .get(&staged.file)
+                .and_then(|file| file.holds.as_ref());
+            let Ok(wished) = version::settings(&self.config, &staged.file, &staged.note.name)
+            else {
+                // Told when the file is examined.
+                continue;
+            };
+            if wished != *settings {
+                // What the file holds is opened by being examined.
+                if holds.is_none_or(|holds| holds.hash != staged.hash) {
+                    let staged = staged.clone();
                     starts.push(Version {
-                        staged: staged.clone(),
-                        settings,
+                        staged,
+                        settings: wished,
                     });
                 }
-                Ok(_) => {}
-                Err(reason) => tracing::error!(plugin, "{reason}"),
+            } else if holds == Some(&current.version.content()) {
+                as_wished.insert(staged.file.clone());
             }
         }
         for version in starts {
-            self.start(version.into(), None);
+            self.start(version.into(), Origin::Configuration);
         }
-        // What was refused may have been refused for its configuration.
         for (path, file) in &mut self.files {
-            let serves = |current: &Current| current.version.staged.file == *path;
-            if !self.current.values().any(serves) {
+            if !as_wished.contains(path) {
                 file.track.forget_examined();
             }
         }
@@ -702,19 +797,13 @@ impl Reloader {
     }
 }
 
-/// What the workers of this version begin with.
-fn spec(config: &Config, Version { staged, settings }: &Version) -> Spec {
-    Spec {
-        plugin: staged.note.name.clone(),
-        library: Arc::clone(&staged.library),
-        open: Open {
-            file: staged.file.display().to_string(),
-            config: settings.config.clone(),
-            slots: settings.slots,
-            result_len_max: config.limits.line_len_max.saturating_sub(REPLY_LEN_EXTRA),
-            memory_max: settings.memory_max,
-            log_level: log_level(),
-        },
+/// What is told of a candidate that `event` has ended.
+fn refusal(plugin: Option<String>, event: GenerationEvent, reason: String) -> Refusal {
+    let candidate = GenerationState::Candidate;
+    Refusal {
+        plugin,
+        state: candidate.after(event).unwrap_or(candidate),
+        reason,
     }
 }
 
@@ -731,49 +820,4 @@ pub(crate) async fn try_open(config: &Config, path: &Path) -> Result<Manifest, S
     pool.drain(Duration::ZERO, Drain::Ended).await;
     check_manifest(&version.staged.note, &manifest)?;
     Ok(manifest)
-}
-
-/// What was known without running the plugin must be what it says itself.
-fn check_manifest(note: &Note, manifest: &Manifest) -> Result<(), String> {
-    let names = manifest.functions.iter().map(|function| &function.name);
-    if note.name == manifest.name && note.functions.iter().eq(names) {
-        return Ok(());
-    }
-    Err("its manifest and its note disagree about its names; build it again".to_owned())
-}
-
-/// How the plugin is to be run: by the configuration beside its library, else by the host's table for it.
-fn settings(config: &Config, library: &Path, plugin: &str) -> Result<PluginSettings, String> {
-    let Some(path) = folder::config_file(library) else {
-        return Ok(config.plugin(plugin));
-    };
-    let shown = path.display();
-    let text = match std::fs::metadata(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(config.plugin(plugin));
-        }
-        Ok(meta) if meta.len() > CONFIG_LEN_MAX => {
-            return Err(format!(
-                "its configuration {shown} has over {CONFIG_LEN_MAX} bytes"
-            ));
-        }
-        Ok(_) => std::fs::read_to_string(&path),
-        Err(error) => Err(error),
-    };
-    let text = text.map_err(|error| format!("its configuration {shown} can't be read: {error}"))?;
-    config
-        .plugin_from(plugin, &text)
-        .map_err(|error| format!("its configuration {shown} is wrong: {error}"))
-}
-
-/// The most verbose level that the host's own log takes, as the ABI counts levels.
-fn log_level() -> u32 {
-    match LevelFilter::current().into_level() {
-        None => 0,
-        Some(tracing::Level::ERROR) => 1,
-        Some(tracing::Level::WARN) => 2,
-        Some(tracing::Level::INFO) => 3,
-        Some(tracing::Level::DEBUG) => 4,
-        Some(tracing::Level::TRACE) => 5,
-    }
 }

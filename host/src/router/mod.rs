@@ -166,7 +166,6 @@ impl Router {
                 };
                 table.routes.insert(function.name.clone(), route);
             }
-            table.refused.remove(&generation.file);
             table
                 .routed
                 .insert(generation.plugin().to_owned(), generation);
@@ -190,19 +189,17 @@ impl Router {
 
     /// Notes why a file was not taken.
     pub(crate) fn refuse(&self, file: PathBuf, refusal: Refusal) {
-        let event = PluginEvent {
-            plugin: refusal.plugin.clone(),
-            version: None,
-            file: file.display().to_string(),
-            generation: None,
-            state: refusal.state.as_str(),
-            reason: Some(refusal.reason.clone()),
-        };
+        let event = PluginEvent::of_file(&file, &refusal);
         self.change(|table| table.refused.insert(file, refusal));
         let _ = self.events.send(event);
     }
 
-    /// The refused file is gone.
+    /// Tells watchers what became of something that the file held, and holds no more.
+    pub(crate) fn tell(&self, file: &Path, refusal: &Refusal) {
+        let _ = self.events.send(PluginEvent::of_file(file, refusal));
+    }
+
+    /// The refused file is gone, or holds what serves.
     pub(crate) fn forget_refusal(&self, file: &Path) {
         self.change(|table| table.refused.remove(file));
     }
@@ -281,6 +278,17 @@ impl PluginEvent {
             generation: Some(generation.number),
             state: state.as_str(),
             reason,
+        }
+    }
+
+    fn of_file(file: &Path, refusal: &Refusal) -> Self {
+        Self {
+            plugin: refusal.plugin.clone(),
+            version: None,
+            file: file.display().to_string(),
+            generation: None,
+            state: refusal.state.as_str(),
+            reason: Some(refusal.reason.clone()),
         }
     }
 }

@@ -3,8 +3,10 @@
 //! Versions are made without a compiler: the tests write over `VERSION` and `MODE` in the library's bytes.
 
 use std::{
+    fs::OpenOptions,
     hint,
-    path::PathBuf,
+    io::Write,
+    path::{Path, PathBuf},
     process, thread,
     time::{Duration, Instant},
 };
@@ -45,6 +47,16 @@ fn marker(text: &'static [u8; 16]) -> &'static str {
     text.split_once('-').map_or("", |(_, value)| value)
 }
 
+fn wait_while(file: &Path) {
+    // It may be gone already, and must not be created then.
+    if let Ok(mut file) = OpenOptions::new().append(true).open(file) {
+        let _ = writeln!(file, "{}", process::id());
+    }
+    while file.exists() {
+        thread::sleep(NAP);
+    }
+}
+
 fn mode() -> &'static str {
     marker(&MODE).trim_end_matches('_')
 }
@@ -57,6 +69,8 @@ struct Config {
     greeting: String,
     /// Every call crashes as long as there is such a file.
     crash_while: Option<PathBuf>,
+    /// The mode `open_wait` does not come back from opening as long as there is such a file; it adds a line to it.
+    open_while: Option<PathBuf>,
 }
 
 struct Versioned {
@@ -87,7 +101,15 @@ impl Versioned {
             "open_hang" => loop {
                 thread::park();
             },
+            "open_wait" => config
+                .open_while
+                .as_deref()
+                .into_iter()
+                .for_each(wait_while),
             "open_crash" => process::abort(),
+            "picky" if config.greeting != "well" => {
+                return Err(PluginError::new("told to want the greeting `well`"));
+            }
             _ => {}
         }
         Ok(Self { config })
@@ -117,6 +139,12 @@ impl Versioned {
             pid: process::id(),
             greeting: self.config.greeting.clone(),
         })
+    }
+
+    /// For tests that write another name over its own.
+    #[handler]
+    fn spare_thing(&self) -> Result<u64, TaskError> {
+        Ok(marker(&VERSION).parse().unwrap_or_default())
     }
 }
 

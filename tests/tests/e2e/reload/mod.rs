@@ -5,14 +5,16 @@ mod check;
 mod configuration;
 mod drain;
 mod events;
+mod killed;
 mod load;
+mod newer;
 mod rejection;
 mod roll_back;
 mod soak;
 mod watching;
 
 use serde_json::{Value, json};
-use tests::{Client, Host, Setup, Versioned};
+use tests::{Client, Host, Setup, Versioned, wait_for};
 
 /// A host that serves version 1, with further lines in its configuration.
 #[track_caller]
@@ -60,4 +62,27 @@ fn plugin(host: &Host, name: &str) -> Value {
     entry
         .unwrap_or_else(|| panic!("no live {name}: {listed:?}"))
         .clone()
+}
+
+/// Calls what crashes its workers, so many times.
+#[track_caller]
+fn crash(client: &mut Client, times: usize) {
+    for _ in 0..times {
+        let failure = client.failure("version", json!({}));
+        failure.expect("worker_crashed", &["SIGABRT"]);
+    }
+}
+
+/// Calls until the calls are refused.
+#[track_caller]
+fn crash_until_quarantined(client: &mut Client) {
+    let refused = wait_for("the quarantine", || {
+        let failure = client.failure("version", json!({}));
+        (failure.code != "worker_crashed").then_some(failure)
+    });
+    refused.expect("unavailable", &[]);
+    assert!(
+        refused.data["retry_after_ms"].as_u64().unwrap() > 0,
+        "{refused:?}"
+    );
 }

@@ -4,9 +4,9 @@ use std::fs;
 use std::thread;
 
 use serde_json::json;
-use tests::{Client, PluginWatch, Versioned, wait_for, wait_until};
+use tests::{Client, PluginWatch, Versioned, wait_until};
 
-use super::{plugin, put, put_as, serving_version_1, version};
+use super::{crash_until_quarantined, plugin, put, put_as, serving_version_1, version};
 
 /// The version that answers, or how its worker ended.
 #[track_caller]
@@ -80,20 +80,6 @@ fn a_plugin_that_goes_on_crashing_is_quarantined_until_it_is_better() {
         scope.spawn(a_quarantined_plugin_comes_back_by_itself);
         scope.spawn(a_quarantined_plugin_comes_back_with_the_next_file);
     });
-}
-
-/// Calls until the calls are refused.
-#[track_caller]
-fn crash_until_quarantined(client: &mut Client) {
-    let refused = wait_for("the quarantine", || {
-        let failure = client.failure("version", json!({}));
-        (failure.code != "worker_crashed").then_some(failure)
-    });
-    refused.expect("unavailable", &[]);
-    assert!(
-        refused.data["retry_after_ms"].as_u64().unwrap() > 0,
-        "{refused:?}"
-    );
 }
 
 fn a_quarantined_plugin_comes_back_by_itself() {
