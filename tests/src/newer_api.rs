@@ -65,6 +65,7 @@ edition.workspace = true
 crate-type = [\"cdylib\"]
 
 [dependencies]
+features.workspace = true
 plugin-api.workspace = true
 ";
 
@@ -89,6 +90,8 @@ fn write_workspace(folder: &Path, version: &str) {
     let today = workspace_dir();
     let mut files = Vec::new();
     collect_files(&today.join("plugin-api"), &mut files);
+    // So that its dependencies are those that are built already.
+    collect_files(&today.join("tests/features"), &mut files);
     for file in files {
         let name = file.strip_prefix(today).expect("it was found there");
         let name = name.to_str().expect("our own names are UTF-8");
@@ -116,7 +119,7 @@ fn write_workspace(folder: &Path, version: &str) {
     // Those that are built by default are a list of their own.
     let (_, rest) = rest.split_once("default-members = [").expect("it has them");
     let (_, rest) = rest.split_once(']').expect("the list ends");
-    let members = "\"plugin-api\", \"plugin-api/macros\", \"newer\"";
+    let members = r#""plugin-api", "plugin-api/macros", "tests/features", "newer""#;
     let mut workspace = format!("{head}members = [{members}]{rest}");
     workspace = with_version(
         &workspace,
@@ -128,10 +131,11 @@ fn write_workspace(folder: &Path, version: &str) {
         &format!("\"plugin-api/macros\", version = \"={}\"", today_version()),
         version,
     );
-    let own = workspace
-        .find("\n[profile.release.package.")
-        .unwrap_or(workspace.len());
-    workspace.truncate(own);
+    // How single crates are built, none of which is here; but all are built as all of ours.
+    let all = "[profile.release.package.\"*\"]";
+    let (head, rest) = workspace.split_once(all).expect("it says how");
+    let (rest, _) = rest.split_once("\n[").unwrap_or((rest, ""));
+    let workspace = format!("{head}{all}{rest}\n");
     // What abi_stable makes of an appended field has unsafe code in it.
     let workspace = workspace.replace("unsafe_code = \"deny\"", "unsafe_code = \"allow\"");
     write(&folder.join("Cargo.toml"), &workspace);
