@@ -6,13 +6,14 @@ pub(crate) mod json_lines;
 
 use std::{
     fmt,
+    future::ready,
+    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
-use async_trait::async_trait;
 use datafusion::{
     arrow::{
         array::{RecordBatch, RecordBatchOptions},
@@ -101,21 +102,11 @@ struct SourceTable {
     watch: Arc<Watch>,
 }
 
-#[async_trait]
-impl TableProvider for SourceTable {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    async fn scan(
+impl SourceTable {
+    fn plan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
         limit: Option<usize>,
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
         let projection: Arc<[usize]> = match projection {
@@ -142,6 +133,35 @@ impl TableProvider for SourceTable {
         };
         let plan = StreamingTableExec::try_new(schema, partitions, None, [], false, limit)?;
         Ok(Arc::new(plan))
+    }
+}
+
+impl TableProvider for SourceTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    // By hand what `async_trait` would write: an `async fn` holds its arguments, and for each one that holds an `Expr`
+    // the compiler spends seconds to prove that it may go from one thread to another.
+    fn scan<'this, 'state, 'projection, 'filters, 'future>(
+        &'this self,
+        state: &'state dyn Session,
+        projection: Option<&'projection Vec<usize>>,
+        _filters: &'filters [Expr],
+        limit: Option<usize>,
+    ) -> Pin<Box<dyn Future<Output = EngineResult<Arc<dyn ExecutionPlan>>> + Send + 'future>>
+    where
+        'this: 'future,
+        'state: 'future,
+        'projection: 'future,
+        'filters: 'future,
+        Self: 'future,
+    {
+        Box::pin(ready(self.plan(state, projection, limit)))
     }
 }
 
