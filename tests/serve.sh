@@ -44,7 +44,8 @@ start() {
     address=${line#listening on }
 }
 
-# Makes a target of the Makefile, with the priority of `nice`; ends when a server has ended meanwhile.
+# Makes a target of the Makefile, with the priority of `nice`; ends when it fails and nothing serves yet, and when a
+# server has ended meanwhile.
 build() {
     local target=$1 status=0 ended
     # With job control a job is a group, which one signal ends.
@@ -56,6 +57,7 @@ build() {
     [[ $ended == "$building" ]] || exit 1
     building=''
     ((status == 0)) && return
+    ((${#servers[@]})) || exit 1
     echo "$target: the build failed, see above. What serves goes on; when the reason is gone: make $target"
     return 1
 }
@@ -74,8 +76,8 @@ await_live() {
     echo "$1 is not live: the host has said why above, and says it again by: $built/host call$connect host.plugins"
 }
 
-build host 0 || exit 1
-build plugin-mail 0 || exit 1
+build host 0
+build plugin-mail 0
 start "$built/host" --plugins ./plugins --listen "$listen"
 host=$address
 [[ $host == 127.0.0.1:12345 ]] && connect='' || connect=" --connect $host"
