@@ -151,7 +151,7 @@ try_all() {
 bare_system
 root=$(mktemp -d "$tools/fresh.XXXXXX")
 readonly root
-trap 'umount --recursive --lazy "$root"/{dev,proc,opt/rust,var/cache/apt/archives} 2>/dev/null; rm -rf --one-file-system "$root"' EXIT
+trap 'umount --recursive --lazy "$root"/{dev,proc,opt/rust,var/cache/apt/archives} 2>/dev/null || true; rm -rf --one-file-system "$root"' EXIT
 cp -a "$bare/." "$root"
 furnish
 case $what in
