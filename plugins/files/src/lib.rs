@@ -17,7 +17,7 @@ use rustix::fs::OFlags;
 
 pub use crate::{
     error::{FileError, FolderError},
-    new_file::NewFile,
+    new_file::{NewFile, commit_all},
 };
 
 /// The folders in which requests may name files; without any, every path is refused.

@@ -24,6 +24,8 @@ pub struct NewFile {
     name: OsString,
     /// The name that it has meanwhile, if it needs one.
     hidden_name: Option<OsString>,
+    /// The name that what it replaces has meanwhile, if it may have to be put back.
+    old_name: Option<OsString>,
     /// As the request named it.
     path: String,
     setting: &'static str,
@@ -56,6 +58,7 @@ impl NewFile {
             folder_path: folder_path.to_owned(),
             name,
             hidden_name,
+            old_name: None,
             path: path.to_owned(),
             setting,
         })
@@ -73,9 +76,14 @@ impl NewFile {
     ///
     /// The folder no longer takes it: then nothing has changed.
     pub fn commit(mut self) -> Result<PathBuf, FileError> {
-        self.link()
-            .map_err(|error| FileError::from_io(&self.path, self.setting, &error))?;
-        Ok(self.folder_path.join(&self.name))
+        self.link().map_err(|error| self.error(&error))?;
+        Ok(self.place())
+    }
+
+    /// Where the file is once it is committed, without symbolic links.
+    #[must_use]
+    pub fn place(&self) -> PathBuf {
+        self.folder_path.join(&self.name)
     }
 
     /// An error for something that went wrong while this file was written.
@@ -100,6 +108,55 @@ impl NewFile {
         Ok(())
     }
 
+    /// Gives what has the name a hidden one too, so that it isn't lost when the name is given to this file.
+    fn keep_old(&mut self) -> io::Result<()> {
+        let kept = with_hidden_name(&self.name, |hidden| {
+            let (folder, name) = (&self.folder, &self.name);
+            match rustix::fs::linkat(folder, name, folder, hidden, AtFlags::empty()) {
+                Err(error @ (Errno::EXIST | Errno::NOENT)) => Err(error.into()),
+                // The file system has no hard links, or none to the files of others.
+                Err(error) => self.copy_old(hidden, error),
+                Ok(()) => Ok(()),
+            }
+        });
+        match kept {
+            Ok((hidden, ())) => self.old_name = Some(hidden),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn copy_old(&self, hidden: &OsStr, no_link: Errno) -> io::Result<()> {
+        // Nothing else has a content that could be copied.
+        let kind = self.folder.symlink_metadata(&self.name)?;
+        if !kind.is_file() {
+            let error = if kind.is_dir() { Errno::ISDIR } else { no_link };
+            return Err(error.into());
+        }
+        let copied = self.folder.copy(&self.name, &self.folder, hidden);
+        if copied.is_err() {
+            // Nobody is left to be told.
+            drop(self.folder.remove_file(hidden));
+        }
+        copied.map(drop)
+    }
+
+    /// Gives the name back to what had it.
+    fn put_back(&mut self) -> io::Result<()> {
+        match self.old_name.take() {
+            None => self.folder.remove_file(&self.name),
+            Some(old) => {
+                let put = self.folder.rename(&old, &self.folder, &self.name);
+                put.map_err(|error| {
+                    let old = self.folder_path.join(old);
+                    let message = format!("{error}; what it was is in {}", old.display());
+                    io::Error::new(error.kind(), message)
+                })
+            }
+        }
+    }
+
     /// Gives the nameless file a name that nothing has.
     fn link_as(&self, name: &OsStr) -> io::Result<()> {
         use std::os::fd::AsRawFd;
@@ -113,6 +170,37 @@ impl NewFile {
         )?;
         Ok(())
     }
+}
+
+/// Gives files their names, in place of whatever has these: all of them, or none. Says where they are, in their order.
+///
+/// Until all of them are there, what they replace has a hidden name as well, and gets its own back if one of them can't
+/// have its name. So every name has its old content or its new one at any moment; when the process is killed in the
+/// midst, some may have the one and some the other, and hidden names may be left.
+///
+/// # Errors
+///
+/// A folder no longer takes its file: then nothing has changed, or the message says what has.
+pub fn commit_all(mut files: Vec<NewFile>) -> Result<Vec<PathBuf>, FileError> {
+    // Once the last one has its name, nothing is left that could fail.
+    if let Some((_, others)) = files.split_last_mut() {
+        for file in others {
+            file.keep_old().map_err(|error| file.error(&error))?;
+        }
+    }
+    for index in 0..files.len() {
+        if let Err(error) = files[index].link() {
+            let mut error = files[index].error(&error);
+            for file in files[..index].iter_mut().rev() {
+                if let Err(left) = file.put_back() {
+                    let message = format!("it can't be put back as it was: {left} (after {error})");
+                    error = file.error(&io::Error::other(message));
+                }
+            }
+            return Err(error);
+        }
+    }
+    Ok(files.iter().map(NewFile::place).collect())
 }
 
 /// Tries names like `.name.0a1b2c3d.part` until one is free.
@@ -145,9 +233,9 @@ fn with_hidden_name<T>(
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        if let Some(hidden) = self.hidden_name.take() {
+        for hidden in [self.hidden_name.take(), self.old_name.take()] {
             // Nobody is left to be told.
-            drop(self.folder.remove_file(hidden));
+            drop(hidden.map(|hidden| self.folder.remove_file(hidden)));
         }
     }
 }

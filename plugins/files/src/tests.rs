@@ -1,11 +1,12 @@
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::TempDir;
 
-use crate::{FileError, Folders, NewFile};
+use crate::{FileError, Folders, NewFile, commit_all};
 
 /// A folder `in` with a file, beside a file that nobody may reach.
 fn scene() -> (TempDir, Folders) {
@@ -232,6 +233,109 @@ fn a_folder_that_takes_the_name_meanwhile_keeps_it() {
     fs::create_dir(scene.path().join("in/late")).expect("a folder");
     assert_eq!(kind(file.commit()), "not_a_file");
     assert_eq!(names(&scene.path().join("in")), ["a.txt", "deep", "late"]);
+}
+
+/// Begins files with the content `new`.
+fn begin(folders: &Folders, paths: &[&str]) -> Vec<NewFile> {
+    let begin = |path: &&str| {
+        let mut file = folders.create(path).expect("creates");
+        file.write_all(b"new").expect("writes");
+        file
+    };
+    paths.iter().map(begin).collect()
+}
+
+#[test]
+fn files_get_their_names_together() {
+    let (scene, folders) = scene();
+    let inside = scene.path().join("in").canonicalize().expect("exists");
+    let paths = ["a.txt", "deep/b.txt", "c.txt"];
+    let places = commit_all(begin(&folders, &paths)).expect("commits");
+    assert_eq!(places, paths.map(|path| inside.join(path)));
+    for place in places {
+        assert_eq!(fs::read(place).expect("reads"), b"new");
+    }
+    assert_eq!(names(&inside), ["a.txt", "c.txt", "deep"]);
+    assert_eq!(names(&inside.join("deep")), ["b.txt"]);
+    assert!(commit_all(Vec::new()).expect("commits").is_empty());
+}
+
+#[test]
+fn when_one_file_cannot_have_its_name_all_names_stay_as_they_were() {
+    let (scene, folders) = scene();
+    let inside = scene.path().join("in");
+    symlink("a.txt", inside.join("link")).expect("a link");
+    let old = fs::metadata(inside.join("a.txt")).expect("exists");
+    // The folder comes when all files are begun, as the first, one in the middle, or the last.
+    for at in 0..4 {
+        let mut paths = vec!["a.txt", "link", "fresh"];
+        paths.insert(at, "late");
+        let files = begin(&folders, &paths);
+        fs::create_dir(inside.join("late")).expect("a folder");
+        assert_eq!(kind(commit_all(files)), "not_a_file", "{at}");
+        assert_eq!(names(&inside), ["a.txt", "deep", "late", "link"], "{at}");
+        fs::remove_dir(inside.join("late")).expect("is empty");
+        let now = fs::metadata(inside.join("a.txt")).expect("exists");
+        assert_eq!(now.ino(), old.ino(), "{at}");
+        let link = fs::read_link(inside.join("link")).expect("a link");
+        assert_eq!(link, Path::new("a.txt"), "{at}");
+    }
+    assert_eq!(fs::read(inside.join("a.txt")).expect("reads"), b"inside");
+}
+
+/// What somebody sees who looks meanwhile is what is left when the process is killed.
+#[test]
+fn a_name_has_its_old_content_or_its_new_one_at_any_moment() {
+    let (scene, folders) = scene();
+    let inside = scene.path().join("in");
+    fs::write(inside.join("b.txt"), "inside").expect("a file");
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..300 {
+                let files = begin(&folders, &["a.txt", "b.txt", "late"]);
+                fs::create_dir(inside.join("late")).expect("a folder");
+                assert_eq!(kind(commit_all(files)), "not_a_file");
+                fs::remove_dir(inside.join("late")).expect("is empty");
+                if round % 3 == 0 {
+                    commit_all(begin(&folders, &["b.txt", "a.txt"])).expect("commits");
+                }
+            }
+            is_done.store(true, Ordering::Release);
+        });
+        while !is_done.load(Ordering::Acquire) {
+            for name in ["a.txt", "b.txt"] {
+                let content = fs::read(inside.join(name)).expect("the name is there");
+                assert!(content == b"inside" || content == b"new", "{content:?}");
+            }
+        }
+    });
+    assert_eq!(names(&inside), ["a.txt", "b.txt", "deep"]);
+}
+
+#[test]
+fn without_hard_links_what_is_replaced_is_copied() {
+    let (scene, folders) = scene();
+    let inside = scene.path().join("in");
+    let file = folders.create("a.txt").expect("creates");
+    let no_link = rustix::io::Errno::PERM;
+    file.copy_old("kept".as_ref(), no_link).expect("copies");
+    assert_eq!(fs::read(inside.join("kept")).expect("reads"), b"inside");
+    let pipe = folders.create("pipe").expect("creates");
+    let (cwd, mode) = (rustix::fs::CWD, rustix::fs::Mode::RWXU);
+    rustix::fs::mknodat(
+        cwd,
+        inside.join("pipe"),
+        rustix::fs::FileType::Fifo,
+        mode,
+        0,
+    )
+    .expect("a pipe");
+    let error = pipe
+        .copy_old("kept2".as_ref(), no_link)
+        .expect_err("no file");
+    assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+    assert_eq!(names(&inside), ["a.txt", "deep", "kept", "pipe"]);
 }
 
 #[test]

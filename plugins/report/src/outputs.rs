@@ -1,14 +1,12 @@
 //! Where a report goes: files that appear all together when it is whole, and contents that the result has in it.
 
 use std::{
-    fs,
     io::{self, Seek, SeekFrom, Write},
-    path::PathBuf,
     sync::Arc,
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use files::NewFile;
+use files::{NewFile, commit_all};
 use report_document::{
     Buffer, CsvWriter, Fonts, HtmlWriter, JsonWriter, PdfLimits, PdfWriter, Writer, XlsxWriter,
 };
@@ -66,11 +64,6 @@ fn check(args: &[OutputArgs]) -> Result<Vec<Wanted>> {
                 )));
             }
         }
-        let is_twice = |other: &Wanted| other.path.is_some() && other.path == output.path;
-        if wanted.iter().any(is_twice) {
-            let path = output.path.as_deref().unwrap_or_default();
-            return Err(Trouble::args(format!("two outputs have the path {path:?}")));
-        }
         wanted.push(Wanted {
             format,
             path: output.path.clone(),
@@ -106,6 +99,7 @@ impl Targets {
     /// Begins all files, so that what is wrong with a path shows before anything is read.
     pub(crate) fn begin(args: &[OutputArgs], config: &Checked, watch: &Arc<Watch>) -> Result<Self> {
         let mut targets = Vec::new();
+        let mut places = Vec::new();
         for wanted in check(args)? {
             let sink = match &wanted.path {
                 Some(path) => {
@@ -113,6 +107,12 @@ impl Targets {
                         .write
                         .create(path)
                         .map_err(|error| Trouble::file(&error))?;
+                    // However the paths are written: the second file would replace the first.
+                    if places.contains(&file.place()) {
+                        let message = format!("two outputs have the path {path:?}");
+                        return Err(Trouble::args(message));
+                    }
+                    places.push(file.place());
                     Sink::File(LimitedFile {
                         file,
                         at: 0,
@@ -167,26 +167,9 @@ impl Targets {
             );
             return Err(Trouble::new("output_too_large", message));
         }
-        commit_all(files)?;
+        commit_all(files).map_err(|error| Trouble::file(&error))?;
         Ok(outputs)
     }
-}
-
-fn commit_all(files: Vec<NewFile>) -> Result<()> {
-    let mut done: Vec<PathBuf> = Vec::new();
-    for file in files {
-        match file.commit() {
-            Ok(path) => done.push(path),
-            Err(error) => {
-                for path in done {
-                    // What can't be removed now is whole at least.
-                    drop(fs::remove_file(path));
-                }
-                return Err(Trouble::file(&error));
-            }
-        }
-    }
-    Ok(())
 }
 
 fn writer<'a, S: Write + Seek + Send + 'a>(
@@ -283,5 +266,61 @@ impl Seek for LimitedFile {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.at = self.file.seek(to)?;
         Ok(self.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use plugin_api::testing;
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::ReportConfig;
+
+    fn begin(folder: &Path, paths: &[&str]) -> Result<Targets> {
+        let config = json!({"folders": {"write": [folder]}});
+        let config: ReportConfig = serde_json::from_value(config).unwrap();
+        let outputs: Vec<OutputArgs> = paths
+            .iter()
+            .map(|path| OutputArgs {
+                path: Some((*path).to_owned()),
+                ..OutputArgs::default()
+            })
+            .collect();
+        let watch = Arc::new(Watch::new(&testing::task(), None));
+        Targets::begin(&outputs, &config.check().unwrap(), &watch)
+    }
+
+    #[test]
+    fn when_one_file_cannot_be_named_those_before_it_are_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("old.csv"), "old").unwrap();
+        let targets = begin(folder.path(), &["old.csv", "new.csv", "late.csv"]).unwrap();
+        // Others take the name while rows are read.
+        fs::create_dir(path("late.csv")).unwrap();
+        let trouble = targets.commit(100).unwrap_err();
+        assert_eq!(trouble.kind, "not_a_file", "{trouble}");
+        assert!(trouble.message.contains("late.csv"), "{trouble}");
+        assert_eq!(fs::read(path("old.csv")).unwrap(), b"old");
+        let names = fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(names, 2, "old.csv and late.csv");
+
+        let targets = begin(folder.path(), &["old.csv", "new.csv"]).unwrap();
+        assert_eq!(targets.commit(100).unwrap().len(), 2);
+        assert_eq!(fs::read(path("old.csv")).unwrap(), b"");
+    }
+
+    #[test]
+    fn two_outputs_are_two_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let absolute = folder.path().join("a.csv").display().to_string();
+        for path in ["a.csv", "./a.csv", "deep/../a.csv", &absolute] {
+            fs::create_dir_all(folder.path().join("deep")).unwrap();
+            let trouble = begin(folder.path(), &["a.csv", path]).err().unwrap();
+            assert_eq!(trouble.kind, "invalid_report", "{path}: {trouble}");
+        }
     }
 }
