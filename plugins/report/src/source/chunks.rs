@@ -4,6 +4,7 @@ use std::{
     fmt,
     fs::File,
     io::{self, Cursor, Read},
+    ops::Range,
     os::unix::fs::FileExt,
     sync::Arc,
 };
@@ -108,6 +109,7 @@ pub(crate) struct Quoting {
 /// Whole rows of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
+    /// A row ends with a line feed, whatever it ends with in the file; before that may be a carriage return.
     pub(crate) bytes: Vec<u8>,
     /// The number of the first of its lines, counted from 1.
     pub(crate) line: u64,
@@ -117,7 +119,7 @@ impl Chunk {
     /// The number of the line that byte `at` is in.
     pub(crate) fn line_at(&self, at: usize) -> u64 {
         let before = self.bytes.get(..at).unwrap_or(&self.bytes);
-        self.line + memchr_iter(b'\n', before).count() as u64
+        self.line + line_ends(before)
     }
 }
 
@@ -131,6 +133,7 @@ pub(crate) struct Chunks {
     line: u64,
     is_at_end: bool,
     is_at_start: bool,
+    chunk_len: usize,
 }
 
 impl fmt::Debug for Chunks {
@@ -156,6 +159,7 @@ impl Chunks {
             line: 1,
             is_at_end: false,
             is_at_start: true,
+            chunk_len: CHUNK_LEN,
         }
     }
 
@@ -164,9 +168,14 @@ impl Chunks {
         chunk.bytes.clear();
         chunk.bytes.append(&mut self.rest);
         chunk.line = self.line;
-        let mut wanted = CHUNK_LEN;
+        let mut wanted = self.chunk_len;
+        let mut has_returns = false;
         while !self.is_at_end {
             self.fill(&mut chunk.bytes, wanted)?;
+            has_returns = memchr(b'\r', &chunk.bytes).is_some();
+            if has_returns {
+                feed_lines(&mut chunk.bytes, self.quoting, self.is_at_end);
+            }
             let end = row_end(&chunk.bytes, self.quoting);
             if self.is_at_end {
                 break;
@@ -179,9 +188,14 @@ impl Chunks {
             if chunk.bytes.len() > ROW_LEN_MAX {
                 return Err(self.too_long());
             }
-            wanted = chunk.bytes.len() + CHUNK_LEN;
+            wanted = chunk.bytes.len() + self.chunk_len;
         }
-        self.line += memchr_iter(b'\n', &chunk.bytes).count() as u64;
+        // Most files have no carriage returns, which is known by now.
+        self.line += if has_returns {
+            line_ends(&chunk.bytes)
+        } else {
+            memchr_iter(b'\n', &chunk.bytes).count() as u64
+        };
         Ok(!chunk.bytes.is_empty())
     }
 
@@ -245,41 +259,89 @@ impl Chunks {
     }
 }
 
+/// How many lines end here: with a line feed, a carriage return, or both.
+fn line_ends(bytes: &[u8]) -> u64 {
+    let returns = memchr_iter(b'\r', bytes).filter(|at| bytes.get(at + 1) != Some(&b'\n'));
+    (memchr_iter(b'\n', bytes).count() + returns.count()) as u64
+}
+
+/// Puts a line feed for each carriage return that ends a row on its own, as on classic Mac systems, so that everybody
+/// else has to know line feeds alone. `bytes` begin where a row begins; behind the last of them more may come.
+fn feed_lines(bytes: &mut [u8], quoting: Option<Quoting>, is_at_end: bool) {
+    let is_alone = |bytes: &[u8], at: usize| match bytes.get(at + 1) {
+        Some(next) => *next != b'\n',
+        None => is_at_end,
+    };
+    if !memchr_iter(b'\r', bytes).any(|at| is_alone(bytes, at)) {
+        return;
+    }
+    let mut outside = Outside::new(quoting);
+    while let Some(mut stretch) = outside.next(bytes) {
+        while let Some(found) = memchr(b'\r', &bytes[stretch.clone()]) {
+            let at = stretch.start + found;
+            if is_alone(bytes, at) {
+                bytes[at] = b'\n';
+            }
+            stretch.start = at + 1;
+        }
+    }
+}
+
 /// Where the last whole row ends, if there is one. `bytes` begin where a row begins.
 fn row_end(bytes: &[u8], quoting: Option<Quoting>) -> Option<usize> {
-    let Some(Quoting { quote, delimiter }) = quoting.filter(|it| memchr(it.quote, bytes).is_some())
-    else {
-        return memrchr(b'\n', bytes).map(|at| at + 1);
-    };
     let mut end = None;
+    let mut outside = Outside::new(quoting);
+    while let Some(stretch) = outside.next(bytes) {
+        if let Some(newline) = memrchr(b'\n', &bytes[stretch.clone()]) {
+            end = Some(stretch.start + newline + 1);
+        }
+    }
+    end
+}
+
+/// The stretches of a file outside of quotes, from the beginning of a row on.
+struct Outside {
+    quoting: Option<Quoting>,
+    /// Where the next one begins, if there is one.
+    at: Option<usize>,
+}
+
+impl Outside {
+    fn new(quoting: Option<Quoting>) -> Self {
+        Self {
+            quoting,
+            at: Some(0),
+        }
+    }
+
+    fn next(&mut self, bytes: &[u8]) -> Option<Range<usize>> {
+        let begin = self.at.take()?;
+        let opening = self.quoting.and_then(|quoting| {
+            let found = memchr(quoting.quote, &bytes[begin..])?;
+            Some((begin + found, quoting))
+        });
+        let Some((opening, Quoting { quote, delimiter })) = opening else {
+            return Some(begin..bytes.len());
+        };
+        let opens = opening == 0 || [delimiter, b'\n', b'\r'].contains(&bytes[opening - 1]);
+        self.at = if opens {
+            closed(&bytes[opening + 1..], quote).map(|len| opening + 1 + len)
+        } else {
+            Some(opening + 1)
+        };
+        Some(begin..opening)
+    }
+}
+
+/// How long what is in quotes is, with the quote that closes it, which isn't doubled.
+fn closed(inside: &[u8], quote: u8) -> Option<usize> {
     let mut at = 0;
     loop {
-        // Outside of quotes, up to the next quote that opens a field.
-        let opening = memchr(quote, &bytes[at..]).map(|found| at + found);
-        let outside = &bytes[at..opening.unwrap_or(bytes.len())];
-        if let Some(newline) = memrchr(b'\n', outside) {
-            end = Some(at + newline + 1);
+        at += memchr(quote, &inside[at..])? + 1;
+        if inside.get(at) != Some(&quote) {
+            return Some(at);
         }
-        let Some(opening) = opening else {
-            return end;
-        };
-        let opens = opening == 0 || [delimiter, b'\n'].contains(&bytes[opening - 1]);
-        at = opening + 1;
-        if !opens {
-            continue;
-        }
-        // Inside, up to a quote that isn't doubled.
-        loop {
-            let Some(found) = memchr(quote, &bytes[at..]) else {
-                return end;
-            };
-            at += found + 1;
-            if bytes.get(at) == Some(&quote) {
-                at += 1;
-            } else {
-                break;
-            }
-        }
+        at += 1;
     }
 }
 
@@ -323,6 +385,57 @@ mod tests {
         }
         assert!(count > 2);
         assert_eq!(all, text.as_bytes());
+    }
+
+    /// The chunks of a text, of so many bytes each, as one, and the line that comes after them.
+    fn read(text: &str, chunk_len: usize, quoting: Option<Quoting>) -> (String, u64) {
+        let bytes = Bytes::Memory(text.as_bytes().into());
+        let mut chunks = Chunks::new("t".into(), &bytes, quoting, None);
+        chunks.chunk_len = chunk_len;
+        let mut chunk = Chunk::default();
+        let mut all = Vec::new();
+        while chunks.next(&mut chunk).unwrap() {
+            assert_eq!(chunk.line, 1 + line_ends(&all), "{text:?} {chunk_len}");
+            let is_whole =
+                chunk.bytes.ends_with(b"\n") || all.len() + chunk.bytes.len() == text.len();
+            assert!(is_whole, "{text:?} {chunk_len}: {chunk:?}");
+            all.extend_from_slice(&chunk.bytes);
+        }
+        (String::from_utf8(all).unwrap(), chunks.line)
+    }
+
+    #[test]
+    fn rows_end_with_line_feeds_returns_or_both_wherever_chunks_end() {
+        for (text, expected, line) in [
+            ("a,b\r1,2\r3,4\r", "a,b\n1,2\n3,4\n", 4),
+            ("a,b\r1,2\r3,4", "a,b\n1,2\n3,4", 3),
+            ("a,b\r\n1,2\r\n", "a,b\r\n1,2\r\n", 3),
+            (
+                "a\r\n1\r2\n3\n\r4\r\r\n5\r",
+                "a\r\n1\n2\n3\n\n4\n\r\n5\n",
+                9,
+            ),
+            ("\r\r\r", "\n\n\n", 4),
+            (
+                "a\r\"x\ry\"\r\"1\"\"\r\"\r",
+                "a\n\"x\ry\"\n\"1\"\"\r\"\n",
+                6,
+            ),
+            (
+                "a,\"x\r\ny\"\r\n\"\r\",2\r\n",
+                "a,\"x\r\ny\"\r\n\"\r\",2\r\n",
+                5,
+            ),
+            // A quote within a field is a character as any other.
+            ("5\" pipe\rnext \"x\"\r", "5\" pipe\nnext \"x\"\n", 3),
+        ] {
+            for chunk_len in 1..=text.len() + 1 {
+                let found = read(text, chunk_len, Some(QUOTING));
+                assert_eq!(found, (expected.to_owned(), line), "{text:?} {chunk_len}");
+            }
+        }
+        let found = read("\"a\rb\"\r\n", 3, None);
+        assert_eq!(found, ("\"a\nb\"\r\n".to_owned(), 3), "without quotes");
     }
 
     #[test]

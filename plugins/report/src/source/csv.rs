@@ -112,6 +112,9 @@ impl Csv {
             let message = format!("source `{}` is empty", self.name);
             return Err(Trouble::new("empty_source", message));
         };
+        if rows == 0 {
+            self.check_lonely_header(&found)?;
+        }
         let names = match names {
             None => found,
             Some(names) if names.len() == found.len() => names,
@@ -131,6 +134,31 @@ impl Csv {
                 kind: guess.kind(),
             })
             .collect())
+    }
+
+    /// A header without rows is a table without rows, unless all that the file has was taken for its header.
+    fn check_lonely_header(&self, names: &[String]) -> Result<()> {
+        let is_line_end = |char| matches!(char, '\n' | '\r');
+        let is_odd = |char: char| {
+            // What ends lines elsewhere: vertical tab, form feed, NEL, line and paragraph separator.
+            (char.is_control() && !is_line_end(char) && char != '\t')
+                || matches!(char, '\u{2028}' | '\u{2029}')
+        };
+        let first = names.first().map_or("", String::as_str);
+        let what = if ["{", "[{", "<?", "<!", "<html"]
+            .iter()
+            .any(|begin| first.starts_with(begin))
+        {
+            "looks like JSON or XML, not like CSV"
+        } else if names.iter().any(|name| name.contains(is_odd)) {
+            "has control characters; lines end with a line feed, a carriage return, or both, so that all of it is one line"
+        } else if names.len() == 1 && first.contains(is_line_end) {
+            "is one value in quotes, with all of its lines; set `quote` to \"\" if they are meant"
+        } else {
+            return Ok(());
+        };
+        let message = format!("source `{}` has no rows, and its header {what}", self.name);
+        Err(Trouble::new("invalid_csv", message).data(json!({"source": &*self.name, "line": 1})))
     }
 
     /// Reads the columns at these places.
@@ -173,20 +201,22 @@ fn find_delimiter(name: &Arc<str>, bytes: &Bytes, quote: Option<u8>) -> Result<u
     let mut chunks = Chunks::new(Arc::clone(name), bytes, None, None);
     let mut chunk = Chunk::default();
     chunks.next(&mut chunk)?;
-    let line = match memchr(b'\n', &chunk.bytes) {
-        Some(end) => &chunk.bytes[..end],
-        None => &chunk.bytes,
-    };
     let mut counts = [(b',', 0), (b';', 0), (b'\t', 0), (b'|', 0)];
+    let is_line_end = |byte: &&u8| matches!(byte, b'\n' | b'\r');
     let mut is_quoted = false;
-    for byte in line {
-        if Some(*byte) == quote {
+    // Where a field begins; and behind a closing quote, which the next one would double.
+    let mut may_open = true;
+    for byte in chunk.bytes.iter().skip_while(is_line_end) {
+        if Some(*byte) == quote && (is_quoted || may_open) {
             is_quoted = !is_quoted;
+            may_open = true;
         } else if !is_quoted {
-            counts
-                .iter_mut()
-                .filter(|(it, _)| it == byte)
-                .for_each(|(_, count)| *count += 1);
+            if is_line_end(&byte) {
+                break;
+            }
+            let found = counts.iter_mut().find(|(it, _)| it == byte);
+            may_open = found.is_some();
+            found.into_iter().for_each(|(_, count)| *count += 1);
         }
     }
     // The first of the most frequent ones.

@@ -50,11 +50,10 @@ impl JsonLines {
         let mut lines = Vec::with_capacity(len);
         for row in rows {
             // In valid JSON line breaks are nothing but white space.
-            lines.extend(
-                row.get()
-                    .bytes()
-                    .map(|byte| if byte == b'\n' { b' ' } else { byte }),
-            );
+            lines.extend(row.get().bytes().map(|byte| match byte {
+                b'\n' | b'\r' => b' ',
+                byte => byte,
+            }));
             lines.push(b'\n');
         }
         Self::open(name, Bytes::Memory(lines.into()), "row", usize::MAX)

@@ -1,6 +1,6 @@
 //! Inline rows, CSV and JSON Lines: what is read, as what, and what is refused.
 
-use plugin_api::serde_json::{Value, json};
+use plugin_api::serde_json::{Value, json, value::RawValue};
 
 use crate::bench::Bench;
 
@@ -273,6 +273,105 @@ fn broken_csv_is_refused_with_its_line() {
     bench.file("a.csv", "a,b\n\"x,y\n");
     let rows = bench.rows(json!({"sources": {"a": {"csv": "a.csv", "quote": ""}}}));
     assert_eq!(rows, json!([{"a": "\"x", "b": "y"}]));
+}
+
+#[test]
+fn lines_end_with_line_feeds_returns_or_both() {
+    let bench = Bench::new();
+    let expected = json!([{"a": 1, "b": "x\ry"}, {"a": 2, "b": "z"}]);
+    bench.file("a.csv", "a,b\r1,2\r3,4\r");
+    let rows = bench.arrays(json!({"sources": {"a": {"csv": "a.csv"}}}));
+    assert_eq!(rows, json!([[1, 2], [3, 4]]));
+    for (name, text) in [
+        ("a classic Mac's", "a,b\r1,\"x\ry\"\r2,z\r"),
+        ("without an end", "a,b\r1,\"x\ry\"\r2,z"),
+        ("mixed", "a,b\r\n1,\"x\ry\"\r2,z\n"),
+        ("doubled", "\r\ra,b\r\r\n1,\"x\ry\"\r\r\n2,z\r\r\n"),
+        ("other delimiter", "a;b\r1;\"x\ry\"\r2;z\r"),
+    ] {
+        bench.file("a.csv", text);
+        let rows = bench.rows(json!({"sources": {"a": {"csv": "a.csv"}}}));
+        assert_eq!(rows, expected, "{name}");
+    }
+    let failure = {
+        bench.file("a.csv", "a,b\r1,\"x\ry\"\r2\r");
+        bench.failure(json!({"sources": {"a": {"csv": "a.csv"}}}))
+    };
+    assert_eq!(
+        (failure.kind.as_str(), &failure.data["line"]),
+        ("invalid_csv", &json!(4)),
+        "{}",
+        failure.message
+    );
+    bench.file("a.csv", "\"a,\rb\";c\r\n1;2\r\n");
+    let rows = bench.rows(json!({"sources": {"a": {"csv": "a.csv"}}}));
+    assert_eq!(rows, json!([{"a,\rb": 1, "c": 2}]), "a return in quotes");
+
+    bench.file("a.jsonl", "{\"a\":1}\r{\"a\":2}\r\r\n{\"a\":3}\n{\"a\":4}");
+    let rows = bench.arrays(json!({"sources": {"a": {"jsonl": "a.jsonl"}}}));
+    assert_eq!(rows, json!([[1], [2], [3], [4]]));
+    // In a request a return is nothing but white space between parts of a row.
+    let text = String::from("{\"rows\":[{\"a\":1,\r\"b\":\r2}]}");
+    let plugin = plugin_api::testing::open::<report::Report>(json!({})).unwrap();
+    let args = RawValue::from_string(text).unwrap();
+    let result = plugin.call("report", args).unwrap();
+    assert_eq!(crate::bench::rows(&result), json!([{"a": 1, "b": 2}]));
+}
+
+#[test]
+fn large_files_of_a_classic_mac_are_read_by_two_threads() {
+    let bench = Bench::new();
+    let mut text = String::from("id,text\r");
+    for row in 0..150_000 {
+        text.push_str(&format!("{row},\"line {row}\rand \"\"another\"\"\"\r"));
+    }
+    bench.file("a.csv", &text);
+    bench.gzipped("a.csv.gz", &text);
+    for file in ["a.csv", "a.csv.gz"] {
+        let query = "SELECT count(*) AS n, sum(id) AS s, count(DISTINCT text) AS d FROM a";
+        let rows = bench.rows(json!({"sources": {"a": {"csv": file}}, "query": query}));
+        assert_eq!(
+            rows,
+            json!([{"n": 150_000, "s": 11_249_925_000u64, "d": 150_000}]),
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn a_header_that_is_all_of_a_file_is_told_of() {
+    let bench = Bench::new();
+    for (text, told) in [
+        ("a,b\u{2028}1,2\u{2028}3,4", "control characters"),
+        ("a,b\u{85}1,2\u{85}3,4", "control characters"),
+        ("a,b\u{1e}1,2\u{1e}3,4\n", "control characters"),
+        ("a,b\0\x001,2\0\x003,4", "control characters"),
+        ("[{\"a\":1}]", "JSON"),
+        ("{\"a\":1}\n", "JSON"),
+        ("<!doctype html><p>Sign in, please", "XML"),
+        ("\"a,b\n1,2\n3,4\"\n", "in quotes"),
+    ] {
+        bench.file("a.csv", text);
+        let failure = bench.failure(json!({"sources": {"a": {"csv": "a.csv"}}}));
+        assert_eq!(failure.kind, "invalid_csv", "{text:?}: {}", failure.message);
+        assert!(
+            failure.message.contains(told),
+            "{text:?}: {}",
+            failure.message
+        );
+    }
+    // A day without rows.
+    for text in [
+        "a,b",
+        "a,b\r\n",
+        "\"a\n(EUR)\",b\n",
+        "[a].[b],[a].[c]\n",
+        "a\tb\n",
+    ] {
+        bench.file("a.csv", text);
+        let result = bench.result(json!({"sources": {"a": {"csv": "a.csv"}}}));
+        assert_eq!(result["rows"], 0, "{text:?}");
+    }
 }
 
 #[test]
