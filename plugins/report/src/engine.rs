@@ -34,10 +34,12 @@ use tokio::{
 };
 
 use crate::{
+    arithmetic,
     error::{Result, Trouble, unknown},
     source::Source,
     spill::Spill,
     sql::{self, Parameters, Select},
+    sums,
     watch::{CANCELLED, Watch},
 };
 
@@ -112,11 +114,14 @@ impl<'r> Engine<'r> {
         // What each sort keeps for the keys of the rows that it merges; with the default of 10 MB, a sort by texts of a
         // few hundred thousand rows can't go to disk any more.
         options.execution.sort_spill_reservation_bytes = limits.memory_max / 8;
+        let mut context = SessionContext::new_with_config_rt(config, environment);
+        arithmetic::register(&mut context).map_err(Trouble::internal)?;
+        sums::register(&context);
         Ok(Self {
             runtime,
             clock: clock()?,
             watch: Arc::clone(watch),
-            context: SessionContext::new_with_config_rt(config, environment),
+            context,
             parameters,
             used: BTreeSet::new(),
             tables: BTreeSet::new(),
@@ -300,6 +305,11 @@ impl<'r> Engine<'r> {
                 format!("the engine can't do this: {}", clean(message)),
             ),
             DataFusionError::SQL(error, _) => Trouble::new("sql_syntax", clean(&error.to_string())),
+            DataFusionError::Execution(message)
+                if message.starts_with("Arithmetic Overflow in Avg") =>
+            {
+                Trouble::new("query_failed", AVERAGE_OUTGROWN)
+            }
             DataFusionError::Execution(message) => Trouble::new("query_failed", clean(message)),
             DataFusionError::ArrowError(error, _) => arrow_trouble(error),
             DataFusionError::ResourcesExhausted(_) => self.memory_trouble(),
@@ -499,11 +509,25 @@ fn schema_trouble(error: &SchemaError) -> Trouble {
     }
 }
 
+const AVERAGE_OUTGROWN: &str = "an average has more than the 38 digits of a decimal, of which it has four decimals more than its values; average numbers of another type: `avg(CAST(… AS double))`, or `avg(CAST(… AS decimal(60,2)))`";
+
 fn arrow_trouble(error: &ArrowError) -> Trouble {
     match error {
         ArrowError::DivideByZero => Trouble::new(
             "query_failed",
             "the query divides by zero; NULLIF(x, 0) makes such a quotient null",
+        ),
+        // "Overflow happened on: 9223372036854775807 + 1"
+        ArrowError::ArithmeticOverflow(message) => Trouble::new(
+            "query_failed",
+            format!(
+                "a number outgrows its type: {}; compute in a wider one, such as CAST(… AS decimal(38,0))",
+                clean(
+                    message
+                        .strip_prefix("Overflow happened on: ")
+                        .unwrap_or(message)
+                )
+            ),
         ),
         ArrowError::IoError(message, error) => match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::new(
@@ -516,7 +540,6 @@ fn arrow_trouble(error: &ArrowError) -> Trouble {
         ArrowError::CastError(message)
         | ArrowError::ParseError(message)
         | ArrowError::ComputeError(message)
-        | ArrowError::ArithmeticOverflow(message)
         | ArrowError::InvalidArgumentError(message) => Trouble::new("query_failed", clean(message)),
         other => Trouble::new("query_failed", clean(&other.to_string())),
     }

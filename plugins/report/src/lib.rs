@@ -2,6 +2,7 @@
 //! XLSX, HTML and PDF.
 
 mod args;
+mod arithmetic;
 mod columns;
 mod config;
 mod database;
@@ -14,6 +15,7 @@ mod run;
 mod source;
 mod spill;
 mod sql;
+mod sums;
 mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -9,6 +9,7 @@
 mod bench;
 mod databases;
 mod limits;
+mod numbers;
 mod outputs;
 mod queries;
 mod servers;
