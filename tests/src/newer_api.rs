@@ -136,6 +136,17 @@ fn write_workspace(folder: &Path, version: &str) {
     let (head, rest) = workspace.split_once(all).expect("it says how");
     let (rest, _) = rest.split_once("\n[").unwrap_or((rest, ""));
     let workspace = format!("{head}{all}{rest}\n");
+    // Cargo tells packages apart by name, version and place within their workspace: with ours, each would be built anew
+    // whenever the other one was.
+    let ours = format!(
+        "[workspace.package]\nversion = \"{}\"",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert!(workspace.contains(&ours), "{ours} is not there");
+    let workspace = workspace.replace(
+        &ours,
+        &format!("[workspace.package]\nversion = \"{version}\""),
+    );
     // What abi_stable makes of an appended field has unsafe code in it.
     let workspace = workspace.replace("unsafe_code = \"deny\"", "unsafe_code = \"allow\"");
     write(&folder.join("Cargo.toml"), &workspace);
