@@ -240,11 +240,8 @@ fn run(
         );
         Ok(())
     })?;
-    // All of them appear, or none but for a fault of the disk in between.
     task.check()?;
-    for file in finished {
-        file.commit()?;
-    }
+    files::commit_all(finished)?;
     Ok(made.into_iter().flatten().collect())
 }
 
