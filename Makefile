@@ -16,21 +16,23 @@ PLUGINS := mail resize report
 help: ## this list
 	@sed -nE 's/^([a-zA-Z-]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf 'make %-12s %s\n' "$$name" "$$text"; done
 
-run: ## builds host and mail and serves, then builds gateway, resize and report while it serves (LISTEN=127.0.0.1:12345 GATEWAY=127.0.0.1:8080)
+# The set-up of a build, once for each call of make, however many of these are asked for.
+.PHONY: build-tools
+build-tools:
 	@tests/setup.sh build
+
+run: ## builds host and mail and serves, then builds gateway, resize and report while it serves (LISTEN=127.0.0.1:12345 GATEWAY=127.0.0.1:8080)
 	@exec tests/serve.sh $(BUILT) $(LISTEN) $(GATEWAY)
 
 plugins: host gateway $(PLUGINS:%=plugin-%) ## builds host, gateway and plugins, and puts these into ./plugins
 
 .PHONY: host gateway
-host gateway:
-	@tests/setup.sh build
+host gateway: build-tools
 	@cargo build $(PROFILE) -p $@
 
 .PHONY: $(PLUGINS:%=plugin-%)
 plugin-NAME: ## builds one plugin and puts it into ./plugins, where a running host takes it up
-$(PLUGINS:%=plugin-%): plugin-%:
-	@tests/setup.sh build
+$(PLUGINS:%=plugin-%): plugin-%: build-tools
 	@cargo build $(PROFILE) -p $*
 	@# By a rename, since a running host may have the old file open; and only what is new.
 	@cmp -s $(BUILT)/lib$*.so plugins/lib$*.so || { \
