@@ -40,7 +40,7 @@ use plugin_api::{TaskError, plugin};
 #[derive(Default)]
 pub struct Newer;
 
-#[plugin]
+#[plugin(name = "newer")]
 impl Newer {
     /// Uses nothing new.
     #[handler]
@@ -56,18 +56,19 @@ impl Newer {
 }
 "#;
 
+/// What follows in it is the name of the library.
 const MANIFEST: &str = "[package]
 name = \"newer\"
 version.workspace = true
 edition.workspace = true
 
-[lib]
-crate-type = [\"cdylib\"]
-
 [dependencies]
 features.workspace = true
 plugin-api.workspace = true
-";
+
+[lib]
+crate-type = [\"cdylib\"]
+name = ";
 
 /// The library of a plugin built with this version of plugin-api, which has more in it than today's.
 ///
@@ -75,18 +76,20 @@ plugin-api.workspace = true
 #[must_use]
 #[track_caller]
 pub fn built_with_newer_plugin_api(version: &str) -> PathBuf {
-    // Cargo gives the libraries of all versions the same path.
     static BUILDING: Mutex<()> = Mutex::new(());
     let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = target_dir().join("newer-plugin-api").join(version);
-    write_workspace(&folder, version);
+    // Cargo gives a library the path that its name makes, whatever its version: with one name for all versions, what is
+    // built last would lie there, and each would be taken for built.
+    let name = format!("newer_{}", version.replace('.', "_"));
+    write_workspace(&folder, version, &name);
     let built = build_in(&folder, &["newer"], &["--offline"]);
     let library = folder.join("libnewer.so");
-    fs::copy(&built["newer"], &library).expect("cargo built it just now");
+    fs::copy(&built[&name], &library).expect("cargo built it just now");
     library
 }
 
-fn write_workspace(folder: &Path, version: &str) {
+fn write_workspace(folder: &Path, version: &str, name: &str) {
     let today = workspace_dir();
     let mut files = Vec::new();
     collect_files(&today.join("plugin-api"), &mut files);
@@ -153,7 +156,8 @@ fn write_workspace(folder: &Path, version: &str) {
     if !folder.join("Cargo.lock").exists() {
         write(&folder.join("Cargo.lock"), &read(today, "Cargo.lock"));
     }
-    write(&folder.join("newer/Cargo.toml"), MANIFEST);
+    let manifest = format!("{MANIFEST}\"{name}\"\n");
+    write(&folder.join("newer/Cargo.toml"), &manifest);
     write(&folder.join("newer/src/lib.rs"), PLUGIN);
 }
 
