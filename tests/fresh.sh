@@ -4,8 +4,10 @@
 #
 #   tests/fresh.sh set-up   the set-up of `make run`: as root it installs all that a build needs, and does nothing the
 #                           second time; anybody else is told what is missing
-#   tests/fresh.sh all      from a clone of this repository: `make run` until a mail is sent, a picture made, a report
-#                           written; then `make test`
+#   tests/fresh.sh run      from a clone of this repository: `make run` until a mail is sent, a picture made, a report
+#                           written
+#   tests/fresh.sh test     from a clone of this repository: `make test`
+#   tests/fresh.sh all      `make run`, then `make test` in the same clone
 #
 # Needs root. The bare system is kept in the folder of tools, and copied for each use.
 set -euo pipefail
@@ -21,7 +23,7 @@ fail() {
     exit 1
 }
 
-[[ $what == @(set-up|all) ]] || fail 'say what to try: tests/fresh.sh set-up or all'
+[[ $what == @(set-up|run|test|all) ]] || fail 'say what to try: tests/fresh.sh set-up, run, test or all'
 if [[ $EUID -ne 0 ]]; then
     command -v sudo >/dev/null || fail "root makes a bare system: as root, run $PWD/tests/fresh.sh $what"
     exec sudo --preserve-env=PATH,TASK_SERVER_TOOLS,RUSTUP_HOME,CARGO_HOME "$0" "$@"
@@ -49,6 +51,8 @@ bare_system() {
 # The Rust toolchain, and how this machine reaches the network.
 furnish() {
     local path
+    # So that whoever makes a mount namespace in it finds that its root is a mount.
+    mount --bind "$root" "$root"
     mkdir -p "$root/opt/rust"
     mount --bind "$(rustc --print sysroot)" "$root/opt/rust"
     mount --rbind /dev "$root/dev"
@@ -123,27 +127,38 @@ await() {
 
 call() { inside root /checkout/target/release/host call "$@"; }
 
-try_all() {
-    local began server
+clone() {
     # As the README says: git to clone with, make to run.
     inside root bash -c 'apt-get update -qq && apt-get install -qq --yes --no-install-recommends git make ca-certificates >/dev/null 2>&1' ||
         fail 'git and make could not be installed'
     install -D -m 644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
     git -c safe.directory="$PWD" -c safe.directory="$PWD/.git" clone --quiet --no-hardlinks "file://$PWD" "$root/checkout"
+}
 
-    began=$SECONDS
+try_run() {
+    local began=$SECONDS server
+    # A group of its own, to which Ctrl-C is sent as a terminal does: without job control a shell has what it starts in the
+    # background ignore it.
+    set -m
     inside root bash -c 'cd /checkout && exec make run' >"$root/run.log" 2>&1 &
     server=$!
+    set +m
     await 600 'the first mail' call send_mail '{"from":"me@example.org","to":"you@example.org","contents":"It works."}'
     await 1200 'the gateway' grep -q '^the gateway is live' "$root/run.log"
     await 1200 'a picture' call identify '{"source":{"base64":"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="}}'
     await 2400 'a report' call report '{"rows":[{"n":1}],"output":"csv"}'
     await 2400 'the last line' grep -q '^report is live' "$root/run.log"
     cat "$root/run.log" >&2
-    kill -INT "$server"
-    wait "$server" || true
-
     began=$SECONDS
+    kill -INT -- "-$server"
+    while kill -0 "$server" 2>/dev/null; do
+        ((SECONDS - began < 60)) || fail 'Ctrl-C did not end make run within a minute'
+        sleep 0.2
+    done
+}
+
+try_test() {
+    local began=$SECONDS
     inside root bash -c 'cd /checkout && exec make test' || fail "make test failed after $((SECONDS - began)) s"
     say "make test was green after $((SECONDS - began)) s"
 }
@@ -151,10 +166,12 @@ try_all() {
 bare_system
 root=$(mktemp -d "$tools/fresh.XXXXXX")
 readonly root
-trap 'umount --recursive --lazy "$root"/{dev,proc,opt/rust,var/cache/apt/archives} 2>/dev/null || true; rm -rf --one-file-system "$root"' EXIT
+trap 'umount --recursive --lazy "$root" 2>/dev/null || true; rm -rf --one-file-system "$root"' EXIT
 cp -a "$bare/." "$root"
 furnish
 case $what in
 set-up) try_set_up ;;
-all) try_all ;;
+run) clone; try_run ;;
+test) clone; try_test ;;
+all) clone; try_run; try_test ;;
 esac
