@@ -31,9 +31,9 @@ pub struct HostServices {
     pub remaining_ns: extern "C" fn(task: u64) -> u64,
     /// Reports how far `task` is: `done` of `total`, and a few words.
     pub progress: extern "C" fn(task: u64, done: u64, total: u64, message: RStr<'_>),
-    /// The most verbose level the worker wants to hear of: 0 off, 1 error, 2 warn, 3 info, 4 debug, 5 trace.
+    /// The most verbose [`log_level`] that the worker wants to receive.
     pub log_level_max: extern "C" fn() -> u32,
-    /// Logs an event of `level` (1 error … 5 trace) for `task` (0: none). `fields` is a JSON object, or empty.
+    /// Logs an event at `level`, a [`log_level`], for `task` (0: none). `fields` is a JSON object, or empty.
     #[sabi(last_prefix_field)]
     pub log: extern "C" fn(
         task: u64,
@@ -84,6 +84,22 @@ pub mod status {
     pub const ABANDONED: u32 = 4;
     /// The handler noticed that its task is cancelled, and stopped; the payload is a UTF-8 sentence.
     pub const CANCELLED: u32 = 5;
+}
+
+/// The levels of [`HostServices::log`], and of [`HostServices::log_level_max`]. A higher number is more verbose.
+pub mod log_level {
+    /// Nothing is logged.
+    pub const OFF: u32 = 0;
+    /// Something failed.
+    pub const ERROR: u32 = 1;
+    /// Something may be wrong.
+    pub const WARN: u32 = 2;
+    /// What happens in normal operation.
+    pub const INFO: u32 = 3;
+    /// What helps to find a fault.
+    pub const DEBUG: u32 = 4;
+    /// Every step.
+    pub const TRACE: u32 = 5;
 }
 
 /// The payload of [`status::FAILED`].

@@ -50,3 +50,10 @@ impl Answer {
         task.complete(status, bytes);
     }
 }
+
+/// What a handler leaves behind: its answer, or nothing if the task is answered later.
+pub struct Outcome(pub(crate) Option<Answer>);
+
+impl Outcome {
+    pub(crate) const LATER: Self = Self(None);
+}

@@ -11,11 +11,10 @@ use serde_json::{Map, Value};
 use crate::runtime::Runtime;
 use crate::{
     RUSTC, TARGET, VERSION,
-    answer::Answer,
+    answer::{Answer, Outcome},
     args::{self, Args},
     completion::{Completion, Once},
     error::{PluginError, TaskError},
-    instance::Instance,
     manifest::{self, Manifest},
     panics, task,
     task::Task,
@@ -39,8 +38,6 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     const FUNCTIONS: &'static [Function<Self>];
     #[doc(hidden)]
     fn open(config: &[u8]) -> Result<Self, PluginError>;
-    #[doc(hidden)]
-    fn instance() -> &'static Instance<Self>;
 }
 
 /// One line of the table.
@@ -132,13 +129,6 @@ pub fn no_config(json: &[u8]) -> Result<(), PluginError> {
 
 fn refused(reason: impl Display) -> PluginError {
     PluginError::new(format!("the configuration is refused: {reason}"))
-}
-
-/// What became of a call: its answer, or nothing as long as somebody else will give it.
-pub struct Outcome(pub(crate) Option<Answer>);
-
-impl Outcome {
-    const LATER: Self = Self(None);
 }
 
 /// A call on its way to its handler.

@@ -16,10 +16,18 @@ use abi_stable::{
 use crate::{
     abi::{HostServicesRef, PluginModule, PluginModuleRef},
     dispatch::{self, Function, Plugin},
-    host::Host,
+    host::{Host, Worker},
+    instance::Instance,
     log, panics,
     task::Task,
 };
+
+/// A plugin that a library exports.
+// `Plugin` is not its supertrait: the compiler would complain twice about a type that can't be a plugin.
+pub trait Exported: Sized + 'static {
+    /// The one instance of this library.
+    fn instance() -> &'static Instance<Self>;
+}
 
 /// The number that stands for no task.
 const NO_TASK: u64 = 0;
@@ -32,7 +40,7 @@ static WORKER: OnceLock<HostServicesRef> = OnceLock::new();
 /// # Panics
 /// While the plugin is compiled, when loaders would look for another symbol, or two functions have the same name.
 #[must_use]
-pub const fn header<P: Plugin>(symbol: &str) -> LibHeader {
+pub const fn header<P: Plugin + Exported>(symbol: &str) -> LibHeader {
     assert!(
         equal(symbol, ROOT_MODULE_LOADER_NAME),
         "plugin-api-macros and abi_stable don't agree on the header's symbol"
@@ -76,11 +84,11 @@ const fn equal(one: &str, other: &str) -> bool {
     index == one.len() && index == other.len()
 }
 
-extern "C" fn constructor<P: Plugin>() -> RootModuleResult {
+extern "C" fn constructor<P: Plugin + Exported>() -> RootModuleResult {
     __call_root_module_loader(module::<P>)
 }
 
-pub(crate) fn module<P: Plugin>() -> PluginModuleRef {
+fn module<P: Plugin + Exported>() -> PluginModuleRef {
     PluginModule {
         manifest: manifest::<P>,
         open: open::<P>,
@@ -98,13 +106,13 @@ extern "C" fn manifest<P: Plugin>() -> RVec<u8> {
     RVec::from(json.flatten().unwrap_or_else(String::into_bytes))
 }
 
-extern "C" fn open<P: Plugin>(
+extern "C" fn open<P: Plugin + Exported>(
     host: HostServicesRef,
     config: RSlice<'_, u8>,
 ) -> RResult<(), RVec<u8>> {
     let opened = panics::catch(|| {
         let worker = *WORKER.get_or_init(|| host);
-        let nobody = Task::new(NO_TASK, Host::Worker(worker));
+        let nobody = Task::new(NO_TASK, Host::Worker(Worker(worker)));
         log::set_default_task(&nobody);
         P::instance().open(&nobody, config.as_slice())
     });
@@ -114,10 +122,10 @@ extern "C" fn open<P: Plugin>(
     }
 }
 
-extern "C" fn call<P: Plugin>(function: u32, task: u64, args: RSlice<'_, u8>) {
+extern "C" fn call<P: Plugin + Exported>(function: u32, task: u64, args: RSlice<'_, u8>) {
     // Without a host nobody can be told; nor is there anyone who asked.
     let Some(worker) = WORKER.get() else { return };
-    let task = Task::new(task, Host::Worker(*worker));
+    let task = Task::new(task, Host::Worker(Worker(*worker)));
     let outcome = panics::catch(|| P::instance().call(function, &task, args.as_slice()));
     if let Err(text) = outcome {
         // Not the handler's panic, which is caught closer to it, but a schema's or a destructor's.
@@ -125,7 +133,7 @@ extern "C" fn call<P: Plugin>(function: u32, task: u64, args: RSlice<'_, u8>) {
     }
 }
 
-extern "C" fn close<P: Plugin>() {
+extern "C" fn close<P: Plugin + Exported>() {
     // Whoever closes a plugin wants to hear no more of it.
     let _ = panics::catch(|| P::instance().close());
 }

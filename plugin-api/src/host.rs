@@ -1,70 +1,85 @@
-//! Whom a task talks to: the worker across the ABI, or the bench of the testing kit.
+//! Whom a task talks to: the worker, across the ABI, or whatever stands in for it in a test.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use abi_stable::std_types::{RSlice, RStr, RVec};
 
-use crate::{abi::HostServicesRef, testing::Bench};
+use crate::abi::HostServicesRef;
 
-#[derive(Clone)]
-pub(crate) enum Host {
-    Worker(HostServicesRef),
-    Bench(Arc<Bench>),
+/// What a task needs of its host. Every method names the task it is about.
+pub(crate) trait Services: Send + Sync {
+    /// Answers the task; `bytes` is the payload of the [`status`](crate::abi::status).
+    fn complete(&self, task: u64, status: u32, bytes: Vec<u8>);
+
+    fn is_cancelled(&self, task: u64) -> bool;
+
+    /// The time left; `None` if there is no limit.
+    fn remaining(&self, task: u64) -> Option<Duration>;
+
+    /// Reports that `done` of `total` is done.
+    fn progress(&self, task: u64, done: u64, total: u64, message: &str);
+
+    /// The most verbose [`log_level`](crate::abi::log_level) to log.
+    fn log_level_max(&self) -> u32;
+
+    /// Logs an event; `fields` is a JSON object, or empty.
+    fn log(&self, task: u64, level: u32, target: &str, message: &str, fields: &[u8]);
 }
 
-impl Host {
-    pub(crate) fn complete(&self, task: u64, status: u32, bytes: Vec<u8>) {
+/// A handle to the [`Services`] of a task.
+#[derive(Clone)]
+pub(crate) enum Host {
+    /// The worker. Not an `Arc`: tasks on many threads would contend for its reference count.
+    Worker(Worker),
+    StandIn(Arc<dyn Services>),
+}
+
+impl Deref for Host {
+    type Target = dyn Services;
+
+    fn deref(&self) -> &Self::Target {
         match self {
-            Self::Worker(services) => services.complete()(task, status, RVec::from(bytes)),
-            Self::Bench(bench) => bench.complete(status, &bytes),
+            Self::Worker(worker) => worker,
+            Self::StandIn(services) => &**services,
+        }
+    }
+}
+
+/// The worker that loaded this library.
+#[derive(Clone, Copy)]
+pub(crate) struct Worker(pub(crate) HostServicesRef);
+
+impl Services for Worker {
+    fn complete(&self, task: u64, status: u32, bytes: Vec<u8>) {
+        self.0.complete()(task, status, RVec::from(bytes));
+    }
+
+    fn is_cancelled(&self, task: u64) -> bool {
+        self.0.is_cancelled()(task)
+    }
+
+    fn remaining(&self, task: u64) -> Option<Duration> {
+        match self.0.remaining_ns()(task) {
+            u64::MAX => None,
+            ns => Some(Duration::from_nanos(ns)),
         }
     }
 
-    pub(crate) fn is_cancelled(&self, task: u64) -> bool {
-        match self {
-            Self::Worker(services) => services.is_cancelled()(task),
-            Self::Bench(bench) => bench.is_cancelled(),
-        }
+    fn progress(&self, task: u64, done: u64, total: u64, message: &str) {
+        self.0.progress()(task, done, total, RStr::from_str(message));
     }
 
-    /// The time left, `None` where there is no limit.
-    pub(crate) fn remaining(&self, task: u64) -> Option<Duration> {
-        match self {
-            Self::Worker(services) => match services.remaining_ns()(task) {
-                u64::MAX => None,
-                ns => Some(Duration::from_nanos(ns)),
-            },
-            Self::Bench(bench) => bench.remaining(),
-        }
+    fn log_level_max(&self) -> u32 {
+        self.0.log_level_max()()
     }
 
-    pub(crate) fn progress(&self, task: u64, done: u64, total: u64, message: &str) {
-        match self {
-            Self::Worker(services) => {
-                services.progress()(task, done, total, RStr::from_str(message));
-            }
-            Self::Bench(bench) => bench.progress(done, total, message),
-        }
-    }
-
-    pub(crate) fn log_level_max(&self) -> u32 {
-        match self {
-            Self::Worker(services) => services.log_level_max()(),
-            Self::Bench(_) => crate::log::LEVEL_TRACE,
-        }
-    }
-
-    /// `fields` is a JSON object, or empty.
-    pub(crate) fn log(&self, task: u64, level: u32, target: &str, message: &str, fields: &[u8]) {
-        match self {
-            Self::Worker(services) => services.log()(
-                task,
-                level,
-                RStr::from_str(target),
-                RStr::from_str(message),
-                RSlice::from_slice(fields),
-            ),
-            Self::Bench(bench) => bench.log(level, target, message, fields),
-        }
+    fn log(&self, task: u64, level: u32, target: &str, message: &str, fields: &[u8]) {
+        self.0.log()(
+            task,
+            level,
+            RStr::from_str(target),
+            RStr::from_str(message),
+            RSlice::from_slice(fields),
+        );
     }
 }

@@ -134,13 +134,14 @@ pub mod __private {
     pub use abi_stable::library::LibHeader;
 
     pub use crate::{
+        answer::Outcome,
         args::NoArgs,
         dispatch::{
-            Call, Function, Outcome, Plugin, Returns, args_schema, completed_schema, config,
-            no_config, returned_schema,
+            Call, Function, Plugin, Returns, args_schema, completed_schema, config, no_config,
+            returned_schema,
         },
         embed::{NoteBytes, note_bytes, note_len},
-        export::header,
+        export::{Exported, header},
         instance::Instance,
     };
 

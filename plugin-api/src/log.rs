@@ -20,9 +20,7 @@ use tracing::{
 };
 use tracing_core::span::Current;
 
-use crate::{error::chain, task, task::Task};
-
-pub(crate) const LEVEL_TRACE: u32 = 5;
+use crate::{abi::log_level, error::chain, task, task::Task};
 
 /// Stands in for the current task where there is none, on threads of the author's own.
 static DEFAULT_TASK: OnceLock<Task> = OnceLock::new();
@@ -44,13 +42,13 @@ fn current_task() -> Option<Task> {
     task::current().or_else(|| DEFAULT_TASK.get().cloned())
 }
 
-pub(crate) fn level_number(level: Level) -> u32 {
+fn level_number(level: Level) -> u32 {
     match level {
-        Level::ERROR => 1,
-        Level::WARN => 2,
-        Level::INFO => 3,
-        Level::DEBUG => 4,
-        Level::TRACE => LEVEL_TRACE,
+        Level::ERROR => log_level::ERROR,
+        Level::WARN => log_level::WARN,
+        Level::INFO => log_level::INFO,
+        Level::DEBUG => log_level::DEBUG,
+        Level::TRACE => log_level::TRACE,
     }
 }
 

@@ -13,7 +13,11 @@ use std::{
 use tokio::runtime::Builder;
 
 use crate::{
-    answer::Answer, completion::Once, dispatch::Outcome, error::TaskError, panics, task, task::Task,
+    answer::{Answer, Outcome},
+    completion::Once,
+    error::TaskError,
+    panics, task,
+    task::Task,
 };
 
 /// Few threads: a worker runs few tasks at once, and futures are there to wait.

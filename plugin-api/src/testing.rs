@@ -71,7 +71,7 @@ use crate::{
 mod bench;
 mod outcome;
 
-pub(crate) use bench::Bench;
+use bench::Bench;
 pub use outcome::{CallError, Finished, Log, Progress};
 
 /// Opens the plugin `P` as a worker would. `config` is written as JSON; `()` stands for none, `{}`.
@@ -84,7 +84,7 @@ pub use outcome::{CallError, Finished, Log, Progress};
 pub fn open<P: Plugin>(config: impl Serialize) -> Result<Opened<P>, PluginError> {
     let instance = Arc::new(Instance::new());
     let bench = Arc::new(Bench::new(None));
-    let nobody = Task::new(0, Host::Bench(Arc::clone(&bench)));
+    let nobody = Task::new(0, Host::StandIn(bench.clone()));
     instance
         .open(&nobody, &to_json(config))
         .map_err(PluginError::new)?;
@@ -288,7 +288,7 @@ impl TestTask {
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let bench = Arc::new(Bench::new(deadline));
-        let task = Task::new(id, Host::Bench(Arc::clone(&bench)));
+        let task = Task::new(id, Host::StandIn(bench.clone()));
         Self { task, bench }
     }
 

@@ -6,7 +6,7 @@ use syn::{Attribute, Error, Ident, ImplItemFn, Result, Type, ext::IdentExt, span
 
 use crate::{
     attributes::{HandlerKeys, description},
-    plugin::Features,
+    features::Features,
     signature::{Ending, Shape},
 };
 

@@ -4,6 +4,7 @@
 use proc_macro::TokenStream;
 
 mod attributes;
+mod features;
 mod handler;
 mod plugin;
 mod signature;
@@ -23,9 +24,7 @@ mod signature;
 /// Methods marked `#[handler]` become functions of the plugin; all others are left alone. A library holds one plugin.
 #[proc_macro_attribute]
 pub fn plugin(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    let features = plugin::Features {
-        futures: cfg!(feature = "async"),
-    };
+    let features = features::Features::enabled();
     plugin::expand(attribute.into(), &item.into(), features).into()
 }
 

@@ -9,6 +9,7 @@ use syn::{
 
 use crate::{
     attributes::PluginKeys,
+    features::Features,
     handler::{Handler, cfgs},
 };
 
@@ -22,13 +23,6 @@ const TWO_ATTRIBUTES: &str = "`#[handler]` is there twice; write it once, with a
 const OPEN_SHAPE: &str = "`open` opens the plugin: `fn open(config: C) -> Result<Self, \
     PluginError>`, or without the config";
 const SHAPE: &str = "`#[plugin]` goes above `impl YourPlugin { … }`, the block with the handlers";
-
-/// What the features of plugin-api allow.
-#[derive(Clone, Copy)]
-pub(crate) struct Features {
-    /// Handlers may be futures.
-    pub(crate) futures: bool,
-}
 
 /// The item as it was, less our attributes, and either the plugin or the complaints.
 pub(crate) fn expand(
@@ -285,7 +279,9 @@ fn generate(block: &ItemImpl, keys: &PluginKeys, parts: &Parts) -> TokenStream {
                 fn open(config: &[u8]) -> ::core::result::Result<Self, ::plugin_api::PluginError> {
                     #open
                 }
+            }
 
+            impl ::plugin_api::__private::Exported for #plugin {
                 fn instance() -> &'static ::plugin_api::__private::Instance<Self> {
                     static INSTANCE: ::plugin_api::__private::Instance<#plugin> =
                         ::plugin_api::__private::Instance::new();

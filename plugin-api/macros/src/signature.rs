@@ -8,7 +8,7 @@ use syn::{
     Signature, Type, spanned::Spanned,
 };
 
-use crate::plugin::Features;
+use crate::features::Features;
 
 const SHAPE: &str = "write `fn name(&self, args: T, task: &Task) -> Result<R, TaskError>`, \
     where `args` and `task` may be missing";

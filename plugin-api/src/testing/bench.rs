@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::outcome::{CallError, Finished, Log, Progress, result_of};
+use crate::{abi::log_level, host::Services};
 
 /// No test should wait longer.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -38,51 +39,13 @@ impl Bench {
         }
     }
 
-    /// The first answer counts, as in a worker.
-    pub(crate) fn complete(&self, status: u32, bytes: &[u8]) {
-        let mut heard = self.heard();
-        heard.result.get_or_insert_with(|| result_of(status, bytes));
-        self.changed.notify_all();
-    }
-
     pub(crate) fn refuse(&self, error: CallError) {
         self.heard().result = Some(Err(error));
         self.changed.notify_all();
     }
 
-    /// A task that has been answered counts as cancelled, as in a worker.
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Acquire)
-            || self.remaining() == Some(Duration::ZERO)
-            || self.heard().result.is_some()
-    }
-
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn remaining(&self) -> Option<Duration> {
-        let deadline = self.deadline?;
-        Some(deadline.saturating_duration_since(Instant::now()))
-    }
-
-    pub(crate) fn progress(&self, done: u64, total: u64, message: &str) {
-        let mut heard = self.heard();
-        // Progress never comes after the answer.
-        if heard.result.is_none() {
-            let message = message.to_owned();
-            heard.progress.push(Progress {
-                done,
-                total,
-                message,
-            });
-        }
-        self.changed.notify_all();
-    }
-
-    pub(crate) fn log(&self, level: u32, target: &str, message: &str, fields: &[u8]) {
-        let log = Log::new(level, target, message, fields);
-        self.heard().logs.push(log);
     }
 
     pub(crate) fn logs(&self) -> Vec<Log> {
@@ -130,5 +93,56 @@ impl Bench {
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        let deadline = self.deadline?;
+        Some(deadline.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// The number of the task is of no interest: each has a bench of its own.
+impl Services for Bench {
+    /// The first answer counts, as in a worker.
+    fn complete(&self, _task: u64, status: u32, bytes: Vec<u8>) {
+        let mut heard = self.heard();
+        heard
+            .result
+            .get_or_insert_with(|| result_of(status, &bytes));
+        self.changed.notify_all();
+    }
+
+    /// A task that has been answered counts as cancelled, as in a worker.
+    fn is_cancelled(&self, _task: u64) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+            || self.time_left() == Some(Duration::ZERO)
+            || self.heard().result.is_some()
+    }
+
+    fn remaining(&self, _task: u64) -> Option<Duration> {
+        self.time_left()
+    }
+
+    fn progress(&self, _task: u64, done: u64, total: u64, message: &str) {
+        let mut heard = self.heard();
+        // Progress never comes after the answer.
+        if heard.result.is_none() {
+            let message = message.to_owned();
+            heard.progress.push(Progress {
+                done,
+                total,
+                message,
+            });
+        }
+        self.changed.notify_all();
+    }
+
+    fn log_level_max(&self) -> u32 {
+        log_level::TRACE
+    }
+
+    fn log(&self, _task: u64, level: u32, target: &str, message: &str, fields: &[u8]) {
+        let log = Log::new(level, target, message, fields);
+        self.heard().logs.push(log);
     }
 }

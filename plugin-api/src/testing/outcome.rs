@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 use tracing::Level;
 
-use crate::abi::{Failure, status};
+use crate::abi::{Failure, log_level, status};
 
 /// A task that was answered, and what it said on the way.
 #[derive(Clone, Debug)]
@@ -48,10 +48,10 @@ pub struct Log {
 impl Log {
     pub(crate) fn new(level: u32, target: &str, message: &str, fields: &[u8]) -> Self {
         let level = match level {
-            1 => Level::ERROR,
-            2 => Level::WARN,
-            3 => Level::INFO,
-            4 => Level::DEBUG,
+            log_level::ERROR => Level::ERROR,
+            log_level::WARN => Level::WARN,
+            log_level::INFO => Level::INFO,
+            log_level::DEBUG => Level::DEBUG,
             _ => Level::TRACE,
         };
         Self {
