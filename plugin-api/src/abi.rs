@@ -1,7 +1,7 @@
 //! The ABI: one `abi_stable` root module, bytes in and bytes out.
 //!
-//! Handler authors need nothing of this; `#[plugin]` writes it for them. It is public for the host, and for anyone who
-//! wants to offer or load a plugin by other means.
+//! Handler authors don't need this: `#[plugin]` generates it. It is public for the host, and for programs that export or
+//! load a plugin by other means.
 //!
 //! **The promise.** A plugin built with plugin-api 1.x loads in every host built with plugin-api 1.y, y ≥ x. That holds as
 //! long as fields are only ever appended, behind the field marked `last_prefix_field`, no ABI type moves to another
@@ -70,7 +70,7 @@ impl RootModule for PluginModuleRef {
     const VERSION_STRINGS: VersionStrings = package_version_strings!();
 }
 
-/// The statuses of [`HostServices::complete`]. Open-ended: a later plugin-api may know more of them.
+/// The statuses of [`HostServices::complete`]. Open-ended: a later plugin-api may add more.
 pub mod status {
     /// The handler's result; the payload is JSON.
     pub const OK: u32 = 0;
@@ -105,7 +105,7 @@ pub mod log_level {
 /// The payload of [`status::FAILED`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Failure {
-    /// The handler's own word for what went wrong, for programs.
+    /// What went wrong, as a word for programs, of the handler's choice.
     pub kind: String,
     /// What went wrong, for people.
     #[serde(default)]
@@ -113,7 +113,7 @@ pub struct Failure {
     /// Whether the same request may succeed later.
     #[serde(default)]
     pub retryable: bool,
-    /// Whatever else the handler has to say.
+    /// More data for the client's program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Box<RawValue>>,
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{abi::status, error::TaskError, task::Task};
 
-/// The kind of the failure of a result that can't be written as JSON.
+/// Error kind for a result that can't be written as JSON.
 const KIND_INVALID_RESULT: &str = "invalid_result";
 
 pub(crate) enum Answer {

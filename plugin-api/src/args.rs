@@ -32,7 +32,7 @@ impl<T: DeserializeOwned + JsonSchema> Args for T {
     }
 }
 
-/// The arguments of a handler that takes none: whatever comes is accepted, and not even read.
+/// The arguments of a handler that takes none: anything is accepted, and nothing is read.
 #[derive(Debug)]
 pub struct NoArgs;
 
@@ -54,7 +54,7 @@ pub(crate) fn result_schema<R: JsonSchema>() -> Value {
         .to_value()
 }
 
-/// Reads JSON; the error is "at `PATH`: REASON". The path is only looked for when there is something to complain about.
+/// Reads JSON; the error is "at `PATH`: REASON". The path is only looked for after an error.
 pub(crate) fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
     serde_json::from_slice(json).map_err(|error| match locate::<T>(json) {
         Some(complaint) => complaint,
@@ -74,7 +74,7 @@ fn locate<T: DeserializeOwned>(json: &[u8]) -> Option<String> {
     })
 }
 
-/// The error without its line and column, which nobody can look up in a request of one line.
+/// The error without its line and column, which are of no use for a request of one line.
 fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
@@ -84,7 +84,7 @@ fn reason(error: &serde_json::Error) -> String {
     }
 }
 
-/// Whether `json` is an array of nothing, which is how PHP writes an empty object.
+/// Whether `json` is an empty array, which is how PHP writes an empty object.
 pub(crate) fn is_empty_array(json: &[u8]) -> bool {
     json.trim_ascii()
         .strip_prefix(b"[")
@@ -98,7 +98,7 @@ pub(crate) fn is_object(schema: &Value) -> bool {
 }
 
 fn takes_object(schema: &Value, root: &Value, depth: usize) -> bool {
-    // References may go round in circles.
+    // References may be cyclic.
     const DEPTH_MAX: usize = 16;
     if depth == DEPTH_MAX {
         return false;

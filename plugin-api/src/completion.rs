@@ -16,8 +16,8 @@ use crate::{answer::Answer, error::TaskError, panics, task::Task};
 /// The right, and the duty, to answer a task later, from any thread.
 ///
 /// A handler that takes one instead of returning a result may return at once: the task runs on until
-/// [`complete`](Self::complete). A completion that is dropped answers by itself, with the error that nobody answered, so
-/// that no client waits for ever.
+/// [`complete`](Self::complete). A completion that is dropped unanswered fails its task with the error kind `abandoned`,
+/// so that no client waits for ever.
 ///
 /// ```standalone_crate
 /// use plugin_api::{Completion, plugin, testing};
@@ -37,7 +37,7 @@ use crate::{answer::Answer, error::TaskError, panics, task::Task};
 /// let clock = testing::open::<Clock>(()).unwrap();
 /// assert_eq!(clock.call("tick", ()).unwrap(), "tick");
 /// ```
-#[must_use = "a completion that is dropped answers that nobody answered"]
+#[must_use = "dropping a completion fails its task"]
 pub struct Completion<R> {
     once: Once,
     result: PhantomData<fn(R)>,
@@ -79,7 +79,7 @@ impl<R> fmt::Debug for Completion<R> {
     }
 }
 
-/// A task's one answer, shared by all who might be the one to give it: the first wins.
+/// A task's one answer, shared by everything that may give it: the first one wins.
 #[derive(Clone)]
 pub(crate) struct Once(Arc<OnceInner>);
 
@@ -106,7 +106,7 @@ impl Once {
         }
     }
 
-    /// Answers for someone who can't any more: because a panic unwinds this thread, or for no known reason.
+    /// Answers in place of an owner that was dropped: with the panic that unwinds this thread, else as abandoned.
     pub(crate) fn abandon(&self) {
         if self.0.answered.load(Ordering::Acquire) {
             return;

@@ -40,7 +40,7 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     fn open(config: &[u8]) -> Result<Self, PluginError>;
 }
 
-/// One line of the table.
+/// A row of the table: one function and its handler.
 pub struct Function<P: 'static> {
     /// The name that requests use.
     pub name: &'static str,
@@ -62,13 +62,13 @@ pub fn args_schema<T: Args>() -> Value {
     T::schema()
 }
 
-/// The JSON Schema of what a handler that returns `T` results in.
+/// The JSON Schema of the result of a handler that returns `T`.
 #[must_use]
 pub fn returned_schema<T: Returns>() -> Value {
     args::result_schema::<T::Result>()
 }
 
-/// The JSON Schema of what a handler that answers through `T` results in.
+/// The JSON Schema of the result of a handler that answers through `T`.
 #[must_use]
 pub fn completed_schema<T: Completes>() -> Value {
     args::result_schema::<T::Result>()
@@ -80,7 +80,7 @@ pub fn completed_schema<T: Completes>() -> Value {
     label = "write `Result<R, TaskError>` here, where `R` derives `serde::Serialize` and `schemars::JsonSchema`"
 )]
 pub trait Returns {
-    /// What it results in.
+    /// The type of the result.
     type Result: Serialize + JsonSchema;
 
     #[doc(hidden)]
@@ -97,7 +97,7 @@ impl<R: Serialize + JsonSchema> Returns for Result<R, TaskError> {
 
 /// What a handler may answer through.
 pub trait Completes {
-    /// What it results in.
+    /// The type of the result.
     type Result: Serialize + JsonSchema;
 }
 
@@ -113,16 +113,16 @@ pub fn config<C: DeserializeOwned>(json: &[u8]) -> Result<C, PluginError> {
     args::read(json).map_err(refused)
 }
 
-/// Refuses a configuration that a plugin takes no notice of, rather than leave it without effect.
+/// Checks that there is no configuration, for a plugin that takes none: to ignore one would hide a mistake.
 ///
 /// # Errors
-/// When there is one.
+/// When `json` has a key.
 pub fn no_config(json: &[u8]) -> Result<(), PluginError> {
     let keys: Map<String, Value> = config(json)?;
     match keys.keys().next() {
         None => Ok(()),
         Some(key) => Err(refused(format!(
-            "the plugin takes none, but there is `{key}`"
+            "this plugin takes none, but `{key}` is set"
         ))),
     }
 }
@@ -158,7 +158,7 @@ impl Call<'_> {
     pub fn deferred<R: Serialize>(self, handler: impl FnOnce(Completion<R>)) -> Outcome {
         let once = Once::new(self.task.clone());
         let completion = Completion::new(once.clone());
-        // Whoever holds the completion when the handler panics might answer as well: the first one counts.
+        // Whatever holds the completion when the handler panics may answer as well: the first answer counts.
         if let Err(text) = panics::catch(|| handler(completion)) {
             once.answer(Answer::Panicked(text));
         }

@@ -6,7 +6,7 @@ use crate::{
     note::{NOTE_NAME, NOTE_TYPE},
 };
 
-/// A note as it lies in the file.
+/// A note as it stands in the file.
 #[repr(C, align(4))]
 pub struct NoteBytes<const LEN: usize>([u8; LEN]);
 
@@ -18,7 +18,7 @@ impl<const LEN: usize> NoteBytes<LEN> {
     }
 }
 
-/// How long the note of `P` is, in bytes.
+/// The length of the note of `P`, in bytes.
 #[must_use]
 pub const fn note_len<P: Plugin>() -> usize {
     write_note::<P, 0>().len
@@ -60,7 +60,7 @@ const fn write_desc<P: Plugin, const LEN: usize>(writer: Writer<LEN>) -> Writer<
         .raw(b"]}")
 }
 
-/// Counts what it is given, and keeps as much of it as it has room for.
+/// Counts the bytes that it is given, and keeps the first `LEN` of them.
 #[derive(Clone, Copy)]
 struct Writer<const LEN: usize> {
     bytes: [u8; LEN],

@@ -13,8 +13,8 @@ const KIND_CANCELLED: &str = "cancelled";
 
 /// Why a handler could not do its task.
 ///
-/// The client sees it as the error `handler_failed`, with all that is said here. `?` turns any [`std::error::Error`] into
-/// one of the kind `error`, with the whole chain of its sources in the message.
+/// The client gets the error `handler_failed` with its kind, message and data. `?` turns any [`std::error::Error`] into one
+/// of the kind `error`, with the whole chain of its sources in the message.
 ///
 /// ```
 /// use plugin_api::{TaskError, serde_json::json};
@@ -30,10 +30,10 @@ const KIND_CANCELLED: &str = "cancelled";
 /// }
 /// assert_eq!(read().unwrap_err().kind(), "error");
 /// ```
-// Not an `Error` itself: that alone makes the `From` for every other error possible.
+// Not an `Error` itself: `From` for every error would then conflict with `From` for itself.
 pub struct TaskError(Box<Inner>);
 
-/// Boxed, so that a handler's `Result` stays as small as its good half.
+/// Boxed, so that an error doesn't make a handler's `Result` larger.
 #[derive(Debug)]
 struct Inner {
     kind: String,
@@ -44,7 +44,7 @@ struct Inner {
 }
 
 impl TaskError {
-    /// An error of `kind`, a word for programs to go by, with a `message` for people. Not retryable, without data.
+    /// An error of `kind`, a word for programs, with a `message` for people. Not retryable, without data.
     pub fn new(kind: impl Into<String>, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind: kind.into(),
@@ -62,7 +62,7 @@ impl TaskError {
         self
     }
 
-    /// Adds whatever else a client's program should know.
+    /// Adds data for the client's program.
     #[must_use]
     pub fn data(mut self, data: Value) -> Self {
         self.0.data = Some(data);
@@ -87,7 +87,7 @@ impl TaskError {
         self.0.retryable
     }
 
-    /// What else there is to know, if anything.
+    /// The data for the client's program, if there is any.
     #[must_use]
     pub fn get_data(&self) -> Option<&Value> {
         self.0.data.as_ref()
@@ -194,7 +194,7 @@ impl<E: Error> From<E> for PluginError {
     }
 }
 
-/// The error and its sources, joined by colons. Errors that already print their source are not made to say it twice.
+/// The error and its sources, joined by colons. A source that the text already ends with is left out.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -29,7 +29,7 @@ pub trait Exported: Sized + 'static {
     fn instance() -> &'static Instance<Self>;
 }
 
-/// The number that stands for no task.
+/// The task number that means no task.
 const NO_TASK: u64 = 0;
 
 /// The worker that opened this library.
@@ -102,7 +102,7 @@ extern "C" fn manifest<P: Plugin>() -> RVec<u8> {
     let json = panics::catch(|| {
         serde_json::to_vec(&dispatch::manifest::<P>()).map_err(|error| error.to_string())
     });
-    // A text that is no JSON: whoever reads it shows it with the complaint.
+    // An error is not JSON: the host, which can't read it as a manifest, shows it in its complaint.
     RVec::from(json.flatten().unwrap_or_else(String::into_bytes))
 }
 
@@ -123,7 +123,7 @@ extern "C" fn open<P: Plugin + Exported>(
 }
 
 extern "C" fn call<P: Plugin + Exported>(function: u32, task: u64, args: RSlice<'_, u8>) {
-    // Without a host nobody can be told; nor is there anyone who asked.
+    // Before `open` there is no host to answer.
     let Some(worker) = WORKER.get() else { return };
     let task = Task::new(task, Host::Worker(Worker(*worker)));
     let outcome = panics::catch(|| P::instance().call(function, &task, args.as_slice()));
@@ -134,6 +134,6 @@ extern "C" fn call<P: Plugin + Exported>(function: u32, task: u64, args: RSlice<
 }
 
 extern "C" fn close<P: Plugin + Exported>() {
-    // Whoever closes a plugin wants to hear no more of it.
+    // The worker that closes a plugin has no use for its last panic.
     let _ = panics::catch(|| P::instance().close());
 }

@@ -13,26 +13,26 @@ use crate::{
     task::Task,
 };
 
-/// The kind of the failure of a call that finds no plugin to run it.
+/// Error kind for a call to a plugin that is not open.
 const KIND_CLOSED: &str = "closed";
-/// The kind of the failure of a call that asks for a function the manifest doesn't have.
+/// Error kind for a call of a function number that the manifest doesn't have.
 const KIND_UNKNOWN_FUNCTION: &str = "unknown_function";
 
-/// The place of a plugin's state.
+/// A plugin's state, while it is open.
 pub struct Instance<P: 'static> {
     state: RwLock<Option<Arc<P>>>,
-    /// Which functions want an object for their arguments, found out when the first empty array comes.
+    /// Which functions take an object as their arguments; computed when the first empty array comes.
     takes_object: OnceLock<Vec<bool>>,
     #[cfg(feature = "async")]
     runtime: Runtime,
 }
 
 impl<P: Plugin> Instance<P> {
-    /// Nothing is open yet.
+    /// An instance that is not open yet.
     #[must_use]
     #[expect(
         clippy::new_without_default,
-        reason = "only made by the macro, in a static"
+        reason = "only the macro makes one, in a static"
     )]
     pub const fn new() -> Self {
         Self {
@@ -43,7 +43,7 @@ impl<P: Plugin> Instance<P> {
         }
     }
 
-    /// Opens the plugin; `task` stands for no task, and says whom to log to. The error is a sentence.
+    /// Opens the plugin; `task` is number 0, no task, and leads to the host that gets the log. The error is a sentence.
     pub(crate) fn open(&self, task: &Task, config: &[u8]) -> Result<(), String> {
         if self.plugin().is_some() {
             return Err(String::from("the plugin is open already"));

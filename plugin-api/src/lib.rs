@@ -65,7 +65,7 @@
 //!     }
 //! }
 //!
-//! // What follows is the test of it.
+//! // Its test:
 //! use plugin_api::testing;
 //! use serde_json::json;
 //!
@@ -82,9 +82,9 @@
 //! ```
 //!
 //! The author's `Cargo.toml` needs `crate-type = ["cdylib"]`, and beside this crate `serde` (with `derive`) and
-//! `schemars`, both in version 1, as their derive macros look for them. Whoever wants no more dependencies writes
-//! `#[serde(crate = "plugin_api::serde")]` and `#[schemars(crate = "plugin_api::schemars")]` at each type instead.
-//! `tracing` and `serde_json` may be used from here.
+//! `schemars`, both in version 1: their derive macros look for them there. To do without these two dependencies, write
+//! `#[serde(crate = "plugin_api::serde")]` and `#[schemars(crate = "plugin_api::schemars")]` at each type.
+//! `tracing` and `serde_json` can be used as `plugin_api::tracing` and `plugin_api::serde_json`.
 //!
 //! # Features
 //! - `async`: handlers may be `async fn`.
@@ -126,7 +126,7 @@ pub const RUSTC: &str = env!("PLUGIN_API_RUSTC");
 /// The target triple this crate was built for.
 pub const TARGET: &str = env!("PLUGIN_API_TARGET");
 
-/// What the code that `#[plugin]` generates needs. No part of the promise: it may change with every version.
+/// What the code that `#[plugin]` generates needs. Not part of the promise: it may change with every version.
 #[doc(hidden)]
 pub mod __private {
     pub use std::sync::Arc;
@@ -145,7 +145,7 @@ pub mod __private {
         instance::Instance,
     };
 
-    /// Answers a task with whatever bytes, whoever else may answer it: how a fixture misbehaves.
+    /// Answers a task with any status and bytes, even if it has been answered: for fixtures that misbehave.
     pub fn answer_raw(task: &crate::Task, status: u32, bytes: Vec<u8>) {
         task.complete(status, bytes);
     }

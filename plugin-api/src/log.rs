@@ -22,18 +22,18 @@ use tracing_core::span::Current;
 
 use crate::{abi::log_level, error::chain, task, task::Task};
 
-/// Stands in for the current task where there is none, on threads of the author's own.
+/// Used where there is no current task: on threads that the plugin starts by itself.
 static DEFAULT_TASK: OnceLock<Task> = OnceLock::new();
 
 pub(crate) fn set_default_task(task: &Task) {
     DEFAULT_TASK.get_or_init(|| task.clone());
 }
 
-/// Makes the bridge the default subscriber, unless somebody was faster: a test may have its own.
+/// Makes the bridge the default subscriber, unless there is one already: a test may have its own.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // Refused only if there is one already.
+        // It only fails if there is one already.
         let _ = tracing::subscriber::set_global_default(Bridge::default());
     });
 }
@@ -102,7 +102,7 @@ impl Bridge {
 }
 
 impl Subscriber for Bridge {
-    /// Not decided once and for all, since the host may want to hear more one day.
+    /// Never decided for good, since the host may change its level.
     fn register_callsite(&self, _metadata: &'static Metadata<'static>) -> Interest {
         Interest::sometimes()
     }
@@ -146,7 +146,7 @@ impl Subscriber for Bridge {
         let mut scope = self.scope(event.parent(), event.is_contextual());
         while let Some(span) = scope {
             for (name, value) in &*span.fields() {
-                // What is nearer to the event counts.
+                // The field that is nearest to the event wins.
                 if !map.contains_key(name) {
                     map.insert(name.clone(), value.clone());
                 }
@@ -176,7 +176,7 @@ impl Subscriber for Bridge {
             let position = entered.iter().rposition(|span| span.id == id.into_u64())?;
             Some(entered.remove(position))
         });
-        // Dropped out here, where it can't come upon the borrowed list.
+        // Dropped only now, when the list is no longer borrowed.
         drop(left);
     }
 

@@ -1,4 +1,4 @@
-//! What a plugin says of itself once it is loaded.
+//! What a plugin says about itself once it is loaded.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,13 +21,13 @@ pub struct Manifest {
     /// Its panic strategy: `unwind` or `abort`.
     #[serde(default)]
     pub panic: String,
-    /// Its handlers keep a core busy rather than wait.
+    /// Whether its handlers compute rather than wait.
     #[serde(default)]
     pub cpu_bound: bool,
-    /// How many tasks one worker may run at once, where the author says so.
+    /// How many tasks one worker may run at once, if the author sets it.
     #[serde(default)]
     pub slots: Option<u32>,
-    /// What it exports; `call` goes by the position in this list.
+    /// Its functions; `call` takes an index into this list.
     pub functions: Vec<Function>,
 }
 
@@ -45,7 +45,7 @@ pub struct Function {
     /// JSON Schema of the result.
     #[serde(default)]
     pub result_schema: Value,
-    /// The handler's time limit in milliseconds, where the author sets one.
+    /// The handler's time limit in milliseconds, if the author sets one.
     #[serde(default)]
     pub timeout_ms: Option<u64>,
 }

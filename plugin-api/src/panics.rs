@@ -10,14 +10,14 @@ use std::{
 thread_local! {
     /// How many `catch` calls are on this thread's stack.
     static CATCHING: Cell<u32> = const { Cell::new(0) };
-    /// What the hook last wrote down on this thread.
+    /// The last panic that the hook saw on this thread.
     static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// Runs `run`; a panic comes back as the sentence "panicked at `PLACE`: `MESSAGE`".
 pub(crate) fn catch<R>(run: impl FnOnce() -> R) -> Result<R, String> {
     install_hook();
-    // What an earlier panic of this thread left, caught by the author's own code, says nothing of this one.
+    // An earlier panic of this thread, which the author's own code caught, may have left its text.
     take_last();
     CATCHING.set(CATCHING.get() + 1);
     let outcome = panic::catch_unwind(AssertUnwindSafe(run));
@@ -34,15 +34,15 @@ pub(crate) fn take_last() -> Option<String> {
     LAST.try_with(RefCell::take).ok().flatten()
 }
 
-/// The hook is the only one who learns the place. It belongs to this library's own copy of std, so that no other
-/// plugin, and not the host either, has this one.
+/// Only a hook learns where a panic happened. It belongs to this library's own copy of std: neither the host nor
+/// another plugin shares it.
 fn install_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             let text = describe(info);
-            // A thread that ends has lost its notepad, and no handler either.
+            // A thread that is ending has lost its `LAST`, and runs no handler.
             let _ = LAST.try_with(|last| last.replace(Some(text)));
             if CATCHING.try_with(Cell::get).unwrap_or(0) == 0 {
                 previous(info);
@@ -65,11 +65,11 @@ fn message_of(payload: &(dyn Any + Send)) -> &str {
     } else if let Some(text) = payload.downcast_ref::<String>() {
         text
     } else {
-        "a value that is no text"
+        "a value that is not text"
     }
 }
 
-/// A payload may panic while it is dropped. Its successor is leaked rather than given the same chance.
+/// Dropping a payload may panic. The payload of that panic is leaked, since dropping it may panic again.
 fn drop_quietly(payload: Box<dyn Any + Send>) {
     if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(payload);
@@ -91,9 +91,9 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_is_no_text_is_caught_too() {
+    fn a_payload_that_is_not_text_is_caught_too() {
         let text = catch(|| panic::panic_any(7_u8)).unwrap_err();
-        assert!(text.ends_with(": a value that is no text"), "{text}");
+        assert!(text.ends_with(": a value that is not text"), "{text}");
     }
 
     #[test]

@@ -20,13 +20,13 @@ use crate::{
     task::Task,
 };
 
-/// Few threads: a worker runs few tasks at once, and futures are there to wait.
+/// Few threads are enough: a worker runs few tasks at once, and futures mostly wait.
 const THREADS: usize = 2;
-/// As much stack as a worker gives to other handlers, in bytes.
+/// Stack of each thread, in bytes: as much as a worker gives to other handlers.
 const STACK_LEN: usize = 8 * 1024 * 1024;
-/// How long closing waits for what runs on the blocking pool.
+/// How long closing waits for the runtime's blocking threads.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
-/// The kind of the failure of a task that found no runtime.
+/// Error kind for a task whose runtime could not be started.
 const KIND_NO_RUNTIME: &str = "no_runtime";
 
 /// A runtime that starts with the first future.
@@ -37,7 +37,10 @@ impl Runtime {
         Self(RwLock::new(None))
     }
 
-    /// Answers `task` with what `future` results in. The error is for a task that could not be started.
+    /// Runs `future`, and answers `task` with its outcome.
+    ///
+    /// # Errors
+    /// When the runtime could not be started; the task is not answered then.
     pub(crate) fn spawn(
         &self,
         task: Task,
@@ -76,7 +79,7 @@ impl Runtime {
 }
 
 impl Drop for Runtime {
-    /// A test's plugin may be dropped inside a runtime of the test's, where waiting for another one is forbidden.
+    /// Doesn't wait: a test may drop its plugin inside a runtime of its own, where tokio forbids blocking.
     fn drop(&mut self) {
         if let Some(runtime) = self.take() {
             runtime.shutdown_background();
@@ -110,7 +113,7 @@ async fn drive(task: Task, future: impl Future<Output = Outcome>) {
     }
 }
 
-/// Answers for a future that is dropped on the way.
+/// Answers for a future that is dropped before it is ready.
 struct Guard(Once);
 
 impl Drop for Guard {

@@ -28,13 +28,13 @@ impl Task {
         self.id
     }
 
-    /// When the task's time is up; `None` where there is no limit.
+    /// When the task's time is up; `None` if there is no limit.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         Instant::now().checked_add(self.remaining()?)
     }
 
-    /// The time left, zero when it is up; `None` where there is no limit.
+    /// The time left, zero when it is up; `None` if there is no limit.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
         self.host.remaining(self.id)
@@ -59,20 +59,19 @@ impl Task {
         }
     }
 
-    /// Tells the client how far the task is: `done` of `total` (0 where it isn't known), and a few words, or none.
+    /// Tells the client how far the task is: `done` of `total` (0 if that isn't known), and a few words, or none.
     ///
     /// Clients that didn't ask for progress don't get any. Reports may be merged: the last one counts.
     pub fn progress(&self, done: u64, total: u64, message: &str) {
         self.host.progress(self.id, done, total, message);
     }
 
-    /// Waits until [`is_cancelled`](Self::is_cancelled), for use in `select!`. It looks every 10 ms: that is how late it
-    /// may be.
+    /// Waits until [`is_cancelled`](Self::is_cancelled), for use in `select!`. It asks every 10 ms, and may be that late.
     #[cfg(feature = "async")]
     pub async fn cancelled(&self) {
-        const LOOK_EVERY: Duration = Duration::from_millis(10);
+        const ASK_EVERY: Duration = Duration::from_millis(10);
         while !self.is_cancelled() {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(ASK_EVERY).await;
         }
     }
 
@@ -100,7 +99,7 @@ thread_local! {
 
 /// The task whose handler runs on this thread.
 pub(crate) fn current() -> Option<Task> {
-    // A thread that ends has no task any more.
+    // A thread that is ending has lost its `CURRENT`.
     CURRENT
         .try_with(|current| current.borrow().clone())
         .ok()

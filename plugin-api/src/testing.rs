@@ -2,10 +2,10 @@
 //!
 //! [`open`] gives a plugin that is called by name and JSON, on the very same path as in a worker: the arguments are read,
 //! the handler runs, its result is written, its panic is caught. [`task`] gives a [`Task`] for calling a method directly.
-//! Tests may run side by side; no test sees anything of another one's tasks.
+//! Tests may run side by side: none sees the tasks of another.
 //!
-//! Log events are collected through tracing's global default. If the test program sets its own, that one gets them, and
-//! none are collected here. Neither are those of threads that the plugin starts by itself.
+//! Log events are collected through tracing's global default subscriber. If the test program sets its own, that one gets
+//! them, and none are collected here. Events of threads that the plugin starts by itself are not collected either.
 //!
 //! ```standalone_crate
 //! use plugin_api::{TaskError, plugin, testing};
@@ -91,7 +91,7 @@ pub fn open<P: Plugin>(config: impl Serialize) -> Result<Opened<P>, PluginError>
     Ok(Opened { instance, bench })
 }
 
-/// A task of no plugin, to call a method with. It has no time limit.
+/// A task to call a method with, directly. It has no time limit.
 #[must_use]
 pub fn task() -> TestTask {
     TestTask::new(None)
@@ -110,7 +110,7 @@ pub struct Opened<P: Plugin> {
 }
 
 impl<P: Plugin> Opened<P> {
-    /// What the plugin says of itself: its functions, with descriptions and schemas.
+    /// What the plugin says about itself: its functions, with descriptions and schemas.
     #[must_use]
     pub fn manifest(&self) -> Manifest {
         dispatch::manifest::<P>()
@@ -122,7 +122,7 @@ impl<P: Plugin> Opened<P> {
         self.bench.logs()
     }
 
-    /// Closes the plugin as a worker does: what async handlers still run is dropped, and so is the state.
+    /// Closes the plugin as a worker does: async handlers that still run are dropped, and so is the state.
     pub fn close(self) {
         self.instance.close();
     }
@@ -130,7 +130,7 @@ impl<P: Plugin> Opened<P> {
     /// Calls `function` and waits for its answer. `args` are written as JSON; `()` stands for none, `{}`.
     ///
     /// # Errors
-    /// However the task ended, if not well.
+    /// When the task ends without a result; the error says how.
     ///
     /// # Panics
     /// When `args` can't be written as JSON, or there is no answer within a minute.
@@ -138,7 +138,7 @@ impl<P: Plugin> Opened<P> {
         self.prepare(function, args).run().result
     }
 
-    /// Prepares a call whose time limit, cancelling, progress or log is of interest.
+    /// Prepares a call, to limit its time, cancel it, or look at its progress and log.
     ///
     /// # Panics
     /// When `args` can't be written as JSON.
@@ -222,7 +222,7 @@ impl<P: Plugin> fmt::Debug for Prepared<P> {
 
 /// A call whose handler runs on a thread of its own.
 #[derive(Debug)]
-#[must_use = "a running call is to be waited for"]
+#[must_use = "wait for a running call, or nothing is checked"]
 pub struct Running {
     function: String,
     bench: Arc<Bench>,

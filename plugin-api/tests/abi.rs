@@ -178,7 +178,7 @@ fn a_plugin_lives_through_its_whole_life() {
     let refused = open(module, b"{\"level\": 3}").unwrap_err();
     assert_eq!(
         refused,
-        "the configuration is refused: the plugin takes none, but there is `level`"
+        "the configuration is refused: this plugin takes none, but `level` is set"
     );
     open(module, b"{}").unwrap();
     assert_eq!(

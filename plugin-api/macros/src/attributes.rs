@@ -7,16 +7,16 @@ use syn::{
     parse::Parser,
 };
 
-/// Longer names are a mistake, and make log lines unreadable.
+/// Longest name, in bytes: a longer one is a mistake, and makes log lines unreadable.
 const NAME_LEN_MAX: usize = 128;
 
 const PLUGIN_KEYS: &str =
     "unknown key: `#[plugin(…)]` takes `name = \"…\"`, `cpu_bound` and `slots = 8`";
 const HANDLER_KEYS: &str =
     "unknown key: `#[handler(…)]` takes `name = \"…\"` and `timeout = \"30s\"`";
-const SLOTS_SHAPE: &str = "`slots` is a whole number from 1, such as `slots = 8`";
-const TIMEOUT_SHAPE: &str = "a time limit is a whole number from 1 with its unit, `ms`, `s`, `m` \
-    or `h`, such as `timeout = \"30s\"`";
+const SLOTS_SHAPE: &str = "`slots` is a whole number, at least 1: write `slots = 8`";
+const TIMEOUT_SHAPE: &str = "a time limit is a whole number, at least 1, and `ms`, `s`, `m` or `h`: \
+    write `timeout = \"30s\"`";
 
 /// `#[plugin(name = "…", cpu_bound, slots = 8)]`
 #[derive(Default)]
@@ -94,7 +94,7 @@ impl HandlerKeys {
 fn set_once<T>(slot: &mut Option<T>, value: T, meta: &ParseNestedMeta<'_>) -> Result<()> {
     match slot.replace(value) {
         None => Ok(()),
-        Some(_) => Err(meta.error("this key is there twice; write it once")),
+        Some(_) => Err(meta.error("this key is given twice; write it once")),
     }
 }
 
@@ -108,12 +108,12 @@ fn check_name(name: &LitStr, whose: &str, punctuation: &str) -> Result<()> {
     Err(Error::new_spanned(
         name,
         format!(
-            "the name of {whose} is made of 1 to {NAME_LEN_MAX} letters, digits, `_` `-`{punctuation}"
+            "the name of {whose} has 1 to {NAME_LEN_MAX} letters, digits, `_` `-`{punctuation}, and no other characters"
         ),
     ))
 }
 
-/// Milliseconds of "30s"; `None` for what is no time limit.
+/// Milliseconds of "30s"; `None` if it is not a time limit.
 fn duration_ms(text: &str) -> Option<u64> {
     let digits_len = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits_len);

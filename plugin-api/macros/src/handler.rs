@@ -1,4 +1,4 @@
-//! One method marked `#[handler]`: what it takes, what it gives, and its line in the table.
+//! One method marked `#[handler]`: what it takes, what it returns, and its row in the table.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -10,13 +10,13 @@ use crate::{
     signature::{Ending, Shape},
 };
 
-/// Names that clients know as the host's own functions.
+/// The host's own functions have names that begin so.
 const HOST_PREFIX: &str = "host.";
 
 pub(crate) struct Handler {
     pub(crate) name: String,
     pub(crate) ident: Ident,
-    /// Its `#[cfg]`s: the line in the table comes and goes with the method.
+    /// Its `#[cfg]`s: the row in the table comes and goes with the method.
     pub(crate) cfgs: Vec<Attribute>,
     description: String,
     timeout_ms: Option<u64>,
@@ -37,7 +37,7 @@ impl Handler {
         if name.starts_with(HOST_PREFIX) {
             return Err(Error::new_spanned(
                 attribute,
-                "names that begin with `host.` are the host's own; give this function another name",
+                "names that begin with `host.` are reserved for the host; give this function another name",
             ));
         }
         Ok(Self {
@@ -50,8 +50,8 @@ impl Handler {
         })
     }
 
-    /// The line of the table.
-    pub(crate) fn line(&self) -> TokenStream {
+    /// The row of the table.
+    pub(crate) fn row(&self) -> TokenStream {
         let Self {
             name,
             cfgs,
@@ -63,7 +63,7 @@ impl Handler {
             None => quote!(::core::option::Option::None),
         };
         let args = self.args_type();
-        // Spanned to the types, so that a missing derive is complained about there.
+        // Spanned to the types, so that the error of a missing derive points there.
         let args_schema =
             quote_spanned!(args.span()=> ::plugin_api::__private::args_schema::<#args>);
         let result_schema = match &self.shape.ending {
@@ -111,7 +111,7 @@ impl Handler {
                 let task = takes_task.then(|| quote!(&task));
                 let called = quote!(Self::#ident(&plugin, #args #task).await);
                 let answer = into_answer(output, &called);
-                // Spanned to the name, so that a future that isn't `Send` is complained about there.
+                // Spanned to the name, so that the error of a future that isn't `Send` points there.
                 let future = quote_spanned!(ident.span()=> future);
                 quote! {
                     call.#future(plugin, |plugin, task| async move {

@@ -9,7 +9,7 @@ mod handler;
 mod plugin;
 mod signature;
 
-/// Makes a type a plugin: goes above `impl YourPlugin { … }` with its handlers.
+/// Makes a type a plugin. Write it above `impl YourPlugin { … }`, the block with the handlers.
 ///
 /// `#[plugin(name = "…", cpu_bound, slots = 8)]`, all optional:
 /// - `name`: the plugin's name, by default that of its crate.
@@ -17,8 +17,8 @@ mod signature;
 /// - `slots`: how many tasks one worker process may run at once, by default 1.
 ///
 /// The type must be `Send + Sync + 'static`. It is opened by its function `open`, where there is one, else by `Default`:
-/// - `fn open(config: C) -> Result<Self, PluginError>`, where `C: serde::Deserialize`; an operator's configuration that is
-///   no `C` is refused with path and reason;
+/// - `fn open(config: C) -> Result<Self, PluginError>`, where `C: serde::Deserialize`; a configuration that doesn't fit `C`
+///   is refused, with path and reason;
 /// - `fn open() -> Result<Self, PluginError>`.
 ///
 /// Methods marked `#[handler]` become functions of the plugin; all others are left alone. A library holds one plugin.
@@ -31,8 +31,8 @@ pub fn plugin(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// Makes a method of a `#[plugin]` a function that clients can call.
 ///
 /// `#[handler(name = "…", timeout = "30s")]`, all optional:
-/// - `name`: the name that requests use, by default that of the method. Names that begin with `host.` are the host's own.
-/// - `timeout`: the time limit of a task: a whole number with `ms`, `s`, `m` or `h`.
+/// - `name`: the name that requests use, by default that of the method. Names that begin with `host.` are reserved.
+/// - `timeout`: the time limit of a task: a whole number, at least 1, and `ms`, `s`, `m` or `h`.
 ///
 /// The doc comment is the function's description. The method takes `&self`, then its arguments (`args: T`, where `T`
 /// derives `serde::Deserialize` and `schemars::JsonSchema`), then `task: &Task`; the last two may be missing. It returns

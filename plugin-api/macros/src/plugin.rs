@@ -13,18 +13,18 @@ use crate::{
     handler::{Handler, cfgs},
 };
 
-/// The symbol that loaders look for. plugin-api holds it against the constant of `abi_stable` whenever a
-/// plugin is compiled.
+/// The symbol that loaders look for. plugin-api compares it with the constant of `abi_stable` whenever a plugin is
+/// compiled.
 const HEADER_SYMBOL: &str = "_1as_0lib_1header_0root_bmodule_bloader";
 
 const NO_HANDLERS: &str = "a plugin has at least one handler; write `#[handler]` above a method \
     `fn name(&self, args: T, task: &Task) -> Result<R, TaskError>`";
-const TWO_ATTRIBUTES: &str = "`#[handler]` is there twice; write it once, with all keys";
+const TWO_ATTRIBUTES: &str = "this method has `#[handler]` twice; write it once, with all keys";
 const OPEN_SHAPE: &str = "`open` opens the plugin: `fn open(config: C) -> Result<Self, \
     PluginError>`, or without the config";
 const SHAPE: &str = "`#[plugin]` goes above `impl YourPlugin { … }`, the block with the handlers";
 
-/// The item as it was, less our attributes, and either the plugin or the complaints.
+/// The item without our attributes, and either the plugin or the errors.
 pub(crate) fn expand(
     attribute: TokenStream,
     item: &TokenStream,
@@ -40,7 +40,7 @@ pub(crate) fn expand(
     let keys = PluginKeys::parse(attribute);
     let parts = Parts::take(&mut block, features);
     if let Err(error) = check_block(&block) {
-        // What else is wrong may well follow from this.
+        // Other errors may well follow from this one.
         let error = error.into_compile_error();
         return quote!(#block #error);
     }
@@ -55,7 +55,7 @@ pub(crate) fn expand(
     quote!(#block #generated)
 }
 
-/// What `#[handler]` is where `#[plugin]` doesn't see it.
+/// The error for a `#[handler]` outside of a `#[plugin]` block.
 pub(crate) fn refuse_stray_handler(item: &TokenStream) -> TokenStream {
     let text = "`#[handler]` marks a method of a plugin; write `#[plugin]` above the `impl` block it is in";
     let error = Error::new(Span::call_site(), text).into_compile_error();
@@ -82,10 +82,10 @@ fn check_block(block: &ItemImpl) -> Result<()> {
     Ok(())
 }
 
-/// What the block has for us.
+/// What `#[plugin]` makes use of in its block.
 struct Parts {
     handlers: Vec<Handler>,
-    /// Without one, the plugin is opened by `Default`.
+    /// If there is none, the plugin is opened by `Default`.
     open: Option<Open>,
 }
 
@@ -96,7 +96,7 @@ struct Open {
 }
 
 impl Parts {
-    /// Takes our attributes out of the block. All complaints come at once.
+    /// Takes our attributes out of the block. All errors are reported at once.
     fn take(block: &mut ItemImpl, features: Features) -> Result<Self> {
         let mut handlers: Vec<Handler> = Vec::new();
         let mut open = None;
@@ -158,7 +158,7 @@ impl Complaints {
     }
 }
 
-/// The shape of handlers and of `open` is not a question of taste.
+/// Silences lints about the shape of handlers and of `open`, which the author can't choose.
 fn tolerate() -> Attribute {
     parse_quote! {
         #[allow(
@@ -188,9 +188,9 @@ fn check_unique(handlers: &[Handler], new: &Handler) -> Result<()> {
         return Ok(());
     };
     let text = format!(
-        "the function `{}` is there already, from the method `{}`; give one of them another \
+        "the method `{}` already has the function name `{}`; give one of them another \
          name: `#[handler(name = \"…\")]`",
-        new.name, twin.ident
+        twin.ident, new.name
     );
     Err(Error::new_spanned(&new.ident, text))
 }
@@ -199,8 +199,8 @@ fn parse_open(method: &ImplItemFn) -> Result<Open> {
     let signature = &method.sig;
     if let Some(asyncness) = &signature.asyncness {
         let text = format!(
-            "{OPEN_SHAPE}; it can't be async: what needs the \
-             runtime is made by the first handler that uses it"
+            "{OPEN_SHAPE}; it can't be async: make what needs the \
+             runtime in the first handler that uses it"
         );
         return Err(Error::new_spanned(asyncness, text));
     }
@@ -221,16 +221,14 @@ fn parse_open(method: &ImplItemFn) -> Result<Open> {
             output,
         }),
         (Some(FnArg::Receiver(receiver)), _) => {
-            let text = format!(
-                "{OPEN_SHAPE}; a method of this name that is no handler needs another name"
-            );
+            let text = format!("{OPEN_SHAPE}; give any other method another name");
             Err(Error::new_spanned(receiver, text))
         }
         (_, Some(second)) => Err(Error::new_spanned(second, OPEN_SHAPE)),
     }
 }
 
-/// From `config: &[u8]` to a `Result<Self, PluginError>`; spanned to the types, so that complaints come there.
+/// From `config: &[u8]` to a `Result<Self, PluginError>`; spanned to the types, so that errors point there.
 fn open_body(plugin: &Type, open: Option<&Open>) -> TokenStream {
     let no_config = quote!(::plugin_api::__private::no_config(config)?;);
     let Some(Open { config, output }) = open else {
@@ -262,7 +260,7 @@ fn generate(block: &ItemImpl, keys: &PluginKeys, parts: &Parts) -> TokenStream {
         Some(slots) => quote!(::core::option::Option::Some(#slots)),
         None => quote!(::core::option::Option::None),
     };
-    let lines = parts.handlers.iter().map(Handler::line);
+    let rows = parts.handlers.iter().map(Handler::row);
     let open = open_body(plugin, parts.open.as_ref());
     let implement =
         quote_spanned!(plugin.span()=> impl ::plugin_api::__private::Plugin for #plugin);
@@ -274,7 +272,7 @@ fn generate(block: &ItemImpl, keys: &PluginKeys, parts: &Parts) -> TokenStream {
                 const VERSION: &'static str = ::core::env!("CARGO_PKG_VERSION");
                 const CPU_BOUND: bool = #cpu_bound;
                 const SLOTS: ::core::option::Option<u32> = #slots;
-                const FUNCTIONS: &'static [::plugin_api::__private::Function<Self>] = &[#(#lines),*];
+                const FUNCTIONS: &'static [::plugin_api::__private::Function<Self>] = &[#(#rows),*];
 
                 fn open(config: &[u8]) -> ::core::result::Result<Self, ::plugin_api::PluginError> {
                     #open

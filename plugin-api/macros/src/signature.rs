@@ -14,12 +14,12 @@ const SHAPE: &str = "write `fn name(&self, args: T, task: &Task) -> Result<R, Ta
     where `args` and `task` may be missing";
 const NEEDS_FEATURE: &str = "async handlers need the feature `async` of plugin-api; write in \
     Cargo.toml: plugin-api = { version = \"1\", features = [\"async\"] }";
-const GENERIC: &str = "a handler can't be generic: its arguments come as JSON, so that their type \
+const GENERIC: &str = "a handler can't be generic: its arguments are read from JSON, so their type \
     must be known; write the type itself";
-const NOT_PLAIN: &str = "a handler is a plain `fn` or `async fn`; take this word away";
+const NOT_PLAIN: &str = "a handler is a plain `fn` or `async fn`; remove this keyword";
 const MUTABLE: &str = "a handler takes `&self`, since tasks may run at the same time; keep what \
     changes in a `Mutex` or an atomic";
-const NOT_BY_REFERENCE: &str = "a handler takes `&self`; write it just so";
+const NOT_BY_REFERENCE: &str = "a handler takes `&self`; write exactly that";
 const TWO_ARGS: &str = "a handler takes one `args`; make one struct of its arguments, the JSON \
     object of the request";
 const BORROWED_ARGS: &str =
@@ -29,16 +29,16 @@ const ASYNC_COMPLETION: &str =
     "an async handler needs no completion: it is answered when it returns its `Result`";
 const TWO_ANSWERS: &str = "a handler that takes a completion returns nothing: its answer goes \
     through `completion.complete(…)`";
-const NAMELESS_RESULT: &str = "the result of a handler must have a name: write \
+const NAMELESS_RESULT: &str = "the result type of a handler must be named: write \
     `Result<R, TaskError>` with the type itself, and `async fn` for a future";
 
-/// What a handler takes and gives.
+/// What a handler takes and returns.
 pub(crate) struct Shape {
     pub(crate) args: Option<Type>,
     pub(crate) ending: Ending,
 }
 
-/// What stands behind the arguments, and how the task is answered.
+/// The parameter after the arguments, and how the task is answered.
 pub(crate) enum Ending {
     Returns { takes_task: bool, output: Type },
     Future { takes_task: bool, output: Type },
@@ -55,7 +55,7 @@ impl Shape {
         for input in signature.inputs.iter().skip(1) {
             let parameter = Parameter::parse(input)?;
             if takes_task || completion.is_some() {
-                let text = format!("nothing comes behind the task or the completion: {SHAPE}");
+                let text = format!("the task or the completion is the last parameter: {SHAPE}");
                 return complain(input, text);
             }
             match parameter {
@@ -118,7 +118,7 @@ fn completing(signature: &Signature, completion: Type) -> Result<Ending> {
 fn returning(signature: &Signature, takes_task: bool) -> Result<Ending> {
     let ReturnType::Type(_, output) = &signature.output else {
         let text = format!(
-            "a handler returns a `Result`: {SHAPE}; where there is nothing to say, \
+            "a handler returns a `Result`: {SHAPE}; without a result, write \
              `Result<(), TaskError>`"
         );
         return complain(&signature.ident, text);

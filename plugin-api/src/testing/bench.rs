@@ -1,4 +1,4 @@
-//! What stands in for the worker while a plugin is tested: it takes down all that one task says.
+//! What stands in for the worker while a plugin is tested: it records all that one task reports.
 
 use std::{
     sync::{
@@ -11,7 +11,7 @@ use std::{
 use super::outcome::{CallError, Finished, Log, Progress, result_of};
 use crate::{abi::log_level, host::Services};
 
-/// No test should wait longer.
+/// How long a test waits before it fails.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]

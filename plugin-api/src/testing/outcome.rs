@@ -1,4 +1,4 @@
-//! How a call ended, in a test's words.
+//! How a call ended, as a test sees it.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use tracing::Level;
 
 use crate::abi::{Failure, log_level, status};
 
-/// A task that was answered, and what it said on the way.
+/// A task that was answered, and what it reported on the way.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Finished {
-    /// The handler's result, or how the task ended otherwise.
+    /// The handler's result, or how the task ended without one.
     pub result: Result<Value, CallError>,
     /// All progress reports, in order.
     pub progress: Vec<Progress>,
@@ -25,7 +25,7 @@ pub struct Finished {
 pub struct Progress {
     /// How much is done.
     pub done: u64,
-    /// Of how much; 0 where that isn't known.
+    /// Of how much; 0 if that isn't known.
     pub total: u64,
     /// A few words, or none.
     pub message: String,
@@ -35,9 +35,9 @@ pub struct Progress {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Log {
-    /// How important it is.
+    /// Its level.
     pub level: Level,
-    /// By default the module it comes from.
+    /// Its target, by default the module it comes from.
     pub target: String,
     /// What it says.
     pub message: String,
@@ -63,7 +63,7 @@ impl Log {
     }
 }
 
-/// How a task ended, if not with a result.
+/// How a task ended without a result.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum CallError {
@@ -75,7 +75,7 @@ pub enum CallError {
         message: String,
         /// Whether the same request may succeed later.
         retryable: bool,
-        /// What else it said.
+        /// Its data.
         data: Option<Value>,
     },
     /// The arguments were refused, for this reason.

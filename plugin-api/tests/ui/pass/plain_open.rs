@@ -35,6 +35,6 @@ fn main() {
     let refused = testing::open::<inner::Mail>(json!({"key": 1})).unwrap_err();
     assert_eq!(
         refused.message(),
-        "the configuration is refused: the plugin takes none, but there is `key`"
+        "the configuration is refused: this plugin takes none, but `key` is set"
     );
 }
