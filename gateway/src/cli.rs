@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use units::log;
+use service::log;
 
 use crate::app;
 use crate::config::{Config, Overrides};
@@ -31,15 +31,14 @@ struct Cli {
     /// What clients without subprotocol are told when a task has succeeded, in place of its result
     #[arg(long, value_name = "TEXT")]
     notify_text: Option<String>,
-    /// What to log: error, warn, info, debug, trace, or a filter like info,gateway=debug
-    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
-    log: String,
+    #[command(flatten)]
+    log: log::Flags,
 }
 
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
     // Dropped when all is said.
-    let _log = match log::start(&cli.log, log::Format::Text) {
+    let _log = match log::start(&cli.log) {
         Ok(log) => log,
         Err(error) => return fail(&error),
     };

@@ -1,59 +1,47 @@
-//! The host's life: build, serve, drain.
+//! The host's life: build, serve, drain. It owns every loop, and decides what the end of one means.
 
 use std::fmt;
-use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::io;
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use service::life::{self, EXIT_FAILED, Life, Phase, Signals};
+use service::listen::ListenError;
+use service::log::Levels;
+use service::pages;
+use service::supervise::Supervisor;
+use tokio::signal::unix::Signal;
 use tokio::time::Instant;
 
-use crate::budget::Budget;
-use crate::clock::Moment;
+use crate::admin::Admin;
+use crate::admit::Door;
 use crate::config::{Config, ConfigError};
-use crate::net::{self, Phase, Shared};
-use crate::reload::{Event, FolderError, Reloader};
+use crate::generations::{Keeper, KeeperHandle, Roster};
+use crate::net::{self, Shared};
+use crate::reload::FolderError;
 use crate::router::Router;
 use crate::stats::Stats;
 
-/// How often a drain looks whether all requests have been answered.
-const DRAIN_LOOK: Duration = Duration::from_millis(10);
 /// How long the last replies may take to leave when every task has ended.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
-/// Exit code after a second signal, as shells give it for Ctrl-C.
-const EXIT_CODE_NOW: i32 = 130;
 
 #[derive(Debug)]
 pub(crate) enum AppError {
-    Listen {
-        addresses: Vec<SocketAddr>,
-        error: io::Error,
-    },
+    Listen(ListenError),
     Folder(FolderError),
-    Signals(io::Error),
-    Announce(io::Error),
+    Log(String),
+    System(io::Error),
 }
 
 impl fmt::Display for AppError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listen { addresses, error } => {
-                let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-                write!(
-                    f,
-                    "can't listen on {}: {error}; name another address with --listen ADDR",
-                    addresses.join(" or ")
-                )
-            }
+            Self::Listen(error) => error.fmt(f),
             Self::Folder(error) => error.fmt(f),
-            Self::Signals(error) => write!(f, "can't listen to signals: {error}"),
-            Self::Announce(error) => {
-                write!(f, "can't write the address to standard output: {error}")
-            }
+            Self::Log(error) => f.write_str(error),
+            Self::System(error) => write!(f, "the system refuses what the host needs: {error}"),
         }
     }
 }
@@ -65,148 +53,154 @@ impl std::error::Error for AppError {}
 /// `reread` gives the configuration anew, for SIGHUP.
 pub(crate) async fn serve(
     config: Config,
-    reread: impl Fn() -> Result<Config, ConfigError> + Send + 'static,
-) -> Result<(), AppError> {
-    let mut signals = Signals::new().map_err(AppError::Signals)?;
-    let hangup = signal(SignalKind::hangup()).map_err(AppError::Signals)?;
-    raise_descriptor_limit();
+    levels: Levels,
+    reread: impl Fn() -> Result<Config, ConfigError> + Clone + Send + 'static,
+) -> Result<ExitCode, AppError> {
+    let mut signals = Signals::new().map_err(AppError::System)?;
+    let hangups = life::hangups().map_err(AppError::System)?;
+    levels
+        .configure(config.log.as_deref())
+        .map_err(AppError::Log)?;
+    life::raise_descriptor_limit();
+    let (supervisor, mut failures) = Supervisor::new();
     let config = Arc::new(config);
-    let stats = Arc::new(Stats::default());
-    let router = Router::new();
-    let (phase, phase_receiver) = watch::channel(Phase::Serving);
+    let life = Life::default();
+    let (stats, router, roster) = (
+        Arc::<Stats>::default(),
+        Router::default(),
+        Roster::default(),
+    );
+    let admin = Arc::new(Admin::new(
+        roster.clone(),
+        Arc::clone(&stats),
+        config.limits,
+        life.phases(),
+    ));
+
+    let listener = Arc::new(config.listen.bind().map_err(AppError::Listen)?);
+    let address = listener.address().map_err(AppError::System)?;
+    serve_pages(&config, &admin, &supervisor)?;
+    let (mut keeper, mut folder) = Keeper::new(
+        Arc::clone(&config),
+        router.clone(),
+        roster.clone(),
+        Arc::clone(&stats),
+    );
+    tokio::select! {
+        loaded = keeper.load(&mut folder) => loaded.map_err(AppError::Folder)?,
+        () = signals.next() => return Ok(ExitCode::SUCCESS),
+    }
+    life::announce(address);
+
     let shared = Arc::new(Shared {
-        router: router.clone(),
+        door: Door::new(
+            router.clone(),
+            roster.clone(),
+            Arc::clone(&stats),
+            &config.limits,
+            life.phases(),
+        ),
+        admin,
         stats: Arc::clone(&stats),
         limits: config.limits,
-        budget: Budget::new(config.limits.requests_len_max),
-        phase: phase_receiver,
-        up_since: Moment::now(),
-        task_last: AtomicU64::new(0),
+        phases: life.phases(),
     });
-    let listener = net::listen(&config.listen).map_err(|error| AppError::Listen {
-        addresses: config.listen.clone(),
-        error,
-    })?;
-    let address = listener.local_addr().map_err(AppError::Announce)?;
+    let accepting = supervisor.restarting("accept", move || {
+        net::accept(Arc::clone(&listener), Arc::clone(&shared))
+    });
+    let rereading = supervisor.essential(
+        "hangup",
+        reread_on_hangup(hangups, reread, levels, keeper.handle(), roster.clone()),
+    );
+    let looking = supervisor.essential("folder", folder.run());
+    let keeping = supervisor.essential("generations", keeper.run());
 
-    let mut reloader = Reloader::new(Arc::clone(&config), router.clone(), Arc::clone(&stats));
-    tokio::select! {
-        loaded = reloader.load_folder() => loaded.map_err(AppError::Folder)?,
-        () = signals.next() => return Ok(()),
+    let code = tokio::select! {
+        () = signals.next() => ExitCode::SUCCESS,
+        failure = failures.next() => {
+            tracing::error!("{failure}; the host finishes what it has, and ends");
+            ExitCode::from(EXIT_FAILED)
+        }
+    };
+    for task in [&rereading, &looking, &keeping] {
+        task.abort();
     }
-    announce(address).map_err(AppError::Announce)?;
-    let accepting = tokio::spawn(net::accept(listener, shared));
-    let rereading = tokio::spawn(reread_on_hangup(hangup, reread, reloader.sender()));
-    let reloading = tokio::spawn(reloader.run());
-
-    signals.next().await;
-    rereading.abort();
-    reloading.abort();
     tracing::info!(
         grace_ms = config.drain_grace.as_millis(),
         "draining; a second signal ends the host at once"
     );
     tokio::select! {
-        () = drain(&phase, &router, &stats, config.drain_grace) => tracing::info!("drained"),
-        () = signals.next() => {
-            tracing::warn!("ended before the drain was over");
-            units::log::flush();
-            // Workers go with the host: their links end.
-            std::process::exit(EXIT_CODE_NOW);
-        }
+        () = drain(&life, &router, &roster, &stats, config.drain_grace) => tracing::info!("drained"),
+        // Workers go with the host: their links end.
+        () = signals.next() => life::end_now(),
     }
-    let _ = accepting.await;
+    accepting.ended().await;
+    Ok(code)
+}
+
+/// Serves the pages for operators, where the configuration asks for them.
+fn serve_pages(
+    config: &Config,
+    admin: &Arc<Admin>,
+    supervisor: &Supervisor,
+) -> Result<(), AppError> {
+    let Some(http) = &config.http else {
+        return Ok(());
+    };
+    let listener = Arc::new(http.bind().map_err(AppError::Listen)?);
+    let address = listener.address().map_err(AppError::System)?;
+    tracing::info!(%address, "serving pages for operators by HTTP");
+    let admin = Arc::clone(admin);
+    supervisor.restarting("pages", move || {
+        let admin = Arc::clone(&admin);
+        let page = move |path| Arc::clone(&admin).page(path);
+        pages::serve(Arc::clone(&listener), page)
+    });
     Ok(())
 }
 
-/// The one line on standard output: whoever has started the host knows from it where, and that it serves.
-fn announce(address: SocketAddr) -> io::Result<()> {
-    tracing::info!(%address, "serving");
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "listening on {address}")?;
-    stdout.flush()
-}
-
-async fn drain(phase: &watch::Sender<Phase>, router: &Router, stats: &Stats, grace: Duration) {
+async fn drain(life: &Life, router: &Router, roster: &Roster, stats: &Stats, grace: Duration) {
     let ends = Instant::now() + grace;
-    phase.send_replace(Phase::Draining);
-    let in_flight = || stats.in_flight.load(Ordering::Relaxed);
-    while in_flight() > 0 && Instant::now() < ends {
-        tokio::time::sleep(DRAIN_LOOK).await;
-    }
-    if in_flight() > 0 {
+    life.enter(Phase::Draining);
+    let count = |counter: &std::sync::atomic::AtomicU64| {
+        usize::try_from(counter.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    };
+    let in_flight = || count(&stats.in_flight);
+    if !life::wait_until_none(in_flight, ends).await {
         tracing::warn!(
             in_flight = in_flight(),
             "the grace is over, what is left is cut short"
         );
     }
-    phase.send_replace(Phase::Closing);
-    router
+    life.enter(Phase::Closing);
+    router.end();
+    roster
         .drain(ends.saturating_duration_since(Instant::now()))
         .await;
-    let closed = Instant::now() + CLOSE_MAX;
-    while stats.connections.load(Ordering::Relaxed) > 0 && Instant::now() < closed {
-        tokio::time::sleep(DRAIN_LOOK).await;
-    }
+    life::wait_until_none(|| count(&stats.connections), Instant::now() + CLOSE_MAX).await;
 }
 
 /// SIGHUP: the configuration is read again. What is wrong changes nothing.
 async fn reread_on_hangup(
-    mut hangup: Signal,
+    mut hangups: Signal,
     reread: impl Fn() -> Result<Config, ConfigError>,
-    reloader: mpsc::Sender<Event>,
+    levels: Levels,
+    keeper: KeeperHandle,
+    roster: Roster,
 ) {
-    while hangup.recv().await.is_some() {
-        match reread() {
+    while hangups.recv().await.is_some() {
+        let read = reread()
+            .map_err(|error| error.to_string())
+            .and_then(|config| levels.configure(config.log.as_deref()).map(|()| config));
+        match read {
             Ok(config) => {
                 tracing::info!(
-                    "the configuration was read again; what is not about plugins takes a restart"
+                    "the configuration was read again; what is not about plugins or the log takes a restart"
                 );
-                if reloader
-                    .send(Event::Configured(Arc::new(config)))
-                    .await
-                    .is_err()
-                {
-                    return;
-                }
+                keeper.configured(Arc::new(config)).await;
+                roster.follow_log_level().await;
             }
             Err(error) => tracing::error!("the configuration stays as it was: {error}"),
-        }
-    }
-}
-
-/// Every connection and every worker needs descriptors; the usual soft limit of 1024 is for programs that use `select`.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            ..limit
-        },
-    ) {
-        tracing::warn!("the limit of open files can't be raised: {error}");
-    }
-}
-
-/// The signals that end the host.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use plugin_api::manifest::Manifest;
 use plugin_api::note::Note;
 
 use crate::config::Config;
-use crate::reload;
+use crate::{generations, reload};
 
 /// Prints what is known of the library and the verdict. Exit code 0: the host takes it, 1: it doesn't.
 ///
@@ -18,7 +18,7 @@ pub(crate) async fn run(file: &Path, config: &Config) -> ExitCode {
     let mut page = String::new();
     let verdict = match reload::note(file) {
         Ok(note) => {
-            let opened = reload::try_open(config, file).await;
+            let opened = generations::try_open(config, file).await;
             page = describe(&note, opened.as_ref().ok());
             opened.map(|_| ())
         }

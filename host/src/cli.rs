@@ -4,14 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use units::log;
+use clap::{Args, Parser, Subcommand};
+use service::life::{self, EXIT_USAGE};
+use service::log;
+use service::units::parse_time;
 
 use crate::config::{Config, LISTEN_DEFAULT, Overrides, PLUGINS_DIR_DEFAULT};
-use crate::{app, call, check, config};
-
-/// Exit code for a wrong command line or configuration.
-const EXIT_USAGE: u8 = 2;
+use crate::{app, call, check};
 
 /// A task server: clients send one line of JSON over TCP, plugins do the work in worker processes.
 #[derive(Debug, Parser)]
@@ -51,18 +50,11 @@ struct Serve {
     /// Configuration (TOML); flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// What to log: error, warn, info, debug, trace, or a filter like info,plugin=debug
-    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
-    log: String,
-    /// How the log is written to standard error
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    log_format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
+    /// Address for operators' pages by HTTP (/metrics, /healthz, /readyz) [default: none]
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
+    #[command(flatten)]
+    log: log::Flags,
 }
 
 #[derive(Debug, Args)]
@@ -76,7 +68,7 @@ struct Call {
     #[arg(long, value_name = "ADDR", default_value = LISTEN_DEFAULT)]
     connect: String,
     /// Caps the task's whole time, like 500ms, 30s, 5m
-    #[arg(long, value_name = "TIME", value_parser = config::parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     timeout: Option<Duration>,
 }
 
@@ -95,13 +87,14 @@ pub fn main() -> ExitCode {
 
 fn serve(flags: Serve) -> ExitCode {
     // Dropped when all is said.
-    let _log = match log::start(&flags.log, flags.log_format.into()) {
+    let log = match log::start(&flags.log) {
         Ok(log) => log,
         Err(error) => return usage_error(&error),
     };
     let overrides = Overrides {
         listen: flags.listen,
         plugins_dir: flags.plugins,
+        http: flags.http,
     };
     let file = flags.config;
     let read = move || Config::load(file.as_deref(), overrides.clone());
@@ -113,11 +106,11 @@ fn serve(flags: Serve) -> ExitCode {
         .enable_all()
         .build();
     let served = match runtime {
-        Ok(runtime) => runtime.block_on(app::serve(config, read)),
+        Ok(runtime) => runtime.block_on(app::serve(config, log.levels(), read)),
         Err(error) => return usage_error(&format!("the runtime can't be started: {error}")),
     };
     match served {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => usage_error(&error.to_string()),
     }
 }
@@ -137,15 +130,5 @@ fn check(flags: &Check) -> ExitCode {
 }
 
 fn usage_error(message: &str) -> ExitCode {
-    log::say(&format!("host: {message}"));
-    ExitCode::from(EXIT_USAGE)
-}
-
-impl From<LogFormat> for log::Format {
-    fn from(format: LogFormat) -> Self {
-        match format {
-            LogFormat::Text => Self::Text,
-            LogFormat::Json => Self::Json,
-        }
-    }
+    life::fail("host", message, EXIT_USAGE)
 }

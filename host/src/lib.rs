@@ -1,20 +1,21 @@
 //! The task server: a host that runs handlers out of plugins, each in worker processes of its own binary.
 //!
-//! `main` → [`cli`] parses → `app` builds, serves and drains. A line's way: `net` (connection) → `router` (function to
-//! plugin) → `plugin` (pool, scheduler, process) → `link` → [`worker`] (the child) and back. `reload` brings files into
-//! the router. `docs/ARCHITECTURE.md` says why.
+//! `main` → [`cli`] parses → `app` builds, serves and drains. A line's way: `net` (connection) → `admit` (door) → `router`
+//! (function to runner) → `plugin` (pool, scheduler, process) → `link` → [`worker`] (the child) and back. `reload` stages
+//! files, `generations` decides what becomes of them, `admin` tells of it all. `docs/ARCHITECTURE.md` says why.
 
+mod admin;
+mod admit;
 mod app;
-mod budget;
 mod call;
 mod check;
 pub mod cli;
 mod clock;
 mod config;
+mod generations;
 mod link;
 mod net;
 mod plugin;
-mod rate;
 mod reload;
 mod router;
 mod stats;

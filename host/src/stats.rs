@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use protocol::{ErrorCode, Outcome};
 use serde::Serialize;
+use service::sync::lock;
 
 /// Counters of the whole host.
 #[derive(Debug, Default)]
@@ -25,22 +26,57 @@ pub(crate) struct Stats {
 impl Stats {
     /// The counters of one function; they outlive the generation that exports it.
     pub(crate) fn function(&self, name: &str) -> Arc<FunctionStats> {
-        let mut functions = self
-            .functions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(functions.entry(name.to_owned()).or_default())
+        Arc::clone(lock(&self.functions).entry(name.to_owned()).or_default())
     }
 
-    pub(crate) fn functions(&self) -> BTreeMap<String, FunctionReport> {
-        let functions = self
-            .functions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        functions
-            .iter()
-            .map(|(name, stats)| (name.clone(), stats.report()))
-            .collect()
+    /// All functions that have ever been live.
+    pub(crate) fn functions(&self) -> BTreeMap<String, Arc<FunctionStats>> {
+        lock(&self.functions).clone()
+    }
+
+    /// Counts a request as in flight until what it gives is dropped.
+    pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(self))
+    }
+
+    /// Counts a connection as open until what it gives is dropped.
+    pub(crate) fn connect(self: &Arc<Self>) -> OpenConnection {
+        let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        OpenConnection {
+            stats: Arc::clone(self),
+            number,
+        }
+    }
+}
+
+/// A request that was received and is not answered yet.
+#[derive(Debug)]
+pub(crate) struct InFlight(Arc<Stats>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection that is open.
+#[derive(Debug)]
+pub(crate) struct OpenConnection {
+    stats: Arc<Stats>,
+    number: u64,
+}
+
+impl OpenConnection {
+    /// How many were open when it came, with itself.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.stats.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -49,25 +85,27 @@ pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
+/// How one function's tasks ended, and how long they took.
 #[derive(Debug, Default)]
 pub(crate) struct FunctionStats {
     counts: Mutex<Counts>,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
-    ok: u64,
-    failed: BTreeMap<&'static str, u64>,
+pub(crate) struct Counts {
+    pub(crate) ok: u64,
+    /// By error code.
+    pub(crate) failed: BTreeMap<&'static str, u64>,
     /// From receipt to answer.
-    latency: Histogram,
+    pub(crate) latency: Histogram,
     /// In the handler.
-    run: Histogram,
+    pub(crate) run: Histogram,
 }
 
 impl FunctionStats {
     /// Counts an answer, given `latency` after the request was received.
     pub(crate) fn answered(&self, outcome: &Outcome, latency: Duration) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = lock(&self.counts);
         match outcome {
             Ok(_) => counts.ok += 1,
             Err(failure) => {
@@ -82,15 +120,16 @@ impl FunctionStats {
 
     /// Counts how long a handler ran.
     pub(crate) fn ran(&self, time: Duration) {
-        self.counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .run
-            .add(time);
+        lock(&self.counts).run.add(time);
     }
 
-    fn report(&self) -> FunctionReport {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Reads the counters, which are not counted on meanwhile.
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&Counts) -> R) -> R {
+        read(&lock(&self.counts))
+    }
+
+    pub(crate) fn report(&self) -> FunctionReport {
+        let counts = lock(&self.counts);
         FunctionReport {
             ok: counts.ok,
             failed: counts.failed.clone(),
@@ -122,9 +161,10 @@ const SUB_BITS: u32 = SUB_BUCKETS.ilog2();
 
 /// Times in buckets that grow with the time itself.
 #[derive(Debug)]
-struct Histogram {
+pub(crate) struct Histogram {
     buckets: [u64; (64 * SUB_BUCKETS) as usize],
     count: u64,
+    sum: Duration,
     max: Duration,
 }
 
@@ -133,6 +173,7 @@ impl Default for Histogram {
         Self {
             buckets: [0; (64 * SUB_BUCKETS) as usize],
             count: 0,
+            sum: Duration::ZERO,
             max: Duration::ZERO,
         }
     }
@@ -143,7 +184,26 @@ impl Histogram {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.buckets[bucket(nanos)] += 1;
         self.count += 1;
+        self.sum = self.sum.saturating_add(time);
         self.max = self.max.max(time);
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(crate) fn sum(&self) -> Duration {
+        self.sum
+    }
+
+    /// How many times were not above the bound, with those that lie in one bucket with it left out.
+    pub(crate) fn at_most(&self, bound: Duration) -> u64 {
+        let bound = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
+        let buckets = self.buckets.iter().enumerate();
+        buckets
+            .take_while(|(index, _)| bucket_top(*index) <= bound)
+            .map(|(_, count)| count)
+            .sum()
     }
 
     /// A time that at least `per_cent` of all times don't exceed.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use protocol::{ErrorCode, Outcome, TaskFailure};
+use service::bytes::HeldBytes;
 
-use crate::budget::Permit;
 use crate::clock::Moment;
 
 /// Unique among the tasks of one run of the host; never 0.
@@ -49,10 +49,6 @@ impl Answer {
         }
     }
 
-    pub(crate) fn fail(self, code: ErrorCode, message: impl Into<String>) {
-        self.finish(Err(TaskFailure::new(code, message)));
-    }
-
     pub(crate) fn progress(&self, done: u64, total: u64, message: String) {
         if let Some(client) = &self.client {
             client.progressed(self.key, done, total, message);
@@ -63,7 +59,8 @@ impl Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         if let Some(client) = self.client.take() {
-            tracing::error!(key = self.key, "a request was dropped unanswered");
+            // Without the request's number: many of them at once are one mistake.
+            tracing::error!("a request was dropped unanswered");
             let failure = TaskFailure::new(
                 ErrorCode::Internal,
                 "the host lost track of this request; its log says more under \"dropped unanswered\"",
@@ -81,11 +78,10 @@ impl std::fmt::Debug for Answer {
     }
 }
 
+/// An accepted request.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) id: TaskId,
-    /// Index into the functions of its plugin's manifest.
-    pub(crate) function: u32,
     pub(crate) args: Bytes,
     pub(crate) received: Moment,
     /// When the whole task must have ended, by the client's wish.
@@ -94,5 +90,5 @@ pub(crate) struct Task {
     pub(crate) progress: bool,
     pub(crate) answer: Answer,
     /// Its share of the memory that requests may hold; given back with the task.
-    pub(crate) permit: Permit,
+    pub(crate) held: HeldBytes,
 }

@@ -244,6 +244,19 @@ impl Host {
         self.server.log()
     }
 
+    /// The status and the body of a page for operators, of a host that was started with `--http 127.0.0.1:0`.
+    #[must_use]
+    #[track_caller]
+    pub fn page(&self, path: &str) -> (u16, String) {
+        const SAID: &str = "serving pages for operators by HTTP";
+        self.wait_for_log(&[SAID]);
+        let log = self.log();
+        let line = log.lines().find(|line| line.contains(SAID));
+        let port = line.and_then(|line| line.trim_end().rsplit(':').next()?.parse().ok());
+        let port = port.unwrap_or_else(|| panic!("no port in {line:?}"));
+        crate::socket::http(port, "GET", path, &[], b"")
+    }
+
     /// Waits until one line of the log has all of the texts.
     #[track_caller]
     pub fn wait_for_log(&self, texts: &[&str]) {

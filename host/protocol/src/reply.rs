@@ -1,12 +1,19 @@
 //! What a server sends.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use serde::Deserialize;
 
 use crate::code::ErrorCode;
 use crate::encode;
 use crate::id::RequestId;
 use crate::line::LineTooLong;
 use crate::request::BadRequest;
+
+/// Hints of when to try again lie between these.
+const RETRY_AFTER_MIN: Duration = Duration::from_millis(50);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// The last line of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +55,26 @@ impl TaskFailure {
             started: info.started.unwrap_or(true),
             data: None,
         }
+    }
+
+    /// The same, with `data` that says after how long to try again: 50 ms to a minute, neither a hammer nor a farewell.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        let wait = wait.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX);
+        let retry_after_ms = wait.as_millis();
+        self.data = Some(format!("{{\"retry_after_ms\":{retry_after_ms}}}").into());
+        self
+    }
+
+    /// After how long to try again, where it says so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        #[derive(Deserialize)]
+        struct Data {
+            retry_after_ms: u64,
+        }
+        let data: Data = serde_json::from_slice(self.data.as_ref()?).ok()?;
+        Some(Duration::from_millis(data.retry_after_ms))
     }
 }
 

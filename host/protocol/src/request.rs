@@ -10,6 +10,9 @@ use crate::encode;
 use crate::id::{ID_EXPECTED, RequestId};
 use crate::object::{Object, field, slice};
 
+/// Names that begin so are the server's own functions.
+pub const HOST_PREFIX: &str = "host.";
+
 /// One request line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -54,6 +57,12 @@ impl Request {
             timeout: None,
             progress: false,
         }
+    }
+
+    /// Whether the server itself answers it, and no plugin.
+    #[must_use]
+    pub fn is_for_host(&self) -> bool {
+        self.function.starts_with(HOST_PREFIX)
     }
 
     /// Reads one line, given without its newline.

@@ -3,32 +3,37 @@
 mod raw;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use units::Size;
-pub(crate) use units::parse_time;
+pub(crate) use service::config::ConfigError;
+use service::config::{parse, read, within};
+use service::listen::Listen;
+use service::units::Size;
 
 use self::raw::PluginTable;
-
 use crate::plugin::{PoolSettings, Settings};
-use crate::reload::Settle;
 
 pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:12345";
 pub(crate) const PLUGINS_DIR_DEFAULT: &str = "./plugins";
+/// What the address for operators' pages could be, for messages.
+const HTTP_EXAMPLE: &str = "127.0.0.1:9100";
 
 /// What the command line says; each entry wins over the file's.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
     pub(crate) listen: Option<String>,
     pub(crate) plugins_dir: Option<PathBuf>,
+    pub(crate) http: Option<String>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) listen: Listen,
+    /// Where operators' pages are; none: nowhere.
+    pub(crate) http: Option<Listen>,
+    /// What is logged, unless the command line says so.
+    pub(crate) log: Option<String>,
     pub(crate) plugins_dir: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) drain_grace: Duration,
@@ -50,6 +55,18 @@ pub(crate) struct Limits {
     pub(crate) output_len_max: usize,
     /// Bytes of all requests that the host holds.
     pub(crate) requests_len_max: usize,
+}
+
+/// How long a file must have been unchanged before it is examined.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settle {
+    /// After news that a file is complete.
+    pub(crate) quick: Duration,
+    pub(crate) usual: Duration,
+    /// Whatever keeps changing is examined after this long all the same.
+    pub(crate) max: Duration,
+    /// How long a file may be missing before its plugin goes: some tools remove before they create.
+    pub(crate) missing: Duration,
 }
 
 /// How changes of the plugins folder are followed.
@@ -85,58 +102,10 @@ pub(crate) struct PluginSettings {
     pub(crate) config: String,
 }
 
-#[derive(Debug)]
-pub(crate) enum ConfigError {
-    Read {
-        file: PathBuf,
-        error: std::io::Error,
-    },
-    Parse {
-        file: PathBuf,
-        error: Box<toml::de::Error>,
-    },
-    Value {
-        key: String,
-        problem: String,
-    },
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read { file, error } => {
-                write!(
-                    f,
-                    "the configuration {} can't be read: {error}",
-                    file.display()
-                )
-            }
-            Self::Parse { file, error } => {
-                write!(f, "the configuration {} is wrong:\n{error}", file.display())
-            }
-            Self::Value { key, problem } => write!(f, "`{key}`: {problem}"),
-        }
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
 impl Config {
     /// Reads the file, where there is one, lets the command line win, and checks what came of it.
     pub(crate) fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self, ConfigError> {
-        let raw = match file {
-            None => raw::File::default(),
-            Some(file) => {
-                let text = std::fs::read_to_string(file).map_err(|error| ConfigError::Read {
-                    file: file.to_owned(),
-                    error,
-                })?;
-                toml::from_str(&text).map_err(|error| ConfigError::Parse {
-                    file: file.to_owned(),
-                    error: Box::new(error),
-                })?
-            }
-        };
+        let raw: raw::File = read(file)?;
         Self::check(raw, overrides)
     }
 
@@ -145,33 +114,8 @@ impl Config {
             .listen
             .or(raw.listen)
             .unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
-        let limits = Limits {
-            line_len_max: within(
-                "limits.line_len_max",
-                raw.limits.line_len_max.to_usize(),
-                1024,
-                512 << 20,
-            )?,
-            connections_max: within(
-                "limits.connections_max",
-                raw.limits.connections_max,
-                1,
-                1 << 20,
-            )?,
-            in_flight_max: within("limits.in_flight_max", raw.limits.in_flight_max, 1, 1 << 20)?,
-            output_len_max: within(
-                "limits.output_len_max",
-                raw.limits.output_len_max.to_usize(),
-                1024,
-                usize::MAX,
-            )?,
-            requests_len_max: within(
-                "limits.requests_len_max",
-                raw.limits.requests_len_max.to_usize(),
-                1024,
-                usize::MAX,
-            )?,
-        };
+        let http = overrides.http.or(raw.http);
+        let http = http.map(|text| Listen::parse("http", &text, HTTP_EXAMPLE));
         let pool = PoolSettings {
             scheduler: Settings {
                 workers_max: 0,
@@ -201,12 +145,14 @@ impl Config {
             })
             .collect::<Result<_, ConfigError>>()?;
         Ok(Self {
-            listen: resolve(&listen)?,
+            listen: Listen::parse("listen", &listen, LISTEN_DEFAULT)?,
+            http: http.transpose()?,
+            log: raw.log,
             plugins_dir: overrides
                 .plugins_dir
                 .or(raw.plugins_dir)
                 .unwrap_or_else(|| PLUGINS_DIR_DEFAULT.into()),
-            limits,
+            limits: Limits::check(&raw.limits)?,
             drain_grace: raw.drain.grace.0,
             reload: Reload {
                 settle: Settle {
@@ -240,8 +186,7 @@ impl Config {
     /// How the plugin of this name is to be run when `text` stands in the file beside its library: what a table
     /// `[plugins.NAME]` may say, which it takes the place of.
     pub(crate) fn plugin_from(&self, name: &str, text: &str) -> Result<PluginSettings, String> {
-        let table: PluginTable =
-            toml::from_str(text).map_err(|error: toml::de::Error| error.message().to_owned())?;
+        let table: PluginTable = parse(text)?;
         let plugin = PluginConfig::check(name, table, &self.pool, self.worker);
         Ok(plugin.map_err(|error| error.to_string())?.settings())
     }
@@ -249,6 +194,20 @@ impl Config {
     /// Plugins that have a table of their own.
     pub(crate) fn plugin_names(&self) -> impl Iterator<Item = &str> {
         self.plugins.keys().map(String::as_str)
+    }
+}
+
+impl Limits {
+    fn check(raw: &raw::LimitsTable) -> Result<Self, ConfigError> {
+        let bytes = |key: &str, size: Size, max: usize| within(key, size.to_usize(), 1024..=max);
+        let count = |key: &str, count: usize| within(key, count, 1..=1 << 20);
+        Ok(Self {
+            line_len_max: bytes("limits.line_len_max", raw.line_len_max, 512 << 20)?,
+            connections_max: count("limits.connections_max", raw.connections_max)?,
+            in_flight_max: count("limits.in_flight_max", raw.in_flight_max)?,
+            output_len_max: bytes("limits.output_len_max", raw.output_len_max, usize::MAX)?,
+            requests_len_max: bytes("limits.requests_len_max", raw.requests_len_max, usize::MAX)?,
+        })
     }
 }
 
@@ -271,14 +230,14 @@ impl PluginConfig {
         let key = |key: &str| format!("plugins.{name}.{key}");
         let mut pool = defaults.clone();
         if let Some(workers) = table.workers {
-            pool.workers_max = Some(within(&key("workers"), workers, 1, 10_000)?);
+            pool.workers_max = Some(within(&key("workers"), workers, 1..=10_000)?);
         }
         if let Some(queue_len_max) = table.queue_len_max {
             pool.scheduler.queue_len_max =
-                within(&key("queue_len_max"), queue_len_max, 1, 10_000_000)?;
+                within(&key("queue_len_max"), queue_len_max, 1..=10_000_000)?;
         }
         let slots = match table.slots {
-            Some(slots) => Some(within(&key("slots"), slots, 1, crate::link::SLOTS_MAX)?),
+            Some(slots) => Some(within(&key("slots"), slots, 1..=crate::link::CELLS_MAX)?),
             None => None,
         };
         pool.timeout = table.timeout.map(|timeout| timeout.0);
@@ -296,10 +255,8 @@ impl PluginConfig {
             pool.scheduler.idle_timeout = idle_timeout.0;
         }
         let config = match table.config {
-            Some(config) => serde_json::to_value(config).map_err(|error| ConfigError::Value {
-                key: key("config"),
-                problem: error.to_string(),
-            })?,
+            Some(config) => serde_json::to_value(config)
+                .map_err(|error| ConfigError::value(key("config"), error.to_string()))?,
             None => serde_json::Value::Object(serde_json::Map::new()),
         };
         Ok(Self {
@@ -313,50 +270,20 @@ impl PluginConfig {
     }
 }
 
-fn within(key: &str, value: usize, min: usize, max: usize) -> Result<usize, ConfigError> {
-    if (min..=max).contains(&value) {
-        return Ok(value);
-    }
-    let problem = format!("must be from {min} to {max}, not {value}");
-    Err(ConfigError::Value {
-        key: key.to_owned(),
-        problem,
-    })
-}
-
-fn resolve(listen: &str) -> Result<Vec<SocketAddr>, ConfigError> {
-    use std::net::ToSocketAddrs;
-    let problem = |problem: String| ConfigError::Value {
-        key: "listen".to_owned(),
-        problem,
-    };
-    let addresses: Vec<SocketAddr> = listen
-        .to_socket_addrs()
-        .map_err(|error| {
-            problem(format!(
-                "{listen:?} is no address to listen on, like {LISTEN_DEFAULT:?}: {error}"
-            ))
-        })?
-        .collect();
-    if addresses.is_empty() {
-        return Err(problem(format!("{listen:?} has no address")));
-    }
-    Ok(addresses)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn load(text: &str) -> Result<Config, String> {
-        let raw = toml::from_str(text).map_err(|error: toml::de::Error| error.to_string())?;
+        let raw = parse(text)?;
         Config::check(raw, Overrides::default()).map_err(|error| error.to_string())
     }
 
     #[test]
     fn an_empty_file_gives_the_defaults() {
         let config = load("").unwrap();
-        assert_eq!(config.listen, [LISTEN_DEFAULT.parse().unwrap()]);
+        assert_eq!(config.listen.addresses(), [LISTEN_DEFAULT.parse().unwrap()]);
+        assert!(config.http.is_none() && config.log.is_none());
         assert_eq!(config.limits.line_len_max, protocol::LINE_LEN_MAX_DEFAULT);
         assert_eq!(config.plugin("mail").config, "{}");
         assert_eq!(
@@ -394,6 +321,7 @@ mod tests {
             ("timeout = 5", "timeout"),
             ("[limits]\nline_len_max = \"10 furlongs\"", "furlongs"),
             ("listen = \"nowhere\"", "listen"),
+            ("http = \"nowhere\"", "127.0.0.1:9100"),
         ] {
             let error = load(text).unwrap_err();
             assert!(error.contains(named), "{text:?} gave {error:?}");

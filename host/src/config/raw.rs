@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use units::{Size, Time};
+use service::units::{Size, Time, parse_time};
 
 pub(super) const QUEUE_LEN_MAX_DEFAULT: usize = 10_000;
 
@@ -15,6 +15,8 @@ pub(super) const QUEUE_LEN_MAX_DEFAULT: usize = 10_000;
 pub(super) struct File {
     pub(super) listen: Option<String>,
     pub(super) plugins_dir: Option<PathBuf>,
+    pub(super) http: Option<String>,
+    pub(super) log: Option<String>,
     pub(super) timeout: DefaultTimeout,
     pub(super) limits: LimitsTable,
     pub(super) drain: DrainTable,
@@ -54,7 +56,7 @@ pub(super) struct DrainTable {
 impl Default for DrainTable {
     fn default() -> Self {
         Self {
-            grace: Time(Duration::from_secs(30)),
+            grace: Time::secs(30),
         }
     }
 }
@@ -73,12 +75,12 @@ pub(super) struct ReloadTable {
 impl Default for ReloadTable {
     fn default() -> Self {
         Self {
-            settle: Time(Duration::from_millis(150)),
-            settle_complete: Time(Duration::from_millis(30)),
-            settle_max: Time(Duration::from_secs(1)),
-            missing_grace: Time(Duration::from_secs(2)),
-            reconcile: Time(Duration::from_secs(2)),
-            probation: Time(Duration::from_secs(10)),
+            settle: Time::millis(150),
+            settle_complete: Time::millis(30),
+            settle_max: Time::secs(1),
+            missing_grace: Time::secs(2),
+            reconcile: Time::secs(2),
+            probation: Time::secs(10),
         }
     }
 }
@@ -96,9 +98,9 @@ pub(super) struct WorkerTable {
 impl Default for WorkerTable {
     fn default() -> Self {
         Self {
-            open_timeout: Time(Duration::from_secs(30)),
-            cancel_grace: Time(Duration::from_secs(2)),
-            idle_timeout: Time(Duration::from_secs(60)),
+            open_timeout: Time::secs(30),
+            cancel_grace: Time::secs(2),
+            idle_timeout: Time::secs(60),
             memory_max: Size(4 << 30),
             rss_max: Size(1 << 30),
         }
@@ -138,6 +140,6 @@ impl TryFrom<String> for DefaultTimeout {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        units::parse_time(&text).map(Self)
+        parse_time(&text).map(Self)
     }
 }

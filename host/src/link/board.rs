@@ -15,11 +15,11 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use crate::clock::Moment;
 
 /// The most tasks that can be handed to one worker at once.
-pub(crate) const SLOTS_MAX: usize = 256;
+pub(crate) const CELLS_MAX: usize = 256;
 
 /// How far a task has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SlotState {
+pub(crate) enum CellState {
     Free,
     HandedOver,
     Running,
@@ -27,7 +27,7 @@ pub(crate) enum SlotState {
     TakenBack,
 }
 
-impl SlotState {
+impl CellState {
     const fn as_u8(self) -> u8 {
         match self {
             Self::Free => 0,
@@ -52,8 +52,8 @@ impl SlotState {
 
 #[repr(C)]
 struct Layout {
-    states: [AtomicU8; SLOTS_MAX],
-    started_ns: [AtomicU64; SLOTS_MAX],
+    states: [AtomicU8; CELLS_MAX],
+    started_ns: [AtomicU64; CELLS_MAX],
     signal: AtomicU32,
     /// Slot of the task whose thread got the signal, plus one; 0: none.
     culprit: AtomicU32,
@@ -63,7 +63,7 @@ struct Layout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Culprit {
     pub(crate) signal: u32,
-    pub(crate) slot: Option<u8>,
+    pub(crate) cell: Option<u8>,
 }
 
 #[derive(Debug)]
@@ -85,7 +85,7 @@ unsafe impl Send for Board {}
 unsafe impl Sync for Board {}
 
 impl Board {
-    /// A board with every slot free, and the descriptor by which a worker maps the same memory.
+    /// A board with every cell free, and the descriptor by which a worker maps the same memory.
     pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
         let fd = memfd_create("board", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&fd, size_of::<Layout>() as u64)?;
@@ -126,8 +126,8 @@ impl Board {
         }
     }
 
-    fn swap(&self, slot: u8, from: SlotState, to: SlotState) -> bool {
-        self.layout().states[usize::from(slot)]
+    fn swap(&self, cell: u8, from: CellState, to: CellState) -> bool {
+        self.layout().states[usize::from(cell)]
             .compare_exchange(
                 from.as_u8(),
                 to.as_u8(),
@@ -137,47 +137,47 @@ impl Board {
             .is_ok()
     }
 
-    /// Host: the task in this slot is about to be sent.
-    pub(crate) fn hand_over(&self, slot: u8) {
-        self.set(slot, SlotState::HandedOver);
+    /// Host: the task in this cell is about to be sent.
+    pub(crate) fn hand_over(&self, cell: u8) {
+        self.set(cell, CellState::HandedOver);
     }
 
     /// Host: takes the task back if it has not started. True: it never will.
-    pub(crate) fn take_back(&self, slot: u8) -> bool {
-        self.swap(slot, SlotState::HandedOver, SlotState::TakenBack)
+    pub(crate) fn take_back(&self, cell: u8) -> bool {
+        self.swap(cell, CellState::HandedOver, CellState::TakenBack)
     }
 
-    /// Host: the slot's task has been accounted for.
-    pub(crate) fn free(&self, slot: u8) {
-        self.set(slot, SlotState::Free);
+    /// Host: the cell's task has been accounted for.
+    pub(crate) fn free(&self, cell: u8) {
+        self.set(cell, CellState::Free);
     }
 
     /// Worker: starts the task, unless the host has taken it back.
-    pub(crate) fn start(&self, slot: u8, now: Moment) -> bool {
-        self.layout().started_ns[usize::from(slot)].store(now.as_nanos(), Ordering::Relaxed);
-        self.swap(slot, SlotState::HandedOver, SlotState::Running)
+    pub(crate) fn start(&self, cell: u8, now: Moment) -> bool {
+        self.layout().started_ns[usize::from(cell)].store(now.as_nanos(), Ordering::Relaxed);
+        self.swap(cell, CellState::HandedOver, CellState::Running)
     }
 
     /// Worker: the handler has answered.
-    pub(crate) fn finish(&self, slot: u8) {
-        self.set(slot, SlotState::Done);
+    pub(crate) fn finish(&self, cell: u8) {
+        self.set(cell, CellState::Done);
     }
 
-    fn set(&self, slot: u8, state: SlotState) {
-        self.layout().states[usize::from(slot)].store(state.as_u8(), Ordering::Release);
+    fn set(&self, cell: u8, state: CellState) {
+        self.layout().states[usize::from(cell)].store(state.as_u8(), Ordering::Release);
     }
 
-    pub(crate) fn state(&self, slot: u8) -> SlotState {
-        SlotState::from_u8(self.layout().states[usize::from(slot)].load(Ordering::Acquire))
+    pub(crate) fn state(&self, cell: u8) -> CellState {
+        CellState::from_u8(self.layout().states[usize::from(cell)].load(Ordering::Acquire))
     }
 
-    /// When the running task of this slot started. Only meaningful while it runs.
-    pub(crate) fn started(&self, slot: u8) -> Moment {
-        Moment::from_nanos(self.layout().started_ns[usize::from(slot)].load(Ordering::Relaxed))
+    /// When the running task of this cell started. Only meaningful while it runs.
+    pub(crate) fn started(&self, cell: u8) -> Moment {
+        Moment::from_nanos(self.layout().started_ns[usize::from(cell)].load(Ordering::Relaxed))
     }
 
     /// Worker, from a signal handler: who got which signal. The first note stays: later ones are consequences.
-    pub(crate) fn note_signal(&self, signal: u32, slot: Option<u8>) {
+    pub(crate) fn note_signal(&self, signal: u32, cell: Option<u8>) {
         let layout = self.layout();
         if layout
             .signal
@@ -185,7 +185,7 @@ impl Board {
             .is_ok()
         {
             layout.culprit.store(
-                slot.map_or(0, |slot| u32::from(slot) + 1),
+                cell.map_or(0, |cell| u32::from(cell) + 1),
                 Ordering::Release,
             );
         }
@@ -194,9 +194,9 @@ impl Board {
     /// Host, after the worker's death: what the signal handler noted.
     pub(crate) fn culprit(&self) -> Option<Culprit> {
         let signal = self.layout().signal.load(Ordering::Acquire);
-        let slot = self.layout().culprit.load(Ordering::Acquire);
-        let slot = slot.checked_sub(1).and_then(|slot| u8::try_from(slot).ok());
-        (signal != 0).then_some(Culprit { signal, slot })
+        let cell = self.layout().culprit.load(Ordering::Acquire);
+        let cell = cell.checked_sub(1).and_then(|cell| u8::try_from(cell).ok());
+        (signal != 0).then_some(Culprit { signal, cell })
     }
 }
 
@@ -220,12 +220,12 @@ mod tests {
         let (host, fd) = Board::create().unwrap();
         let worker = Board::map(&fd).unwrap();
         host.hand_over(3);
-        assert_eq!(worker.state(3), SlotState::HandedOver);
+        assert_eq!(worker.state(3), CellState::HandedOver);
         assert!(worker.start(3, Moment::from_nanos(17)));
-        assert_eq!(host.state(3), SlotState::Running);
+        assert_eq!(host.state(3), CellState::Running);
         assert_eq!(host.started(3), Moment::from_nanos(17));
         worker.finish(3);
-        assert_eq!(host.state(3), SlotState::Done);
+        assert_eq!(host.state(3), CellState::Done);
     }
 
     #[test]
@@ -249,7 +249,7 @@ mod tests {
             board.culprit(),
             Some(Culprit {
                 signal: 11,
-                slot: Some(255)
+                cell: Some(255)
             })
         );
     }

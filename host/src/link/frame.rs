@@ -39,7 +39,7 @@ pub(crate) struct Open {
 pub(crate) struct Call {
     pub(crate) task: u64,
     /// The task's place on the board.
-    pub(crate) slot: u8,
+    pub(crate) cell: u8,
     pub(crate) function: u32,
     /// When the whole task must have ended.
     pub(crate) deadline: Moment,
@@ -53,14 +53,18 @@ pub(crate) struct Call {
 pub(crate) enum ToWorker {
     Open(Bytes),
     Call(Call),
-    Cancel { task: u64 },
+    Cancel {
+        task: u64,
+    },
+    /// Least severe level that is worth sending from now on, as in [`Open`].
+    LogLevel(u32),
     Close,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Return {
     pub(crate) task: u64,
-    pub(crate) slot: u8,
+    pub(crate) cell: u8,
     pub(crate) status: u32,
     /// How long the handler ran.
     pub(crate) ran_ns: u64,
@@ -131,6 +135,7 @@ mod kind {
     pub(super) const CALL: u8 = 2;
     pub(super) const CANCEL: u8 = 3;
     pub(super) const CLOSE: u8 = 4;
+    pub(super) const LOG_LEVEL: u8 = 5;
     pub(super) const HELLO: u8 = 16;
     pub(super) const OPENED: u8 = 17;
     pub(super) const OPEN_FAILED: u8 = 18;
@@ -147,7 +152,7 @@ impl ToWorker {
             Self::Open(json) => frame(out, kind::OPEN, |out| out.put_slice(json)),
             Self::Call(call) => frame(out, kind::CALL, |out| {
                 out.put_u64_le(call.task);
-                out.put_u8(call.slot);
+                out.put_u8(call.cell);
                 out.put_u32_le(call.function);
                 out.put_u64_le(call.deadline.as_nanos());
                 out.put_u64_le(call.limit_ns);
@@ -155,6 +160,7 @@ impl ToWorker {
                 out.put_slice(&call.args);
             }),
             Self::Cancel { task } => frame(out, kind::CANCEL, |out| out.put_u64_le(*task)),
+            Self::LogLevel(level) => frame(out, kind::LOG_LEVEL, |out| out.put_u32_le(*level)),
             Self::Close => frame(out, kind::CLOSE, |_| ()),
         }
     }
@@ -179,7 +185,7 @@ impl ToHost {
             }
             Self::Return(r) => frame(out, kind::RETURN, |out| {
                 out.put_u64_le(r.task);
-                out.put_u8(r.slot);
+                out.put_u8(r.cell);
                 out.put_u32_le(r.status);
                 out.put_u64_le(r.ran_ns);
                 out.put_slice(&r.payload);
@@ -281,7 +287,7 @@ fn decode_to_worker(kind: u8, mut payload: Bytes) -> Result<ToWorker, FrameError
         kind::OPEN => ToWorker::Open(payload),
         kind::CALL => ToWorker::Call(Call {
             task: payload.try_get_u64_le().map_err(malformed)?,
-            slot: payload.try_get_u8().map_err(malformed)?,
+            cell: payload.try_get_u8().map_err(malformed)?,
             function: payload.try_get_u32_le().map_err(malformed)?,
             deadline: Moment::from_nanos(payload.try_get_u64_le().map_err(malformed)?),
             limit_ns: payload.try_get_u64_le().map_err(malformed)?,
@@ -291,6 +297,7 @@ fn decode_to_worker(kind: u8, mut payload: Bytes) -> Result<ToWorker, FrameError
         kind::CANCEL => ToWorker::Cancel {
             task: payload.try_get_u64_le().map_err(malformed)?,
         },
+        kind::LOG_LEVEL => ToWorker::LogLevel(payload.try_get_u32_le().map_err(malformed)?),
         kind::CLOSE => ToWorker::Close,
         kind => return Err(FrameError::UnknownKind { kind }),
     })
@@ -311,7 +318,7 @@ fn decode_to_host(kind: u8, mut payload: Bytes) -> Result<ToHost, FrameError> {
         },
         kind::RETURN => ToHost::Return(Return {
             task: payload.try_get_u64_le().map_err(malformed)?,
-            slot: payload.try_get_u8().map_err(malformed)?,
+            cell: payload.try_get_u8().map_err(malformed)?,
             status: payload.try_get_u32_le().map_err(malformed)?,
             ran_ns: payload.try_get_u64_le().map_err(malformed)?,
             payload,
@@ -360,7 +367,7 @@ mod tests {
             },
             ToHost::Return(Return {
                 task: u64::MAX,
-                slot: 255,
+                cell: 255,
                 status: 3,
                 ran_ns: 9,
                 payload: Bytes::from_static(b"\"x\""),
@@ -386,7 +393,7 @@ mod tests {
             ToWorker::Open(Bytes::from_static(b"{}")),
             ToWorker::Call(Call {
                 task: 7,
-                slot: 200,
+                cell: 200,
                 function: 3,
                 deadline: Moment::NEVER,
                 limit_ns: 5,

@@ -11,7 +11,7 @@ mod board;
 mod fds;
 mod frame;
 
-pub(crate) use board::{Board, Culprit, SLOTS_MAX, SlotState};
+pub(crate) use board::{Board, CELLS_MAX, CellState, Culprit};
 pub(crate) use fds::{receive as receive_fds, send as send_fds};
 pub(crate) use frame::{
     Call, FRAME_LEN_MAX_EXTRA, LogRecord, Open, ProgressReport, Return, ToHost, ToWorker,
@@ -19,4 +19,4 @@ pub(crate) use frame::{
 };
 
 /// Raised with every change of a frame or of the board.
-pub(crate) const LINK_VERSION: u32 = 1;
+pub(crate) const LINK_VERSION: u32 = 2;

@@ -1,9 +1,5 @@
 //! One client: its requests in, their replies out.
-//!
-//! Two lanes share a connection. Requests without an id run one after another, in the order in which they came; those
-//! with an id run at once. Neither lane waits for the other.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,72 +8,41 @@ use bytes::Bytes;
 use protocol::{
     BadRequest, ErrorCode, Event, Outcome, Progress, Reply, Request, RequestId, TaskFailure,
 };
-use rustc_hash::FxHashMap;
-use serde::Deserialize;
+use service::life::Phase;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::net::tcp::WriteHalf;
-use tokio::sync::{Notify, watch};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::Shared;
 use super::inbox::{Arrived, Inbox};
-use super::input::{Input, Received, overloaded};
-use super::{Phase, Shared};
-use crate::budget::Permit;
+use super::input::{Input, Received};
+use super::lanes::{Lanes, Turn};
+use super::output::Output;
+use crate::admin::{Started, Stop};
+use crate::admit::Admitted;
 use crate::clock::Moment;
-use crate::router::{Builtin, HOST_PREFIX, Watch, shutting_down};
-use crate::stats::count;
-use crate::task::{Answer, Client, Task, TaskId};
+use crate::stats::{InFlight, count};
+use crate::task::Client;
 
-/// Unread replies beyond this keep the host from reading further requests.
-const OUTPUT_HIGH_WATER: usize = 1024 * 1024;
-/// Room for replies that is kept when all are sent.
-const OUTPUT_KEPT_MAX: usize = 64 * 1024;
-/// A client that reads nothing for so long, with replies waiting for it, has gone.
-const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
 /// How long the rest of an unusable input is read and thrown away after the last reply.
 const LINGER_MAX: Duration = Duration::from_secs(5);
 
-/// A request that waits for its turn in the lane without ids.
+/// What is kept for a request in flight.
 #[derive(Debug)]
-enum Waiting {
-    Request(Box<Incoming>),
-    /// Answered already, but not before those that came earlier.
-    Refused(TaskFailure),
-}
-
-#[derive(Debug)]
-struct Incoming {
-    request: Request,
-    received: Moment,
-    permit: Permit,
-}
-
-/// A request that was accepted and has not been answered.
-#[derive(Debug)]
-struct InFlight {
-    id: Option<RequestId>,
-    cancel: Cancel,
+struct Running {
+    ends: Ends,
+    _in_flight: InFlight,
 }
 
 /// How a request in flight can be ended by its client.
 #[derive(Debug)]
-enum Cancel {
-    Task(TaskId),
-    /// The host's own, which goes on until it is told to stop.
-    Watch(Arc<Notify>),
-    /// Over in no time.
-    No,
-}
-
-#[derive(Debug, Default)]
-struct Output {
-    bytes: Vec<u8>,
-    sent: usize,
-    /// When the client has last taken something, or had nothing to take.
-    progress_at: Option<Instant>,
-    /// The client reads no more: replies are dropped, and counted.
-    gone: bool,
+enum Ends {
+    Task,
+    Watch(Stop),
+    /// It is over in no time.
+    Soon,
 }
 
 pub(super) struct Connection {
@@ -91,21 +56,11 @@ struct State {
     inbox: Arc<Inbox>,
     input: Input,
     output: Output,
-    in_flight: FxHashMap<u64, InFlight>,
-    by_id: HashMap<RequestId, u64>,
-    waiting: VecDeque<Waiting>,
-    /// The request without an id that runs.
-    turn: Option<u64>,
+    lanes: Lanes<Box<Admitted>, Running>,
     /// Until when the rest of an unusable input is read, after the last reply has been sent.
     lingers_until: Option<Instant>,
     /// Replies written since the client has ended its sending: it may have gone for good.
     replies_after_end: u64,
-}
-
-/// Arguments of `host.cancel`.
-#[derive(Deserialize)]
-struct CancelArgs {
-    id: RequestId,
 }
 
 /// Why the loop has woken up.
@@ -119,14 +74,12 @@ enum Wake {
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, shared: Arc<Shared>) -> Self {
+        let requests = shared.door.requests().clone();
         let state = State {
             inbox: Arc::default(),
-            input: Input::new(shared.limits.line_len_max, shared.budget.clone()),
+            input: Input::new(shared.limits.line_len_max, requests),
             output: Output::default(),
-            in_flight: FxHashMap::default(),
-            by_id: HashMap::new(),
-            waiting: VecDeque::new(),
-            turn: None,
+            lanes: Lanes::default(),
             lingers_until: None,
             replies_after_end: 0,
             shared,
@@ -138,7 +91,7 @@ impl Connection {
     pub(super) async fn run(mut self) {
         let state = &mut self.state;
         let (mut read, mut write) = self.stream.split();
-        let mut phase = state.shared.phase.clone();
+        let mut phase = state.shared.phases.clone();
         loop {
             state.take_arrived();
             state.take_requests().await;
@@ -173,30 +126,29 @@ impl Connection {
 impl State {
     async fn wait(
         &self,
-        read: &tokio::net::tcp::ReadHalf<'_>,
+        read: &ReadHalf<'_>,
         write: &WriteHalf<'_>,
         phase: &mut watch::Receiver<Phase>,
     ) -> Wake {
         let wants_input = self.input.is_discarding() || (self.input.is_open() && self.has_room());
         let has_output = !self.output.is_empty();
-        let stalled_at = self.lingers_until.or(self.output.stalled_at());
+        let stalls_at = self.lingers_until.or(self.output.stalls_at());
         tokio::select! {
             _ = read.readable(), if wants_input => Wake::Readable,
             _ = write.writable(), if has_output => Wake::Writable,
             () = self.inbox.wait() => Wake::News,
             _ = phase.changed(), if self.shared.phase() < Phase::Closing => Wake::News,
-            () = sleep_until(stalled_at) => Wake::Stalled,
+            () = sleep_until(stalls_at) => Wake::Stalled,
         }
     }
 
     /// Whether further requests may be taken from this client.
     fn has_room(&self) -> bool {
-        self.in_flight.len() + self.waiting.len() < self.shared.limits.in_flight_max
-            && self.output.len() < OUTPUT_HIGH_WATER
+        self.lanes.len() < self.shared.limits.in_flight_max && !self.output.is_full()
     }
 
     fn is_quiet(&self) -> bool {
-        self.in_flight.is_empty() && self.waiting.is_empty() && self.output.is_empty()
+        self.lanes.is_empty() && self.output.is_empty()
     }
 
     fn is_over(&self) -> bool {
@@ -239,192 +191,84 @@ impl State {
                 return;
             }
         };
-        if let Some(id) = request.id.clone().filter(|id| self.by_id.contains_key(id)) {
+        if let Some(id) = request.id.clone().filter(|id| self.lanes.has(id)) {
             let message = format!(
                 "a request with the id {id} is in flight on this connection; ids must differ"
             );
             self.refuse(Some(id), TaskFailure::new(ErrorCode::BadRequest, message));
             return;
         }
-        if self.shared.phase() > Phase::Serving && !request.function.starts_with(HOST_PREFIX) {
-            self.refuse(request.id, shutting_down());
-            return;
-        }
-        let Some(permit) = self.shared.budget.take(line.len()) else {
-            self.refuse(request.id, overloaded());
-            return;
-        };
-        let incoming = Incoming {
-            request,
-            received,
-            permit,
-        };
-        self.shared.stats.in_flight.fetch_add(1, Ordering::Relaxed);
-        if incoming.request.id.is_some() {
-            self.start(incoming).await;
-        } else {
-            self.waiting.push_back(Waiting::Request(Box::new(incoming)));
+        match self.shared.door.admit(request, line.len(), received) {
+            Err((id, failure)) => self.refuse(id, failure),
+            Ok(admitted) if admitted.request.id.is_some() => self.start(admitted).await,
+            Ok(admitted) => self.lanes.wait(Turn::Start(Box::new(admitted))),
         }
     }
 
     /// Answers a line that becomes no task: at once where it has an id, in its turn where it has none.
     fn refuse(&mut self, id: Option<RequestId>, failure: TaskFailure) {
-        count(&self.shared.stats.requests_refused);
+        self.shared.door.count_refused();
         if id.is_some() {
-            self.send_reply(id, Err(failure));
+            self.reply(id, Err(failure));
         } else {
-            self.waiting.push_back(Waiting::Refused(failure));
+            self.lanes.wait(Turn::Refused(failure));
         }
     }
 
     /// Lets the lane without ids go on until a request of it runs.
     async fn take_turns(&mut self) {
-        while self.turn.is_none()
-            && let Some(next) = self.waiting.pop_front()
-        {
-            match next {
-                Waiting::Refused(failure) => self.send_reply(None, Err(failure)),
-                Waiting::Request(incoming) => {
-                    if let Some(key) = self.start(*incoming).await {
-                        self.turn = Some(key);
-                    }
-                }
+        while let Some(turn) = self.lanes.next_turn() {
+            match turn {
+                Turn::Refused(failure) => self.reply(None, Err(failure)),
+                Turn::Start(admitted) => self.start(*admitted).await,
             }
         }
     }
 
-    /// Starts a request. `None`: it has been answered already.
-    async fn start(&mut self, incoming: Incoming) -> Option<u64> {
-        let Incoming {
-            request,
-            received,
-            permit,
-        } = incoming;
-        let phase = self.shared.phase();
-        if request.function.starts_with(HOST_PREFIX) {
-            return self.start_builtin(request, phase).await;
-        }
-        // What was received before the drain began still runs, as long as there is time for it.
-        let route = match phase {
-            Phase::Closing => Err(shutting_down()),
-            Phase::Serving | Phase::Draining => self.shared.router.route(&request.function),
-        };
-        let route = match route {
-            Ok(route) => route,
-            Err(failure) => {
-                count(&self.shared.stats.requests_refused);
-                self.answer(request.id, Err(failure));
-                return None;
-            }
-        };
-        let id = TaskId(self.shared.task_last.fetch_add(1, Ordering::Relaxed) + 1);
-        let key = id.0;
-        let task = Task {
-            id,
-            function: 0,
-            args: request.args,
-            received,
-            deadline: request
-                .timeout
-                .map_or(Moment::NEVER, |timeout| received + timeout),
-            progress: request.progress,
-            answer: Answer::new(self.client(), key),
-            permit,
-        };
-        self.remember(key, request.id, Cancel::Task(id));
-        self.shared
-            .router
-            .submit(&request.function, route, task)
-            .await;
-        Some(key)
-    }
-
-    async fn start_builtin(&mut self, request: Request, phase: Phase) -> Option<u64> {
-        if request.function == "host.cancel" {
-            let outcome = self.cancel(&request).await;
-            self.answer(request.id, outcome);
-            return None;
-        }
-        let Some(builtin) = Builtin::named(&request.function) else {
-            count(&self.shared.stats.requests_refused);
-            self.answer(request.id, Err(Builtin::unknown(&request.function)));
-            return None;
-        };
-        let key = self.shared.task_last.fetch_add(1, Ordering::Relaxed) + 1;
-        let answer = Answer::new(self.client(), key);
-        if builtin == Builtin::Plugins && wants_watch(&request.args) {
-            return self.start_watch(key, request, answer);
-        }
-        self.remember(key, request.id, Cancel::No);
-        let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move {
-            let draining = phase > Phase::Serving;
-            let outcome = builtin
-                .run(
-                    &shared.router,
-                    &shared.stats,
-                    &shared.limits,
-                    shared.up_since,
-                    draining,
-                )
-                .await;
-            answer.finish(outcome);
-        });
-        Some(key)
-    }
-
-    /// `host.plugins` with `watch`: goes on until it is cancelled, its time is up, or its connection or the host ends.
-    fn start_watch(&mut self, key: u64, request: Request, answer: Answer) -> Option<u64> {
-        if request.id.is_none() {
-            answer.fail(
-                ErrorCode::InvalidArgs,
-                "`watch` needs an `id`, by which its events are known and it can be cancelled",
-            );
-            self.remember(key, None, Cancel::No);
-            return Some(key);
-        }
-        let stop = Arc::new(Notify::new());
-        self.remember(key, request.id, Cancel::Watch(Arc::clone(&stop)));
-        let watch = Watch {
-            client: self.client(),
-            key,
-            stop,
-            timeout: request.timeout,
-        };
-        let (shared, mut phase) = (Arc::clone(&self.shared), self.shared.phase.clone());
-        tokio::spawn(async move {
-            let outcome = tokio::select! {
-                outcome = watch.run(&shared.router) => outcome,
-                _ = phase.wait_for(|phase| *phase > Phase::Serving) => Err(shutting_down()),
+    /// Starts a request, or answers it.
+    async fn start(&mut self, admitted: Admitted) {
+        let Admitted {
+            mut request,
+            ticket,
+            in_flight,
+        } = admitted;
+        let number = self.shared.door.next_number();
+        let client = Arc::clone(&self.inbox) as Arc<dyn Client>;
+        let (id, started) = if request.is_for_host() {
+            let started = match self.shared.admin.start(number, &request, client) {
+                Ok(Started::Soon) => Ok(Ends::Soon),
+                Ok(Started::Watch(stop)) => Ok(Ends::Watch(stop)),
+                Ok(Started::Cancel(id)) => Err(Ok(self.cancel(&id).await)),
+                Err(failure) => Err(Err(failure)),
             };
-            answer.finish(outcome);
-        });
-        Some(key)
-    }
-
-    async fn cancel(&mut self, request: &Request) -> Outcome {
-        let CancelArgs { id } = serde_json::from_slice(&request.args).map_err(|error| {
-            let message = format!("host.cancel takes {{\"id\": …}}, the id of a request in flight on this connection: {error}");
-            TaskFailure::new(ErrorCode::InvalidArgs, message)
-        })?;
-        let in_flight = self.by_id.get(&id).and_then(|key| self.in_flight.get(key));
-        match in_flight.map(|in_flight| &in_flight.cancel) {
-            Some(Cancel::Task(task)) => self.shared.router.cancel(*task).await,
-            Some(Cancel::Watch(stop)) => stop.notify_one(),
-            Some(Cancel::No) | None => return Ok(Bytes::from_static(b"{\"cancelled\":false}")),
+            (request.id, started)
+        } else {
+            let id = request.id.take();
+            let door = &self.shared.door;
+            let started = door.start(number, request, ticket, client).await;
+            (id, started.map(|()| Ends::Task).map_err(Err))
+        };
+        match started {
+            Ok(ends) => {
+                let running = Running {
+                    ends,
+                    _in_flight: in_flight,
+                };
+                self.lanes.started(number, id, running);
+            }
+            Err(outcome) => self.reply(id, outcome),
         }
-        Ok(Bytes::from_static(b"{\"cancelled\":true}"))
     }
 
-    fn client(&self) -> Arc<dyn Client> {
-        Arc::clone(&self.inbox) as Arc<dyn Client>
-    }
-
-    fn remember(&mut self, key: u64, id: Option<RequestId>, cancel: Cancel) {
-        if let Some(id) = id.clone() {
-            self.by_id.insert(id, key);
+    /// Ends the request of this id, if it is in flight and can be ended.
+    async fn cancel(&mut self, id: &RequestId) -> Bytes {
+        let found = self.lanes.find(id);
+        match found.map(|(number, running)| (number, &running.ends)) {
+            Some((number, Ends::Task)) => self.shared.door.cancel(number).await,
+            Some((_, Ends::Watch(stop))) => stop.stop(),
+            Some((_, Ends::Soon)) | None => return Bytes::from_static(b"{\"cancelled\":false}"),
         }
-        self.in_flight.insert(key, InFlight { id, cancel });
+        Bytes::from_static(b"{\"cancelled\":true}")
     }
 
     // ---- replies out ----
@@ -435,20 +279,16 @@ impl State {
             events,
             finished,
         } = self.inbox.take();
-        for (key, name, data) in events {
-            if let Some(InFlight { id: Some(id), .. }) = self.in_flight.get(&key) {
-                let line = Event {
-                    id: id.clone(),
-                    name,
-                    data,
-                };
+        for (number, name, data) in events {
+            if let Some(id) = self.lanes.id(number).cloned() {
+                let line = Event { id, name, data };
                 self.output.push(|bytes| line.encode(bytes));
             }
         }
         for event in progress {
-            if let Some(InFlight { id: Some(id), .. }) = self.in_flight.get(&event.key) {
+            if let Some(id) = self.lanes.id(event.key).cloned() {
                 let line = Progress {
-                    id: id.clone(),
+                    id,
                     done: event.done,
                     total: event.total,
                     message: event.message,
@@ -456,28 +296,15 @@ impl State {
                 self.output.push(|bytes| line.encode(bytes));
             }
         }
-        for (key, outcome) in finished {
-            let Some(InFlight { id, .. }) = self.in_flight.remove(&key) else {
-                continue;
-            };
-            if let Some(id) = &id {
-                self.by_id.remove(id);
+        for (number, outcome) in finished {
+            if let Some(ended) = self.lanes.ended(number) {
+                self.reply(ended.id, outcome);
             }
-            if self.turn == Some(key) {
-                self.turn = None;
-            }
-            self.answer(id, outcome);
         }
     }
 
-    /// Answers a request that counts as in flight.
-    fn answer(&mut self, id: Option<RequestId>, outcome: Outcome) {
-        self.shared.stats.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.send_reply(id, outcome);
-    }
-
-    fn send_reply(&mut self, id: Option<RequestId>, outcome: Outcome) {
-        if self.output.gone {
+    fn reply(&mut self, id: Option<RequestId>, outcome: Outcome) {
+        if self.output.is_gone() {
             count(&self.shared.stats.replies_dropped);
         } else {
             self.output
@@ -504,90 +331,22 @@ impl State {
                 "a client was closed that doesn't read its replies (output_len_max)"
             );
             self.client_gone();
-        } else if self.output.gone {
+        } else if self.output.is_gone() {
             self.client_gone();
         }
     }
 
     /// Nobody reads any more. What was received still runs; its replies are dropped.
     fn client_gone(&mut self) {
-        for in_flight in self.in_flight.values() {
-            if let Cancel::Watch(stop) = &in_flight.cancel {
-                stop.notify_one();
+        for running in self.lanes.states() {
+            if let Ends::Watch(stop) = &running.ends {
+                stop.stop();
             }
         }
         self.count_unread();
         self.output.give_up();
         self.input.end();
     }
-}
-
-impl Output {
-    fn len(&self) -> usize {
-        self.bytes.len() - self.sent
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
-        if self.gone {
-            return;
-        }
-        if self.is_empty() {
-            self.progress_at = None;
-        }
-        encode(&mut self.bytes);
-    }
-
-    /// Sends what the socket takes now.
-    fn send(&mut self, stream: &WriteHalf<'_>) {
-        while !self.is_empty() {
-            match stream.try_write(&self.bytes[self.sent..]) {
-                Ok(len) => {
-                    self.sent += len;
-                    self.progress_at = None;
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    self.progress_at.get_or_insert_with(Instant::now);
-                    return;
-                }
-                Err(_) => {
-                    self.give_up();
-                    return;
-                }
-            }
-        }
-        self.bytes.clear();
-        self.bytes.shrink_to(OUTPUT_KEPT_MAX);
-        self.sent = 0;
-    }
-
-    fn stalled_at(&self) -> Option<Instant> {
-        self.progress_at
-            .filter(|_| !self.is_empty())
-            .map(|at| at + WRITE_STALL_MAX)
-    }
-
-    fn give_up(&mut self) {
-        self.gone = true;
-        self.bytes = Vec::new();
-        self.sent = 0;
-    }
-}
-
-/// Arguments of `host.plugins`.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct PluginsArgs {
-    watch: bool,
-}
-
-fn wants_watch(args: &[u8]) -> bool {
-    serde_json::from_slice::<PluginsArgs>(args)
-        .unwrap_or_default()
-        .watch
 }
 
 async fn sleep_until(at: Option<Instant>) {

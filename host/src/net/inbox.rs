@@ -1,10 +1,11 @@
 //! What pools have to say to one connection, until it has time to listen.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use protocol::Outcome;
+use service::sync::lock;
 use tokio::sync::Notify;
 
 use crate::task::Client;
@@ -37,7 +38,7 @@ pub(super) struct Arrived {
 
 impl Inbox {
     pub(super) fn take(&self) -> Arrived {
-        std::mem::take(&mut self.arrived.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut lock(&self.arrived))
     }
 
     /// Returns when something has arrived since the last [`Inbox::take`].
@@ -48,16 +49,12 @@ impl Inbox {
 
 impl Client for Inbox {
     fn finished(&self, key: u64, outcome: Outcome) {
-        self.arrived
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .finished
-            .push((key, outcome));
+        lock(&self.arrived).finished.push((key, outcome));
         self.bell.notify_one();
     }
 
     fn happened(&self, key: u64, name: &str, data: Bytes) {
-        let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut arrived = lock(&self.arrived);
         if arrived.events.len() >= EVENTS_MAX {
             arrived.events.pop_front();
         }
@@ -73,7 +70,7 @@ impl Client for Inbox {
             total,
             message,
         };
-        let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut arrived = lock(&self.arrived);
         match arrived
             .progress
             .iter_mut()

@@ -7,11 +7,12 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use protocol::{BadRequest, ErrorCode, LineDecoder, TaskFailure};
+use service::bytes::{ByteBudget, HeldBytes};
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::ReadHalf;
 
 use super::foreign::Foreign;
-use crate::budget::{Budget, Permit};
+use crate::admit::memory_full;
 
 /// Room that is made before a read.
 const READ_LEN: usize = 16 * 1024;
@@ -34,9 +35,9 @@ enum State {
 pub(super) struct Input {
     decoder: LineDecoder,
     state: State,
-    budget: Budget,
+    budget: ByteBudget,
     /// For an unfinished long line.
-    permit: Option<Permit>,
+    held: Option<HeldBytes>,
     /// Whether the connection's first byte has been looked at.
     has_begun: bool,
 }
@@ -51,12 +52,12 @@ pub(super) enum Received {
 }
 
 impl Input {
-    pub(super) fn new(line_len_max: usize, budget: Budget) -> Self {
+    pub(super) fn new(line_len_max: usize, budget: ByteBudget) -> Self {
         Self {
             decoder: LineDecoder::new(line_len_max),
             state: State::Open,
             budget,
-            permit: None,
+            held: None,
             has_begun: false,
         }
     }
@@ -88,7 +89,7 @@ impl Input {
         }
         match self.decoder.next_line() {
             Ok(Some(line)) => {
-                self.permit = None;
+                self.held = None;
                 match Foreign::from_line(&line) {
                     Some(foreign) => self.give_up(foreign),
                     None => Received::Line(line),
@@ -119,26 +120,26 @@ impl Input {
             self.decoder.release();
         }
         if len <= UNCOUNTED_LEN {
-            self.permit = None;
+            self.held = None;
             return Received::Nothing;
         }
-        let fits = match &mut self.permit {
-            Some(permit) => permit.resize(len),
+        let fits = match &mut self.held {
+            Some(held) => held.try_set(len),
             None => {
-                self.permit = self.budget.take(len);
-                self.permit.is_some()
+                self.held = self.budget.hold(len);
+                self.held.is_some()
             }
         };
         if fits {
             return Received::Nothing;
         }
-        self.give_up(overloaded())
+        self.give_up(memory_full())
     }
 
     /// Takes nothing more from this connection.
     fn give_up(&mut self, why: impl Into<TaskFailure>) -> Received {
         self.state = State::Discarding;
-        self.permit = None;
+        self.held = None;
         self.decoder = LineDecoder::new(0);
         Received::Unusable(why.into())
     }
@@ -179,14 +180,6 @@ fn unended(rest: &Bytes) -> TaskFailure {
     }
 }
 
-/// The host holds as many bytes of requests as it may.
-pub(super) fn overloaded() -> TaskFailure {
-    TaskFailure::new(
-        ErrorCode::Overloaded,
-        "the host holds as many bytes of requests as it may (requests_len_max); try again later",
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,7 +187,7 @@ mod tests {
     const LINE_LEN_MAX: usize = 4096;
 
     fn input() -> Input {
-        Input::new(LINE_LEN_MAX, Budget::new(LINE_LEN_MAX))
+        Input::new(LINE_LEN_MAX, ByteBudget::new(LINE_LEN_MAX))
     }
 
     /// All that comes of these pieces, one read each.

@@ -2,14 +2,14 @@
 //!
 //! [`scheduler`] decides and does nothing, [`process`] does and decides nothing, [`pool`] joins the two.
 
-mod generation;
 mod outcome;
 mod pool;
 mod process;
 mod scheduler;
 
-pub(crate) use generation::{Event as GenerationEvent, State as GenerationState};
 pub(crate) use outcome::data as reply_data;
-pub(crate) use pool::{Drain, Notice, Opened, PoolHandle, PoolSettings, Reroute, open};
+pub(crate) use pool::{
+    Drain, Notice, Notify, Opened, PoolHandle, PoolSettings, Reroute, Runner, open,
+};
 pub(crate) use process::Spec;
 pub(crate) use scheduler::{PoolReport, Settings};

@@ -98,7 +98,7 @@ pub(crate) fn data(value: &impl Serialize) -> Option<Bytes> {
 }
 
 /// How a worker's process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Exit {
     /// Exit code, where it exited.
     pub(crate) code: Option<i32>,
@@ -155,12 +155,12 @@ fn signal_name(signal: i32) -> Option<&'static str> {
     })
 }
 
-/// The client's answer for a task that was running in `slot` when its worker ended.
-pub(super) fn of_crash(exit: Exit, slot: u8, finished: bool) -> TaskFailure {
-    let culprit = exit.culprit.and_then(|culprit| culprit.slot);
+/// The client's answer for a task that was running in `cell` when its worker ended.
+pub(super) fn of_crash(exit: Exit, cell: u8, finished: bool) -> TaskFailure {
+    let culprit = exit.culprit.and_then(|culprit| culprit.cell);
     let role = match culprit {
         _ if finished => "after this task had finished but before its result could be read",
-        Some(culprit) if culprit != slot => "in another task that ran beside this one",
+        Some(culprit) if culprit != cell => "in another task that ran beside this one",
         Some(_) => "in this task",
         None => "while this task ran",
     };
@@ -178,7 +178,7 @@ mod tests {
         let payload = Bytes::from_static(payload.as_bytes());
         Return {
             task: 1,
-            slot: 0,
+            cell: 0,
             status,
             ran_ns: 1,
             payload,
@@ -255,13 +255,13 @@ mod tests {
 
     #[test]
     fn an_exit_is_told_in_words() {
-        let culprit = |signal: i32, slot| {
+        let culprit = |signal: i32, cell| {
             Some(Culprit {
                 signal: signal.unsigned_abs(),
-                slot,
+                cell,
             })
         };
-        for (code, signal, culprit, slot, message) in [
+        for (code, signal, culprit, cell, message) in [
             (
                 None,
                 Some(libc::SIGSEGV),
@@ -310,7 +310,7 @@ mod tests {
                 signal,
                 culprit,
             };
-            assert_eq!(of_crash(exit, slot, false).message, message);
+            assert_eq!(of_crash(exit, cell, false).message, message);
         }
     }
 }

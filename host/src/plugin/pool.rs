@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use plugin_api::manifest::Manifest;
+use service::supervise::caught;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -37,8 +38,14 @@ pub(crate) struct PoolSettings {
 
 #[derive(Debug)]
 enum Event {
-    Submit(Task),
+    Submit {
+        /// Index into the functions of the manifest.
+        function: u32,
+        task: Task,
+    },
     Cancel(TaskId),
+    /// The level of the host's log has changed.
+    LogLevel,
     Worker(WorkerId, WorkerEvent),
     Report(oneshot::Sender<PoolReport>),
     /// Finish what is there, then end; whatever is left after the grace is cut short.
@@ -75,10 +82,37 @@ pub(crate) enum Notice {
     },
     /// A task has been returned after all.
     Recovered,
+    /// The pool has panicked. It has ended, and its tasks were answered `internal`.
+    Lost,
 }
 
 /// Takes a pool's notices. May not block.
-pub(crate) type Notify = Box<dyn Fn(Notice) + Send>;
+pub(crate) type Notify = Arc<dyn Fn(Notice) + Send + Sync>;
+
+/// What runs one function: a pool, and the function's place among those of its plugin.
+#[derive(Clone, Debug)]
+pub(crate) struct Runner {
+    pool: PoolHandle,
+    /// Index into the functions of the manifest.
+    function: u32,
+}
+
+impl Runner {
+    /// Runs the task. `Some`: the pool has ended, here is the task again.
+    pub(crate) async fn run(&self, task: Task) -> Option<Task> {
+        let function = self.function;
+        let submit = Event::Submit { function, task };
+        match self.pool.mailbox.send(submit).await {
+            Err(mpsc::error::SendError(Event::Submit { task, .. })) => Some(task),
+            Ok(()) | Err(_) => None,
+        }
+    }
+
+    /// Whether both are of the same pool.
+    pub(crate) fn is_of_same_pool(&self, other: &Self) -> bool {
+        self.pool.mailbox.same_channel(&other.pool.mailbox)
+    }
+}
 
 /// A way to reach a pool. Pools end by [`PoolHandle::drain`].
 #[derive(Clone, Debug)]
@@ -87,17 +121,17 @@ pub(crate) struct PoolHandle {
 }
 
 impl PoolHandle {
-    /// Hands a task to the pool. `Some`: the pool has ended, here is the task again.
-    pub(crate) async fn submit(&self, task: Task) -> Option<Task> {
-        match self.mailbox.send(Event::Submit(task)).await {
-            Err(mpsc::error::SendError(Event::Submit(task))) => Some(task),
-            Ok(()) | Err(_) => None,
+    /// What runs the function of this index into the functions of the manifest.
+    pub(crate) fn runner(&self, function: u32) -> Runner {
+        Runner {
+            pool: self.clone(),
+            function,
         }
     }
 
-    /// Whether both reach the same pool.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.mailbox.same_channel(&other.mailbox)
+    /// Has workers log from now on what the host's own log takes.
+    pub(crate) async fn follow_log_level(&self) {
+        let _ = self.mailbox.send(Event::LogLevel).await;
     }
 
     /// What is left of a pool that has ended.
@@ -179,7 +213,7 @@ pub(crate) async fn open(
         notify,
         cut_at: None,
     };
-    tokio::spawn(pool.run(events));
+    pool.start(events);
     Ok(Opened {
         manifest,
         pool: PoolHandle { mailbox },
@@ -266,6 +300,17 @@ struct Pool {
 }
 
 impl Pool {
+    /// Runs, and tells when it panics. What it held goes with it: workers are killed, and tasks answer for themselves.
+    fn start(self, events: mpsc::Receiver<Event>) {
+        let (plugin, notify) = (self.spec.plugin.clone(), Arc::clone(&self.notify));
+        tokio::spawn(async move {
+            if caught(self.run(events)).await.is_err() {
+                tracing::error!(plugin, "a pool has panicked, and is lost with its workers");
+                notify(Notice::Lost);
+            }
+        });
+    }
+
     async fn run(mut self, mut events: mpsc::Receiver<Event>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         let mut memory = tokio::time::interval(MEMORY_INTERVAL);
@@ -292,26 +337,26 @@ impl Pool {
         // Tasks that came too late are passed on or answered, not dropped.
         events.close();
         while let Some(event) = events.recv().await {
-            if let Event::Submit(task) = event {
-                self.submit(task, Moment::now());
+            if let Event::Submit { function, task } = event {
+                self.submit(function, task, Moment::now());
             }
         }
     }
 
-    fn submit(&mut self, task: Task, now: Moment) {
+    fn submit(&mut self, function: u32, task: Task, now: Moment) {
         match &self.drain {
             Some(Drain::Removed(reroute) | Drain::Replaced(reroute)) => {
-                pass_on(reroute.as_ref(), &self.function_names, task);
+                pass_on(reroute.as_ref(), &self.function_names, function, task);
             }
-            Some(Drain::Ended) | None => self.scheduler.submit(task, now),
+            Some(Drain::Ended) | None => self.scheduler.submit(function, task, now),
         }
     }
 
     /// What a replaced generation has not started is its successor's, also what comes back from a worker that died.
     fn pass_on_waiting(&mut self) {
         if let Some(Drain::Replaced(reroute)) = &self.drain {
-            for task in self.scheduler.give_up_waiting() {
-                pass_on(reroute.as_ref(), &self.function_names, task);
+            for (function, task) in self.scheduler.give_up_waiting() {
+                pass_on(reroute.as_ref(), &self.function_names, function, task);
             }
         }
     }
@@ -319,7 +364,8 @@ impl Pool {
     fn handle(&mut self, event: Event) {
         let now = Moment::now();
         match event {
-            Event::Submit(task) => self.submit(task, now),
+            Event::Submit { function, task } => self.submit(function, task, now),
+            Event::LogLevel => self.follow_log_level(),
             Event::Cancel(task) => self.scheduler.cancel(task, now),
             Event::Worker(id, WorkerEvent::Frames(frames)) => {
                 for frame in frames {
@@ -468,6 +514,14 @@ impl Pool {
         }
     }
 
+    fn follow_log_level(&self) {
+        let level = process::log_level();
+        for process in self.processes.values() {
+            process.push(&ToWorker::LogLevel(level));
+            process.flush();
+        }
+    }
+
     fn look_at_memory(&mut self) {
         let now = Moment::now();
         for (id, process) in &self.processes {
@@ -478,9 +532,9 @@ impl Pool {
     }
 }
 
-fn pass_on(reroute: &dyn Reroute, names: &[String], task: Task) {
-    // The router never makes an index that the manifest doesn't have.
-    let name = names.get(task.function as usize).map_or("", String::as_str);
+fn pass_on(reroute: &dyn Reroute, names: &[String], function: u32, task: Task) {
+    // No runner is made with an index that the manifest doesn't have.
+    let name = names.get(function as usize).map_or("", String::as_str);
     reroute.reroute(name, task);
 }
 
@@ -529,3 +583,6 @@ async fn sleep_until_some(at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,25 +4,27 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, kill_process_group};
+use service::rate::{Rate, Sample};
+use service::supervise::caught;
+use service::sync::lock;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 use tokio::sync::{Notify, mpsc};
+use tracing::level_filters::LevelFilter;
 
 use super::outcome::Exit;
 use super::scheduler::WorkerId;
-use crate::clock::Moment;
 use crate::link::{
     Board, FRAME_LEN_MAX_EXTRA, LINK_VERSION, Open, ToHost, ToWorker, WorkerFrames, send_fds,
 };
-use crate::rate::Rate;
 
 /// How much is read from a link at once.
 const READ_LEN: usize = 64 * 1024;
@@ -81,13 +83,7 @@ struct LinkEnd {
 impl Process {
     /// Adds a frame to those that [`Process::flush`] sends.
     pub(crate) fn push(&self, frame: &ToWorker) {
-        frame.encode(
-            &mut self
-                .link
-                .unsent
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        frame.encode(&mut lock(&self.link.unsent));
     }
 
     /// Sends what was pushed; what the socket doesn't take now is sent when it does.
@@ -114,7 +110,7 @@ impl Drop for Process {
 impl LinkEnd {
     /// False: the socket is full. A broken link counts as sent; its end is noticed by whoever reads.
     fn send(&self) -> bool {
-        let mut unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unsent = lock(&self.unsent);
         while !unsent.is_empty() {
             match self.stream.try_write(&unsent) {
                 Ok(len) => unsent.advance(len),
@@ -192,7 +188,11 @@ fn attach<E: Send + 'static>(
         board: Arc::clone(&board),
         pid,
     };
-    let open = serde_json::to_vec(&spec.open).map_err(io::Error::other)?;
+    let open = Open {
+        log_level: log_level(),
+        ..spec.open.clone()
+    };
+    let open = serde_json::to_vec(&open).map_err(io::Error::other)?;
     process.push(&ToWorker::Open(open.into()));
     process.flush();
 
@@ -213,28 +213,34 @@ fn attach<E: Send + 'static>(
         child,
         pid,
         frames: WorkerFrames::new(spec.open.result_len_max + FRAME_LEN_MAX_EXTRA),
-        send: move |event| {
-            let events = events.clone();
-            async move {
-                // Nobody left to tell: the pool has ended, and kills what it leaves behind.
-                let _ = events.send(wrap(id, event)).await;
-            }
-        },
+        events: events.clone(),
+        wrap: move |event| wrap(id, event),
     };
     tokio::spawn(async move {
-        listener.run(printed.into_iter().flatten().collect()).await;
+        let printed = printed.into_iter().flatten().collect();
+        if caught(listener.run(printed)).await.is_err() {
+            // The process was killed with it; whoever waits for the worker must not do so for ever.
+            let exited = WorkerEvent::Exited {
+                exit: Exit::default(),
+                broken: Some(
+                    "was lost by the host; its log says more under \"panicked\"".to_owned(),
+                ),
+            };
+            let _ = events.send(wrap(id, exited)).await;
+        }
     });
     Ok(process)
 }
 
-struct Listener<F> {
+struct Listener<E, F> {
     link: Arc<LinkEnd>,
     read: OwnedReadHalf,
     board: Arc<Board>,
     child: Child,
     pid: u32,
     frames: WorkerFrames,
-    send: F,
+    events: mpsc::Sender<E>,
+    wrap: F,
 }
 
 /// Why listening has ended.
@@ -246,11 +252,7 @@ enum End {
     Killed,
 }
 
-impl<F, S> Listener<F>
-where
-    F: Fn(WorkerEvent) -> S,
-    S: Future<Output = ()>,
-{
+impl<E: Send + 'static, F: Fn(WorkerEvent) -> E + Send + Sync + 'static> Listener<E, F> {
     async fn run(mut self, printed: Vec<tokio::task::JoinHandle<()>>) {
         let end = self.listen().await;
         // Whatever the plugin has started goes too. The group's number is still its own: its leader is not reaped yet,
@@ -277,7 +279,12 @@ where
             signal: status.as_ref().ok().and_then(ExitStatusExt::signal),
             culprit: self.board.culprit(),
         };
-        (self.send)(WorkerEvent::Exited { exit, broken }).await;
+        self.send(WorkerEvent::Exited { exit, broken }).await;
+    }
+
+    /// Where nobody is left to tell, the pool has ended, and kills what it leaves behind.
+    async fn send(&self, event: WorkerEvent) {
+        let _ = self.events.send((self.wrap)(event)).await;
     }
 
     async fn listen(&mut self) -> End {
@@ -329,7 +336,7 @@ where
             if batch.is_empty() {
                 return Ok(());
             }
-            (self.send)(WorkerEvent::Frames(batch)).await;
+            self.send(WorkerEvent::Frames(batch)).await;
         }
     }
 
@@ -353,6 +360,18 @@ where
     }
 }
 
+/// The most verbose level that the host's own log takes, as the ABI counts levels.
+pub(super) fn log_level() -> u32 {
+    match LevelFilter::current().into_level() {
+        None => 0,
+        Some(tracing::Level::ERROR) => 1,
+        Some(tracing::Level::WARN) => 2,
+        Some(tracing::Level::INFO) => 3,
+        Some(tracing::Level::DEBUG) => 4,
+        Some(tracing::Level::TRACE) => 5,
+    }
+}
+
 fn kill_group(pid: u32) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         let _ = kill_process_group(pid, Signal::KILL);
@@ -362,7 +381,7 @@ fn kill_group(pid: u32) {
 /// Logs what a plugin prints, line by line.
 async fn log_printed(stream: impl AsyncRead + Unpin, name: &'static str, plugin: String, pid: u32) {
     let mut reader = BufReader::new(stream);
-    let mut rate = Rate::new(PRINTED_LINES_PER_SECOND_MAX);
+    let mut sample = Sample::new(Rate::per_second(PRINTED_LINES_PER_SECOND_MAX));
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -379,7 +398,7 @@ async fn log_printed(stream: impl AsyncRead + Unpin, name: &'static str, plugin:
         if text.is_empty() {
             continue;
         }
-        match rate.take(Moment::now()) {
+        match sample.take(Instant::now()) {
             Some(0) => {
                 tracing::info!(target: "plugin", plugin, worker = pid, stream = name, "{text}");
             }

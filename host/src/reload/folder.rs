@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::config::Settle;
 
 /// Tells one content of a file from another without reading it. Links are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,18 +65,6 @@ pub(super) fn config_file(library: &Path) -> Option<PathBuf> {
     Some(library.with_file_name(format!("{name}.toml")))
 }
 
-/// How long a file must have been unchanged before it is examined.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Settle {
-    /// After news that a file is complete.
-    pub(crate) quick: Duration,
-    pub(crate) usual: Duration,
-    /// Whatever keeps changing is examined after this long all the same.
-    pub(crate) max: Duration,
-    /// How long a file may be missing before its plugin goes: some tools remove before they create.
-    pub(crate) missing: Duration,
-}
-
 /// One file's history, as far as it matters.
 #[derive(Clone, Debug)]
 pub(super) struct Track {
@@ -85,6 +74,8 @@ pub(super) struct Track {
     /// Since when it has been different from what was examined.
     unexamined_since: Moment,
     examined: Option<Seen>,
+    /// What was seen when its examination began, as long as that goes on.
+    under_examination: Option<Seen>,
     /// Whether the last change came with the news that the file is complete.
     complete: bool,
 }
@@ -106,6 +97,7 @@ impl Track {
             since: now,
             unexamined_since: now,
             examined: None,
+            under_examination: None,
             complete: false,
         }
     }
@@ -135,7 +127,8 @@ impl Track {
                 Due::At(gone)
             };
         }
-        if seen == self.examined {
+        // What comes of an examination is told before the next one begins.
+        if seen == self.examined || self.under_examination.is_some() {
             return Due::Nothing;
         }
         let wait = if self.complete {
@@ -154,6 +147,19 @@ impl Track {
     /// What was seen last is taken for examined, until it changes.
     pub(super) fn set_examined(&mut self) {
         self.examined = self.seen;
+    }
+
+    /// What was seen last is being examined.
+    pub(super) fn begin_examination(&mut self) {
+        self.under_examination = self.seen;
+    }
+
+    /// The examination has ended; `counts`: what was seen when it began is taken for examined.
+    pub(super) fn end_examination(&mut self, counts: bool) {
+        let seen = self.under_examination.take();
+        if counts {
+            self.examined = seen;
+        }
     }
 
     /// Examined or not, it is to be examined again.

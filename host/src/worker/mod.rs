@@ -21,9 +21,9 @@ use plugin_api::manifest::Manifest;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, kill_process_group, setrlimit};
 
 use self::outbox::Outbox;
-use self::tasks::{Limits, Tasks};
+use self::tasks::Tasks;
 use crate::link::{
-    Board, FRAME_LEN_MAX_EXTRA, LINK_VERSION, LogRecord, Open, SLOTS_MAX, ToHost, ToWorker,
+    Board, CELLS_MAX, FRAME_LEN_MAX_EXTRA, LINK_VERSION, LogRecord, Open, ToHost, ToWorker,
     WorkerFrames, receive_fds,
 };
 
@@ -70,11 +70,8 @@ fn run() -> io::Result<()> {
             outbox.flush_at_exit();
         }
     });
-    let limits = Limits {
-        result_len_max: open.result_len_max,
-        log_level: open.log_level,
-    };
-    let tasks = TASKS.get_or_init_with(Tasks::new(board, outbox, limits));
+    let tasks = TASKS.get_or_init_with(Tasks::new(board, outbox, open.result_len_max));
+    tasks.set_log_level(open.log_level);
     std::thread::Builder::new()
         .name("flusher".to_owned())
         .spawn(|| outbox.run_flusher())?;
@@ -138,7 +135,7 @@ fn open_plugin(
         .slots
         .or(parsed.slots)
         .unwrap_or(1)
-        .clamp(1, u32::try_from(SLOTS_MAX).unwrap_or(u32::MAX));
+        .clamp(1, u32::try_from(CELLS_MAX).unwrap_or(u32::MAX));
     let host = services::offer();
     module.open()(host, open.config.as_bytes().into())
         .into_result()
@@ -202,6 +199,7 @@ impl Reader {
             match frame {
                 ToWorker::Call(call) => calls.push(call),
                 ToWorker::Cancel { task } => tasks.cancel(task),
+                ToWorker::LogLevel(level) => tasks.set_log_level(level),
                 ToWorker::Close => close(),
                 ToWorker::Open(_) => return Err(io::Error::other("opened twice")),
             }

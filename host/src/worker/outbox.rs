@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use service::sync::lock;
 
 use crate::link::ToHost;
 
@@ -87,6 +88,6 @@ impl Outbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, BytesMut> {
-        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.buffer)
     }
 }

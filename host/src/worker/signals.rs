@@ -32,12 +32,12 @@ static FLUSHED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     /// Slot of the task that this thread runs. Constant initialisation and no destructor: readable in a signal handler.
-    static CURRENT_SLOT: Cell<Option<u8>> = const { Cell::new(None) };
+    static CURRENT_CELL: Cell<Option<u8>> = const { Cell::new(None) };
 }
 
-/// Marks this thread as running the task of `slot` (`None`: none any more).
-pub(super) fn set_current_slot(slot: Option<u8>) {
-    CURRENT_SLOT.with(|current| current.set(slot));
+/// Marks this thread as running the task of `cell` (`None`: none any more).
+pub(super) fn set_current_cell(cell: Option<u8>) {
+    CURRENT_CELL.with(|current| current.set(cell));
 }
 
 /// Has fatal signals noted on `board` before they take their course.
@@ -95,8 +95,8 @@ pub(super) fn at_exit(flush: fn()) {
 
 extern "C" fn note(signal: c_int, info: *mut siginfo_t, _context: *mut c_void) {
     let Some(noted) = NOTED.get() else { return };
-    let slot = CURRENT_SLOT.try_with(Cell::get).ok().flatten();
-    noted.board.note_signal(signal.unsigned_abs(), slot);
+    let cell = CURRENT_CELL.try_with(Cell::get).ok().flatten();
+    noted.board.note_signal(signal.unsigned_abs(), cell);
     let Some(index) = FATAL.iter().position(|fatal| *fatal == signal) else {
         return;
     };

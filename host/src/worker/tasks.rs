@@ -1,19 +1,19 @@
 //! The tasks of this worker: those that wait for a slot, those that run, and how they are answered.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use plugin_api::abi::{PluginModuleRef, status};
+use service::rate::{Rate, Sample};
+use service::sync::lock;
 
 use super::outbox::Outbox;
-
 use super::signals;
 use crate::clock::Moment;
 use crate::link::{Board, Call, LogRecord, ProgressReport, Return, ToHost, link_status};
-use crate::rate::Rate;
 
 /// Progress of one task is sent at most this often; what comes between is coalesced.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
@@ -29,18 +29,14 @@ const STACK_LEN: usize = 8 * 1024 * 1024;
 pub(super) struct Tasks {
     board: &'static Board,
     outbox: &'static Outbox,
-    limits: Limits,
+    result_len_max: usize,
+    /// Least severe level that is worth sending: 0 off, 1 error … 5 trace.
+    log_level: AtomicU32,
     queue: Mutex<Queue>,
     /// Rung when a waiting thread may have something to do.
     bell: Condvar,
     running: Mutex<HashMap<u64, Arc<Running>>>,
-    log_rate: Mutex<Rate>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) result_len_max: usize,
-    pub(super) log_level: u32,
+    log_sample: Mutex<Sample>,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +50,7 @@ struct Queue {
 
 #[derive(Debug)]
 struct Running {
-    slot: u8,
+    cell: u8,
     started: Moment,
     deadline: Moment,
     progress_wanted: bool,
@@ -63,15 +59,20 @@ struct Running {
 }
 
 impl Tasks {
-    pub(super) fn new(board: &'static Board, outbox: &'static Outbox, limits: Limits) -> Self {
+    pub(super) fn new(
+        board: &'static Board,
+        outbox: &'static Outbox,
+        result_len_max: usize,
+    ) -> Self {
         Self {
             board,
             outbox,
-            limits,
+            result_len_max,
+            log_level: AtomicU32::new(0),
             queue: Mutex::default(),
             bell: Condvar::new(),
             running: Mutex::default(),
-            log_rate: Mutex::new(Rate::new(LOG_RECORDS_PER_SECOND_MAX)),
+            log_sample: Mutex::new(Sample::new(Rate::per_second(LOG_RECORDS_PER_SECOND_MAX))),
         }
     }
 
@@ -113,13 +114,13 @@ impl Tasks {
         loop {
             let call = self.next_call();
             let now = Moment::now();
-            if !self.board.start(call.slot, now) {
+            if !self.board.start(call.cell, now) {
                 self.skip(&call);
                 continue;
             }
             let limit = now + Duration::from_nanos(call.limit_ns);
             let running = Running {
-                slot: call.slot,
+                cell: call.cell,
                 started: now,
                 deadline: call.deadline.min(limit),
                 progress_wanted: call.progress,
@@ -127,9 +128,9 @@ impl Tasks {
                 progress_sent: Mutex::new(None),
             };
             lock(&self.running).insert(call.task, Arc::new(running));
-            signals::set_current_slot(Some(call.slot));
+            signals::set_current_cell(Some(call.cell));
             module.call()(call.function, call.task, (&*call.args).into());
-            signals::set_current_slot(None);
+            signals::set_current_cell(None);
         }
     }
 
@@ -154,7 +155,7 @@ impl Tasks {
     fn skip(&self, call: &Call) {
         self.answer(Return {
             task: call.task,
-            slot: call.slot,
+            cell: call.cell,
             status: link_status::SKIPPED,
             ran_ns: 0,
             payload: Bytes::new(),
@@ -169,10 +170,10 @@ impl Tasks {
         };
         let ran_ns = Moment::now().since(running.started).as_nanos();
         let (status, payload) = self.checked(status, payload);
-        self.board.finish(running.slot);
+        self.board.finish(running.cell);
         self.answer(Return {
             task,
-            slot: running.slot,
+            cell: running.cell,
             status,
             ran_ns: u64::try_from(ran_ns).unwrap_or(u64::MAX),
             payload,
@@ -182,7 +183,7 @@ impl Tasks {
     /// A result must be one line of JSON that fits; whatever else a handler calls its result is a failure of its own.
     fn checked(&self, status: u32, payload: Vec<u8>) -> (u32, Bytes) {
         let payload = Bytes::from(payload);
-        if payload.len() > self.limits.result_len_max {
+        if payload.len() > self.result_len_max {
             return (
                 link_status::RESULT_TOO_LARGE,
                 payload.len().to_string().into(),
@@ -259,14 +260,18 @@ impl Tasks {
     }
 
     pub(super) fn log_level(&self) -> u32 {
-        self.limits.log_level
+        self.log_level.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_log_level(&self, level: u32) {
+        self.log_level.store(level, Ordering::Relaxed);
     }
 
     pub(super) fn log(&self, mut record: LogRecord) {
-        if record.level > self.limits.log_level {
+        if record.level > self.log_level() {
             return;
         }
-        let left_out = match lock(&self.log_rate).take(Moment::now()) {
+        let left_out = match lock(&self.log_sample).take(Instant::now()) {
             Some(left_out) => left_out,
             None => return,
         };
@@ -295,8 +300,4 @@ impl Tasks {
 /// The longest beginning of `text` that fits, whole characters only.
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(TEXT_LEN_MAX)]
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -27,6 +27,7 @@ mod lines;
 mod mail;
 mod make_run;
 mod many_connections;
+mod operators;
 mod order;
 mod other_protocols;
 mod plugin_pages;

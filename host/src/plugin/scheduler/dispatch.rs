@@ -50,25 +50,25 @@ impl Scheduler {
         let Some(worker) = self.workers.get_mut(&worker_id) else {
             return;
         };
-        let Some(slot) = worker.free.pop() else {
+        let Some(cell) = worker.free.pop() else {
             return;
         };
-        worker.places[usize::from(slot)] = Some(Handed::Task(id));
+        worker.cells[usize::from(cell)] = Some(Handed::Task(id));
         worker.tasks += 1;
         worker.handed_len += entry.args.len();
         worker.cost = worker.cost.saturating_add(cost);
         if worker.tasks > worker.slots {
             worker.stacked_since.get_or_insert(now);
         }
-        worker.board.hand_over(slot);
+        worker.board.hand_over(cell);
         entry.place = Place::Handed {
             worker: worker_id,
-            slot,
+            cell,
         };
         entry.cost = cost;
         let call = Call {
             task: id.0,
-            slot,
+            cell,
             function,
             deadline: entry.deadline,
             limit_ns: u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX),

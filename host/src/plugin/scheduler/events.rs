@@ -6,10 +6,10 @@ use std::time::Duration;
 use protocol::{ErrorCode, TaskFailure};
 
 use super::failure::{back_off, cancelled, cut_short, outcome_of};
-use super::worker::{Handed, Phase, Worker, free_place};
+use super::worker::{Handed, Phase, Worker, free_cell};
 use super::{BACK_OFF_FIRST, CLOSE_WAIT_MAX, Command, Entry, Place, Scheduler, Stop, WorkerId};
 use crate::clock::Moment;
-use crate::link::{Board, ProgressReport, Return, SlotState, link_status};
+use crate::link::{Board, CellState, ProgressReport, Return, link_status};
 use crate::plugin::outcome::{self, Exit};
 use crate::task::TaskId;
 
@@ -34,10 +34,10 @@ impl Scheduler {
         let Some(worker) = self.workers.get_mut(&worker_id) else {
             return;
         };
-        let place = &mut worker.places[usize::from(returned.slot)];
-        let id = match *place {
+        let handed = &mut worker.cells[usize::from(returned.cell)];
+        let id = match *handed {
             Some(Handed::TakenBack) => {
-                free_place(worker, returned.slot, now);
+                free_cell(worker, returned.cell, now);
                 self.settle(worker_id, now);
                 return;
             }
@@ -50,7 +50,7 @@ impl Scheduler {
                 return;
             }
         };
-        free_place(worker, returned.slot, now);
+        free_cell(worker, returned.cell, now);
         let Some(entry) = self.forget(id) else { return };
         if let Some(worker) = self.workers.get_mut(&worker_id) {
             worker.unload(&entry);
@@ -174,9 +174,9 @@ impl Scheduler {
     /// Answers what ran in a worker that has died; what had not started goes back to the head of the queue.
     pub(super) fn bury(&mut self, worker: &Worker, exit: Exit, now: Moment) {
         let mut again = Vec::new();
-        for (slot, id) in worker.own_tasks() {
-            let state = worker.board.state(slot);
-            if state == SlotState::HandedOver {
+        for (cell, id) in worker.own_tasks() {
+            let state = worker.board.state(cell);
+            if state == CellState::HandedOver {
                 again.push(id);
                 continue;
             }
@@ -186,7 +186,7 @@ impl Scheduler {
             let failure = match entry.stop {
                 Some(Stop::Cancelled) => cancelled(true),
                 Some(Stop::CutShort) => cut_short(),
-                _ => outcome::of_crash(exit, slot, state == SlotState::Done),
+                _ => outcome::of_crash(exit, cell, state == CellState::Done),
             };
             self.answer(entry, Err(failure), now);
         }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use protocol::{ErrorCode, Outcome, TaskFailure};
-use serde::Serialize;
 
 use super::{BACK_OFF_FIRST, BACK_OFF_MAX, CRASHES_WITHOUT_BACK_OFF, Entry, Stop};
 use crate::link::Return;
@@ -68,17 +66,4 @@ pub(super) fn cancelled(started: bool) -> TaskFailure {
     let mut failure = TaskFailure::new(ErrorCode::Cancelled, message);
     failure.started = started;
     failure
-}
-
-#[derive(Serialize)]
-struct RetryAfter {
-    retry_after_ms: u128,
-}
-
-/// A hint that is neither a hammer nor a farewell.
-pub(super) fn retry_after(wait: Duration) -> Option<Bytes> {
-    let wait = wait.clamp(Duration::from_millis(50), Duration::from_secs(60));
-    outcome::data(&RetryAfter {
-        retry_after_ms: wait.as_millis(),
-    })
 }

@@ -2,7 +2,7 @@
 //! events come in with the moment at which they happened, [`Command`]s go out.
 //!
 //! Every task is in one place, queued or handed to a worker, from the moment it is submitted until its worker has
-//! returned it or died. It may have been answered before (`timeout`): its place stays taken until its handler is gone.
+//! returned it or died. It may have been answered before (`timeout`): its cell stays taken until its handler is gone.
 
 mod dispatch;
 mod events;
@@ -20,10 +20,10 @@ use bytes::Bytes;
 use protocol::{ErrorCode, Outcome, TaskFailure};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
+use service::bytes::HeldBytes;
 
-use self::failure::{cancelled, cut_before_start, retry_after, timeout_in_queue};
-use self::worker::{Phase, Worker, take_place};
-use crate::budget::Permit;
+use self::failure::{cancelled, cut_before_start, timeout_in_queue};
+use self::worker::{Phase, Worker, mark_taken_back};
 use crate::clock::Moment;
 use crate::link::{Board, Call};
 use crate::stats::{FunctionStats, millis};
@@ -116,7 +116,7 @@ pub(crate) enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Queued,
-    Handed { worker: WorkerId, slot: u8 },
+    Handed { worker: WorkerId, cell: u8 },
 }
 
 /// Why a running task was told to stop.
@@ -139,7 +139,7 @@ struct Entry {
     progress: bool,
     /// `None` when it has been given.
     answer: Option<Answer>,
-    permit: Permit,
+    held: HeldBytes,
     place: Place,
     stop: Option<Stop>,
     /// When the scheduler looks at this task again.
@@ -153,13 +153,12 @@ impl Entry {
     fn into_task(self, id: TaskId) -> Option<Task> {
         Some(Task {
             id,
-            function: self.function,
             args: self.args,
             received: self.received,
             deadline: self.deadline,
             progress: self.progress,
             answer: self.answer?,
-            permit: self.permit,
+            held: self.held,
         })
     }
 }
@@ -275,34 +274,36 @@ impl Scheduler {
         }
     }
 
-    /// Gives back every task that has not started, for another generation to run.
-    pub(crate) fn give_up_waiting(&mut self) -> Vec<Task> {
+    /// Gives back every task that has not started, and the function that it is for, for another generation to run.
+    pub(crate) fn give_up_waiting(&mut self) -> Vec<(u32, Task)> {
         let mut ids: Vec<TaskId> = std::mem::take(&mut self.queue).into();
         for worker in self.workers.values_mut() {
             let handed: Vec<(u8, TaskId)> = worker.own_tasks().collect();
-            for (slot, id) in handed {
-                if worker.board.take_back(slot) {
-                    take_place(worker, slot);
+            for (cell, id) in handed {
+                if worker.board.take_back(cell) {
+                    mark_taken_back(worker, cell);
                     ids.push(id);
                 }
             }
         }
         ids.sort_unstable();
         ids.into_iter()
-            .filter_map(|id| self.forget(id)?.into_task(id))
+            .filter_map(|id| {
+                let entry = self.forget(id)?;
+                Some((entry.function, entry.into_task(id)?))
+            })
             .collect()
     }
 
-    pub(crate) fn submit(&mut self, task: Task, now: Moment) {
+    pub(crate) fn submit(&mut self, function: u32, task: Task, now: Moment) {
         let Task {
             id,
-            function,
             args,
             received,
             deadline,
             progress,
             answer,
-            permit,
+            held,
         } = task;
         let entry = Entry {
             function,
@@ -311,7 +312,7 @@ impl Scheduler {
             deadline,
             progress,
             answer: Some(answer),
-            permit,
+            held,
             place: Place::Queued,
             stop: None,
             timer: deadline,
@@ -344,12 +345,9 @@ impl Scheduler {
         }
         let queued = self.queue.len();
         (queued >= self.settings.queue_len_max).then(|| {
-            let mut failure = TaskFailure::new(
-                ErrorCode::Overloaded,
-                format!("the plugin's queue is full: {queued} tasks wait, more are not taken (queue_len_max)"),
-            );
-            failure.data = retry_after(self.expected_wait(entry.function));
-            failure
+            let message = format!("the plugin's queue is full: {queued} tasks wait, more are not taken (queue_len_max)");
+            TaskFailure::new(ErrorCode::Overloaded, message)
+                .with_retry_after(self.expected_wait(entry.function))
         })
     }
 
@@ -367,15 +365,12 @@ impl Scheduler {
 
     fn unavailable(&self, now: Moment) -> TaskFailure {
         let crash = self.last_crash.as_deref().unwrap_or("its worker crashed");
-        let mut failure = TaskFailure::new(
-            ErrorCode::Unavailable,
-            format!(
-                "the plugin is quarantined after {} crashes in a row; the last: {crash}",
-                self.crashes_in_row
-            ),
+        let message = format!(
+            "the plugin is quarantined after {} crashes in a row; the last: {crash}",
+            self.crashes_in_row
         );
-        failure.data = retry_after(self.spawn_not_before.since(now));
-        failure
+        TaskFailure::new(ErrorCode::Unavailable, message)
+            .with_retry_after(self.spawn_not_before.since(now))
     }
 
     fn cost_of(&self, function: u32) -> Option<Duration> {
@@ -405,12 +400,12 @@ impl Scheduler {
         };
         match entry.place {
             Place::Queued => self.answer_unstarted(id, cancelled(false), now),
-            Place::Handed { worker, slot } => {
+            Place::Handed { worker, cell } => {
                 let Some(at) = self.workers.get_mut(&worker) else {
                     return;
                 };
-                if at.board.take_back(slot) {
-                    take_place(at, slot);
+                if at.board.take_back(cell) {
+                    mark_taken_back(at, cell);
                     self.answer_unstarted(id, cancelled(false), now);
                 } else if entry.stop.is_none() {
                     self.stop(id, Stop::Cancelled, now);
@@ -459,14 +454,14 @@ impl Scheduler {
             .iter()
             .filter(|(_, entry)| entry.stop.is_none())
             .filter_map(|(id, entry)| match entry.place {
-                Place::Handed { worker, slot } => Some((*id, worker, slot)),
+                Place::Handed { worker, cell } => Some((*id, worker, cell)),
                 Place::Queued => None,
             })
             .collect();
-        for (id, worker, slot) in handed {
+        for (id, worker, cell) in handed {
             match self.workers.get_mut(&worker) {
-                Some(worker) if worker.board.take_back(slot) => {
-                    take_place(worker, slot);
+                Some(worker) if worker.board.take_back(cell) => {
+                    mark_taken_back(worker, cell);
                     self.answer_unstarted(id, cut_before_start(), now);
                 }
                 _ => self.stop(id, Stop::CutShort, now),

@@ -3,11 +3,11 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::budget::Budget;
 use crate::link::{ProgressReport, Return, link_status};
 use crate::plugin::outcome::Exit;
 use crate::task::Client;
 use plugin_api::abi::status;
+use service::bytes::ByteBudget;
 
 const KILLED: Exit = Exit {
     code: None,
@@ -42,7 +42,7 @@ struct Stage {
     cancelled: Vec<TaskId>,
     closed: Vec<WorkerId>,
     killed: Vec<WorkerId>,
-    budget: Budget,
+    budget: ByteBudget,
 }
 
 impl Stage {
@@ -70,7 +70,7 @@ impl Stage {
             cancelled: Vec::new(),
             closed: Vec::new(),
             killed: Vec::new(),
-            budget: Budget::new(1 << 20),
+            budget: ByteBudget::new(1 << 20),
         };
         let board = stage.board(WorkerId(1));
         stage.scheduler.adopt(WorkerId(1), board, 1, stage.now);
@@ -91,15 +91,14 @@ impl Stage {
         let client: Arc<dyn Client> = Arc::clone(&self.answers) as Arc<dyn Client>;
         let task = Task {
             id: TaskId(id),
-            function: 0,
             args: Bytes::from_static(b"{}"),
             received: self.now,
             deadline,
             progress: false,
             answer: Answer::new(client, id),
-            permit: self.budget.take(2).unwrap(),
+            held: self.budget.hold(2).unwrap(),
         };
-        self.scheduler.submit(task, self.now);
+        self.scheduler.submit(0, task, self.now);
         self.carry_out();
     }
 
@@ -129,7 +128,7 @@ impl Stage {
         let id = WorkerId(worker);
         let call = self.calls.get_mut(&id).unwrap().pop_front().unwrap();
         assert!(
-            self.boards[&id].start(call.slot, self.now),
+            self.boards[&id].start(call.cell, self.now),
             "it was taken back"
         );
         call
@@ -137,10 +136,10 @@ impl Stage {
 
     fn finish(&mut self, worker: u32, call: &Call, status: u32, ran: Duration) {
         let id = WorkerId(worker);
-        self.boards[&id].finish(call.slot);
+        self.boards[&id].finish(call.cell);
         let returned = Return {
             task: call.task,
-            slot: call.slot,
+            cell: call.cell,
             status,
             ran_ns: u64::try_from(ran.as_nanos()).unwrap(),
             payload: Bytes::from_static(b"1"),
@@ -158,12 +157,12 @@ impl Stage {
         let id = WorkerId(worker);
         let call = self.calls.get_mut(&id).unwrap().pop_front().unwrap();
         assert!(
-            !self.boards[&id].start(call.slot, self.now),
+            !self.boards[&id].start(call.cell, self.now),
             "it was not taken back"
         );
         let skipped = Return {
             task: call.task,
-            slot: call.slot,
+            cell: call.cell,
             status: link_status::SKIPPED,
             ran_ns: 0,
             payload: Bytes::new(),
@@ -215,7 +214,7 @@ fn a_task_is_answered_once_and_its_memory_given_back() {
     stage.submit(1);
     stage.run_next(1, Duration::from_millis(3));
     assert_eq!(stage.answers(), [(1, "ok", true)]);
-    assert!(stage.budget.take(1 << 20).is_some());
+    assert!(stage.budget.hold(1 << 20).is_some());
 }
 
 #[test]
@@ -349,7 +348,7 @@ fn a_crash_is_answered_by_what_had_started_and_unseen_by_what_had_not() {
     stage.run_next(1, Duration::from_micros(5));
     (2..=5).for_each(|task| stage.submit(task));
     let done = stage.start(1);
-    stage.boards[&WorkerId(1)].finish(done.slot);
+    stage.boards[&WorkerId(1)].finish(done.cell);
     stage.start(1);
     stage.die(1, KILLED);
     assert_eq!(
@@ -518,7 +517,7 @@ fn what_a_broken_worker_makes_up_changes_nothing() {
     stage.submit(1);
     let made_up = Return {
         task: 99,
-        slot: 7,
+        cell: 7,
         status: 0,
         ran_ns: 0,
         payload: Bytes::new(),

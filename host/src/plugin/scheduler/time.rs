@@ -1,13 +1,13 @@
 //! Time passes: limits, graces, idle workers.
 
 use super::failure::{timeout_in_queue, timeout_while_running};
-use super::worker::{Phase, take_place};
+use super::worker::{Phase, mark_taken_back};
 use super::{
     CLOSE_WAIT_MAX, COST_UNKNOWN, Command, Place, RETURN_WAIT, STACK_WAIT_MAX, STUCK_LIMIT_MIN,
     Scheduler, Stop, WorkerId,
 };
 use crate::clock::Moment;
-use crate::link::SlotState;
+use crate::link::CellState;
 use crate::task::TaskId;
 
 impl Scheduler {
@@ -83,7 +83,7 @@ impl Scheduler {
                 self.set_timer(id, Moment::NEVER);
                 self.kill_if_stuck(worker);
             }
-            Place::Handed { worker, slot } => self.running_too_long(id, worker, slot, now),
+            Place::Handed { worker, cell } => self.running_too_long(id, worker, cell, now),
         }
     }
 
@@ -91,7 +91,7 @@ impl Scheduler {
         &mut self,
         id: TaskId,
         worker_id: WorkerId,
-        slot: u8,
+        cell: u8,
         now: Moment,
     ) {
         let Some((function, deadline)) = self
@@ -105,9 +105,9 @@ impl Scheduler {
         let Some(worker) = self.workers.get_mut(&worker_id) else {
             return;
         };
-        if worker.board.take_back(slot) {
-            take_place(worker, slot);
-            let runs = |(slot, _)| worker.board.state(slot) == SlotState::Running;
+        if worker.board.take_back(cell) {
+            mark_taken_back(worker, cell);
+            let runs = |(cell, _)| worker.board.state(cell) == CellState::Running;
             let waited_long = now < deadline && limit >= STUCK_LIMIT_MIN;
             if waited_long && !worker.is_ending() && !worker.own_tasks().any(runs) {
                 // It has had a task for as long as the task may run, runs nothing, and has not begun: it is stuck.
@@ -119,24 +119,24 @@ impl Scheduler {
             self.requeue(vec![id]);
             return;
         }
-        let until = deadline.min(worker.board.started(slot) + limit);
+        let until = deadline.min(worker.board.started(cell) + limit);
         if now < until {
             self.set_timer(id, until);
             return;
         }
-        if worker.board.state(slot) == SlotState::Done {
+        if worker.board.state(cell) == CellState::Done {
             self.set_timer(id, now + RETURN_WAIT);
             return;
         }
         self.stop(id, Stop::TimedOut, now);
-        let ran = now.since(self.started(worker_id, slot));
+        let ran = now.since(self.started(worker_id, cell));
         self.answer_now(id, timeout_while_running(ran), now);
     }
 
-    pub(super) fn started(&self, worker: WorkerId, slot: u8) -> Moment {
+    pub(super) fn started(&self, worker: WorkerId, cell: u8) -> Moment {
         self.workers
             .get(&worker)
-            .map_or(Moment::NEVER, |worker| worker.board.started(slot))
+            .map_or(Moment::NEVER, |worker| worker.board.started(cell))
     }
 
     /// Tells the handler to stop; after the grace its worker is killed.
@@ -177,9 +177,9 @@ impl Scheduler {
         }
         worker.phase = Phase::Leaving;
         let mut again = Vec::new();
-        for (slot, task) in &tasks {
-            if worker.board.take_back(*slot) {
-                take_place(worker, *slot);
+        for (cell, task) in &tasks {
+            if worker.board.take_back(*cell) {
+                mark_taken_back(worker, *cell);
                 again.push(*task);
             }
         }
@@ -205,16 +205,16 @@ impl Scheduler {
             }
             worker.stacked_since = (worker.tasks > worker.slots).then_some(now);
             let tasks: Vec<(u8, TaskId)> = worker.own_tasks().collect();
-            let too_long = tasks.iter().any(|(slot, _)| {
-                worker.board.state(*slot) == SlotState::Running
-                    && now.since(worker.board.started(*slot)) >= STACK_WAIT_MAX
+            let too_long = tasks.iter().any(|(cell, _)| {
+                worker.board.state(*cell) == CellState::Running
+                    && now.since(worker.board.started(*cell)) >= STACK_WAIT_MAX
             });
             if !too_long {
                 continue;
             }
-            for (slot, task) in tasks {
-                if worker.board.take_back(slot) {
-                    take_place(worker, slot);
+            for (cell, task) in tasks {
+                if worker.board.take_back(cell) {
+                    mark_taken_back(worker, cell);
                     again.push(task);
                 }
             }

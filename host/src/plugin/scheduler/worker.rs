@@ -1,11 +1,11 @@
-//! A worker as the scheduler sees it: its places, and how busy it is.
+//! A worker as the scheduler sees it: its cells of the board, and how busy it is.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Entry, HANDED_LEN_MAX, STACK_COST_MAX};
 use crate::clock::Moment;
-use crate::link::{Board, SLOTS_MAX};
+use crate::link::{Board, CELLS_MAX};
 use crate::task::TaskId;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +19,11 @@ pub(super) enum Phase {
     },
 }
 
-/// What lies in one of a worker's places.
+/// What lies in one of a worker's cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handed {
     Task(TaskId),
-    /// Its task was taken back; the place is free when the worker has noticed.
+    /// Its task was taken back; the cell is free when the worker has noticed.
     TakenBack,
 }
 
@@ -33,9 +33,9 @@ pub(super) struct Worker {
     pub(super) phase: Phase,
     pub(super) board: Arc<Board>,
     pub(super) slots: usize,
-    pub(super) places: Vec<Option<Handed>>,
+    pub(super) cells: Vec<Option<Handed>>,
     pub(super) free: Vec<u8>,
-    /// Tasks in `places` that are still its own.
+    /// Tasks in `cells` that are still its own.
     pub(super) tasks: usize,
     pub(super) handed_len: usize,
     /// What its tasks are expected to take together.
@@ -54,7 +54,7 @@ impl Worker {
             phase: Phase::Ready,
             board,
             slots: slots as usize,
-            places: vec![None; SLOTS_MAX],
+            cells: vec![None; CELLS_MAX],
             free: (0..=u8::MAX).rev().collect(),
             tasks: 0,
             handed_len: 0,
@@ -67,7 +67,7 @@ impl Worker {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.free.len() == SLOTS_MAX
+        self.free.len() == CELLS_MAX
     }
 
     pub(super) fn is_ending(&self) -> bool {
@@ -103,26 +103,26 @@ impl Worker {
 
     pub(super) fn own_tasks(&self) -> impl Iterator<Item = (u8, TaskId)> + '_ {
         (0..=u8::MAX)
-            .zip(&self.places)
-            .filter_map(|(slot, handed)| match handed {
-                Some(Handed::Task(task)) => Some((slot, *task)),
+            .zip(&self.cells)
+            .filter_map(|(cell, handed)| match handed {
+                Some(Handed::Task(task)) => Some((cell, *task)),
                 _ => None,
             })
     }
 }
 
-/// The task in this place has been taken back: it is the worker's no more, but the place is not free yet.
-pub(super) fn take_place(worker: &mut Worker, slot: u8) {
-    worker.places[usize::from(slot)] = Some(Handed::TakenBack);
+/// The task in this cell was taken back: it is the worker's no more, but the cell is not free yet.
+pub(super) fn mark_taken_back(worker: &mut Worker, cell: u8) {
+    worker.cells[usize::from(cell)] = Some(Handed::TakenBack);
     worker.tasks -= 1;
 }
 
-pub(super) fn free_place(worker: &mut Worker, slot: u8, now: Moment) {
-    if let Some(Handed::Task(_)) = worker.places[usize::from(slot)].take() {
+pub(super) fn free_cell(worker: &mut Worker, cell: u8, now: Moment) {
+    if let Some(Handed::Task(_)) = worker.cells[usize::from(cell)].take() {
         worker.tasks -= 1;
     }
-    worker.board.free(slot);
-    worker.free.push(slot);
+    worker.board.free(cell);
+    worker.free.push(cell);
     if worker.tasks <= worker.slots {
         worker.stacked_since = None;
     }

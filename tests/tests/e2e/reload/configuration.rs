@@ -76,7 +76,7 @@ fn a_hang_up_reads_the_hosts_configuration_again() {
 
     write("[plugins.versioned]\nwrokers = 2");
     host.signal(Signal::HUP);
-    host.wait_for_log(&["unknown field `wrokers`"]);
+    host.wait_for_log(&["unknown key `wrokers`; did you mean `workers`?"]);
     wait_for_greeting(&host, "second");
 
     // What the plugin refuses is told as for a bad file.

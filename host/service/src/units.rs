@@ -1,11 +1,10 @@
-//! What host and gateway do alike: read times and sizes as people write them in configurations and on command lines
-//! (`"30s"`, `"10MiB"`), and [`log`].
+//! Times and sizes as people write them, in configurations and on command lines: `"30s"`, `"10MiB"`.
 
-pub mod log;
-
+use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
 
 const TIMES: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
 const SIZES: [(&str, u64); 7] = [
@@ -18,15 +17,15 @@ const SIZES: [(&str, u64); 7] = [
     ("GiB", 1 << 30),
 ];
 
-/// Reads `"500ms"`, `"30s"`, `"2m"`, `"1h"`: a whole number and a unit, more than nothing.
+/// Reads `"500ms"`, `"30s"`, `"2m"`, `"1h"`: a whole number above 0 and a unit.
 ///
 /// # Errors
-/// The text is no time; the message says what is.
+/// The text is not a duration; the message says what to write.
 pub fn parse_time(text: &str) -> Result<Duration, String> {
     match scaled(text, &TIMES) {
         Some(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
         _ => Err(format!(
-            "{text:?} is no time; write a whole number above 0 and ms, s, m or h, like \"30s\""
+            "{text:?} is not a duration: write a whole number above 0 and `ms`, `s`, `m` or `h`, like \"30s\""
         )),
     }
 }
@@ -34,10 +33,13 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
 /// Reads `"10MiB"`, `"512KiB"`, `"1GB"`: a whole number and a unit.
 ///
 /// # Errors
-/// The text is no size; the message says what is.
+/// The text is not a size; the message says what to write.
 pub fn parse_size(text: &str) -> Result<u64, String> {
-    scaled(text, &SIZES)
-        .ok_or_else(|| format!("{text:?} is no size; write a whole number and B, kB, KiB, MB, MiB, GB or GiB, like \"10MiB\""))
+    scaled(text, &SIZES).ok_or_else(|| {
+        format!(
+            "{text:?} is not a size: write a whole number and `B`, `kB`, `KiB`, `MB`, `MiB`, `GB` or `GiB`, like \"10MiB\""
+        )
+    })
 }
 
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
@@ -49,15 +51,38 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 /// A time in a configuration, as [`parse_time`] reads it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time(pub Duration);
 
-impl TryFrom<String> for Time {
-    type Error = String;
+impl Time {
+    /// So many milliseconds.
+    #[must_use]
+    pub const fn millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
 
-    fn try_from(text: String) -> Result<Self, String> {
-        parse_time(&text).map(Self)
+    /// So many seconds.
+    #[must_use]
+    pub const fn secs(secs: u64) -> Self {
+        Self(Duration::from_secs(secs))
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Time;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text like \"30s\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
+                parse_time(text).map(Time).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
 }
 
@@ -73,7 +98,7 @@ impl Size {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 
-    /// 0 stands for "no limit".
+    /// As a limit, where 0 stands for "no limit".
     #[must_use]
     pub fn to_limit(self) -> Option<u64> {
         (self.0 > 0).then_some(self.0)
@@ -111,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused() {
+    fn other_texts_are_refused_with_what_to_write() {
         for text in [
             "",
             "5",
@@ -123,8 +148,11 @@ mod tests {
             "99999999999999999999h",
             "9999999999999999h",
         ] {
-            assert!(parse_time(text).is_err(), "{text:?}");
+            let error = parse_time(text).unwrap_err();
+            assert!(error.contains("write a whole number"), "{text:?}: {error}");
         }
+        let error = parse_size("10 furlongs").unwrap_err();
+        assert!(error.contains("`MiB`"), "{error}");
     }
 
     #[test]
@@ -136,7 +164,7 @@ mod tests {
             number: Size,
         }
         let config: Config = toml::from_str("time = \"1h\"\ntext = \"2kB\"\nnumber = 0").unwrap();
-        assert_eq!(config.time, Time(Duration::from_secs(3600)));
+        assert_eq!(config.time, Time::secs(3600));
         assert_eq!(
             (config.text.to_usize(), config.number.to_limit()),
             (2000, None)

@@ -4,12 +4,16 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use crate::sync::lock;
 
 /// Bytes of lines that may wait to be written.
 const WAITING_LEN_MAX: usize = 4 * 1024 * 1024;
 /// What is written to may be in non-blocking mode, by whoever shares it with us: how soon it is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(10);
+/// How often a thread that has nothing to write looks for what else there is to tell.
+const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Writer(Arc<Shared>);
@@ -37,16 +41,17 @@ struct Queue {
 
 impl Writer {
     /// Starts the thread that writes to `out`. `tell_of_gap` is given the number of lines that were dropped since the
-    /// start, when `out` takes lines again; it may push one.
+    /// start, when `out` takes lines again; `look` is called now and then. Both may push lines.
     pub(super) fn start(
         out: impl Write + Send + 'static,
         tell_of_gap: impl Fn(u64) + Send + 'static,
+        look: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
         let writer = Self::default();
         let writing = writer.clone();
         thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || writing.run(out, tell_of_gap))?;
+            .spawn(move || writing.run(out, tell_of_gap, look))?;
         Ok(writer)
     }
 
@@ -76,10 +81,15 @@ impl Writer {
         self.queue().dropped
     }
 
-    fn run(&self, mut out: impl Write, tell_of_gap: impl Fn(u64)) {
+    fn run(&self, mut out: impl Write, tell_of_gap: impl Fn(u64), look: impl Fn()) {
         let mut is_torn = false;
+        let mut looked = Instant::now();
         loop {
-            let line = self.next();
+            if looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                look();
+            }
+            let Some(line) = self.next() else { continue };
             let is_written = write_line(&mut out, &line, &mut is_torn);
             if let Some(dropped) = self.done(is_written) {
                 tell_of_gap(dropped);
@@ -87,20 +97,17 @@ impl Writer {
         }
     }
 
-    fn next(&self) -> Box<[u8]> {
-        let mut queue = self.queue();
-        loop {
-            if let Some(line) = queue.lines.pop_front() {
-                queue.len -= line.len();
-                queue.is_writing = true;
-                return line;
-            }
-            queue = self
-                .0
-                .filled
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
+    /// The next line; none where it is time to look for what else there is.
+    fn next(&self) -> Option<Box<[u8]>> {
+        let waited = self
+            .0
+            .filled
+            .wait_timeout_while(self.queue(), LOOK, |queue| queue.lines.is_empty());
+        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let line = queue.lines.pop_front()?;
+        queue.len -= line.len();
+        queue.is_writing = true;
+        Some(line)
     }
 
     /// The line in hand is done with. Gives the lines dropped since the start if that should be told now.
@@ -122,7 +129,7 @@ impl Writer {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.queue)
     }
 }
 
@@ -219,10 +226,14 @@ mod tests {
     fn writer(out: &Out) -> Writer {
         let told: Arc<std::sync::OnceLock<Writer>> = Arc::default();
         let telling = Arc::clone(&told);
-        let writer = Writer::start(out.clone(), move |dropped| {
-            let writer = telling.get().expect("it is set before a line is pushed");
-            writer.push(format!("{dropped} are missing\n").as_bytes());
-        });
+        let writer = Writer::start(
+            out.clone(),
+            move |dropped| {
+                let writer = telling.get().expect("it is set before a line is pushed");
+                writer.push(format!("{dropped} are missing\n").as_bytes());
+            },
+            || (),
+        );
         told.get_or_init(|| writer.unwrap()).clone()
     }
 
@@ -254,9 +265,9 @@ mod tests {
             writer.push(b"written\n");
             writer.flush(DEADLINE);
         }
-        let deadline = std::time::Instant::now() + DEADLINE;
+        let deadline = Instant::now() + DEADLINE;
         while out.written().lines().count() < 3 {
-            assert!(std::time::Instant::now() < deadline, "{}", out.written());
+            assert!(Instant::now() < deadline, "{}", out.written());
             thread::yield_now();
         }
         let told = out.written();
@@ -282,12 +293,9 @@ mod tests {
         assert!(kept * line(0).len() > WAITING_LEN_MAX / 2);
         out.set(Mode::Works);
         let told = format!("{dropped} are missing");
-        let deadline = std::time::Instant::now() + DEADLINE;
+        let deadline = Instant::now() + DEADLINE;
         while !out.written().contains(&told) {
-            assert!(
-                std::time::Instant::now() < deadline,
-                "nobody told of the gap"
-            );
+            assert!(Instant::now() < deadline, "nobody told of the gap");
             writer.flush(Duration::from_millis(10));
         }
         writer.flush(DEADLINE);

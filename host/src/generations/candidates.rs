@@ -25,6 +25,8 @@ pub(super) enum Origin {
     RollBack(String),
     /// It serves, and its configuration has changed; its file holds something else, which is not live.
     Configuration,
+    /// It served, and its pool was lost.
+    Lost,
     /// It is what its file holds.
     File,
 }
@@ -34,7 +36,7 @@ impl Origin {
     fn rank(&self) -> u8 {
         match self {
             Self::RollBack(_) => 0,
-            Self::Configuration => 1,
+            Self::Configuration | Self::Lost => 1,
             Self::File => 2,
         }
     }
@@ -122,7 +124,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Config, Overrides};
-    use crate::reload::stage::Staged;
+    use crate::reload::Staged;
 
     /// What a file holds is told by one byte.
     fn version(file: &str, plugin: &str, content: u8) -> Arc<Version> {

@@ -7,8 +7,8 @@
 //!   │   │ refused  crash│ │recovered                                        │
 //!   │   ▼           loop▼ │            superseded, removed, rolled back     │
 //!   │ rejected      quarantined ────────────────────────────────────────────┘
-//!   │
-//!   └─────▶ superseded
+//!   │                live, quarantined, draining ──────▶ retired
+//!   └─────▶ superseded                            lost
 //!     superseded, removed
 //! ```
 //!
@@ -26,7 +26,7 @@ pub(crate) enum State {
     Quarantined,
     /// Takes nothing new and finishes what it has.
     Draining,
-    /// Its last worker has gone.
+    /// Its last worker has gone, or its pool was lost.
     Retired,
     /// Never went live: something is wrong with it.
     Rejected,
@@ -52,13 +52,15 @@ pub(crate) enum Event {
     RolledBack,
     /// Its last worker has gone.
     Drained,
+    /// Its pool has panicked: workers and tasks are gone, and it is opened anew as another generation.
+    Lost,
 }
 
 impl State {
     /// The state after `event`; `None`: the event cannot happen in this state and changes nothing.
     pub(crate) fn after(self, event: Event) -> Option<Self> {
         use Event::{
-            CrashLoop, Drained, Opened, Recovered, Refused, Removed, RolledBack, Superseded,
+            CrashLoop, Drained, Lost, Opened, Recovered, Refused, Removed, RolledBack, Superseded,
         };
         Some(match (self, event) {
             (Self::Candidate, Opened) => Self::Live,
@@ -67,7 +69,9 @@ impl State {
             (Self::Live, CrashLoop) => Self::Quarantined,
             (Self::Quarantined, Recovered) => Self::Live,
             (Self::Live | Self::Quarantined, Superseded | Removed | RolledBack) => Self::Draining,
-            (Self::Draining, Drained) => Self::Retired,
+            (Self::Draining, Drained) | (Self::Live | Self::Quarantined | Self::Draining, Lost) => {
+                Self::Retired
+            }
             _ => return None,
         })
     }
@@ -104,7 +108,7 @@ mod tests {
         State::Rejected,
         State::Superseded,
     ];
-    const EVENTS: [Event; 8] = [
+    const EVENTS: [Event; 9] = [
         Event::Opened,
         Event::Refused,
         Event::CrashLoop,
@@ -113,18 +117,19 @@ mod tests {
         Event::Removed,
         Event::RolledBack,
         Event::Drained,
+        Event::Lost,
     ];
 
     /// Rows are states, columns events, both in the order above; a dot is an event that cannot happen.
     const TABLE: [&str; 7] = [
-        // Opened Refused CrashLoop Recovered Superseded Removed RolledBack Drained
-        "live rejected . . superseded superseded . .",
-        ". . quarantined . draining draining draining .",
-        ". . . live draining draining draining .",
-        ". . . . . . . retired",
-        ". . . . . . . .",
-        ". . . . . . . .",
-        ". . . . . . . .",
+        // Opened Refused CrashLoop Recovered Superseded Removed RolledBack Drained Lost
+        "live rejected . . superseded superseded . . .",
+        ". . quarantined . draining draining draining . retired",
+        ". . . live draining draining draining . retired",
+        ". . . . . . . retired retired",
+        ". . . . . . . . .",
+        ". . . . . . . . .",
+        ". . . . . . . . .",
     ];
 
     #[test]

@@ -1,0 +1,249 @@
+//! Where a program listens, and how it takes connections.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::config::ConfigError;
+
+/// Connections that wait to be taken: as many as the system allows. After a restart all clients come back at once, and one
+/// that finds no room waits for seconds.
+const BACKLOG: u32 = 65_535;
+/// How long accepting rests after an error that may pass, like too many open files. The connection stays in the backlog;
+/// asking again at once would only spin.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// Where a program listens: every address that a text like `"localhost:8080"` stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    addresses: Vec<SocketAddr>,
+}
+
+impl Listen {
+    /// Reads the value of the key, for which `example` would be right. Names are looked up now.
+    ///
+    /// # Errors
+    /// It stands for no address.
+    pub fn parse(key: &str, text: &str, example: &str) -> Result<Self, ConfigError> {
+        let wrong = |error: &dyn fmt::Display| {
+            ConfigError::value(
+                key,
+                format!(
+                    "can't listen on {text:?}: {error}; write an address and a port, like {example:?}"
+                ),
+            )
+        };
+        let addresses: Vec<_> = text
+            .to_socket_addrs()
+            .map_err(|error| wrong(&error))?
+            .collect();
+        if addresses.is_empty() {
+            return Err(wrong(&"it stands for no address"));
+        }
+        Ok(Self { addresses })
+    }
+
+    /// Whether only this machine can reach it.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.addresses
+            .iter()
+            .all(|address| address.ip().is_loopback())
+    }
+
+    /// The addresses, at least one.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Listens on all addresses. Those of a kind that this machine doesn't have are left out, as long as there is another:
+    /// `localhost` stands for `::1` also where IPv6 is switched off. With port 0 all get the same free port.
+    ///
+    /// # Errors
+    /// One of them can't be had, most often because another program has it.
+    pub fn bind(&self) -> Result<Listener, ListenError> {
+        let mut sockets = Vec::new();
+        let mut missing = None;
+        let mut port = None;
+        for address in &self.addresses {
+            let mut wanted = *address;
+            if let (0, Some(port)) = (wanted.port(), port) {
+                wanted.set_port(port);
+            }
+            match bind(wanted) {
+                Ok(socket) => {
+                    port = port.or(socket.local_addr().ok().map(|address| address.port()));
+                    sockets.push(socket);
+                }
+                Err(error) => {
+                    let error = ListenError {
+                        address: wanted,
+                        error,
+                    };
+                    if !error.is_absent() {
+                        return Err(error);
+                    }
+                    missing = Some(error);
+                }
+            }
+        }
+        match missing {
+            Some(error) if sockets.is_empty() => Err(error),
+            _ => Ok(Listener { sockets }),
+        }
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A program that was restarted gets its port although connections of the one before are still on their way out.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// An address can't be listened on.
+#[derive(Debug)]
+pub struct ListenError {
+    address: SocketAddr,
+    error: io::Error,
+}
+
+impl ListenError {
+    /// Whether the machine has no such address.
+    fn is_absent(&self) -> bool {
+        self.error.kind() == io::ErrorKind::AddrNotAvailable
+            || self.error.raw_os_error() == Some(libc::EAFNOSUPPORT)
+    }
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, error } = self;
+        write!(
+            f,
+            "can't listen on {address}: {error}; name another address with --listen ADDR"
+        )
+    }
+}
+
+impl std::error::Error for ListenError {}
+
+/// Takes connections.
+#[derive(Debug)]
+pub struct Listener {
+    sockets: Vec<TcpListener>,
+}
+
+impl Listener {
+    /// The address of the first socket, with the port that it got.
+    ///
+    /// # Errors
+    /// The system doesn't say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        match self.sockets.first() {
+            Some(socket) => socket.local_addr(),
+            None => Err(io::ErrorKind::AddrNotAvailable.into()),
+        }
+    }
+
+    /// The next connection and its peer's address. Waits out whatever keeps it from being taken, and says so in the log.
+    pub async fn accept(&self) -> (TcpStream, SocketAddr) {
+        loop {
+            match self.accept_any().await {
+                Ok((stream, peer)) => {
+                    // Answers are small and have to leave at once, not after the acknowledgement of the one before.
+                    drop(stream.set_nodelay(true));
+                    return (stream, peer);
+                }
+                Err(error) => {
+                    tracing::warn!("a connection could not be accepted: {error}");
+                    tokio::time::sleep(ACCEPT_REST).await;
+                }
+            }
+        }
+    }
+
+    async fn accept_any(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        if let [socket] = &self.sockets[..] {
+            return socket.accept().await;
+        }
+        std::future::poll_fn(|context| {
+            for socket in &self.sockets {
+                if let std::task::Poll::Ready(accepted) = socket.poll_accept(context) {
+                    return std::task::Poll::Ready(accepted);
+                }
+            }
+            std::task::Poll::Pending
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listen(text: &str) -> Listen {
+        Listen::parse("listen", text, "127.0.0.1:8080").unwrap()
+    }
+
+    #[test]
+    fn texts_are_addresses_or_refused_with_an_example() {
+        assert!(listen("127.0.0.1:0").is_loopback());
+        assert!(!listen("0.0.0.0:0").is_loopback());
+        for text in ["nowhere", "127.0.0.1", "localhost:99999"] {
+            let error = Listen::parse("listen", text, "127.0.0.1:8080").unwrap_err();
+            let error = error.to_string();
+            assert!(
+                error.starts_with("`listen`: ") && error.contains("127.0.0.1:8080"),
+                "{error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_to_any_of_its_addresses_is_taken() {
+        let both = Listen {
+            addresses: vec![([127, 0, 0, 1], 0).into(), ([127, 0, 0, 2], 0).into()],
+        };
+        let listener = both.bind().unwrap();
+        let port = listener.address().unwrap().port();
+        for host in ["127.0.0.1", "127.0.0.2"] {
+            let client = TcpStream::connect((host, port)).await.unwrap();
+            let (_, peer) = listener.accept().await;
+            assert_eq!(peer, client.local_addr().unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_the_machine_does_not_have_is_left_out_beside_another() {
+        // Set apart for documentation (RFC 5737): no machine has it.
+        let absent: SocketAddr = ([192, 0, 2, 1], 0).into();
+        let both = Listen {
+            addresses: vec![absent, ([127, 0, 0, 1], 0).into()],
+        };
+        assert!(both.bind().is_ok());
+        let only = Listen {
+            addresses: vec![absent],
+        };
+        assert!(only.bind().unwrap_err().to_string().contains("192.0.2.1"));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_another_program_has_is_an_error() {
+        let taken = listen("127.0.0.1:0").bind().unwrap().address().unwrap();
+        let first = listen(&taken.to_string()).bind().unwrap();
+        let error = listen(&first.address().unwrap().to_string())
+            .bind()
+            .unwrap_err();
+        assert!(error.to_string().contains("--listen"), "{error}");
+    }
+}

@@ -1,0 +1,144 @@
+//! The one door between a connection and a task: what may become a task, now, and how it begins and ends early.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use protocol::{ErrorCode, Request, RequestId, TaskFailure};
+use service::bytes::{ByteBudget, HeldBytes};
+use service::life::{Phase, Phases};
+
+use crate::clock::Moment;
+use crate::config::Limits;
+use crate::generations::Roster;
+use crate::router::{Router, shutting_down};
+use crate::stats::{InFlight, Stats, count};
+use crate::task::{Answer, Client, Task, TaskId};
+
+/// Lets requests in.
+#[derive(Debug)]
+pub(crate) struct Door {
+    router: Router,
+    roster: Roster,
+    stats: Arc<Stats>,
+    requests: ByteBudget,
+    phases: Phases,
+    number_last: AtomicU64,
+}
+
+/// A request that was let in.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) request: Request,
+    pub(crate) ticket: Ticket,
+    /// It counts until it is answered.
+    pub(crate) in_flight: InFlight,
+}
+
+/// What a request that was let in has beside what it says.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    received: Moment,
+    held: HeldBytes,
+}
+
+impl Door {
+    pub(crate) fn new(
+        router: Router,
+        roster: Roster,
+        stats: Arc<Stats>,
+        limits: &Limits,
+        phases: Phases,
+    ) -> Self {
+        Self {
+            router,
+            roster,
+            stats,
+            requests: ByteBudget::new(limits.requests_len_max),
+            phases,
+            number_last: AtomicU64::new(0),
+        }
+    }
+
+    /// What all requests together may hold, for those that are not whole yet.
+    pub(crate) fn requests(&self) -> &ByteBudget {
+        &self.requests
+    }
+
+    /// A number that no other request of this run of the host has; never 0.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.number_last.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Counts a request that is answered with an error before it becomes a task.
+    pub(crate) fn count_refused(&self) {
+        count(&self.stats.requests_refused);
+    }
+
+    /// Lets a request in whose line has that many bytes.
+    ///
+    /// # Errors
+    /// The host takes nothing new, or has no memory for it: the request's id, and the client's error.
+    pub(crate) fn admit(
+        &self,
+        request: Request,
+        line_len: usize,
+        received: Moment,
+    ) -> Result<Admitted, (Option<RequestId>, TaskFailure)> {
+        if *self.phases.borrow() > Phase::Serving && !request.is_for_host() {
+            return Err((request.id, shutting_down()));
+        }
+        let Some(held) = self.requests.hold(line_len) else {
+            return Err((request.id, memory_full()));
+        };
+        Ok(Admitted {
+            request,
+            ticket: Ticket { received, held },
+            in_flight: self.stats.begin(),
+        })
+    }
+
+    /// Starts a task, known by this number to `client`, who is told of its end.
+    ///
+    /// # Errors
+    /// Nothing runs its function now. It does not become a task.
+    pub(crate) async fn start(
+        &self,
+        number: u64,
+        request: Request,
+        ticket: Ticket,
+        client: Arc<dyn Client>,
+    ) -> Result<(), TaskFailure> {
+        let Ticket { received, held } = ticket;
+        // What was received before the drain began still runs, as long as there is time for it.
+        let runner = match *self.phases.borrow() {
+            Phase::Closing => Err(shutting_down()),
+            Phase::Serving | Phase::Draining => self.router.route(&request.function),
+        };
+        let runner = runner.inspect_err(|_| self.count_refused())?;
+        let deadline = request.timeout.map(|timeout| received + timeout);
+        let task = Task {
+            id: TaskId(number),
+            args: request.args,
+            received,
+            deadline: deadline.unwrap_or(Moment::NEVER),
+            progress: request.progress,
+            answer: Answer::new(client, number),
+            held,
+        };
+        self.router.submit(&request.function, runner, task).await;
+        Ok(())
+    }
+
+    /// Ends a task early, wherever it is by now. It is answered all the same.
+    pub(crate) async fn cancel(&self, number: u64) {
+        self.roster.cancel(TaskId(number)).await;
+    }
+}
+
+/// The host holds as many bytes of requests as it may.
+pub(crate) fn memory_full() -> TaskFailure {
+    TaskFailure::new(
+        ErrorCode::Overloaded,
+        "the host holds as many bytes of requests as it may (requests_len_max); try again later",
+    )
+}

@@ -1,0 +1,379 @@
+//! The loop that keeps what serves in step with the folder: it carries out what [`super::core`] decides.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plugin_api::manifest::Manifest;
+use service::supervise::caught;
+use tokio::sync::mpsc;
+
+use super::core::{Command, Core};
+use super::roster::{Generation, Refusal, Roster};
+use super::state::State;
+use super::version::Version;
+use crate::clock::Moment;
+use crate::config::Config;
+use crate::link::Open;
+use crate::plugin::{self, Drain, Notice, Notify, Opened, Reroute, Spec};
+use crate::reload::{Change, Folder, FolderError, FolderHandle, Request, settings, stage};
+use crate::router::Router;
+use crate::stats::Stats;
+
+/// Events that wait for the loop.
+const MAILBOX_LEN: usize = 1024;
+/// What a reply line is longer than the result in it, at most: the id and the field names.
+const REPLY_LEN_EXTRA: usize = 512;
+
+/// News for the loop.
+enum Event {
+    /// A candidate's first worker has opened it, or why not.
+    Opened {
+        number: u64,
+        version: Arc<Version>,
+        opened: Result<Opened, String>,
+    },
+    Notice {
+        number: u64,
+        notice: Notice,
+    },
+    /// A draining generation's last worker has gone.
+    Drained {
+        number: u64,
+    },
+    /// The host's configuration was read again.
+    Configured(Arc<Config>),
+}
+
+/// A way to reach the loop.
+#[derive(Clone)]
+pub(crate) struct KeeperHandle(mpsc::Sender<Event>);
+
+impl KeeperHandle {
+    /// The host's configuration was read again.
+    pub(crate) async fn configured(&self, config: Arc<Config>) {
+        // Without a loop the host is about to end.
+        let _ = self.0.send(Event::Configured(config)).await;
+    }
+}
+
+/// The loop.
+pub(crate) struct Keeper {
+    config: Arc<Config>,
+    router: Router,
+    roster: Roster,
+    stats: Arc<Stats>,
+    core: Core,
+    /// Opened, and not live yet.
+    opened: HashMap<u64, (Opened, Arc<Version>)>,
+    folder: FolderHandle,
+    changes: mpsc::Receiver<Change>,
+    mailbox: mpsc::Sender<Event>,
+    events: mpsc::Receiver<Event>,
+}
+
+impl Keeper {
+    /// The folder that the configuration names, to be run beside this, and its keeper.
+    pub(crate) fn new(
+        config: Arc<Config>,
+        router: Router,
+        roster: Roster,
+        stats: Arc<Stats>,
+    ) -> (Self, Folder) {
+        let (changed, changes) = mpsc::channel(MAILBOX_LEN);
+        let (mailbox, events) = mpsc::channel(MAILBOX_LEN);
+        let folder = Folder::new(&config.plugins_dir, config.reload, changed);
+        let keeper = Self {
+            core: Core::new(config.reload.probation, Path::exists),
+            config,
+            router,
+            roster,
+            stats,
+            opened: HashMap::new(),
+            folder: folder.handle(),
+            changes,
+            mailbox,
+            events,
+        };
+        (keeper, folder)
+    }
+
+    pub(crate) fn handle(&self) -> KeeperHandle {
+        KeeperHandle(self.mailbox.clone())
+    }
+
+    /// Opens every library of the folder. One that can't be taken is refused with a reason; it keeps no other from being
+    /// opened. Returns when each is live or refused.
+    pub(crate) async fn load(&mut self, folder: &mut Folder) -> Result<(), FolderError> {
+        for change in folder.load().await? {
+            self.changed(change);
+            self.carry_out().await;
+        }
+        while self.core.is_opening()
+            && let Some(event) = self.events.recv().await
+        {
+            self.handle_event(event);
+            self.carry_out().await;
+        }
+        for name in self.config.plugin_names() {
+            if !self.core.has(name) {
+                tracing::warn!(
+                    plugin = name,
+                    "the configuration has a table for this plugin, but no library brings it"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what is live in step with the folder, until it is dropped.
+    pub(crate) async fn run(mut self) {
+        let mut probations = tokio::time::interval(self.config.reload.reconcile);
+        loop {
+            tokio::select! {
+                event = self.events.recv() => match event {
+                    Some(event) => self.handle_event(event),
+                    None => return,
+                },
+                change = self.changes.recv() => match change {
+                    Some(change) => self.changed(change),
+                    None => return,
+                },
+                _ = probations.tick() => self.core.end_probations(Moment::now()),
+            }
+            self.carry_out().await;
+        }
+    }
+
+    fn changed(&mut self, change: Change) {
+        match change {
+            Change::Holds(staged) => {
+                let settings = settings(&self.config, &staged.file, &staged.note.name);
+                self.core.holds(staged, settings);
+            }
+            Change::Unusable { file, reason } => self.core.unusable(&file, reason),
+            Change::Gone { file } => self.core.gone(&file),
+        }
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        let now = Moment::now();
+        match event {
+            Event::Opened {
+                number,
+                version,
+                opened,
+            } => {
+                let opened = opened.map(|opened| {
+                    self.opened.insert(number, (opened, version));
+                });
+                self.core.opened(number, opened, now);
+            }
+            Event::Notice { number, notice } => match notice {
+                Notice::Recovered => self.core.recovered(number),
+                Notice::Lost => self.core.lost(number),
+                Notice::Crashed {
+                    in_row,
+                    quarantined,
+                    why,
+                } => self.core.crashed(number, in_row, quarantined, why, now),
+            },
+            Event::Drained { number } => self.core.drained(number),
+            Event::Configured(config) => {
+                self.config = Arc::clone(&config);
+                self.core
+                    .configured(config.reload.probation, |library, plugin| {
+                        settings(&config, library, plugin)
+                    });
+            }
+        }
+    }
+
+    async fn carry_out(&mut self) {
+        for command in self.core.take_commands() {
+            match command {
+                Command::Open { number, version } => self.open(number, version),
+                Command::LetGo { number } => {
+                    if let Some((Opened { pool, .. }, _)) = self.opened.remove(&number) {
+                        tokio::spawn(async move { pool.drain(Duration::ZERO, Drain::Ended).await });
+                    }
+                }
+                Command::GoLive { number } => self.go_live(number),
+                Command::TakeOut { plugin, why } => self.take_out(&plugin, &why),
+                Command::Drain { number, is_removed } => self.drain(number, is_removed),
+                Command::Announce {
+                    number,
+                    state,
+                    reason,
+                } => self.announce(number, state, reason),
+                Command::Forget { number } => self.roster.forget(number),
+                Command::Refuse { file, refusal } => {
+                    log_refusal(&file, &refusal);
+                    self.roster.refuse(file, refusal);
+                }
+                Command::Tell { file, refusal } => {
+                    log_refusal(&file, &refusal);
+                    self.roster.tell(&file, &refusal);
+                }
+                Command::ForgetRefusal { file } => self.roster.forget_refusal(&file),
+                Command::Examine { file } => self.folder.ask(Request::Again(file)).await,
+            }
+        }
+    }
+
+    /// Starts the first worker of a candidate.
+    fn open(&mut self, number: u64, version: Arc<Version>) {
+        let spec = Arc::new(spec(&self.config, &version));
+        tracing::debug!(plugin = spec.plugin, generation = number, file = %spec.open.file, "{}", State::Candidate);
+        let (stats, mailbox) = (Arc::clone(&self.stats), self.mailbox.clone());
+        let notices = mailbox.clone();
+        let notify: Notify = Arc::new(move |notice| {
+            // A lost notice of a crash is followed by another: crashes that matter come in rows.
+            let _ = notices.try_send(Event::Notice { number, notice });
+        });
+        tokio::spawn(async move {
+            let opening = Arc::clone(&version);
+            let opened = caught(async move { open(spec, &opening, &stats, notify).await }).await;
+            let opened = opened.unwrap_or_else(|_| {
+                Err("the host failed to open it; its log says more under \"panicked\"".to_owned())
+            });
+            let opened = Event::Opened {
+                number,
+                version,
+                opened,
+            };
+            let _ = mailbox.send(opened).await;
+        });
+    }
+
+    fn go_live(&mut self, number: u64) {
+        let Some((Opened { manifest, pool }, version)) = self.opened.remove(&number) else {
+            return;
+        };
+        let settings = &version.settings.pool;
+        let functions = manifest.functions.iter();
+        let limits = functions
+            .map(|function| settings.limit(function.timeout_ms))
+            .collect();
+        let file = version.file().to_owned();
+        let generation = Arc::new(Generation {
+            number,
+            file,
+            manifest,
+            limits,
+            pool,
+        });
+        tracing::info!(
+            plugin = generation.plugin(),
+            version = generation.manifest.version,
+            generation = number,
+            file = %generation.file.display(),
+            "live"
+        );
+        let before = self.roster.go_live(Arc::clone(&generation));
+        let out = before.iter().flat_map(|before| before.functions());
+        let runners = (0_u32..).map(|function| generation.pool.runner(function));
+        let with = generation.functions().map(str::to_owned).zip(runners);
+        self.router.replace(out, with);
+    }
+
+    fn take_out(&mut self, plugin: &str, why: &str) {
+        if let Some(generation) = self.roster.take_out(plugin) {
+            let number = generation.number;
+            tracing::info!(plugin, generation = number, "removed: {why}");
+            self.router
+                .replace(generation.functions(), std::iter::empty());
+        }
+    }
+
+    fn drain(&self, number: u64, is_removed: bool) {
+        let Some(generation) = self.roster.generation(number) else {
+            return;
+        };
+        let router: Arc<dyn Reroute> = Arc::new(self.router.clone());
+        let drain = if is_removed {
+            Drain::Removed(router)
+        } else {
+            Drain::Replaced(router)
+        };
+        let (mailbox, grace) = (self.mailbox.clone(), self.config.drain_grace);
+        tokio::spawn(async move {
+            generation.pool.drain(grace, drain).await;
+            let _ = mailbox.send(Event::Drained { number }).await;
+        });
+    }
+
+    fn announce(&self, number: u64, state: State, reason: Option<String>) {
+        let Some(generation) = self.roster.generation(number) else {
+            return;
+        };
+        let plugin = generation.plugin();
+        match state {
+            State::Quarantined => {
+                let why = reason.as_deref().unwrap_or_default();
+                tracing::warn!(plugin, generation = number, "{state}: {why}");
+            }
+            _ => tracing::debug!(plugin, generation = number, "{state}"),
+        }
+        self.roster.announce(&generation, state, reason);
+    }
+}
+
+fn log_refusal(file: &Path, refusal: &Refusal) {
+    let Refusal {
+        plugin,
+        state,
+        reason,
+    } = refusal;
+    let (file, plugin) = (file.display(), plugin.as_deref());
+    match state {
+        State::Rejected => tracing::error!(%file, plugin, "{state}: {reason}"),
+        _ => tracing::info!(%file, plugin, "{state}: {reason}"),
+    }
+}
+
+/// What the workers of this version begin with.
+fn spec(config: &Config, Version { staged, settings }: &Version) -> Spec {
+    Spec {
+        plugin: staged.note.name.clone(),
+        library: Arc::clone(&staged.library),
+        open: Open {
+            file: staged.file.display().to_string(),
+            config: settings.config.clone(),
+            slots: settings.slots,
+            result_len_max: config.limits.line_len_max.saturating_sub(REPLY_LEN_EXTRA),
+            memory_max: settings.memory_max,
+            // Each worker is told what is so when it starts.
+            log_level: 0,
+        },
+    }
+}
+
+/// Has the first worker open it, and checks that it is what its note says.
+async fn open(
+    spec: Arc<Spec>,
+    version: &Version,
+    stats: &Stats,
+    notify: Notify,
+) -> Result<Opened, String> {
+    let opened = plugin::open(spec, version.settings.pool.clone(), stats, notify).await?;
+    if let Err(reason) = version.check_manifest(&opened.manifest) {
+        opened.pool.drain(Duration::ZERO, Drain::Ended).await;
+        return Err(reason);
+    }
+    Ok(opened)
+}
+
+/// Whether a host of this configuration would take the library, found out by opening it in a worker: what the plugin
+/// has then, or why not.
+pub(crate) async fn try_open(config: &Config, path: &Path) -> Result<Manifest, String> {
+    let staged = stage(path).map_err(|error| error.to_string())?;
+    let settings = settings(config, path, &staged.note.name)?;
+    let version = Version { staged, settings };
+    let spec = Arc::new(spec(config, &version));
+    let Opened { manifest, pool } =
+        open(spec, &version, &Stats::default(), Arc::new(|_| ())).await?;
+    pool.drain(Duration::ZERO, Drain::Ended).await;
+    Ok(manifest)
+}

@@ -1,0 +1,92 @@
+//! A connection's sending side: lines that wait until the client takes them.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::net::tcp::WriteHalf;
+use tokio::time::Instant;
+
+/// Unread lines beyond this keep the host from reading further requests.
+const HIGH_WATER: usize = 1024 * 1024;
+/// Room for lines that is kept when all are sent.
+const KEPT_MAX: usize = 64 * 1024;
+/// A client that reads nothing for so long, with lines waiting for it, has gone.
+const STALL_MAX: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    bytes: Vec<u8>,
+    sent: usize,
+    /// When the client has last taken something, or had nothing to take.
+    progress_at: Option<Instant>,
+    /// The client reads no more: lines are dropped.
+    is_gone: bool,
+}
+
+impl Output {
+    /// Bytes that wait.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether so much waits that no more should be asked for.
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= HIGH_WATER
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_gone
+    }
+
+    /// Adds a line.
+    pub(super) fn push(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        if self.is_gone {
+            return;
+        }
+        if self.is_empty() {
+            self.progress_at = None;
+        }
+        encode(&mut self.bytes);
+    }
+
+    /// Sends what the socket takes now.
+    pub(super) fn send(&mut self, stream: &WriteHalf<'_>) {
+        while !self.is_empty() {
+            match stream.try_write(&self.bytes[self.sent..]) {
+                Ok(len) => {
+                    self.sent += len;
+                    self.progress_at = None;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.progress_at.get_or_insert_with(Instant::now);
+                    return;
+                }
+                Err(_) => {
+                    self.give_up();
+                    return;
+                }
+            }
+        }
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_MAX);
+        self.sent = 0;
+    }
+
+    /// When the client is taken for gone, unless it reads something.
+    pub(super) fn stalls_at(&self) -> Option<Instant> {
+        self.progress_at
+            .filter(|_| !self.is_empty())
+            .map(|at| at + STALL_MAX)
+    }
+
+    /// The client reads no more.
+    pub(super) fn give_up(&mut self) {
+        self.is_gone = true;
+        self.bytes = Vec::new();
+        self.sent = 0;
+    }
+}

@@ -1,0 +1,161 @@
+//! A pool whose workers are played by the test.
+
+use std::fs::File;
+use std::sync::Mutex;
+
+use plugin_api::abi::status;
+use protocol::{ErrorCode, Outcome};
+use service::bytes::ByteBudget;
+use tokio::sync::Notify as Bell;
+
+use super::*;
+use crate::link::{Board, Open, Return};
+use crate::plugin::outcome::Exit;
+use crate::task::{Answer, Client};
+
+/// How long anything may take.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+struct Answers {
+    outcomes: Mutex<Vec<(u64, Outcome)>>,
+    bell: Bell,
+}
+
+impl Client for Answers {
+    fn finished(&self, key: u64, outcome: Outcome) {
+        self.outcomes.lock().unwrap().push((key, outcome));
+        self.bell.notify_one();
+    }
+
+    fn happened(&self, _key: u64, _name: &str, _data: Bytes) {}
+
+    fn progressed(&self, _key: u64, _done: u64, _total: u64, _message: String) {}
+}
+
+impl Answers {
+    async fn wait(&self, count: usize) -> Vec<(u64, Outcome)> {
+        let all = async {
+            loop {
+                let outcomes = self.outcomes.lock().unwrap().clone();
+                if outcomes.len() >= count {
+                    return outcomes;
+                }
+                self.bell.notified().await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, all).await.unwrap()
+    }
+}
+
+/// A pool of one function and one worker without a process.
+fn pool(notify: Notify) -> (Pool, PoolHandle, mpsc::Receiver<Event>) {
+    let (mailbox, events) = mpsc::channel(MAILBOX_LEN);
+    let settings = Settings {
+        workers_max: 1,
+        cores: 1,
+        queue_len_max: 10,
+        open_timeout: DEADLINE,
+        cancel_grace: DEADLINE,
+        idle_timeout: DEADLINE,
+        tasks_max: None,
+        rss_max: None,
+    };
+    let functions = vec![Function::new(DEADLINE, Arc::default())];
+    let mut scheduler = Scheduler::new(settings, functions);
+    let board = Arc::new(Board::create().unwrap().0);
+    scheduler.adopt(WorkerId(1), board, 1, Moment::now());
+    let open = Open {
+        file: "libp.so".to_owned(),
+        config: "{}".to_owned(),
+        slots: None,
+        result_len_max: 1024,
+        memory_max: None,
+        log_level: 0,
+    };
+    let spec = Spec {
+        plugin: "p".to_owned(),
+        library: Arc::new(File::open("/dev/null").unwrap().into()),
+        open,
+    };
+    let pool = Pool {
+        spec: Arc::new(spec),
+        scheduler,
+        processes: HashMap::new(),
+        open_failures: HashMap::new(),
+        function_names: vec!["f".to_owned()],
+        mailbox: mailbox.clone(),
+        drain: None,
+        notify,
+        cut_at: None,
+    };
+    (pool, PoolHandle { mailbox }, events)
+}
+
+fn task(number: u64, answers: &Arc<Answers>) -> Task {
+    let client: Arc<dyn Client> = Arc::clone(answers) as Arc<dyn Client>;
+    Task {
+        id: TaskId(number),
+        args: Bytes::from_static(b"{}"),
+        received: Moment::now(),
+        deadline: Moment::NEVER,
+        progress: false,
+        answer: Answer::new(client, number),
+        held: ByteBudget::new(2).hold(2).unwrap(),
+    }
+}
+
+#[tokio::test]
+#[expect(clippy::panic, reason = "that is what the pool must not hide")]
+async fn a_pool_that_panics_answers_its_tasks_and_says_so() {
+    let (lost, mut notices) = mpsc::unbounded_channel();
+    let (pool, handle, events) = pool(Arc::new(move |notice| match notice {
+        // As any mistake in the pool's own code would.
+        Notice::Crashed { .. } => panic!("as it should in this test"),
+        notice => lost.send(notice).unwrap(),
+    }));
+    pool.start(events);
+    let answers = Arc::new(Answers::default());
+    let runner = handle.runner(0);
+    for number in 1..=3 {
+        assert!(runner.run(task(number, &answers)).await.is_none());
+    }
+    let exited = WorkerEvent::Exited {
+        exit: Exit::default(),
+        broken: None,
+    };
+    let exited = Event::Worker(WorkerId(1), exited);
+    assert!(handle.mailbox.send(exited).await.is_ok());
+    let notice = tokio::time::timeout(DEADLINE, notices.recv()).await;
+    assert_eq!(notice.unwrap(), Some(Notice::Lost));
+    for (number, outcome) in answers.wait(3).await {
+        let code = outcome.unwrap_err().code;
+        // The first one had been handed to the worker whose end was told.
+        assert!(
+            code == ErrorCode::Internal || (number == 1 && code == ErrorCode::WorkerCrashed),
+            "{number}: {code}"
+        );
+    }
+    // Whoever comes later gets the task back, to hand it to what takes the pool's place.
+    assert!(runner.run(task(4, &answers)).await.is_some());
+    handle.drain(DEADLINE, Drain::Ended).await;
+}
+
+#[tokio::test]
+async fn what_a_worker_returns_is_the_answer() {
+    let (pool, handle, events) = pool(Arc::new(|_| ()));
+    pool.start(events);
+    let answers = Arc::new(Answers::default());
+    assert!(handle.runner(0).run(task(1, &answers)).await.is_none());
+    let returned = Return {
+        task: 1,
+        cell: 0,
+        status: status::OK,
+        ran_ns: 1,
+        payload: Bytes::from_static(b"7"),
+    };
+    let frames = WorkerEvent::Frames(vec![ToHost::Return(returned)]);
+    let frames = Event::Worker(WorkerId(1), frames);
+    assert!(handle.mailbox.send(frames).await.is_ok());
+    assert_eq!(answers.wait(1).await, [(1, Ok(Bytes::from_static(b"7")))]);
+}
