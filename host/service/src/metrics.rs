@@ -2,7 +2,7 @@
 //!
 //! A page is made for each scrape, from a snapshot: what a program counts lies where it is counted.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 /// Media type of the page.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -22,32 +22,45 @@ pub struct Metric<'p> {
 }
 
 /// A number of a metric.
-pub trait Number {
-    /// As Prometheus reads it.
-    fn write(&self, out: &mut String);
+#[derive(Clone, Copy, Debug)]
+pub enum Number {
+    /// A count.
+    Whole(u64),
+    /// A measure.
+    Real(f64),
 }
 
-macro_rules! numbers {
-    ($($type:ty),*) => {$(
-        impl Number for $type {
-            fn write(&self, out: &mut String) {
-                // A String takes whatever is written to it.
-                let _ = write!(out, "{self}");
-            }
-        }
-    )*};
-}
-numbers!(u32, u64, usize, f64);
-
-impl Number for bool {
-    fn write(&self, out: &mut String) {
-        out.push(if *self { '1' } else { '0' });
+impl From<u64> for Number {
+    fn from(number: u64) -> Self {
+        Self::Whole(number)
     }
 }
 
-impl Number for Box<dyn Number> {
-    fn write(&self, out: &mut String) {
-        (**self).write(out);
+impl From<usize> for Number {
+    fn from(number: usize) -> Self {
+        Self::Whole(number as u64)
+    }
+}
+
+impl From<f64> for Number {
+    fn from(number: f64) -> Self {
+        Self::Real(number)
+    }
+}
+
+/// 1 for yes, 0 for no.
+impl From<bool> for Number {
+    fn from(is_so: bool) -> Self {
+        Self::Whole(u64::from(is_so))
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(number) => number.fmt(f),
+            Self::Real(number) => number.fmt(f),
+        }
     }
 }
 
@@ -60,7 +73,7 @@ impl Page {
             text: String::new(),
         };
         page.gauge("build_info", "Version of the program; always 1.")
-            .labelled(&[("version", version)], 1_u32);
+            .labelled(&[("version", version)], 1_u64);
         page.counter(
             "panics_total",
             "Panics, each a mistake of ours; the log has their places.",
@@ -119,13 +132,13 @@ impl Page {
 
 impl Metric<'_> {
     /// Its only value.
-    pub fn value(&mut self, number: impl Number) {
+    pub fn value(&mut self, number: impl Into<Number>) {
         self.labelled(&[], number);
     }
 
     /// Its value for these labels.
-    pub fn labelled(&mut self, labels: &[(&str, &str)], number: impl Number) {
-        self.sample("", labels, None, number);
+    pub fn labelled(&mut self, labels: &[(&str, &str)], number: impl Into<Number>) {
+        self.sample("", labels, None, number.into());
     }
 
     /// Its distribution for these labels: for each bound, how many were not above it; then all, and their sum.
@@ -137,11 +150,11 @@ impl Metric<'_> {
         sum: f64,
     ) {
         for (bound, below) in buckets {
-            self.sample("_bucket", labels, Some(&bound.to_string()), below);
+            self.sample("_bucket", labels, Some(&bound.to_string()), below.into());
         }
-        self.sample("_bucket", labels, Some("+Inf"), count);
-        self.sample("_sum", labels, None, sum);
-        self.sample("_count", labels, None, count);
+        self.sample("_bucket", labels, Some("+Inf"), count.into());
+        self.sample("_sum", labels, None, sum.into());
+        self.sample("_count", labels, None, count.into());
     }
 
     fn sample(
@@ -149,7 +162,7 @@ impl Metric<'_> {
         suffix: &str,
         labels: &[(&str, &str)],
         bound: Option<&str>,
-        number: impl Number,
+        number: Number,
     ) {
         let text = &mut self.page.text;
         text.push_str(&self.name);
@@ -174,9 +187,8 @@ impl Metric<'_> {
         if separator == ',' {
             text.push('}');
         }
-        text.push(' ');
-        number.write(text);
-        text.push('\n');
+        // A String takes whatever is written to it.
+        let _ = writeln!(text, " {number}");
     }
 }
 

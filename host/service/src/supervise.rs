@@ -158,7 +158,6 @@ mod tests {
 
     use super::*;
 
-    #[expect(clippy::panic, reason = "that is what is looked after")]
     fn panics() {
         panic!("as it should in this test");
     }

@@ -48,38 +48,36 @@ fn of_connections(page: &mut Page, admin: &Admin) {
 
 async fn of_plugins(page: &mut Page, admin: &Admin) {
     let pools = pools(&admin.roster).await;
-    let mut gauge = |name: &str, help: &str, value: &dyn Fn(&PoolReport) -> Box<dyn Number>| {
+    let mut gauge = |name: &str, help: &str, value: &dyn Fn(&PoolReport) -> Number| {
         let mut metric = page.gauge(name, help);
         for (plugin, pool) in &pools {
             metric.labelled(&[("plugin", plugin)], value(pool));
         }
     };
-    gauge("workers", "Worker processes.", &|pool| {
-        Box::new(pool.workers)
-    });
+    gauge("workers", "Worker processes.", &|pool| pool.workers.into());
     gauge(
         "workers_busy",
         "Worker processes that have tasks.",
-        &|pool| Box::new(pool.workers_busy),
+        &|pool| pool.workers_busy.into(),
     );
     gauge("workers_max", "Most worker processes.", &|pool| {
-        Box::new(pool.workers_max)
+        pool.workers_max.into()
     });
     gauge("tasks_queued", "Tasks that wait for a worker.", &|pool| {
-        Box::new(pool.queued)
+        pool.queued.into()
     });
     gauge("tasks_handed_over", "Tasks that workers have.", &|pool| {
-        Box::new(pool.handed_over)
+        pool.handed_over.into()
     });
     gauge(
         "oldest_waiting_seconds",
         "How long the oldest queued task has waited.",
-        &|pool| Box::new(pool.oldest_waiting_ms / 1000.0),
+        &|pool| (pool.oldest_waiting_ms / 1000.0).into(),
     );
     gauge(
         "quarantined",
         "Whether the plugin is kept from running since it crashes over and over.",
-        &|pool| Box::new(pool.quarantined),
+        &|pool| pool.quarantined.into(),
     );
     let mut crashes = page.counter(
         "worker_crashes_total",
@@ -97,7 +95,7 @@ async fn of_plugins(page: &mut Page, admin: &Admin) {
             ("version", &generation.manifest.version),
             ("generation", &generation_number),
         ];
-        info.labelled(&labels, 1_u32);
+        info.labelled(&labels, 1_u64);
     }
     page.gauge(
         "plugins_draining",

@@ -85,7 +85,10 @@ type StageResult = Result<Result<Staged, StageError>, Panicked>;
 enum Event {
     Poke(Poke),
     Request(Request),
-    Staged { file: PathBuf, staged: StageResult },
+    Staged {
+        file: PathBuf,
+        staged: Box<StageResult>,
+    },
 }
 
 /// The plugins folder: which libraries lie in it, as they change.
@@ -188,7 +191,7 @@ impl Folder {
                     self.look_by(Instant::now());
                 }
             }
-            Event::Staged { file, staged } => self.staged(file, staged).await,
+            Event::Staged { file, staged } => self.staged(file, *staged).await,
         }
     }
 
@@ -232,7 +235,7 @@ impl Folder {
                 track.begin_examination();
                 let (mailbox, permits) = (self.mailbox.clone(), Arc::clone(&self.staging));
                 tokio::spawn(async move {
-                    let staged = read(path.clone(), permits).await;
+                    let staged = Box::new(read(path.clone(), permits).await);
                     let _ = mailbox.send(Event::Staged { file: path, staged }).await;
                 });
             }

@@ -106,7 +106,6 @@ fn task(number: u64, answers: &Arc<Answers>) -> Task {
 }
 
 #[tokio::test]
-#[expect(clippy::panic, reason = "that is what the pool must not hide")]
 async fn a_pool_that_panics_answers_its_tasks_and_says_so() {
     let (lost, mut notices) = mpsc::unbounded_channel();
     let (pool, handle, events) = pool(Arc::new(move |notice| match notice {
