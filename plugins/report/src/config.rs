@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use files::Folders;
+use kit::files::Folders;
 use plugin_api::PluginError;
 use serde::{
     Deserialize, Deserializer,

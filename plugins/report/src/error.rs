@@ -3,7 +3,7 @@
 use std::{error::Error, fmt, io};
 
 use datafusion::error::DataFusionError;
-use files::FileError;
+use kit::files::FileError;
 use plugin_api::TaskError;
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use files::{NewFile, commit_all};
+use kit::files::{NewFile, commit_all};
 use report_document::{
     Buffer, CsvWriter, Fonts, HtmlWriter, JsonWriter, PdfLimits, PdfWriter, Writer, XlsxWriter,
 };
@@ -108,11 +108,11 @@ impl Targets {
                         .create(path)
                         .map_err(|error| Trouble::file(&error))?;
                     // However the paths are written: the second file would replace the first.
-                    if places.contains(&file.place()) {
+                    if places.contains(&file.path()) {
                         let message = format!("two outputs have the path {path:?}");
                         return Err(Trouble::args(message));
                     }
-                    places.push(file.place());
+                    places.push(file.path());
                     Sink::File(LimitedFile {
                         file,
                         at: 0,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use files::Folders;
+use kit::files::Folders;
 use plugin_api::PluginError;
 use serde::Deserialize;
 

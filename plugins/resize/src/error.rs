@@ -1,6 +1,6 @@
 //! What went wrong with an image, in the one form that clients get to see.
 
-use files::FileError;
+use kit::files::FileError;
 use plugin_api::{
     TaskError,
     serde_json::{Value, json},

@@ -241,7 +241,7 @@ fn run(
         Ok(())
     })?;
     task.check()?;
-    files::commit_all(finished)?;
+    kit::files::commit_all(finished)?;
     Ok(made.into_iter().flatten().collect())
 }
 

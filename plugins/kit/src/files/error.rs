@@ -5,6 +5,11 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::excerpt;
+
+/// What is shown of a path.
+const PATH_CHARS_MAX: usize = 200;
+
 /// A folder of the configuration that can't be used.
 #[derive(Debug)]
 pub struct FolderError {
@@ -14,7 +19,7 @@ pub struct FolderError {
 }
 
 impl FolderError {
-    pub(crate) fn new(setting: &'static str, folder: &Path, error: io::Error) -> Self {
+    pub(super) fn new(setting: &'static str, folder: &Path, error: io::Error) -> Self {
         Self {
             setting,
             folder: folder.to_owned(),
@@ -65,23 +70,23 @@ enum Fault {
 }
 
 impl FileError {
-    pub(crate) fn not_allowed(path: &str, setting: &'static str, none: bool) -> Self {
+    pub(super) fn not_allowed(path: &str, setting: &'static str, none: bool) -> Self {
         Self::new(path, Fault::NotAllowed { setting, none })
     }
 
-    pub(crate) fn invalid(path: &str) -> Self {
+    pub(super) fn invalid(path: &str) -> Self {
         Self::new(path, Fault::Invalid)
     }
 
-    pub(crate) fn not_a_file(path: &str) -> Self {
+    pub(super) fn not_a_file(path: &str) -> Self {
         Self::new(path, Fault::NotAFile)
     }
 
-    pub(crate) fn too_large(path: &str, len: u64, len_max: u64) -> Self {
+    pub(super) fn too_large(path: &str, len: u64, len_max: u64) -> Self {
         Self::new(path, Fault::TooLarge { len, len_max })
     }
 
-    pub(crate) fn from_io(path: &str, setting: &'static str, error: &io::Error) -> Self {
+    pub(super) fn from_io(path: &str, setting: &'static str, error: &io::Error) -> Self {
         let fault = match error.kind() {
             // Not the kernel's: cap-std's own word for a path that leads outside.
             io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => {
@@ -108,7 +113,7 @@ impl FileError {
 
     fn new(path: &str, fault: Fault) -> Self {
         Self {
-            path: excerpt(path),
+            path: excerpt(path, PATH_CHARS_MAX),
             fault,
         }
     }
@@ -171,12 +176,3 @@ impl fmt::Display for FileError {
 }
 
 impl Error for FileError {}
-
-/// A path may be as long as a line; a message shouldn't.
-fn excerpt(path: &str) -> String {
-    const CHARS_MAX: usize = 200;
-    match path.char_indices().nth(CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &path[..end]),
-        None => path.to_owned(),
-    }
-}

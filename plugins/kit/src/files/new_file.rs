@@ -9,7 +9,7 @@ use cap_std::fs::{Dir, OpenOptions};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::FileError;
+use super::FileError;
 
 /// A file that has no name until it is committed.
 ///
@@ -26,13 +26,13 @@ pub struct NewFile {
     hidden_name: Option<OsString>,
     /// The name that what it replaces has meanwhile, if it may have to be put back.
     old_name: Option<OsString>,
-    /// As the request named it.
-    path: String,
+    /// The path that the request named.
+    requested: String,
     setting: &'static str,
 }
 
 impl NewFile {
-    pub(crate) fn create(
+    pub(super) fn create(
         folder: Dir,
         folder_path: &Path,
         name: OsString,
@@ -59,7 +59,7 @@ impl NewFile {
             name,
             hidden_name,
             old_name: None,
-            path: path.to_owned(),
+            requested: path.to_owned(),
             setting,
         })
     }
@@ -77,19 +77,19 @@ impl NewFile {
     /// The folder no longer takes it: then nothing has changed.
     pub fn commit(mut self) -> Result<PathBuf, FileError> {
         self.link().map_err(|error| self.error(&error))?;
-        Ok(self.place())
+        Ok(self.path())
     }
 
     /// Where the file is once it is committed, without symbolic links.
     #[must_use]
-    pub fn place(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.folder_path.join(&self.name)
     }
 
     /// An error for something that went wrong while this file was written.
     #[must_use]
     pub fn error(&self, error: &io::Error) -> FileError {
-        FileError::from_io(&self.path, self.setting, error)
+        FileError::from_io(&self.requested, self.setting, error)
     }
 
     fn link(&mut self) -> io::Result<()> {
@@ -127,7 +127,7 @@ impl NewFile {
         Ok(())
     }
 
-    pub(crate) fn copy_old(&self, hidden: &OsStr, no_link: Errno) -> io::Result<()> {
+    pub(super) fn copy_old(&self, hidden: &OsStr, no_link: Errno) -> io::Result<()> {
         // Nothing else has a content that could be copied.
         let kind = self.folder.symlink_metadata(&self.name)?;
         if !kind.is_file() {
@@ -200,7 +200,7 @@ pub fn commit_all(mut files: Vec<NewFile>) -> Result<Vec<PathBuf>, FileError> {
             return Err(error);
         }
     }
-    Ok(files.iter().map(NewFile::place).collect())
+    Ok(files.iter().map(NewFile::path).collect())
 }
 
 /// Tries names like `.name.0a1b2c3d.part` until one is free.

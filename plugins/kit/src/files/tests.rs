@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::TempDir;
 
-use crate::{FileError, Folders, NewFile, commit_all};
+use super::{FileError, Folders, NewFile, commit_all};
 
 /// A folder `in` with a file, beside a file that nobody may reach.
 fn scene() -> (TempDir, Folders) {

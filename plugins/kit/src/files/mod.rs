@@ -4,6 +4,7 @@
 //! in one of the folders. `..` and symbolic links are followed as long as they stay in their folder: the kernel resolves
 //! the path below the folder's own descriptor, so that nothing that is exchanged meanwhile leads outside.
 
+mod config;
 mod error;
 mod new_file;
 
@@ -15,7 +16,8 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use rustix::fs::OFlags;
 
-pub use crate::{
+pub use self::{
+    config::{AllowedFolders, FoldersConfig},
     error::{FileError, FolderError},
     new_file::{NewFile, commit_all},
 };
@@ -81,15 +83,15 @@ impl Folders {
     ///
     /// A path outside, a file that isn't there or can't be read, and what isn't a regular file.
     pub fn open_file(&self, path: &str) -> Result<File, FileError> {
-        let place = self.place(path)?;
+        let resolved = self.resolve(path)?;
         let mut options = OpenOptions::new();
         // Without O_NONBLOCK, opening a named pipe would wait for its writer.
         options
             .read(true)
             .custom_flags(OFlags::NONBLOCK.bits().cast_signed());
-        let file = place
+        let file = resolved
             .open_folder(path)?
-            .open_with(&place.inside, &options)
+            .open_with(&resolved.inside, &options)
             .map_err(|error| FileError::from_io(path, self.setting, &error))?
             .into_std();
         let kind = file
@@ -137,12 +139,12 @@ impl Folders {
     pub fn real_path(&self, path: &str) -> Result<PathBuf, FileError> {
         let fault = |error: io::Error| FileError::from_io(path, self.setting, &error);
         self.open_file(path)?;
-        let place = self.place(path)?;
-        let inside = place
+        let resolved = self.resolve(path)?;
+        let inside = resolved
             .open_folder(path)?
-            .canonicalize(&place.inside)
+            .canonicalize(&resolved.inside)
             .map_err(fault)?;
-        Ok(place.folder.real.join(inside))
+        Ok(resolved.folder.real.join(inside))
     }
 
     /// Begins a file, which appears under its name when it is committed, and then replaces what has that name. Folders
@@ -152,17 +154,17 @@ impl Folders {
     ///
     /// A path outside, one that names a folder, and a folder in which nothing can be written.
     pub fn create(&self, path: &str) -> Result<NewFile, FileError> {
-        let place = self.place(path)?;
-        let Some(name) = place.inside.file_name().map(ToOwned::to_owned) else {
+        let resolved = self.resolve(path)?;
+        let Some(name) = resolved.inside.file_name().map(ToOwned::to_owned) else {
             return Err(FileError::not_a_file(path));
         };
         if path.ends_with('/') {
             return Err(FileError::not_a_file(path));
         }
         let fault = |error: io::Error| FileError::from_io(path, self.setting, &error);
-        let mut folder = place.open_folder(path)?;
-        let mut real = place.folder.real.clone();
-        if let Some(parent) = place
+        let mut folder = resolved.open_folder(path)?;
+        let mut real = resolved.folder.real.clone();
+        if let Some(parent) = resolved
             .inside
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty())
@@ -188,7 +190,7 @@ impl Folders {
     }
 
     /// In which folder a path lies, and where in there.
-    fn place(&self, path: &str) -> Result<Place<'_>, FileError> {
+    fn resolve(&self, path: &str) -> Result<ResolvedPath<'_>, FileError> {
         let requested = Path::new(path);
         if path.is_empty() || path.contains('\0') {
             return Err(FileError::invalid(path));
@@ -209,7 +211,7 @@ impl Folders {
         {
             return Err(FileError::not_a_file(path));
         }
-        Ok(Place {
+        Ok(ResolvedPath {
             folder,
             inside: inside.to_owned(),
             setting: self.setting,
@@ -234,13 +236,14 @@ impl Folder {
     }
 }
 
-struct Place<'f> {
+/// A path of a request, once it is known in which folder it lies.
+struct ResolvedPath<'f> {
     folder: &'f Folder,
     inside: PathBuf,
     setting: &'static str,
 }
 
-impl Place<'_> {
+impl ResolvedPath<'_> {
     fn open_folder(&self, path: &str) -> Result<Dir, FileError> {
         Dir::open_ambient_dir(&self.folder.configured, ambient_authority())
             .map_err(|error| FileError::from_io(path, self.setting, &error))
