@@ -37,14 +37,14 @@ impl fmt::Display for Address {
     }
 }
 
-/// An address, and the name of whoever is behind it.
+/// An address, and its owner's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mailbox {
     pub(crate) name: Option<String>,
     pub(crate) address: Address,
 }
 
-/// Why a text is no address. Displays as the end of a sentence: "`x@` is no address: {reason}".
+/// Why a text is not an address. Displays as the end of a sentence: "`x@` is not an address: {reason}".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
     /// It holds a line break or another control character.

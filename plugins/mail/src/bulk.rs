@@ -193,7 +193,7 @@ impl<'a> Bulk<'a> {
         }
     }
 
-    /// No connection is left and none can be had: whoever was not reached, fails.
+    /// No connection is left and no new one can be made: recipients that were not reached fail.
     fn give_up(&self, returned: &[Outgoing], error: &smtp::Error) {
         for mail in returned {
             self.fail(mail.tag, error.clone().into());

@@ -1,18 +1,16 @@
 //! The plugin's configuration: as it is written, and as it is used. Everything wrong with it shows when it is opened.
 
-use std::{
-    borrow::Cow,
-    fs, io,
-    net::Ipv6Addr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{borrow::Cow, net::Ipv6Addr, path::PathBuf, time::Duration};
 
+use kit::{
+    secret::{self, Secret, SecretSource},
+    units,
+};
 use plugin_api::PluginError;
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize,
     de::{
-        Error as _, IntoDeserializer,
+        IntoDeserializer,
         value::{CowStrDeserializer, Error as ValueError},
     },
 };
@@ -29,37 +27,38 @@ use crate::{
 pub struct MailConfig {
     /// Where mail goes: `smtp://HOST[:25]` or `smtps://HOST[:465]`. `?tls=…` does what `tls` does, and
     /// `USER:PASSWORD@` what `username` and `password` do. Without it, messages are written to `outbox`.
-    pub url: Option<String>,
+    pub url: Option<Secret>,
     /// `none`, `opportunistic` (the default of `smtp://`), `required` or `implicit` (the default of `smtps://`).
     pub tls: Option<Tls>,
     /// A PEM file with the certificates to trust, in place of the system's.
     pub ca_file: Option<PathBuf>,
     /// The name to log in with.
     pub username: Option<String>,
-    /// The password to log in with.
-    pub password: Option<String>,
-    /// A file with nothing but the password in it, and perhaps a line end.
+    /// The password to log in with, or `{ file = "…" }`, or `{ env = "…" }`.
+    pub password: Option<SecretSource>,
+    /// What `password = { file = "…" }` says, too: a file with nothing but the password in it, and perhaps a line end.
     pub password_file: Option<PathBuf>,
     /// How many connections to the server a worker may have, 1 to 100; `send_bulk` uses them all.
     pub connections: usize,
     /// How long to try to connect, name resolution included.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "units::duration")]
     pub connect_timeout: Duration,
     /// How long to wait for the reply to a command.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "units::duration")]
     pub command_timeout: Duration,
     /// How long to wait for the reply to a whole message.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "units::duration")]
     pub data_timeout: Duration,
-    /// How long to keep a connection that nobody uses.
-    #[serde(deserialize_with = "duration")]
+    /// How long to keep an unused connection.
+    #[serde(deserialize_with = "units::duration")]
     pub idle_timeout: Duration,
     /// What to call this machine when greeting the server; by default its host name.
     pub hello_name: Option<String>,
     /// The sender of messages whose `from` is missing.
     pub from: Option<String>,
-    /// How long a message may become, in bytes.
-    pub message_len_max: usize,
+    /// The longest message, in bytes, or like `"32MiB"`.
+    #[serde(deserialize_with = "units::size")]
+    pub message_len_max: u64,
     /// The folder for messages when there is no `url`; made when the first message comes.
     pub outbox: PathBuf,
 }
@@ -118,12 +117,10 @@ impl MailConfig {
         let from = self.from.as_deref().map(address::parse_one).transpose();
         let from =
             from.map_err(|reason| PluginError::new(format!("`from` is not an address: {reason}")))?;
-        if self.message_len_max == 0 {
-            return Err(PluginError::new("`message_len_max` must be at least 1"));
-        }
-        let message_len_max = self.message_len_max;
-        let transport = match self.url.as_deref() {
-            Some(url) => TransportConfig::Smtp(Box::new(self.settings(url)?)),
+        units::at_least_one(&[("message_len_max", self.message_len_max)])?;
+        let message_len_max = usize::try_from(self.message_len_max).unwrap_or(usize::MAX);
+        let transport = match &self.url {
+            Some(url) => TransportConfig::Smtp(Box::new(self.settings(url.expose())?)),
             None => {
                 self.refuse_keys_without_url()?;
                 TransportConfig::Outbox(self.outbox)
@@ -211,20 +208,19 @@ impl MailConfig {
     }
 
     fn credentials(&self, url: &ServerUrl) -> Result<Option<Credentials>, PluginError> {
-        let from_file = self
-            .password_file
-            .as_deref()
-            .map(read_password)
-            .transpose()?;
-        let username = one_of("username", [self.username.clone(), url.username.clone()])?;
-        let password = one_of(
-            "password",
-            [self.password.clone(), from_file, url.password.clone()],
-        )?;
+        let of_keys = secret::read_one_of([
+            ("password", self.password.clone()),
+            (
+                "password_file",
+                self.password_file.clone().map(SecretSource::File),
+            ),
+        ])?;
+        let username = one_of("username", self.username.clone(), url.username.clone())?;
+        let password = one_of("password", of_keys, url.password.clone())?;
         match (username, password) {
             (None, None) => Ok(None),
             (Some(username), Some(password)) => {
-                if [&username, &password]
+                if [&username, password.expose()]
                     .iter()
                     .any(|text| text.contains('\0'))
                 {
@@ -261,7 +257,7 @@ struct ServerUrl {
     port: Option<u16>,
     tls: Option<Tls>,
     username: Option<String>,
-    password: Option<String>,
+    password: Option<Secret>,
 }
 
 impl ServerUrl {
@@ -272,7 +268,7 @@ impl ServerUrl {
                 "`url` {reason}; write it like `smtp://mail.example.com:587`"
             ))
         };
-        let url = Url::parse(text).map_err(|error| refuse(&format!("is no URL: {error}")))?;
+        let url = Url::parse(text).map_err(|error| refuse(&format!("is not a URL: {error}")))?;
         let is_smtps = match url.scheme() {
             "smtp" => false,
             "smtps" => true,
@@ -317,7 +313,7 @@ impl ServerUrl {
             port: url.port(),
             tls,
             username: Some(decode(url.username())?).filter(|name| !name.is_empty()),
-            password: url.password().map(decode).transpose()?,
+            password: url.password().map(decode).transpose()?.map(Secret::from),
         })
     }
 }
@@ -330,41 +326,12 @@ fn server_name(host: &str, port: u16) -> String {
     }
 }
 
-fn one_of<const N: usize>(
-    what: &str,
-    places: [Option<String>; N],
-) -> Result<Option<String>, PluginError> {
-    let mut given = places.into_iter().flatten();
-    let first = given.next();
-    if given.next().is_some() {
-        return Err(PluginError::new(format!(
+fn one_of<T>(what: &str, of_key: Option<T>, of_url: Option<T>) -> Result<Option<T>, PluginError> {
+    match (of_key, of_url) {
+        (Some(_), Some(_)) => Err(PluginError::new(format!(
             "the {what} is there twice: in the `url`, and in a key of its own"
-        )));
-    }
-    Ok(first)
-}
-
-fn read_password(path: &Path) -> Result<String, PluginError> {
-    let refuse =
-        |reason: String| PluginError::new(format!("`password_file` {}: {reason}", path.display()));
-    let text = fs::read_to_string(path).map_err(|error: io::Error| refuse(error.to_string()))?;
-    let password = text.trim_end_matches(['\r', '\n']);
-    if password.is_empty() {
-        Err(refuse("it is empty".to_owned()))
-    } else {
-        Ok(password.to_owned())
-    }
-}
-
-/// `"500ms"`, `"10s"`, `"2m"`: more than nothing, at most a day.
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    let text = Cow::<'_, str>::deserialize(deserializer)?;
-    match humantime::parse_duration(&text) {
-        Ok(duration) if !duration.is_zero() && duration <= DAY => Ok(duration),
-        _ => Err(D::Error::custom(format!(
-            "{text:?} is no time; write a number and ms, s, m or h, like \"30s\", up to a day"
         ))),
+        (of_key, of_url) => Ok(of_key.or(of_url)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use plugin_api::TaskError;
+use plugin_api::{TaskError, serde_json::json};
 
 use crate::{
     args::{Failure, Rejection},
@@ -14,49 +14,45 @@ use crate::{
 /// Why a message was not sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Trouble {
-    /// A word for programs.
-    pub(crate) kind: &'static str,
+    trouble: kit::Trouble,
     /// The server's code, where it gave one.
-    pub(crate) code: Option<u16>,
-    pub(crate) message: String,
-    pub(crate) retryable: bool,
+    code: Option<u16>,
 }
 
 impl Trouble {
+    fn new(kind: &'static str, message: String) -> Self {
+        Self {
+            trouble: kit::Trouble::new(kind, message),
+            code: None,
+        }
+    }
+
     /// The server refuses a recipient, or the message to it.
     pub(crate) fn rejected(reply: &Reply) -> Self {
         Self {
-            kind: "rejected",
+            trouble: kit::Trouble::new("rejected", reply.line()).retryable_if(reply.is_transient()),
             code: Some(reply.code),
-            message: reply.line(),
-            retryable: reply.is_transient(),
         }
     }
 
     pub(crate) fn outbox(folder: &Path, error: &io::Error) -> Self {
+        let message = format!("the outbox {} can't be written: {error}", folder.display());
         Self {
-            kind: "outbox",
+            trouble: kit::Trouble::new("outbox", message).retryable(),
             code: None,
-            message: format!("the outbox {} can't be written: {error}", folder.display()),
-            retryable: true,
         }
     }
 
     /// The same for a recipient of a bulk, the one at `index`.
     pub(crate) fn into_failure(self, index: usize, to: &str) -> Failure {
-        let Self {
-            kind,
-            code,
-            message,
-            retryable,
-        } = self;
+        let Self { trouble, code } = self;
         Failure {
             index,
             to: to.to_owned(),
-            kind: kind.to_owned(),
+            kind: trouble.kind.to_owned(),
             code,
-            message,
-            retryable,
+            message: trouble.message,
+            retryable: trouble.retryable,
         }
     }
 }
@@ -74,49 +70,32 @@ impl Rejection {
 
 impl From<message::Error> for Trouble {
     fn from(error: message::Error) -> Self {
-        Self {
-            kind: error.kind(),
-            code: None,
-            message: error.to_string(),
-            retryable: false,
-        }
+        Self::new(error.kind(), error.to_string())
     }
 }
 
 impl From<template::Error> for Trouble {
     fn from(error: template::Error) -> Self {
-        Self {
-            kind: error.kind(),
-            code: None,
-            message: error.to_string(),
-            retryable: false,
-        }
+        Self::new(error.kind(), error.to_string())
     }
 }
 
 impl From<smtp::Error> for Trouble {
     fn from(error: smtp::Error) -> Self {
-        let retryable = error.is_retryable();
         Self {
-            kind: error.kind(),
+            trouble: kit::Trouble::new(error.kind(), error.to_string())
+                .retryable_if(error.is_retryable()),
             code: error.code(),
-            message: error.to_string(),
-            retryable,
         }
     }
 }
 
 impl From<Trouble> for TaskError {
-    fn from(trouble: Trouble) -> Self {
-        let error = Self::new(trouble.kind, trouble.message);
-        let error = if trouble.retryable {
-            error.retryable()
-        } else {
-            error
-        };
-        match trouble.code {
-            Some(code) => error.data(serde_json::json!({ "code": code })),
-            None => error,
+    fn from(Trouble { trouble, code }: Trouble) -> Self {
+        match code {
+            Some(code) => trouble.data(json!({ "code": code })),
+            None => trouble,
         }
+        .into()
     }
 }

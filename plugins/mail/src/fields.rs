@@ -8,7 +8,7 @@ use crate::{
     message::{Attachment, Error, check_name},
 };
 
-/// More than any message needs.
+/// The most further headers of a message.
 const HEADERS_MAX: usize = 100;
 
 /// The sender: the one given, or the default.
@@ -21,7 +21,7 @@ pub(crate) fn sender(from: Option<&str>, default: Option<&Mailbox>) -> Result<Ma
     }
 }
 
-/// All mailboxes of a field. A single blank text is nobody; in a list it is a mistake.
+/// All mailboxes of a field. A single blank text stands for no address; in a list it is a mistake.
 pub(crate) fn mailboxes(field: &str, Addresses(texts): &Addresses) -> Result<Vec<Mailbox>, Error> {
     let mut mailboxes = Vec::with_capacity(texts.len());
     for (index, text) in texts.iter().enumerate() {

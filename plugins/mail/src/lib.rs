@@ -43,7 +43,7 @@ enum Transport {
 
 #[plugin]
 impl Mail {
-    /// Connects to nobody: that waits for the first message.
+    /// Connects to nothing: that waits for the first message.
     fn open(config: MailConfig) -> Result<Self, PluginError> {
         let checked = config.check()?;
         let transport = match checked.transport {
@@ -64,7 +64,7 @@ impl Mail {
     }
 
     /// Sends every recipient a message of their own, filled in from a template, over several connections at once.
-    /// Reports progress. Whoever can't be reached is listed in the result, and keeps nobody else from being reached.
+    /// Reports progress. Recipients that can't be reached are listed in the result; all others get their message.
     #[handler(timeout = "1h")]
     fn send_bulk(&self, args: SendBulk, task: &Task) -> Result<BulkReport, TaskError> {
         bulk::send_bulk(self, &args, task)

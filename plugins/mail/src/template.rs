@@ -14,7 +14,7 @@ const PATH_LEN_MAX: usize = 200;
 const NAMES_MAX: usize = 10;
 const CLOSE: &str = "}}";
 
-/// Why a template is none, or can't be filled in for a recipient.
+/// What is wrong with a template, or why it can't be filled in for a recipient.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Error {
     /// The template itself is wrong: everybody's message fails.

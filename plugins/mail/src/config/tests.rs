@@ -1,3 +1,5 @@
+use std::{fs, path::Path};
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -78,11 +80,12 @@ fn credentials_come_from_one_place() {
         json!({"url": "smtp://max%40x:ge%20heim@mx"}),
         json!({"url": "smtp://mx", "username": "max@x", "password": "ge heim"}),
         json!({"url": "smtp://mx", "username": "max@x", "password_file": path}),
+        json!({"url": "smtp://mx", "username": "max@x", "password": {"file": path}}),
         json!({"url": "smtp://max%40x@mx", "password_file": path}),
     ] {
         let credentials = settings(config.clone()).credentials.unwrap();
         assert_eq!(
-            (&*credentials.username, &*credentials.password),
+            (&*credentials.username, credentials.password.expose()),
             ("max@x", "ge heim"),
             "{config}"
         );
@@ -95,6 +98,8 @@ fn credentials_come_from_one_place() {
         json!({"url": "smtp://mx", "password": "geheim"}),
         json!({"url": "smtp://mx", "username": "max", "password_file": path}),
         json!({"url": "smtp://mx", "username": "max", "password_file": "/no/such/file"}),
+        json!({"url": "smtp://mx", "username": "max", "password": "geheim", "password_file": path}),
+        json!({"url": "smtp://mx", "username": "max", "password": {"env": "NO_SUCH_VARIABLE"}}),
     ] {
         let error = check(config).err().unwrap();
         assert!(!error.contains("geheim"), "{error}");
@@ -102,10 +107,18 @@ fn credentials_come_from_one_place() {
 }
 
 #[test]
+fn no_password_is_shown() {
+    let config = json!({"url": "smtp://max:geheim@mx", "password": "geheim"});
+    let config: MailConfig = serde_json::from_value(config).unwrap();
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("geheim"), "{shown}");
+}
+
+#[test]
 fn mistakes_are_named() {
     let cases = [
         (json!({"urll": "smtp://mx"}), "unknown field `urll`"),
-        (json!({"url": "mx"}), "`url` is no URL"),
+        (json!({"url": "mx"}), "`url` is not a URL"),
         (json!({"url": "http://mx"}), "`url` begins neither"),
         (json!({"url": "smtp://"}), "`url`"),
         (json!({"url": "smtp://mx/path"}), "`url` has a path"),
@@ -143,14 +156,15 @@ fn mistakes_are_named() {
             json!({"url": "smtp://mx", "ca_file": "/dev/null", "tls": "none"}),
             "`ca_file`",
         ),
-        (json!({"command_timeout": "5"}), "is no time"),
-        (json!({"command_timeout": "0s"}), "is no time"),
-        (json!({"command_timeout": "1000000h"}), "is no time"),
+        (json!({"command_timeout": "5"}), "is not a duration"),
+        (json!({"command_timeout": "0s"}), "is not a duration"),
+        (json!({"command_timeout": "1000000h"}), "is not a duration"),
         (
             json!({"from": "nobody"}),
             "`from` is not an address: it has no @",
         ),
         (json!({"message_len_max": 0}), "`message_len_max`"),
+        (json!({"message_len_max": "much"}), "is not a size"),
         (json!({"username": "max", "password": "x"}), "no `url`"),
         (json!({"tls": "required"}), "no `url`"),
     ];

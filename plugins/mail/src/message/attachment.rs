@@ -9,7 +9,7 @@ use lettre::message::{
 
 use super::Error;
 
-/// Encoders disagree on the padding; nobody's mail should fail for it.
+/// Encoders disagree on the padding, and no mail should fail for it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -36,7 +36,7 @@ impl Attachment {
         super::check_value(&format!("attachments[{index}].media_type"), media_type)?;
         let content_type = ContentType::parse(media_type).map_err(|_| {
             refuse(format!(
-                "{} is no media type, like `application/pdf`",
+                "{} is not a media type; write one like `application/pdf`",
                 super::shown(media_type)
             ))
         })?;

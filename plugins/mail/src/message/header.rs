@@ -61,7 +61,7 @@ pub(crate) fn check_value(field: &str, value: &str) -> Result<(), Error> {
 pub(super) fn unstructured(name: &str, field: &str, value: &str) -> Result<HeaderValue, Error> {
     check_value(field, value)?;
     let header_name = HeaderName::new_from_ascii(name.to_owned())
-        .map_err(|_| Error::header(name, "this is no name of a header"))?;
+        .map_err(|_| Error::header(name, "this is not the name of a header"))?;
     if survives_folding(value) {
         return Ok(HeaderValue::new(header_name, value.to_owned()));
     }

@@ -243,7 +243,7 @@ fn with_crlf(text: &str) -> String {
     out
 }
 
-/// The last gate before the wire: nothing can pass for a line end that is none, no line is cut by a server.
+/// The last check before the wire: only line ends look like line ends, and no line is so long that a server cuts it.
 fn check_lines(bytes: &[u8]) -> Result<(), Error> {
     let mut rest = bytes;
     while let Some(at) = memchr2(b'\r', b'\n', rest) {

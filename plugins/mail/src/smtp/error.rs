@@ -2,7 +2,7 @@ use std::{fmt, io, sync::Arc, time::Duration};
 
 use super::reply::Reply;
 
-/// Why a connection, or a message on it, came to nothing. What a server refuses of one recipient is no error here.
+/// Why a connection, or a message on it, came to nothing. A recipient that a server refuses is not an error here.
 ///
 /// `server` is its host and port.
 #[derive(Clone, Debug)]

@@ -99,7 +99,7 @@ impl<'a> Handshake<'a> {
             }
             State::AuthLoginName if reply.code == 334 => {
                 self.state = State::AuthVerdict;
-                Ok(self.send_encoded(|credentials| credentials.password.clone()))
+                Ok(self.send_encoded(|credentials| credentials.password.expose().to_owned()))
             }
             State::AuthVerdict if reply.is_positive() => {
                 self.state = State::Ready;
@@ -150,7 +150,11 @@ impl<'a> Handshake<'a> {
         }
         if self.extensions.auth_plain {
             self.state = State::AuthVerdict;
-            let secret = format!("\0{}\0{}", credentials.username, credentials.password);
+            let secret = format!(
+                "\0{}\0{}",
+                credentials.username,
+                credentials.password.expose()
+            );
             Ok(Step::Send(format!(
                 "AUTH PLAIN {}\r\n",
                 BASE64_STANDARD.encode(secret)
@@ -198,7 +202,7 @@ mod tests {
             tls: TlsSettings::default(),
             credentials: has_credentials.then(|| Credentials {
                 username: "max".to_owned(),
-                password: "geheim".to_owned(),
+                password: String::from("geheim").into(),
             }),
             hello_name: "me".to_owned(),
             connect_timeout: Duration::MAX,

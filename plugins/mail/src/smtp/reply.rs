@@ -39,7 +39,7 @@ impl fmt::Display for Reply {
     }
 }
 
-/// What the server sent is no reply.
+/// What the server sent is not a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReplyError {
     TooLong,

@@ -1,6 +1,8 @@
 //! How to reach the server, checked.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
+
+use kit::secret::Secret;
 
 use super::tls::TlsSettings;
 
@@ -17,19 +19,11 @@ pub(crate) enum TlsMode {
     Implicit,
 }
 
-/// A name and a password that no log will ever show.
-#[derive(Clone)]
+/// A name and a password.
+#[derive(Clone, Debug)]
 pub(crate) struct Credentials {
     pub(crate) username: String,
-    pub(crate) password: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("username", &self.username)
-            .finish_non_exhaustive()
-    }
+    pub(crate) password: Secret,
 }
 
 #[derive(Debug)]
@@ -49,7 +43,7 @@ pub(crate) struct Settings {
     pub(crate) command_timeout: Duration,
     /// How long it may take over the reply to a whole message.
     pub(crate) data_timeout: Duration,
-    /// How long a connection is kept that nobody uses.
+    /// How long an unused connection is kept.
     pub(crate) idle_timeout: Duration,
     /// How many connections there are at most.
     pub(crate) connections: usize,
