@@ -36,7 +36,7 @@ impl Space {
     }
 }
 
-/// A colour profile that is to be converted from. There is none for what is sRGB anyway.
+/// A colour profile to convert from. Images that are sRGB anyway have none.
 pub(crate) struct Profile {
     profile: ColorProfile,
     space: DataColorSpace,

@@ -1,39 +1,33 @@
 //! The plugin's configuration. Everything wrong with it shows when it is opened.
 
-use std::path::PathBuf;
-
-use kit::files::Folders;
+use kit::{
+    files::{AllowedFolders, FoldersConfig},
+    units,
+};
 use plugin_api::PluginError;
 use serde::Deserialize;
 
-/// The table `[plugins.resize.config]`. Every key has a default.
+/// The table `[plugins.resize.config]`. Every key has a default. Sizes are bytes, or texts like `"100MiB"`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResizeConfig {
     /// Which files requests may name.
     pub folders: FoldersConfig,
-    /// How many pixels a source may have, all of its frames together.
+    /// The most pixels of a source, all of its frames together.
     pub pixels_max: u64,
-    /// How many pixels a target may have, all of its frames together.
+    /// The most pixels of a target, all of its frames together.
     pub target_pixels_max: u64,
-    /// How long a source may be, in bytes.
-    pub bytes_max: u64,
-    /// How many frames an animation may have.
+    /// The longest source, in bytes. It was `bytes_max` once.
+    #[serde(alias = "bytes_max", deserialize_with = "units::size")]
+    pub source_len_max: u64,
+    /// The most frames of an animation.
     pub frames_max: u64,
-    /// How much memory a task may take, in bytes, as reckoned before anything is decoded.
+    /// The most memory for a task, in bytes, as reckoned before anything is decoded.
+    #[serde(deserialize_with = "units::size")]
     pub memory_max: u64,
-    /// How long an image may be that is returned in the result, in bytes.
-    pub result_bytes_max: u64,
-}
-
-/// Folders for the paths that requests name. Without any, they name none.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FoldersConfig {
-    /// Where sources may lie. Relative paths are taken in the first one.
-    pub read: Vec<PathBuf>,
-    /// Where targets may be written. Relative paths are taken in the first one.
-    pub write: Vec<PathBuf>,
+    /// The most bytes of the images that one result has in it, before they become base64. It was `result_bytes_max` once.
+    #[serde(alias = "result_bytes_max", deserialize_with = "units::size")]
+    pub result_len_max: u64,
 }
 
 impl Default for ResizeConfig {
@@ -42,18 +36,17 @@ impl Default for ResizeConfig {
             folders: FoldersConfig::default(),
             pixels_max: 100_000_000,
             target_pixels_max: 50_000_000,
-            bytes_max: 100 << 20,
+            source_len_max: 100 << 20,
             frames_max: 1000,
             memory_max: 1 << 30,
-            result_bytes_max: 7 << 20,
+            result_len_max: 7 << 20,
         }
     }
 }
 
 /// A configuration that was checked.
 pub(crate) struct Checked {
-    pub(crate) read: Folders,
-    pub(crate) write: Folders,
+    pub(crate) folders: AllowedFolders,
     pub(crate) limits: Limits,
 }
 
@@ -62,35 +55,31 @@ pub(crate) struct Checked {
 pub(crate) struct Limits {
     pub(crate) pixels_max: u64,
     pub(crate) target_pixels_max: u64,
-    pub(crate) bytes_max: u64,
+    pub(crate) source_len_max: u64,
     pub(crate) frames_max: u64,
     pub(crate) memory_max: u64,
-    pub(crate) result_bytes_max: u64,
+    pub(crate) result_len_max: u64,
 }
 
 impl ResizeConfig {
     pub(crate) fn check(self) -> Result<Checked, PluginError> {
-        let limits = [
+        units::at_least_one(&[
             ("pixels_max", self.pixels_max),
             ("target_pixels_max", self.target_pixels_max),
-            ("bytes_max", self.bytes_max),
+            ("source_len_max", self.source_len_max),
             ("frames_max", self.frames_max),
             ("memory_max", self.memory_max),
-            ("result_bytes_max", self.result_bytes_max),
-        ];
-        if let Some((key, _)) = limits.iter().find(|(_, limit)| *limit == 0) {
-            return Err(PluginError::new(format!("`{key}` must be at least 1")));
-        }
+            ("result_len_max", self.result_len_max),
+        ])?;
         Ok(Checked {
-            read: Folders::open("folders.read", &self.folders.read)?,
-            write: Folders::open_or_create("folders.write", &self.folders.write)?,
+            folders: self.folders.open()?,
             limits: Limits {
                 pixels_max: self.pixels_max,
                 target_pixels_max: self.target_pixels_max,
-                bytes_max: self.bytes_max,
+                source_len_max: self.source_len_max,
                 frames_max: self.frames_max,
                 memory_max: self.memory_max,
-                result_bytes_max: self.result_bytes_max,
+                result_len_max: self.result_len_max,
             },
         })
     }

@@ -1,10 +1,9 @@
 //! What went wrong with an image, in the one form that clients get to see.
 
+use std::fmt;
+
 use kit::files::FileError;
-use plugin_api::{
-    TaskError,
-    serde_json::{Value, json},
-};
+use plugin_api::TaskError;
 
 pub(crate) type Result<T, E = Trouble> = std::result::Result<T, E>;
 
@@ -12,47 +11,29 @@ pub(crate) type Result<T, E = Trouble> = std::result::Result<T, E>;
 #[derive(Debug)]
 pub(crate) enum Trouble {
     /// Something to tell the client, with a kind of the documented list.
-    Told(Box<Told>),
+    Told(Box<kit::Trouble>),
     /// What the host says itself: cancelled, or out of time.
     Stopped(TaskError),
 }
 
-#[derive(Debug)]
-pub(crate) struct Told {
-    kind: &'static str,
-    message: String,
-    retryable: bool,
-    data: Option<Value>,
-}
-
 impl Trouble {
     pub(crate) fn new(kind: &'static str, message: impl Into<String>) -> Self {
-        Self::Told(Box::new(Told {
-            kind,
-            message: message.into(),
-            retryable: false,
-            data: None,
-        }))
+        kit::Trouble::new(kind, message).into()
     }
 
-    /// A limit that was passed: which one, its value, and the actual value.
+    /// A limit of the configuration that was passed: which one (`key`), what it allows, and what it was.
     pub(crate) fn limit(
         kind: &'static str,
         what: &str,
         key: &str,
-        limit: u64,
+        allowed: u64,
         actual: u64,
     ) -> Self {
-        Self::Told(Box::new(Told {
-            kind,
-            message: format!("{what}: {actual}, and `{key}` allows {limit}"),
-            retryable: false,
-            data: Some(json!({ "limit": key, "allowed": limit, "actual": actual })),
-        }))
+        kit::Trouble::limit(kind, what, key, allowed, actual).into()
     }
 
     /// The file is not what its format wants, or not all of it is there.
-    pub(crate) fn broken(format: &str, reason: impl std::fmt::Display) -> Self {
+    pub(crate) fn broken(format: &str, reason: impl fmt::Display) -> Self {
         Self::new(
             "broken_image",
             format!("the {format} file is broken: {reason}"),
@@ -60,14 +41,14 @@ impl Trouble {
     }
 
     /// The file may be fine, but needs what isn't there.
-    pub(crate) fn unsupported(format: &str, what: impl std::fmt::Display) -> Self {
+    pub(crate) fn unsupported(format: &str, what: impl fmt::Display) -> Self {
         Self::new(
             "unsupported_feature",
             format!("{format} files with {what} can't be read"),
         )
     }
 
-    pub(crate) fn encoding(format: &str, reason: impl std::fmt::Display) -> Self {
+    pub(crate) fn encoding(format: &str, reason: impl fmt::Display) -> Self {
         Self::new(
             "encoding_failed",
             format!("the {format} file can't be made: {reason}"),
@@ -75,12 +56,15 @@ impl Trouble {
     }
 
     pub(crate) fn no_memory(what: &str) -> Self {
-        Self::Told(Box::new(Told {
-            kind: "out_of_memory",
-            message: format!("there is no memory to {what}"),
-            retryable: true,
-            data: None,
-        }))
+        kit::Trouble::new("out_of_memory", format!("there is no memory to {what}"))
+            .retryable()
+            .into()
+    }
+}
+
+impl From<kit::Trouble> for Trouble {
+    fn from(trouble: kit::Trouble) -> Self {
+        Self::Told(Box::new(trouble))
     }
 }
 
@@ -92,33 +76,15 @@ impl From<TaskError> for Trouble {
 
 impl From<FileError> for Trouble {
     fn from(error: FileError) -> Self {
-        Self::Told(Box::new(Told {
-            kind: error.kind(),
-            message: error.to_string(),
-            retryable: error.is_retryable(),
-            data: None,
-        }))
+        kit::Trouble::from(error).into()
     }
 }
 
 impl From<Trouble> for TaskError {
     fn from(trouble: Trouble) -> Self {
         match trouble {
+            Trouble::Told(trouble) => (*trouble).into(),
             Trouble::Stopped(error) => error,
-            Trouble::Told(told) => {
-                let Told {
-                    kind,
-                    message,
-                    retryable,
-                    data,
-                } = *told;
-                let error = Self::new(kind, message);
-                let error = if retryable { error.retryable() } else { error };
-                match data {
-                    Some(data) => error.data(data),
-                    None => error,
-                }
-            }
         }
     }
 }

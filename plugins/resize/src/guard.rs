@@ -1,5 +1,4 @@
-//! Decoders that panic. None is meant to, whatever is in a file; that one does all the same is found out by the file
-//! that makes it, and that is no reason for its task to end in anything else than an error about this file.
+//! Decoders that panic. No decoder should, whatever is in a file. If one does, the task ends with an error about the file.
 
 use std::{
     any::Any,

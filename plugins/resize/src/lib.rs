@@ -23,7 +23,7 @@ pub use crate::{
         Fit, Format, Identified, Identify, Inline, Made, Metadata, Position, Resize, Source,
         Thumbnail, Thumbnails, ThumbnailsMade,
     },
-    config::{FoldersConfig, ResizeConfig},
+    config::ResizeConfig,
 };
 
 /// The plugin's state in a worker: what was configured.

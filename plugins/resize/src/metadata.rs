@@ -11,7 +11,7 @@ pub(crate) struct Attached {
     pub(crate) xmp: Option<Vec<u8>>,
 }
 
-/// Longer ones are nobody's honest work.
+/// Longer than any real one.
 pub(crate) const ICC_LEN_MAX: usize = 16 << 20;
 
 const ORIENTATION: u16 = 0x0112;
@@ -123,7 +123,7 @@ pub(crate) fn of_jpeg(data: &[u8]) -> Attached {
         }
         at += 2 + len.max(2);
     }
-    // A profile with a part missing is none.
+    // A profile with a part missing is of no use.
     if !profile.is_empty() {
         let parts: Option<Vec<&[u8]>> = profile.into_iter().collect();
         attached.icc = parts

@@ -6,9 +6,9 @@ use crate::{
     scale::{Region, to_f64},
 };
 
-/// What is asked for.
+/// The size and shape that a request asks for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct RequestedSize {
     pub(crate) width: Option<usize>,
     pub(crate) height: Option<usize>,
     pub(crate) fit: Fit,
@@ -16,7 +16,7 @@ pub(crate) struct Wanted {
     pub(crate) enlarge: bool,
 }
 
-/// How to get it.
+/// How the source becomes that.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Plan {
     /// The part of the source that is used, in its pixels, as it lies in the file.
@@ -30,11 +30,15 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// `source` is the size of the image in the file, `orientation` how it is to be turned afterwards.
-    pub(crate) fn new(wanted: &Wanted, source: (usize, usize), orientation: Orientation) -> Self {
+    pub(crate) fn new(
+        requested: &RequestedSize,
+        source: (usize, usize),
+        orientation: Orientation,
+    ) -> Self {
         let upright = orientation.turn_size(source);
-        let (full, canvas) = sizes(wanted, upright);
+        let (full, canvas) = sizes(requested, upright);
         // What sticks out of the canvas is cropped, what is missing is background.
-        let (share_x, share_y) = wanted.position.shares();
+        let (share_x, share_y) = requested.position.shares();
         let visible = (full.0.min(canvas.0), full.1.min(canvas.1));
         let cut = |full: usize, visible: usize, share: f64| to_f64(full - visible) * share;
         let (ratio_x, ratio_y) = (
@@ -67,11 +71,14 @@ impl Plan {
 }
 
 /// The size that the whole upright image is scaled to, and the size of the target.
-fn sizes(wanted: &Wanted, (width, height): (usize, usize)) -> ((usize, usize), (usize, usize)) {
-    let scale_x = wanted.width.map(|to| to_f64(to) / to_f64(width));
-    let scale_y = wanted.height.map(|to| to_f64(to) / to_f64(height));
+fn sizes(
+    requested: &RequestedSize,
+    (width, height): (usize, usize),
+) -> ((usize, usize), (usize, usize)) {
+    let scale_x = requested.width.map(|to| to_f64(to) / to_f64(width));
+    let scale_y = requested.height.map(|to| to_f64(to) / to_f64(height));
     let cap = |scale: f64| {
-        if wanted.enlarge {
+        if requested.enlarge {
             scale
         } else {
             scale.min(1.0)
@@ -84,14 +91,14 @@ fn sizes(wanted: &Wanted, (width, height): (usize, usize)) -> ((usize, usize), (
     let (x, y) = match (scale_x, scale_y) {
         (None, None) => (1.0, 1.0),
         (Some(scale), None) | (None, Some(scale)) => (cap(scale), cap(scale)),
-        (Some(x), Some(y)) => match wanted.fit {
+        (Some(x), Some(y)) => match requested.fit {
             Fit::Cover | Fit::Outside => (cap(x.max(y)), cap(x.max(y))),
             Fit::Contain | Fit::Inside => (cap(x.min(y)), cap(x.min(y))),
             Fit::Fill => (cap(x), cap(y)),
         },
     };
     let full = scaled(x, y);
-    let canvas = match (wanted.fit, wanted.width, wanted.height) {
+    let canvas = match (requested.fit, requested.width, requested.height) {
         // Without enlarging, a small image is cropped where it sticks out, and nothing is made up around it.
         (Fit::Cover, Some(width), Some(height)) => (width.min(full.0), height.min(full.1)),
         (Fit::Contain, Some(width), Some(height)) => (width, height),

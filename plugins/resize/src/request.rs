@@ -13,13 +13,13 @@ use crate::{
     color,
     config::{Checked, Limits},
     error::{Result, Trouble},
-    plan::Wanted,
+    plan::RequestedSize,
     work::{Output, Settings, Target, Work},
 };
 
-/// More targets than these are more than one task.
+/// The most targets of one task.
 const TARGETS_MAX: usize = 100;
-/// Sides that no format takes.
+/// The longest side, in pixels, that any format takes.
 const SIDE_MAX: u32 = 1 << 24;
 
 pub(crate) fn resize(checked: &Checked, args: Resize, task: &Task) -> Result<Made> {
@@ -118,7 +118,7 @@ fn target(args: Thumbnail) -> Result<Target> {
         ));
     }
     Ok(Target {
-        wanted: Wanted {
+        size: RequestedSize {
             width: side("width", args.width)?,
             height: side("height", args.height)?,
             fit: args.fit,
@@ -136,42 +136,42 @@ fn target(args: Thumbnail) -> Result<Target> {
     })
 }
 
-fn too_long(bytes_max: u64, len: u64) -> Trouble {
+fn too_long(len_max: u64, len: u64) -> Trouble {
     Trouble::limit(
         "file_too_large",
         "the source has too many bytes",
-        "bytes_max",
-        bytes_max,
+        "source_len_max",
+        len_max,
         len,
     )
 }
 
 fn read(checked: &Checked, source: Source) -> Result<Data> {
-    let bytes_max = checked.limits.bytes_max;
+    let len_max = checked.limits.source_len_max;
     let inline = match source {
         Source::Path(path) => return read_file(checked, &path),
         Source::Inline(inline) => inline.base64,
     };
     let len = inline.len() as u64 / 4 * 3;
-    if len > bytes_max {
-        return Err(too_long(bytes_max, len));
+    if len > len_max {
+        return Err(too_long(len_max, len));
     }
     STANDARD.decode(inline).map(Data::Bytes).map_err(|error| {
         Trouble::new(
             "invalid_base64",
-            format!("the source is no base64: {error}"),
+            format!("the source is not base64: {error}"),
         )
     })
 }
 
 fn read_file(checked: &Checked, path: &str) -> Result<Data> {
-    let bytes_max = checked.limits.bytes_max;
-    let mut file = checked.read.open_file(path)?;
+    let len_max = checked.limits.source_len_max;
+    let mut file = checked.folders.read.open_file(path)?;
     let fault =
-        |error: std::io::Error| Trouble::new("io_error", format!("{path} can't be read: {error}"));
+        |error: std::io::Error| kit::Trouble::io(format_args!("{path} can't be read"), &error);
     let len = file.metadata().map_err(fault)?.len();
-    if len > bytes_max {
-        return Err(too_long(bytes_max, len));
+    if len > len_max {
+        return Err(too_long(len_max, len));
     }
     let mut bytes = Vec::new();
     (&mut file).take(8).read_to_end(&mut bytes).map_err(fault)?;
@@ -182,11 +182,11 @@ fn read_file(checked: &Checked, path: &str) -> Result<Data> {
         .try_reserve_exact(usize::try_from(len).unwrap_or(usize::MAX).saturating_sub(8))
         .map_err(|_| Trouble::no_memory("read the source"))?;
     // It may grow while it is read.
-    file.take(bytes_max.saturating_add(1).saturating_sub(8))
+    file.take(len_max.saturating_add(1).saturating_sub(8))
         .read_to_end(&mut bytes)
         .map_err(fault)?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(too_long(bytes_max, bytes.len() as u64));
+    if bytes.len() as u64 > len_max {
+        return Err(too_long(len_max, bytes.len() as u64));
     }
     Ok(Data::Bytes(bytes))
 }
@@ -208,7 +208,7 @@ fn run(
             target
                 .path
                 .as_deref()
-                .map(|path| checked.write.create(path))
+                .map(|path| checked.folders.write.create(path))
                 .transpose()?,
         );
     }
@@ -246,12 +246,12 @@ fn run(
 }
 
 fn inline(output: &Output, inline_len: u64, limits: &Limits) -> Result<Made> {
-    if inline_len > limits.result_bytes_max {
+    if inline_len > limits.result_len_max {
         return Err(Trouble::limit(
             "result_too_large",
             "the image has too many bytes to be returned; name a `target` to write it to",
-            "result_bytes_max",
-            limits.result_bytes_max,
+            "result_len_max",
+            limits.result_len_max,
             inline_len,
         ));
     }

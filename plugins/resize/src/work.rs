@@ -16,7 +16,7 @@ use crate::{
     metadata::{self, Attached},
     orientation::Orientation,
     pixels::{Kind, Picture, Pixels},
-    plan::{Plan, Wanted},
+    plan::{Plan, RequestedSize},
     scale::{Region, Scaler, to_f64},
     sharpen,
 };
@@ -25,7 +25,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) path: Option<String>,
-    pub(crate) wanted: Wanted,
+    pub(crate) size: RequestedSize,
     /// What the request names; else it is the source's.
     pub(crate) format: Option<Format>,
     pub(crate) quality: Option<u8>,
@@ -428,7 +428,7 @@ impl<'a> Course<'a> {
         limits: &Limits,
     ) -> Result<Self> {
         let format = target.format.unwrap_or(header.format);
-        let plan = Plan::new(&target.wanted, (header.width, header.height), orientation);
+        let plan = Plan::new(&target.size, (header.width, header.height), orientation);
         check_target(&plan, format, limits)?;
         let quality = quality(target.quality, format)?;
         let is_kept = target.metadata == Metadata::Keep;

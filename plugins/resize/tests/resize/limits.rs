@@ -16,7 +16,7 @@ use super::{
 #[test]
 fn limits_are_checked_before_decoding_and_say_what_they_are() {
     let bench = Bench::with(json!({
-        "pixels_max": 10_000, "target_pixels_max": 5000, "bytes_max": 200_000, "result_bytes_max": 3000,
+        "pixels_max": 10_000, "target_pixels_max": 5000, "source_len_max": 200_000, "result_len_max": 3000,
     }));
     let small = png_of(&photo(90, 90, 1));
     let large = png_of(&photo(120, 100, 1));
@@ -46,6 +46,14 @@ fn limits_are_checked_before_decoding_and_say_what_they_are() {
     }
     // Within all of them.
     bench.convert(&small, json!({ "width": 10 }));
+}
+
+#[test]
+fn limits_keep_the_names_that_they_had() {
+    let bench = Bench::with(json!({ "bytes_max": 10, "result_bytes_max": 10 }));
+    let (kind, _, data) = bench.failure("identify", json!({ "source": inline(&[0; 30]) }));
+    assert_eq!(kind, "file_too_large");
+    assert_eq!(data["limit"], "source_len_max");
 }
 
 #[test]
