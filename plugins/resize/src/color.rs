@@ -261,7 +261,7 @@ fn fitted(plane: Pixels, luma: &Pixels) -> Result<Pixels> {
     scaler.finish()
 }
 
-/// As JFIF has it, in 16 bits of fraction.
+/// JFIF's formula, with 16 bits of fraction.
 fn ycbcr_to_rgb(y: u8, blue: u8, red: u8) -> [u8; 3] {
     let y = (i32::from(y) << 16) + (1 << 15);
     let (blue, red) = (i32::from(blue) - 128, i32::from(red) - 128);
@@ -415,7 +415,7 @@ fn apply(pixels: &mut Pixels, table: &[u16]) {
     }
 }
 
-/// Of grey and RGB, not of inks.
+/// Whether there is alpha, in grey and RGB; four channels may also be inks.
 pub(crate) fn has_alpha(kind: Kind) -> bool {
     matches!(kind.channels, 2 | 4)
 }

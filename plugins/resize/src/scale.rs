@@ -72,8 +72,9 @@ pub(crate) fn to_f64(value: usize) -> f64 {
 /// Scales one plane, or the pixels of a packed image.
 pub(crate) struct Scaler {
     kind: Kind,
-    /// Of the source.
+    /// The width of the source.
     width: usize,
+    /// The height of the source.
     height: usize,
     region: Region,
     resizer: Resizer,

@@ -13,7 +13,7 @@ use plugin_api::Task;
 use crate::{
     args::Format,
     codec::{
-        Header, Layout, Plane, Sink, Wish,
+        DecodeOptions, Header, Layout, Plane, Sink,
         isobmff::{self, Encoded, Nclx},
     },
     color::{self, Matrix, Space},
@@ -300,7 +300,7 @@ fn copy_plane(
 pub(crate) fn decode(
     header: &Header,
     data: &[u8],
-    wish: &Wish,
+    options: &DecodeOptions,
     sink: &mut dyn Sink,
     task: &Task,
 ) -> Result<()> {
@@ -316,7 +316,7 @@ pub(crate) fn decode(
     };
     // 2 is "unspecified", and then means what JPEG does.
     let is_like_jpeg = matches!(color.nclx.matrix, 2 | 5 | 6) || color.planes.len() == 1;
-    if is_like_jpeg && color.bit_depth == 8 && alpha.is_none() && !wish.is_packed {
+    if is_like_jpeg && color.bit_depth == 8 && alpha.is_none() && !options.is_packed {
         let planes = color.planes.iter().map(|plane| {
             let share = |len: usize, whole: usize| if len == whole { 1.0 } else { 0.5 };
             let factor = (share(plane.width, size.0), share(plane.height, size.1));

@@ -42,7 +42,7 @@ struct Code {
 /// A coefficient: its code and its value.
 #[derive(Clone, Copy, Default)]
 struct Coefficient {
-    /// Of both; 0 where they don't fit into `LOOKUP_BITS`.
+    /// How many bits both have together; 0 where they don't fit into `LOOKUP_BITS`.
     bits: u8,
     /// Zeros before it, or `END`.
     run: u8,
@@ -166,7 +166,7 @@ fn signed(bits: i32, size: u32) -> i32 {
 struct Bits<'a> {
     data: &'a [u8],
     at: usize,
-    /// From the highest bit on.
+    /// The next bits, beginning with the highest.
     buffer: u64,
     len: u32,
     made_up: u32,

@@ -162,7 +162,7 @@ struct Meta<'a> {
     idat: &'a [u8],
 }
 
-/// Items beyond these are nobody's picture.
+/// More items than any picture needs.
 const ITEMS_MAX: usize = 4096;
 
 /// Reads a file.

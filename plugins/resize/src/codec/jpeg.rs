@@ -16,7 +16,7 @@ use turbojpeg_sys as _;
 
 use crate::{
     args::Format,
-    codec::{Header, Layout, Plane, Sink, Wish, baseline},
+    codec::{DecodeOptions, Header, Layout, Plane, Sink, baseline},
     color::Space,
     error::{Result, Trouble},
     metadata::{self, Attached},
@@ -275,9 +275,9 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
     })
 }
 
-/// By how much it is reduced while it is decoded.
-fn denominator(wish: &Wish) -> u32 {
-    match wish.reduction_max {
+/// The factor by which a picture is reduced while it is decoded.
+fn denominator(options: &DecodeOptions) -> u32 {
+    match options.reduction_max {
         reduction if reduction >= 8.0 => 8,
         reduction if reduction >= 4.0 => 4,
         reduction if reduction >= 2.0 => 2,
@@ -285,13 +285,12 @@ fn denominator(wish: &Wish) -> u32 {
     }
 }
 
-pub(crate) fn memory(header: &Header, wish: &Wish) -> u64 {
+pub(crate) fn memory(header: &Header) -> u64 {
     let channels = match header.space {
         Space::Grey => 1,
         Space::Cmyk(_) | Space::Ycck(_) => 4,
         _ => 3,
     };
-    let _ = wish;
     // Progressive files are gathered as coefficients of two bytes; others pass in rows of MCUs.
     let coefficients = if header.is_progressive {
         header.pixels() * channels * 2
@@ -304,25 +303,25 @@ pub(crate) fn memory(header: &Header, wish: &Wish) -> u64 {
 pub(crate) fn decode(
     header: &Header,
     data: &[u8],
-    wish: &Wish,
+    options: &DecodeOptions,
     sink: &mut dyn Sink,
     task: &Task,
 ) -> Result<()> {
-    let denominator = denominator(wish);
-    let is_planes = matches!(header.space, Space::Grey | Space::YCbCr) && !wish.is_packed;
+    let denominator = denominator(options);
+    let is_planes = matches!(header.space, Space::Grey | Space::YCbCr) && !options.is_packed;
     if denominator > 1 && is_planes && !header.is_progressive {
         let side = 8 / denominator as usize;
-        match baseline::decode(data, side, wish.has_fine_chroma, sink, task) {
+        match baseline::decode(data, side, options.has_fine_chroma, sink, task) {
             Ok(()) => return Ok(()),
             Err(baseline::End::Trouble(trouble)) => return Err(trouble),
             Err(baseline::End::Unfit) => {}
         }
     }
-    let mut decoder = Decoder::open(data, wish.memory_max)?;
+    let mut decoder = Decoder::open(data, options.memory_max)?;
     decoder.header()?;
     let packed = match header.space {
-        Space::Grey if wish.is_packed => Some((1, 1)),
-        Space::YCbCr if wish.is_packed => Some((2, 3)),
+        Space::Grey if options.is_packed => Some((1, 1)),
+        Space::YCbCr if options.is_packed => Some((2, 3)),
         Space::Grey | Space::YCbCr => None,
         Space::Cmyk(_) | Space::Ycck(_) => Some((4, 4)),
         _ => Some((2, 3)),

@@ -94,9 +94,9 @@ pub(crate) trait Sink {
     fn rows(&mut self, plane: usize, bytes: &[u8]) -> Result<()>;
 }
 
-/// What a decoder may do without.
+/// What a decoder may leave out.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish {
+pub(crate) struct DecodeOptions {
     /// The decoded image may be smaller by this factor in each direction, at most.
     pub(crate) reduction_max: f64,
     /// Pixels side by side, no planes: they are to be converted before they are scaled.
@@ -152,7 +152,7 @@ pub(crate) fn header(source: &Data, limits: &crate::config::Limits) -> Result<He
     let Some(format) = format else {
         return Err(Trouble::new(
             "unsupported_format",
-            "the source is no JPEG, PNG, WebP, GIF or AVIF file",
+            "the source is not a JPEG, PNG, WebP, GIF or AVIF file",
         ));
     };
     guarded(format, || match format {
@@ -173,9 +173,9 @@ pub(crate) fn guarded<R>(format: Format, read: impl FnOnce() -> Result<R>) -> Re
 }
 
 /// How much memory decoding takes, beyond the file and what the sink keeps.
-pub(crate) fn memory(header: &Header, wish: &Wish) -> u64 {
+pub(crate) fn memory(header: &Header) -> u64 {
     match header.format {
-        Format::Jpeg => jpeg::memory(header, wish),
+        Format::Jpeg => jpeg::memory(header),
         Format::Png => png::memory(header),
         Format::Webp => webp::memory(header),
         Format::Gif => gif::memory(header),
@@ -187,17 +187,17 @@ pub(crate) fn memory(header: &Header, wish: &Wish) -> u64 {
 pub(crate) fn decode(
     header: &Header,
     source: &Data,
-    wish: &Wish,
+    options: &DecodeOptions,
     sink: &mut dyn Sink,
     task: &Task,
 ) -> Result<()> {
     let data = source.bytes();
     guarded(header.format, || match header.format {
-        Format::Jpeg => jpeg::decode(header, data, wish, sink, task),
-        Format::Png => png::decode(source, wish, sink, task),
-        Format::Webp => webp::decode(header, data, wish, sink, task),
+        Format::Jpeg => jpeg::decode(header, data, options, sink, task),
+        Format::Png => png::decode(source, options, sink, task),
+        Format::Webp => webp::decode(header, data, options, sink, task),
         Format::Gif => gif::decode(header, data, sink, task),
-        Format::Avif => avif::decode(header, data, wish, sink, task),
+        Format::Avif => avif::decode(header, data, options, sink, task),
     })
 }
 

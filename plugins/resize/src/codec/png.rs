@@ -10,7 +10,7 @@ use png::{BitDepth, ColorType, DecodingError, Transformations};
 
 use crate::{
     args::Format,
-    codec::{Data, Header, Layout, Sink, Wish},
+    codec::{Data, DecodeOptions, Header, Layout, Sink},
     color::Space,
     error::{Result, Trouble},
     metadata::{Attached, ICC_LEN_MAX},
@@ -127,8 +127,13 @@ pub(crate) fn memory(header: &Header) -> u64 {
     whole + header.width as u64 * bytes * 64 + (1 << 20)
 }
 
-pub(crate) fn decode(data: &Data, wish: &Wish, sink: &mut dyn Sink, task: &Task) -> Result<()> {
-    let memory_max = usize::try_from(wish.memory_max).unwrap_or(usize::MAX);
+pub(crate) fn decode(
+    data: &Data,
+    options: &DecodeOptions,
+    sink: &mut dyn Sink,
+    task: &Task,
+) -> Result<()> {
+    let memory_max = usize::try_from(options.memory_max).unwrap_or(usize::MAX);
     let mut reader = open(data, memory_max)?;
     let (width, height) = (reader.info().width as usize, reader.info().height as usize);
     let is_interlaced = reader.info().interlaced;
@@ -203,7 +208,7 @@ fn decode_interlaced(
     sink.rows(0, whole.bytes())
 }
 
-/// From network order.
+/// Turns samples from network order into the machine's.
 fn to_native(bytes: &mut [u8]) {
     let (samples, _) = bytes.as_chunks_mut::<2>();
     for sample in samples {

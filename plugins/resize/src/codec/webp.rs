@@ -13,7 +13,7 @@ use plugin_api::Task;
 
 use crate::{
     args::Format,
-    codec::{Header, Layout, Plane, Sink, Wish},
+    codec::{DecodeOptions, Header, Layout, Plane, Sink},
     color::{self, Space},
     error::{Result, Trouble},
     metadata::{Attached, ICC_LEN_MAX},
@@ -183,7 +183,7 @@ impl Incremental<'_> {
 pub(crate) fn decode(
     header: &Header,
     data: &[u8],
-    wish: &Wish,
+    options: &DecodeOptions,
     sink: &mut dyn Sink,
     task: &Task,
 ) -> Result<()> {
@@ -194,7 +194,7 @@ pub(crate) fn decode(
         };
         return push_frame(&frame.pixels, sink);
     }
-    if !header.is_lossless && !header.has_alpha && !wish.is_packed {
+    if !header.is_lossless && !header.has_alpha && !options.is_packed {
         return decode_planes(header, data, sink, task);
     }
     let kind = Kind::of(if header.has_alpha { 4 } else { 3 }, false);

@@ -1,0 +1,129 @@
+//! A target once the source is known: its format, its size, and what it takes along.
+
+use crate::{
+    args::{Format, Metadata},
+    codec::{Header, avif, gif, webp},
+    color::Space,
+    config::Limits,
+    error::{Result, Trouble},
+    metadata::{self, Attached},
+    orientation::Orientation,
+    plan::Plan,
+    scale::to_f64,
+};
+
+use super::Target;
+
+/// A target with everything that follows from the source.
+pub(super) struct ResolvedTarget<'a> {
+    pub(super) requested: &'a Target,
+    pub(super) format: Format,
+    pub(super) quality: u8,
+    pub(super) plan: Plan,
+    /// Pixels side by side are needed at the end, because planes can't be converted, padded or written so.
+    pub(super) is_packed: bool,
+    /// Chroma has half the size.
+    pub(super) is_subsampled: bool,
+    pub(super) attached: Attached,
+}
+
+impl<'a> ResolvedTarget<'a> {
+    pub(super) fn new(
+        requested: &'a Target,
+        header: &Header,
+        orientation: Orientation,
+        is_converted: bool,
+        limits: &Limits,
+    ) -> Result<Self> {
+        let format = requested.format.unwrap_or(header.format);
+        let plan = Plan::new(&requested.size, (header.width, header.height), orientation);
+        check_target(&plan, format, limits)?;
+        let quality = quality(requested.quality, format)?;
+        let is_kept = requested.metadata == Metadata::Keep;
+        let mut attached = if is_kept {
+            header.attached.clone()
+        } else {
+            Attached::default()
+        };
+        if orientation != Orientation::UPRIGHT {
+            attached.exif = attached
+                .exif
+                .map(|exif| metadata::with_orientation(&exif, 1));
+        }
+        // GIF has no place for profiles, and inks are converted in any case.
+        if format == Format::Gif || matches!(header.space, Space::Cmyk(_) | Space::Ycck(_)) {
+            attached.icc = None;
+        }
+        let is_packed = matches!(format, Format::Png | Format::Gif)
+            || quality > 100
+            || plan.has_padding(orientation)
+            || (is_converted && attached.icc.is_none());
+        let is_subsampled = match format {
+            Format::Jpeg => quality < 90,
+            Format::Webp | Format::Avif => true,
+            Format::Png | Format::Gif => false,
+        };
+        Ok(Self {
+            requested,
+            format,
+            quality,
+            plan,
+            is_packed,
+            is_subsampled,
+            attached,
+        })
+    }
+
+    /// How many pixels of the source become one, in the direction in which it is fewer.
+    pub(super) fn reduction(&self) -> f64 {
+        let (region, scaled) = (self.plan.region, self.plan.scaled);
+        (region.width / to_f64(scaled.0)).min(region.height / to_f64(scaled.1))
+    }
+}
+
+fn check_target(plan: &Plan, format: Format, limits: &Limits) -> Result<()> {
+    let (width, height) = plan.canvas;
+    let side_max = match format {
+        Format::Jpeg | Format::Gif => gif::SIDE_MAX,
+        Format::Webp => webp::SIDE_MAX,
+        Format::Avif => avif::SIDE_MAX,
+        Format::Png => 1 << 24,
+    };
+    let side = width.max(height);
+    if side > side_max {
+        return Err(Trouble::new(
+            "target_too_large",
+            format!(
+                "a target of {width} x {height} doesn't fit into {}: its sides have at most {side_max} pixels",
+                format.name()
+            ),
+        ));
+    }
+    let pixels = (width as u64).saturating_mul(height as u64);
+    if pixels > limits.target_pixels_max {
+        return Err(Trouble::limit(
+            "target_too_large",
+            &format!("a target of {width} x {height} has too many pixels"),
+            "target_pixels_max",
+            limits.target_pixels_max,
+            pixels,
+        ));
+    }
+    Ok(())
+}
+
+fn quality(wanted: Option<u8>, format: Format) -> Result<u8> {
+    let highest = if format == Format::Webp { 101 } else { 100 };
+    match wanted {
+        None if format == Format::Avif => Ok(50),
+        None => Ok(80),
+        Some(quality) if (1..=highest).contains(&quality) => Ok(quality),
+        Some(quality) => Err(Trouble::new(
+            "invalid_quality",
+            format!(
+                "`quality` is {quality}; for {} it is 1 to {highest}",
+                format.name()
+            ),
+        )),
+    }
+}
