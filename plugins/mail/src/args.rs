@@ -16,7 +16,7 @@ pub struct SendMail {
     /// The sender, `max@example.com` or `Max Muster <max@example.com>`; by default the one of the plugin's config.
     #[serde(default)]
     pub from: Option<String>,
-    /// To whom.
+    /// The recipients.
     #[serde(default)]
     pub to: Addresses,
     /// The text. Without it there must be `html`.
@@ -28,10 +28,10 @@ pub struct SendMail {
     /// The text as HTML; beside `contents`, readers see the one or the other.
     #[serde(default)]
     pub html: Option<String>,
-    /// To whom a copy goes.
+    /// The recipients of copies.
     #[serde(default)]
     pub cc: Addresses,
-    /// To whom a copy goes that the others don't know of.
+    /// The recipients of blind copies, whom no other recipient sees.
     #[serde(default)]
     pub bcc: Addresses,
     /// Where answers go.
@@ -84,10 +84,10 @@ pub enum TransportName {
     Outbox,
 }
 
-/// A recipient whom the server refused.
+/// A recipient that the server refused.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Rejection {
-    /// Whom.
+    /// Its address.
     pub address: String,
     /// The server's code.
     pub code: u16,
@@ -123,7 +123,7 @@ pub struct SendBulk {
     /// Files that travel with every message.
     #[serde(default)]
     pub attachments: Vec<AttachmentArgs>,
-    /// To whom; each gets a message of their own.
+    /// The recipients; each gets a message of their own.
     pub recipients: Vec<Recipient>,
 }
 
@@ -144,9 +144,9 @@ pub struct Recipient {
 pub struct BulkReport {
     /// How many recipients there are.
     pub total: usize,
-    /// How many of them their message was accepted for.
+    /// For how many of them the message was accepted.
     pub sent: usize,
-    /// Every one whom it could not be sent to, in the order of `recipients`.
+    /// The recipients that it could not be sent to, in the order of `recipients`.
     pub failed: Vec<Failure>,
     /// How many were not tried, because the task was stopped; 0 in a result.
     pub unsent: usize,
@@ -157,7 +157,7 @@ pub struct BulkReport {
     pub folder: Option<String>,
 }
 
-/// A recipient of `send_bulk` who could not be sent to.
+/// A recipient of `send_bulk` that nothing could be sent to.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Failure {
     /// The place in `recipients`, from 0.

@@ -48,11 +48,11 @@ pub(crate) fn send_bulk(
     bulk.finish(stop)
 }
 
-/// Why a bulk ends before everybody had their turn.
+/// Why a bulk ends before all recipients had their turn.
 #[derive(Clone, Copy)]
 enum Stop {
     Cancelled,
-    /// In time to report it.
+    /// There is just enough time left for the report.
     TimeNearlyUp,
     TimeUp,
 }

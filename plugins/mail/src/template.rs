@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt};
 use serde_json::{Map, Value};
 
 const OPEN: &str = "{{";
-/// Of a variable's name, in bytes: it is repeated to every recipient who doesn't have it.
+/// Longest name of a variable, in bytes: it is repeated in the error of each recipient that lacks it.
 const PATH_LEN_MAX: usize = 200;
 /// How many undefined variables an error names.
 const NAMES_MAX: usize = 10;

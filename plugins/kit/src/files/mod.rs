@@ -130,7 +130,7 @@ impl Folders {
 
     /// The path of a regular file, without symbolic links, for libraries that take nothing but paths.
     ///
-    /// Whoever may write in the folder can exchange the file before the library opens it: take
+    /// Anybody who may write in the folder can exchange the file before the library opens it: take
     /// [`Folders::open_file`] wherever that will do.
     ///
     /// # Errors
@@ -189,7 +189,7 @@ impl Folders {
         NewFile::create(folder, &real, name, path, self.setting).map_err(fault)
     }
 
-    /// In which folder a path lies, and where in there.
+    /// Finds the folder that a path lies in, and its place there.
     fn resolve(&self, path: &str) -> Result<ResolvedPath<'_>, FileError> {
         let requested = Path::new(path);
         if path.is_empty() || path.contains('\0') {

@@ -117,7 +117,7 @@ pub(crate) struct Dialogue {
     expected: VecDeque<Expected>,
     /// Its contents are sent, its verdict is to come.
     finishing: Option<Transaction>,
-    /// In its commands, or with its contents asked for.
+    /// Its commands are under way, or the server has asked for its contents.
     active: Option<Transaction>,
     /// Follows the contents of `active` in the same write.
     queued: Option<Transaction>,

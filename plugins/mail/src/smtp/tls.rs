@@ -11,10 +11,10 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-/// Whom to trust. The configuration is made at the first use: reading a system's roots takes milliseconds.
+/// The certificates to trust. The configuration is made at the first use: reading a system's roots takes milliseconds.
 #[derive(Debug, Default)]
 pub(crate) struct TlsSettings {
-    /// In place of the system's roots.
+    /// The authorities to trust in place of the system's.
     roots: Option<RootCertStore>,
     config: OnceLock<Result<Arc<ClientConfig>, String>>,
 }
