@@ -1,4 +1,4 @@
-//! What a chart shows.
+//! What a chart shows: its options, and the rows of its query on their way into it.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,8 @@ use crate::{
     error::{Error, ErrorKind},
     format::Formatter,
     model::{ChartKind, ChartOptions, Format, Locale},
-    value::{ColumnKind, Value},
+    table::find_column,
+    value::{Column, ColumnKind, Value},
 };
 
 /// The most series of a chart.
@@ -49,9 +50,149 @@ pub struct Series {
     pub values: Vec<Value<'static>>,
 }
 
+/// Collects a chart's data from rows.
+#[derive(Debug)]
+pub struct ChartFeed {
+    options: ChartOptions,
+    x: usize,
+    x_labels: Formatter,
+    series: Vec<usize>,
+    series_by: Option<(usize, Formatter)>,
+    value_kind: ColumnKind,
+    columns: usize,
+    collected: Collected,
+}
+
+impl ChartFeed {
+    /// Checks the options against the columns of the data.
+    ///
+    /// # Errors
+    /// `unknown_column`, `invalid_chart` when a series isn't made of numbers, `invalid_option`.
+    pub fn new(options: &ChartOptions, columns: &[Column], locale: Locale) -> Result<Self, Error> {
+        let invalid = |message: String| Error::new(ErrorKind::InvalidChart, message);
+        let x = find_column(&options.x, columns, "x")?;
+        if options.series.is_empty() {
+            return Err(invalid(
+                "a chart needs at least one column in \"series\"".into(),
+            ));
+        }
+        let series = options
+            .series
+            .iter()
+            .map(|name| find_column(name, columns, "series"))
+            .collect::<Result<Vec<_>, _>>()?;
+        for &index in &series {
+            if let Some(column) = columns.get(index)
+                && !column.kind.is_number()
+            {
+                return Err(invalid(format!(
+                    "series: column {:?} holds {}; a chart draws numbers",
+                    column.name,
+                    column.kind.plural()
+                )));
+            }
+        }
+        let series_by = match &options.series_by {
+            Some(name) => {
+                let index = find_column(name, columns, "series_by")?;
+                Some((index, labels(columns, index, locale)))
+            }
+            None => None,
+        };
+        if series_by.is_some() && series.len() != 1 {
+            return Err(invalid(
+                "\"series_by\" divides one column: leave one in \"series\"".into(),
+            ));
+        }
+        if options.kind == ChartKind::Pie && (series.len() != 1 || series_by.is_some()) {
+            return Err(invalid(
+                "a pie shows one series: leave one column in \"series\", or take a bar chart"
+                    .into(),
+            ));
+        }
+        options.format.check()?;
+        let kind_of = |index: usize| {
+            columns
+                .get(index)
+                .map_or(ColumnKind::Text, |column| column.kind)
+        };
+        let value_kind = series
+            .first()
+            .map_or(ColumnKind::Float, |&index| kind_of(index));
+        if !options.format.suits(value_kind) {
+            return Err(Error::invalid_option(format!(
+                "a chart's values can't be shown as {}",
+                options.format.word()
+            )));
+        }
+        Ok(Self {
+            x,
+            x_labels: labels(columns, x, locale),
+            series,
+            series_by,
+            value_kind,
+            columns: columns.len(),
+            collected: Collected::default(),
+            options: options.clone(),
+        })
+    }
+
+    /// Takes a row with a value for each column of the data.
+    ///
+    /// # Errors
+    /// `chart_too_large` when there are more categories or series than can be told apart, `invalid_chart` when a
+    /// category comes twice, or a pie has a negative value.
+    pub fn row(&mut self, row: &[Value<'_>]) -> Result<(), Error> {
+        if row.len() != self.columns {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!(
+                    "a row has {} values for {} columns",
+                    row.len(),
+                    self.columns
+                ),
+            ));
+        }
+        let label = label(&self.x_labels, row.get(self.x));
+        let category = self.collected.category(&self.options, label)?;
+        if let Some((by, labels)) = &self.series_by {
+            let title = self::label(labels, row.get(*by));
+            let title = self.options.titles.get(&title).cloned().unwrap_or(title);
+            let series = self.collected.series(title)?;
+            let value = self.series.first().and_then(|&index| row.get(index));
+            return self.put(series, category, value);
+        }
+        for index in 0..self.series.len() {
+            let name = &self.options.series[index];
+            let title = self.options.titles.get(name).unwrap_or(name).clone();
+            let series = self.collected.series(title)?;
+            self.put(series, category, row.get(self.series[index]))?;
+        }
+        Ok(())
+    }
+
+    fn put(
+        &mut self,
+        series: usize,
+        category: usize,
+        value: Option<&Value<'_>>,
+    ) -> Result<(), Error> {
+        let value = value.unwrap_or(&Value::Null);
+        self.collected.put(&self.options, series, category, value)
+    }
+
+    /// The chart.
+    ///
+    /// # Errors
+    /// `invalid_chart` when there is nothing to draw in a pie.
+    pub fn finish(self) -> Result<Chart, Error> {
+        self.collected.finish(&self.options, self.value_kind)
+    }
+}
+
 /// Rows on their way to a chart.
 #[derive(Debug, Default)]
-pub(crate) struct Collected {
+struct Collected {
     categories: Vec<String>,
     category_index: HashMap<String, usize>,
     series: Vec<Series>,
@@ -69,37 +210,6 @@ pub(crate) fn categories_max(kind: ChartKind) -> usize {
 }
 
 impl Collected {
-    pub(crate) fn row(
-        &mut self,
-        options: &ChartOptions,
-        locale: Locale,
-        (x, x_kind): (usize, ColumnKind),
-        series: &[usize],
-        series_by: Option<(usize, ColumnKind)>,
-        row: &[Value<'_>],
-    ) -> Result<(), Error> {
-        let category = self.category(options, label(locale, x_kind, row.get(x)))?;
-        if let Some((by, kind)) = series_by {
-            let title = label(locale, kind, row.get(by));
-            let index = self.series(options.titles.get(&title).cloned().unwrap_or(title))?;
-            let value = series
-                .first()
-                .and_then(|&index| row.get(index))
-                .unwrap_or(&Value::Null);
-            return self.put(options, index, category, value);
-        }
-        for (name, &column) in options.series.iter().zip(series) {
-            let index = self.series(options.titles.get(name).unwrap_or(name).clone())?;
-            self.put(
-                options,
-                index,
-                category,
-                row.get(column).unwrap_or(&Value::Null),
-            )?;
-        }
-        Ok(())
-    }
-
     fn category(&mut self, options: &ChartOptions, label: String) -> Result<usize, Error> {
         if let Some(&index) = self.category_index.get(&label) {
             return Ok(index);
@@ -179,11 +289,7 @@ impl Collected {
         Ok(())
     }
 
-    pub(crate) fn finish(
-        mut self,
-        options: &ChartOptions,
-        value_kind: ColumnKind,
-    ) -> Result<Chart, Error> {
+    fn finish(mut self, options: &ChartOptions, value_kind: ColumnKind) -> Result<Chart, Error> {
         for series in &mut self.series {
             series.values.resize(self.categories.len(), Value::Null);
         }
@@ -213,21 +319,24 @@ impl Collected {
     }
 }
 
-fn label(locale: Locale, kind: ColumnKind, value: Option<&Value<'_>>) -> String {
+/// How the values of a column are written where they are labels.
+fn labels(columns: &[Column], index: usize, locale: Locale) -> Formatter {
+    let format = match columns.get(index).map(|column| column.kind) {
+        // Years and numbers of weeks are the usual integers here: no separators.
+        Some(ColumnKind::Int) => Format::Number {
+            decimals: None,
+            grouping: false,
+        },
+        _ => Format::Auto,
+    };
+    Formatter::new(&format, locale)
+}
+
+fn label(labels: &Formatter, value: Option<&Value<'_>>) -> String {
     let mut text = String::new();
     match value {
         None | Some(Value::Null) => text.push('–'),
-        // Years and numbers of weeks are the usual integers here: no separators.
-        Some(value) => {
-            let format = match kind {
-                ColumnKind::Int => Format::Number {
-                    decimals: None,
-                    grouping: false,
-                },
-                _ => Format::Auto,
-            };
-            Formatter::new(&format, kind, locale).write(value, &mut text);
-        }
+        Some(value) => labels.write(value, &mut text),
     }
     // Nobody reads more of a label, and two thousand of them may be long.
     text.truncate(text.floor_char_boundary(LABEL_LEN_MAX));

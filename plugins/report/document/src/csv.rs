@@ -8,7 +8,8 @@ use crate::{
     format::{Formatter, write_raw},
     model::{CsvOptions, Document, Locale, Text},
     output::{Check, RowKind, Sink, Warning, Writer},
-    value::{KeyFigures, Table, Value},
+    table::{KeyFigures, Table},
+    value::Value,
 };
 
 /// Writes one table as CSV: UTF-8, lines end with CR LF, values are quoted where they must be. Texts, charts and key
@@ -135,7 +136,7 @@ impl<W: Sink> Writer for CsvWriter<W> {
         self.formatters = table
             .columns
             .iter()
-            .map(|column| Formatter::new(&column.format, column.kind, self.locale))
+            .map(|column| Formatter::new(&column.format, self.locale))
             .collect();
         if self.options.bom {
             self.sink.write_all("\u{feff}".as_bytes())?;
@@ -185,7 +186,7 @@ impl<W: Sink> Writer for CsvWriter<W> {
             if matches!(value, Value::Text(_)) || !self.options.escape_formulas {
                 self.put_cell(index);
             } else {
-                // Numbers may begin with a minus; they are no formula.
+                // Numbers may begin with a minus; they are not formulas.
                 if index > 0 {
                     self.line.push(self.options.delimiter);
                 }

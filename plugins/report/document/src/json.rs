@@ -8,7 +8,8 @@ use crate::{
     format::write_raw,
     model::{ChartKind, Document, JsonExact, JsonOptions, JsonRows, Text, Total},
     output::{Check, RowKind, Sink, Warning, Writer},
-    value::{ColumnKind, KeyFigures, Table, Value},
+    table::{KeyFigures, Table},
+    value::{ColumnKind, Value},
 };
 
 /// Writes a report as one JSON object: `title`, `date`, …, and `sections`, each with a `kind`.

@@ -69,17 +69,19 @@ mod fonts;
 mod format;
 mod html;
 mod json;
+mod locale;
 mod markup;
 mod model;
 mod output;
 mod pdf;
 mod scene;
+mod table;
 mod text;
 mod totals;
 mod value;
 mod xlsx;
 
-pub use chart::{BARS_MAX, Chart, POINTS_MAX, SERIES_MAX, SLICES_MAX, Series};
+pub use chart::{BARS_MAX, Chart, ChartFeed, POINTS_MAX, SERIES_MAX, SLICES_MAX, Series};
 pub use csv::CsvWriter;
 pub use error::{Error, ErrorKind};
 pub use fonts::Fonts;
@@ -92,8 +94,6 @@ pub use model::{
 };
 pub use output::{Buffer, Check, Outputs, RowKind, Sink, TableFeed, Warning, Writer};
 pub use pdf::{PdfLimits, PdfWriter};
-pub use value::{
-    ChartFeed, Column, ColumnKind, KEY_FIGURES_MAX, KeyFigure, KeyFigures, Table, TableColumn,
-    Value,
-};
+pub use table::{KEY_FIGURES_MAX, KeyFigure, KeyFigures, Table, TableColumn};
+pub use value::{Column, ColumnKind, Value};
 pub use xlsx::XlsxWriter;

@@ -43,7 +43,7 @@ impl FromStr for Day {
             .map(|days| Self { days })
             .ok_or_else(|| {
                 Error::invalid_option(format!(
-                    "{text:?} is no date: write year, month and day, such as \"2026-11-21\""
+                    "{text:?} is not a date: write year, month and day, such as \"2026-11-21\""
                 ))
             })
     }

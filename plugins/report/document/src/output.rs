@@ -6,8 +6,9 @@ use crate::{
     chart::Chart,
     error::{Error, ErrorKind},
     model::{Document, Text},
+    table::{KeyFigures, Table},
     totals::Totals,
-    value::{KeyFigures, Table, Value},
+    value::Value,
 };
 
 /// Where a report is written to: a file, a buffer.

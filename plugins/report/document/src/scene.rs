@@ -229,7 +229,7 @@ fn tick_formatter(chart: &Chart, step: f64, locale: Locale) -> Formatter {
             grouping: true,
         },
     };
-    Formatter::new(&format, chart.value_kind, locale)
+    Formatter::new(&format, locale)
 }
 
 /// A tick as people write it; in powers of ten where there were more zeros than anyone counts.
@@ -484,7 +484,7 @@ fn plot(chart: &Chart, scene: &mut Scene, locale: Locale) {
             ));
         }
     }
-    let shown = Formatter::new(&chart.format, chart.value_kind, locale);
+    let shown = Formatter::new(&chart.format, locale);
     match chart.kind {
         ChartKind::Line => lines(chart, scene, &plot, &shown),
         ChartKind::StackedBar => stacked_bars(chart, scene, &plot, &shown),
@@ -699,17 +699,9 @@ fn pie(chart: &Chart, scene: &mut Scene, locale: Locale) {
     let sum: f64 = series.values.iter().filter_map(Value::as_f64).sum();
     let radius = (scene.height / 2.0 - 6.0).min(scene.width * 0.24).max(20.0);
     let (x, y) = (radius + 10.0, scene.height / 2.0);
-    let formatter = Formatter::new(&chart.format, chart.value_kind, locale);
-    let percent = Formatter::new(
-        &Format::Percent { decimals: Some(1) },
-        chart.value_kind,
-        locale,
-    );
-    let rounded = Formatter::new(
-        &Format::Percent { decimals: Some(0) },
-        chart.value_kind,
-        locale,
-    );
+    let formatter = Formatter::new(&chart.format, locale);
+    let percent = Formatter::new(&Format::Percent { decimals: Some(1) }, locale);
+    let rounded = Formatter::new(&Format::Percent { decimals: Some(0) }, locale);
     let (line, legend_x) = (
         (scene.height / count(chart.categories.len())).min(SIZE * 1.9),
         x + radius + 36.0,

@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use crate::{
     error::{Error, ErrorKind},
     model::Total,
-    value::{ColumnKind, Table, Value},
+    table::Table,
+    value::{ColumnKind, Value},
 };
 
 /// The totals of a table and of its current group.
@@ -108,7 +109,7 @@ impl Totals {
 
 fn same(a: &Value<'_>, b: &Value<'_>) -> bool {
     match (a, b) {
-        // All that is no number is one group.
+        // All values that are not numbers are one group.
         (Value::Float(a), Value::Float(b)) => a == b || (a.is_nan() && b.is_nan()),
         _ => a == b,
     }

@@ -7,15 +7,14 @@ use std::io::{BufWriter, Write};
 use crate::{
     chart::Chart,
     error::Error,
-    format::Formatter,
+    format::{Formatter, long_date},
     markup::{Block, blocks},
-    model::{
-        Align, Band, ChartKind, DateStyle, Document, Format, Locale, Orientation, PageSize, Text,
-    },
+    model::{Align, Band, ChartKind, Document, Locale, Orientation, PageSize, Text},
     output::{Check, RowKind, Sink, Warning, Writer},
     scene,
+    table::{KeyFigures, Table, TableColumn},
     text::is_rtl,
-    value::{ColumnKind, KeyFigures, Table, TableColumn, Value},
+    value::Value,
 };
 
 /// Writes a report as one HTML file that needs nothing else: no scripts, no network. Rows are written as they come.
@@ -152,7 +151,7 @@ impl<W: Sink> HtmlWriter<W> {
 
     fn chart_table(&mut self, chart: &Chart) {
         let language = self.locale.language();
-        let formatter = Formatter::new(&chart.format, chart.value_kind, self.locale);
+        let formatter = Formatter::new(&chart.format, self.locale);
         self.line.push_str("<details><summary>");
         escape(language.data_of_chart, &mut self.line);
         self.line
@@ -274,17 +273,6 @@ fn css_content(document: &Document, text: &str) -> String {
         .replace("{page}", "\" counter(page) \"")
 }
 
-fn long_date(document: &Document) -> Option<String> {
-    let format = Format::Date {
-        style: DateStyle::Long,
-        pattern: None,
-    };
-    let formatter = Formatter::new(&format, ColumnKind::Date, document.locale);
-    document
-        .date
-        .map(|day| formatter.text(&Value::Date(day.days)))
-}
-
 impl<W: Sink> Writer for HtmlWriter<W> {
     fn begin(&mut self, document: &Document) -> Result<(), Error> {
         self.locale = document.locale;
@@ -349,7 +337,7 @@ impl<W: Sink> Writer for HtmlWriter<W> {
         self.section(figures.title.as_deref());
         self.line.push_str("<dl>\n");
         for figure in &figures.figures {
-            let text = Formatter::new(&figure.format, figure.kind, self.locale).text(&figure.value);
+            let text = Formatter::new(&figure.format, self.locale).text(&figure.value);
             self.line.push_str("<div><dt>");
             escape(&figure.title, &mut self.line);
             self.line.push_str("</dt><dd>");
@@ -408,7 +396,7 @@ impl<W: Sink> Writer for HtmlWriter<W> {
         self.formatters = table
             .columns
             .iter()
-            .map(|column| Formatter::new(&column.format, column.kind, self.locale))
+            .map(|column| Formatter::new(&column.format, self.locale))
             .collect();
         self.group_by = table.group_by;
         self.rows = 0;

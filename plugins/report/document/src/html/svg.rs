@@ -37,7 +37,7 @@ pub(super) fn push(
 
 /// What the chart shows, in a sentence.
 fn description(chart: &Chart, locale: Locale) -> String {
-    let formatter = Formatter::new(&chart.format, chart.value_kind, locale);
+    let formatter = Formatter::new(&chart.format, locale);
     let mut text = String::new();
     for series in chart.series.iter().take(12) {
         if !text.is_empty() {

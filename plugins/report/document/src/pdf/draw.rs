@@ -19,12 +19,11 @@ use krilla::{
 use crate::{
     error::{Error, ErrorKind},
     fonts::{Fonts, Weight},
-    format::Formatter,
-    model::{Band, DateStyle, Document, Format},
+    format::long_date,
+    model::{Band, Document},
     output::Check,
     scene::{Anchor, Paint, Scene, Shape, series_color},
     text::Shaper,
-    value::{ColumnKind, Value},
 };
 
 use super::page::{Color, INK, MUTED, Mark, Op, RULE, STRONG_RULE, Sheet};
@@ -105,13 +104,7 @@ struct Bands {
 
 impl Bands {
     fn new(document: &Document) -> Self {
-        let date = document.date.map_or_else(String::new, |day| {
-            let format = Format::Date {
-                style: DateStyle::Long,
-                pattern: None,
-            };
-            Formatter::new(&format, ColumnKind::Date, document.locale).text(&Value::Date(day.days))
-        });
+        let date = long_date(document).unwrap_or_default();
         let fill = |text: &str| {
             text.replace("{title}", &document.title)
                 .replace(

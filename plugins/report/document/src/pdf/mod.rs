@@ -14,13 +14,14 @@ use crate::{
     chart::Chart,
     error::{Error, ErrorKind},
     fonts::{Fonts, Weight},
-    format::Formatter,
+    format::{Formatter, long_date},
     markup::{Block, blocks},
-    model::{ChartKind, DateStyle, Document, Format, Text},
+    model::{ChartKind, Document, Text},
     output::{Check, RowKind, Sink, Warning, Writer},
     scene,
+    table::{KeyFigures, Table},
     text::{is_rtl, missing_warning},
-    value::{ColumnKind, KeyFigures, Table, Value},
+    value::Value,
 };
 use page::{ACCENT, INK, Layout, MUTED, TINT};
 use table::TableLayout;
@@ -85,8 +86,6 @@ impl State {
             title,
             subtitle,
             author,
-            date,
-            locale,
             ..
         } = &self.document;
         let layout = &mut self.layout;
@@ -95,13 +94,7 @@ impl State {
             layout.space(2.0);
             layout.paragraph(subtitle, Weight::Regular, 12.0, MUTED, 1.35)?;
         }
-        let date = date.map(|day| {
-            let format = Format::Date {
-                style: DateStyle::Long,
-                pattern: None,
-            };
-            Formatter::new(&format, ColumnKind::Date, *locale).text(&Value::Date(day.days))
-        });
+        let date = long_date(&self.document);
         let line: Vec<&str> = author
             .as_deref()
             .into_iter()
@@ -217,7 +210,7 @@ impl<W: Sink> Writer for PdfWriter<W> {
                     Weight::Regular,
                     MUTED,
                 );
-                let formatter = Formatter::new(&figure.format, figure.kind, locale);
+                let formatter = Formatter::new(&figure.format, locale);
                 let mut text = formatter.text(&figure.value);
                 if text.is_empty() {
                     text.push('–');

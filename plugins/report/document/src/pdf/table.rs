@@ -6,8 +6,9 @@ use crate::{
     format::Formatter,
     model::{Align, Locale, Orientation},
     output::{RowKind, Warning},
+    table::{Table, TableColumn},
     text::Shaper,
-    value::{ColumnKind, Table, TableColumn, Value},
+    value::{ColumnKind, Value},
 };
 
 use super::page::{HEAD, INK, Layout, MUTED, RULE, STRONG_RULE, TINT};
@@ -126,7 +127,7 @@ impl TableLayout {
             formatters: table
                 .columns
                 .iter()
-                .map(|column| Formatter::new(&column.format, column.kind, locale))
+                .map(|column| Formatter::new(&column.format, locale))
                 .collect(),
             columns: table.columns.clone(),
             locale,

@@ -4,9 +4,10 @@ use rust_xlsxwriter::{Color, Format as CellFormat, FormatAlign, FormatBorder};
 
 use crate::{
     calendar,
-    format::{Field, Pattern, currency_decimals, currency_sign, date_fields},
+    format::{Field, Pattern, currency_decimals, currency_sign, write_decimal, write_raw},
     model::{Align, DateStyle, Format, Locale, Total},
-    value::{ColumnKind, TableColumn, Value},
+    table::TableColumn,
+    value::{ColumnKind, Value},
 };
 
 /// The first day that all spreadsheets agree about: 1900-03-01.
@@ -31,7 +32,7 @@ pub(super) enum Cell {
 pub(super) fn cell_of(value: &Value<'_>) -> Cell {
     let number_text = || {
         let mut text = String::new();
-        crate::format::write_raw(value, &mut text);
+        write_raw(value, &mut text);
         Cell::NumberText(text)
     };
     match value {
@@ -44,7 +45,7 @@ pub(super) fn cell_of(value: &Value<'_>) -> Cell {
         Value::Float(number) if number.is_finite() => Cell::Number(*number),
         Value::Float(_) => Cell::Empty,
         Value::Decimal { unscaled, scale } => {
-            // Zeros at the end are no digits that could be lost.
+            // Zeros at the end can be left out without a loss.
             let (mut digits, mut scale) = (unscaled.unsigned_abs(), i32::from(*scale));
             while digits > EXACT_MAX && digits.is_multiple_of(10) {
                 digits /= 10;
@@ -55,7 +56,7 @@ pub(super) fn cell_of(value: &Value<'_>) -> Cell {
                     return number_text();
                 };
                 let mut text = String::new();
-                crate::format::write_decimal(
+                write_decimal(
                     if *unscaled < 0 { -digits } else { digits },
                     scale,
                     &mut text,
@@ -153,14 +154,14 @@ pub(super) fn number_format(format: &Format, kind: ColumnKind, locale: Locale) -
                     ColumnKind::Timestamp { utc: true }
                 )
             );
-            date_fields(format, locale).map(|pattern| date_code(&pattern, locale, utc))
+            Pattern::of(format, locale).map(|pattern| date_code(&pattern, locale, utc))
         }
         (Format::Auto, ColumnKind::Date) => {
             let format = Format::Date {
                 style: DateStyle::Short,
                 pattern: None,
             };
-            date_fields(&format, locale).map(|pattern| date_code(&pattern, locale, false))
+            Pattern::of(&format, locale).map(|pattern| date_code(&pattern, locale, false))
         }
         (Format::Auto, ColumnKind::Timestamp { utc }) => {
             let format = Format::Timestamp {
@@ -168,7 +169,7 @@ pub(super) fn number_format(format: &Format, kind: ColumnKind, locale: Locale) -
                 pattern: None,
                 seconds: true,
             };
-            date_fields(&format, locale).map(|pattern| date_code(&pattern, locale, utc))
+            Pattern::of(&format, locale).map(|pattern| date_code(&pattern, locale, utc))
         }
         (Format::Auto, ColumnKind::Time) => Some("hh:mm:ss".to_owned()),
     }

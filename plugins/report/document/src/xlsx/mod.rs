@@ -17,7 +17,8 @@ use crate::{
     error::{Error, ErrorKind},
     model::{Document, Text},
     output::{Check, RowKind, Sink, Warning, Writer},
-    value::{KeyFigures, Table, Value},
+    table::{KeyFigures, Table},
+    value::Value,
 };
 use overview::Overview;
 use sheet::Sheet;

@@ -10,11 +10,13 @@ use crate::{
     chart::Chart,
     error::Error,
     fonts::{Weight, text_width},
-    format::{Formatter, Language},
+    format::{Formatter, long_date},
+    locale::Language,
     markup::{Block, blocks},
-    model::{ChartKind, DateStyle, Document, Format, Locale, Text},
+    model::{ChartKind, Document, Locale, Text},
     scene::series_color,
-    value::{ColumnKind, KeyFigures, Value},
+    table::KeyFigures,
+    value::ColumnKind,
 };
 
 use super::{
@@ -81,14 +83,7 @@ impl Overview {
                 &CellFormat::new().set_font_size(13).set_font_color(MUTED),
             )?;
         }
-        let format = Format::Date {
-            style: DateStyle::Long,
-            pattern: None,
-        };
-        let formatter = Formatter::new(&format, ColumnKind::Date, document.locale);
-        let date = document
-            .date
-            .map(|day| formatter.text(&Value::Date(day.days)));
+        let date = long_date(document);
         let meta: Vec<&str> = document
             .author
             .as_deref()
@@ -216,8 +211,7 @@ impl Overview {
                         .sheet
                         .write_string_with_format(row, column, text, &large),
                     Cell::Text => {
-                        let text = Formatter::new(&figure.format, figure.kind, self.locale)
-                            .text(&figure.value);
+                        let text = Formatter::new(&figure.format, self.locale).text(&figure.value);
                         let text = cell_text(&text).map_or(text, |(clean, _)| clean);
                         self.sheet
                             .write_string_with_format(row, column, text, &large)

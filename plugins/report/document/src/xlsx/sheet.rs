@@ -5,10 +5,11 @@ use rust_xlsxwriter::{Formula, Workbook, Worksheet};
 use crate::{
     error::{Error, ErrorKind},
     fonts::{Weight, text_width},
-    format::{Formatter, write_raw},
+    format::{Formatter, long_date, write_raw},
     model::{Align, Document, Orientation, PageSize, Total},
     output::RowKind,
-    value::{Table, TableColumn, Value},
+    table::{Table, TableColumn},
+    value::Value,
 };
 
 use super::{
@@ -75,7 +76,7 @@ impl Sheet {
                     && column.align == Align::Left;
                 ColumnState {
                     formats: column_formats(column, is_tight, document.locale),
-                    formatter: Formatter::new(&column.format, column.kind, document.locale),
+                    formatter: Formatter::new(&column.format, document.locale),
                     // The filter's button stands beside the heading.
                     widest: column.title.lines().map(in_characters).fold(0.0, f32::max) + 3.0,
                     text_in_group: false,
@@ -359,14 +360,7 @@ pub(super) fn print_setup(worksheet: &mut Worksheet, document: &Document, title:
         worksheet.set_landscape();
     }
     worksheet.set_print_fit_to_pages(1, 0);
-    let date = document.date.map(|day| {
-        let format = crate::model::Format::Date {
-            style: crate::model::DateStyle::Long,
-            pattern: None,
-        };
-        Formatter::new(&format, crate::value::ColumnKind::Date, document.locale)
-            .text(&Value::Date(day.days))
-    });
+    let date = long_date(document);
     let date = date.unwrap_or_default();
     let fill = |text: &str, page: &str, pages: &str| {
         text.replace('&', "&&")
