@@ -6,7 +6,7 @@ use crate::{
     chart::Chart,
     format::Formatter,
     model::{ChartKind, Locale},
-    scene::{Anchor, Paint, Scene, Shape, series_color},
+    scene::{Anchor, Dot, Label, Line, Paint, Path, Rect, Scene, Shape, Slice, series_color},
 };
 
 use super::escape;
@@ -19,7 +19,7 @@ pub(super) fn push(
     to: &mut String,
 ) {
     let title = chart.title.as_deref().unwrap_or(locale.language().chart);
-    // Writing into a string can't fail, here and below.
+    // Writing into a string can't fail.
     let _ = write!(
         to,
         "<svg role=\"img\" aria-labelledby=\"c{number}t c{number}d\" viewBox=\"0 0 {} {}\" xmlns=\"http://www.w3.org/2000/svg\">\n<title id=\"c{number}t\">",
@@ -30,7 +30,7 @@ pub(super) fn push(
     escape(&description(chart, locale), to);
     to.push_str("</desc>\n");
     for shape in &scene.shapes {
-        push_shape(shape, to);
+        Svg(to).shape(shape);
     }
     to.push_str("</svg>\n");
 }
@@ -90,140 +90,127 @@ fn n(value: f32) -> f32 {
     (value * 100.0).round() / 100.0
 }
 
-fn push_shape(shape: &Shape, to: &mut String) {
-    let _ = match shape {
-        Shape::Line {
+/// Appends shapes, one after another. Writing into a string can't fail.
+struct Svg<'s>(&'s mut String);
+
+impl Svg<'_> {
+    fn shape(&mut self, shape: &Shape) {
+        match shape {
+            Shape::Line(line) => self.line(line),
+            Shape::Rect(rect) => self.rect(rect),
+            Shape::Path(path) => self.path(path),
+            Shape::Dot(dot) => self.dot(dot),
+            Shape::Slice(slice) => self.slice(slice),
+            Shape::Label(label) => self.label(label),
+        }
+    }
+
+    fn line(&mut self, line: &Line) {
+        let Line {
             from,
-            to: end,
+            to,
             paint,
             width,
-        } => writeln!(
-            to,
+        } = line;
+        let _ = writeln!(
+            self.0,
             "<line x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\" {} stroke-width=\"{width}\"/>",
             n(from.0),
             n(from.1),
-            n(end.0),
-            n(end.1),
+            n(to.0),
+            n(to.1),
             stroke(*paint)
-        ),
-        Shape::Rect {
-            x,
-            y,
-            width,
-            height,
-            paint,
-            tip,
-        } => {
-            let (x, y, width, height) = (n(*x), n(*y), n(*width), n(*height));
-            let _ = write!(
-                to,
-                "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" {}",
-                fill(*paint)
-            );
-            end(tip, "rect", to)
-        }
-        Shape::Path { points, paint } => {
-            to.push_str("<polyline points=\"");
-            for (x, y) in points {
-                let _ = write!(to, "{},{} ", n(*x), n(*y));
-            }
-            writeln!(
-                to,
-                "\" fill=\"none\" {} stroke-width=\"2\" stroke-linejoin=\"round\" stroke-linecap=\"round\"/>",
-                stroke(*paint)
-            )
-        }
-        Shape::Dot {
-            x,
-            y,
-            radius,
-            paint,
-            tip,
-        } => {
-            let _ = write!(
-                to,
-                "<circle cx=\"{}\" cy=\"{}\" r=\"{radius}\" {}",
-                n(*x),
-                n(*y),
-                fill(*paint)
-            );
-            end(tip, "circle", to)
-        }
-        Shape::Slice {
-            x,
-            y,
-            radius,
-            from,
-            to: until,
-            paint,
-            tip,
-        } => {
-            if until - from > 0.9999 {
-                let _ = write!(
-                    to,
-                    "<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\" {}",
-                    fill(*paint)
-                );
-                end(tip, "circle", to)
-            } else {
-                let at = |turn: f32| {
-                    let angle = turn * std::f32::consts::TAU;
-                    (n(x + radius * angle.sin()), n(y - radius * angle.cos()))
-                };
-                let ((x1, y1), (x2, y2)) = (at(*from), at(*until));
-                let large = u8::from(until - from > 0.5);
-                let _ = write!(
-                    to,
-                    "<path d=\"M{x},{y}L{x1},{y1}A{radius},{radius} 0 {large} 1 {x2},{y2}Z\" stroke=\"var(--paper)\" stroke-width=\"1.2\" {}",
-                    fill(*paint)
-                );
-                end(tip, "path", to)
-            }
-        }
-        Shape::Text {
-            x,
-            y,
-            text,
-            size,
-            anchor,
-            paint,
-            rotated,
-            bold,
-        } => {
-            let anchor = match anchor {
-                Anchor::Start => "",
-                Anchor::Middle => " text-anchor=\"middle\"",
-                Anchor::End => " text-anchor=\"end\"",
-            };
-            let (x, y) = (n(*x), n(*y));
-            let turned = if *rotated {
-                format!(" transform=\"rotate(-90 {x} {y})\"")
-            } else {
-                String::new()
-            };
-            let weight = if *bold { " font-weight=\"700\"" } else { "" };
-            let font = if *size == 11.0 {
-                String::new()
-            } else {
-                format!(" font-size=\"{}\"", n(*size))
-            };
-            let _ = write!(
-                to,
-                "<text x=\"{x}\" y=\"{y}\"{anchor}{turned}{weight}{font} {}>",
-                fill(*paint)
-            );
-            escape(text, to);
-            writeln!(to, "</text>")
-        }
-    };
-}
-
-/// Closes an element, with a title that browsers show as a tip.
-fn end(tip: &str, tag: &str, to: &mut String) -> std::fmt::Result {
-    if tip.is_empty() {
-        return writeln!(to, "/>");
+        );
     }
-    to.push_str("><title>");
-    escape(tip, to);
-    writeln!(to, "</title></{tag}>")
+
+    fn rect(&mut self, rect: &Rect) {
+        let _ = write!(
+            self.0,
+            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" {}",
+            n(rect.x),
+            n(rect.y),
+            n(rect.width),
+            n(rect.height),
+            fill(rect.paint)
+        );
+        self.end("rect", &rect.tip);
+    }
+
+    fn path(&mut self, path: &Path) {
+        self.0.push_str("<polyline points=\"");
+        for (x, y) in &path.points {
+            let _ = write!(self.0, "{},{} ", n(*x), n(*y));
+        }
+        let _ = writeln!(
+            self.0,
+            "\" fill=\"none\" {} stroke-width=\"2\" stroke-linejoin=\"round\" stroke-linecap=\"round\"/>",
+            stroke(path.paint)
+        );
+    }
+
+    fn dot(&mut self, dot: &Dot) {
+        self.circle((n(dot.x), n(dot.y)), dot.radius, dot.paint, &dot.tip);
+    }
+
+    fn slice(&mut self, slice: &Slice) {
+        let Slice { x, y, radius, .. } = slice;
+        if slice.is_whole() {
+            return self.circle((*x, *y), *radius, slice.paint, &slice.tip);
+        }
+        let [(x1, y1), (x2, y2)] = [slice.from, slice.to].map(|turn| slice.edge(turn));
+        let large = u8::from(slice.to - slice.from > 0.5);
+        let _ = write!(
+            self.0,
+            "<path d=\"M{x},{y}L{},{}A{radius},{radius} 0 {large} 1 {},{}Z\" stroke=\"var(--paper)\" stroke-width=\"1.2\" {}",
+            n(x1),
+            n(y1),
+            n(x2),
+            n(y2),
+            fill(slice.paint)
+        );
+        self.end("path", &slice.tip);
+    }
+
+    fn circle(&mut self, (x, y): (f32, f32), radius: f32, paint: Paint, tip: &str) {
+        let _ = write!(
+            self.0,
+            "<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\" {}",
+            fill(paint)
+        );
+        self.end("circle", tip);
+    }
+
+    fn label(&mut self, label: &Label) {
+        let (x, y) = (n(label.x), n(label.y));
+        let _ = write!(self.0, "<text x=\"{x}\" y=\"{y}\"");
+        self.0.push_str(match label.anchor {
+            Anchor::Start => "",
+            Anchor::Middle => " text-anchor=\"middle\"",
+            Anchor::End => " text-anchor=\"end\"",
+        });
+        if label.rotated {
+            let _ = write!(self.0, " transform=\"rotate(-90 {x} {y})\"");
+        }
+        if label.bold {
+            self.0.push_str(" font-weight=\"700\"");
+        }
+        // Else it is that of the style sheet.
+        if label.size != 11.0 {
+            let _ = write!(self.0, " font-size=\"{}\"", n(label.size));
+        }
+        let _ = write!(self.0, " {}>", fill(label.paint));
+        escape(&label.text, self.0);
+        self.0.push_str("</text>\n");
+    }
+
+    /// Closes an element, with a title that browsers show as a tip.
+    fn end(&mut self, tag: &str, tip: &str) {
+        if tip.is_empty() {
+            self.0.push_str("/>\n");
+            return;
+        }
+        self.0.push_str("><title>");
+        escape(tip, self.0);
+        let _ = writeln!(self.0, "</title></{tag}>");
+    }
 }

@@ -22,7 +22,7 @@ use crate::{
     format::long_date,
     model::{Band, Document},
     output::Check,
-    scene::{Anchor, Paint, Scene, Shape, series_color},
+    scene::{Anchor, Dot, Label, Paint, Scene, Shape, series_color},
     text::Shaper,
 };
 
@@ -104,7 +104,8 @@ struct Bands {
 
 impl Bands {
     fn new(document: &Document) -> Self {
-        let date = long_date(document).unwrap_or_default();
+        let date = long_date(document);
+        let date = date.unwrap_or_default();
         let fill = |text: &str| {
             text.replace("{title}", &document.title)
                 .replace(
@@ -305,87 +306,49 @@ impl Pen<'_> {
     fn scene(&mut self, surface: &mut Surface<'_>, scene: &Scene) {
         for shape in &scene.shapes {
             match shape {
-                Shape::Rect {
-                    x,
-                    y,
-                    width,
-                    height,
-                    paint,
-                    ..
-                } => {
-                    self.rect(surface, (*x, *y, *width, *height), color_of(*paint));
+                Shape::Rect(rect) => {
+                    let place = (rect.x, rect.y, rect.width, rect.height);
+                    self.rect(surface, place, color_of(rect.paint));
                 }
-                Shape::Line {
-                    from,
-                    to,
-                    paint,
-                    width,
-                } => self.path(surface, &[*from, *to], *width, *paint),
-                Shape::Path { points, paint } => self.path(surface, points, 2.0, *paint),
-                Shape::Dot {
-                    x,
-                    y,
-                    radius,
-                    paint,
-                    ..
-                } => {
-                    self.slice(
-                        surface,
-                        (*x, *y, *radius),
-                        (0.0, 1.0),
-                        color_of(*paint),
-                        false,
-                    );
+                Shape::Line(line) => {
+                    self.path(surface, &[line.from, line.to], line.width, line.paint);
                 }
-                Shape::Slice {
-                    x,
-                    y,
-                    radius,
-                    from,
-                    to,
-                    paint,
-                    ..
-                } => {
-                    self.slice(
-                        surface,
-                        (*x, *y, *radius),
-                        (*from, *to),
-                        color_of(*paint),
-                        true,
-                    );
+                Shape::Path(path) => self.path(surface, &path.points, 2.0, path.paint),
+                Shape::Dot(dot) => {
+                    let Dot { x, y, radius, .. } = *dot;
+                    let color = color_of(dot.paint);
+                    self.slice(surface, (x, y, radius), (0.0, 1.0), color, false);
                 }
-                Shape::Text {
-                    x,
-                    y,
-                    text,
-                    size,
-                    anchor,
-                    paint,
-                    rotated,
-                    bold,
-                } => {
-                    let weight = if *bold { Weight::Bold } else { Weight::Regular };
-                    let width = self.shaper.width(text, weight) * size;
-                    let offset = match anchor {
-                        Anchor::Start => 0.0,
-                        Anchor::Middle => width / 2.0,
-                        Anchor::End => width,
-                    };
-                    if *rotated {
-                        surface.push_transform(&Transform::from_rotate_at(-90.0, *x, *y));
-                    }
-                    self.text(
-                        surface,
-                        text,
-                        (x - offset, *y),
-                        (*size, weight),
-                        color_of(*paint),
-                    );
-                    if *rotated {
-                        surface.pop();
-                    }
+                Shape::Slice(slice) => {
+                    let disc = (slice.x, slice.y, slice.radius);
+                    let color = color_of(slice.paint);
+                    self.slice(surface, disc, (slice.from, slice.to), color, true);
                 }
+                Shape::Label(label) => self.label(surface, label),
             }
+        }
+    }
+
+    fn label(&mut self, surface: &mut Surface<'_>, label: &Label) {
+        let Label { x, y, size, .. } = *label;
+        let weight = if label.bold {
+            Weight::Bold
+        } else {
+            Weight::Regular
+        };
+        let width = self.shaper.width(&label.text, weight) * size;
+        let offset = match label.anchor {
+            Anchor::Start => 0.0,
+            Anchor::Middle => width / 2.0,
+            Anchor::End => width,
+        };
+        if label.rotated {
+            surface.push_transform(&Transform::from_rotate_at(-90.0, x, y));
+        }
+        let color = color_of(label.paint);
+        self.text(surface, &label.text, (x - offset, y), (size, weight), color);
+        if label.rotated {
+            surface.pop();
         }
     }
 
