@@ -220,7 +220,7 @@ pub struct Report {
     pub outputs: Vec<Output>,
     /// How many rows the tables have together.
     pub rows: u64,
-    /// What whoever reads the report should know.
+    /// What readers of the report should know.
     pub warnings: Vec<Warning>,
 }
 
@@ -246,7 +246,7 @@ pub struct Output {
     pub base64: Option<String>,
 }
 
-/// Something that is no error.
+/// Something to know that is not an error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Warning {
     /// A word for programs.

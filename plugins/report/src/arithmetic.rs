@@ -20,7 +20,7 @@ use datafusion::{
     prelude::SessionContext,
 };
 
-/// From now on, integers of queries are computed so.
+/// Puts checked arithmetic of integers in place of the engine's.
 pub(crate) fn register(context: &mut SessionContext) -> Result<()> {
     context.register_function_rewrite(Arc::new(CheckIntegers))
 }

@@ -1,17 +1,19 @@
 //! What a column may hold, how its type is found, and how its values are collected.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use datafusion::arrow::{
     array::{
         ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder,
-        StringViewBuilder, TimestampMicrosecondBuilder,
+        RecordBatch, RecordBatchOptions, StringViewBuilder, TimestampMicrosecondBuilder,
     },
     datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
 };
 use report_document::calendar::{
     MICROS_PER_DAY, date_from_days, parse_day, parse_timestamp, timestamp_text,
 };
+
+use crate::error::{Result, Trouble, unknown};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +94,47 @@ pub(crate) fn schema(columns: &[Column]) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// Puts the types of a request in place of those that were found.
+pub(crate) fn override_kinds(
+    source: &str,
+    columns: &mut [Column],
+    kinds: &[(String, Kind)],
+) -> Result<()> {
+    for (name, kind) in kinds {
+        let Some(column) = columns.iter_mut().find(|column| column.name == *name) else {
+            let known: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+            let known = known.iter().map(String::as_str);
+            let trouble = unknown("unknown_column", "column", name, known);
+            return Err(trouble.within(&format!("`types` of source `{source}`")));
+        };
+        column.kind = *kind;
+    }
+    Ok(())
+}
+
+/// Names that are there, and there once.
+pub(crate) fn unique_names(names: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    names
+        .into_iter()
+        .enumerate()
+        .map(|(index, name)| {
+            let name = if name.is_empty() {
+                format!("column_{}", index + 1)
+            } else {
+                name
+            };
+            let mut unique = name.clone();
+            let mut number = 2;
+            while !seen.insert(unique.clone()) {
+                unique = format!("{name}_{number}");
+                number += 1;
+            }
+            unique
+        })
+        .collect()
+}
+
 /// The narrowest kind that all values seen so far have in common.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Guess(Option<Kind>);
@@ -123,8 +166,8 @@ impl Guess {
     }
 }
 
-/// What a text looks like. Leading zeros make text, since what begins with them is a number to nobody: postal codes,
-/// telephone numbers, article numbers.
+/// What a text looks like. Leading zeros make text: postal codes, telephone numbers and article numbers have them,
+/// numbers don't.
 fn guess(text: &str, decimal_comma: bool) -> Kind {
     let bytes = text.as_bytes();
     let Some(first) = bytes.first() else {
@@ -421,6 +464,18 @@ impl Builder {
             Self::Timestamp(builder) => Arc::new(builder.finish()),
         }
     }
+}
+
+/// A batch of what was collected.
+pub(crate) fn batch(
+    schema: &SchemaRef,
+    builders: &mut [Builder],
+    rows: usize,
+) -> Result<RecordBatch> {
+    let arrays = builders.iter_mut().map(Builder::finish).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)
+        .map_err(Trouble::internal)
 }
 
 #[cfg(test)]

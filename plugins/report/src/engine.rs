@@ -34,8 +34,8 @@ use tokio::{
 };
 
 use crate::{
-    arithmetic,
-    error::{Result, Trouble, unknown},
+    arithmetic, clock,
+    error::{Passing, Result, Trouble, unknown},
     source::Source,
     spill::Spill,
     sql::{self, Parameters, Select},
@@ -59,7 +59,6 @@ pub(crate) struct Limits {
 /// The engine of one task.
 pub(crate) struct Engine<'r> {
     runtime: &'r Runtime,
-    /// What those who wait wait with: it goes even when all threads of `runtime` are busy computing.
     clock: Runtime,
     watch: Arc<Watch>,
     context: SessionContext,
@@ -119,7 +118,7 @@ impl<'r> Engine<'r> {
         sums::register(&context);
         Ok(Self {
             runtime,
-            clock: clock()?,
+            clock: clock::new()?,
             watch: Arc::clone(watch),
             context,
             parameters,
@@ -356,14 +355,6 @@ impl<'r> Engine<'r> {
     }
 }
 
-/// A runtime for waiting, on the thread that waits.
-pub(crate) fn clock() -> Result<Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .map_err(|error| Trouble::io("the report can't begin", &error))
-}
-
 /// How often those who wait look whether the task goes on.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -410,7 +401,7 @@ impl Rows<'_> {
         let received = engine.clock.block_on(async {
             loop {
                 match tokio::time::timeout(LOOK_AGAIN, batches.recv()).await {
-                    Ok(received) => return Ok(received),
+                    Ok(received) => return Ok::<_, Trouble>(received),
                     Err(_) => {
                         engine.watch.report();
                         engine.watch.check()?;
@@ -453,7 +444,7 @@ const DROP_MAX: Duration = Duration::from_millis(300);
 fn ours(error: &(dyn StdError + 'static)) -> Option<Trouble> {
     let mut error = Some(error);
     while let Some(current) = error {
-        if let Some(trouble) = current.downcast_ref::<Trouble>() {
+        if let Some(Passing(trouble)) = current.downcast_ref::<Passing>() {
             return Some(trouble.clone());
         }
         let inner: Option<&(dyn StdError + 'static)> =

@@ -1,106 +1,39 @@
 //! What went wrong with a report, in the one form that clients get to see.
 
-use std::{error::Error, fmt, io};
+use std::{error::Error, fmt};
 
 use datafusion::error::DataFusionError;
-use kit::files::FileError;
-use plugin_api::TaskError;
-use serde_json::{Value, json};
+pub(crate) use kit::{Result, Trouble, excerpt};
+use serde_json::json;
 
-pub(crate) type Result<T, E = Trouble> = std::result::Result<T, E>;
-
-/// Why there is no report.
-#[derive(Clone, Debug)]
-pub(crate) struct Trouble {
-    /// A word for programs, one of those in `docs/REPORT.md`.
-    pub(crate) kind: &'static str,
-    pub(crate) message: String,
-    pub(crate) retryable: bool,
-    pub(crate) data: Option<Value>,
+/// A report that can't be: the arguments contradict each other.
+pub(crate) fn invalid_report(message: impl Into<String>) -> Trouble {
+    Trouble::new("invalid_report", message)
 }
 
-impl Trouble {
-    pub(crate) fn new(kind: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            retryable: false,
-            data: None,
-        }
-    }
+/// What is wrong with the document, in the form that clients get to see.
+pub(crate) fn document_trouble(error: &report_document::Error) -> Trouble {
+    Trouble::new(error.kind(), error.to_string()).retryable_if(error.is_retryable())
+}
 
-    /// A report that can't be: the arguments contradict each other.
-    pub(crate) fn args(message: impl Into<String>) -> Self {
-        Self::new("invalid_report", message)
-    }
+/// A trouble on its way through the engine, which passes on any error.
+#[derive(Debug)]
+pub(crate) struct Passing(pub(crate) Trouble);
 
-    /// A defect of ours, or of what we are built on.
-    pub(crate) fn internal(message: impl fmt::Display) -> Self {
-        Self::new("internal", format!("{message}; this is a defect"))
-    }
-
-    pub(crate) fn retryable(mut self) -> Self {
-        self.retryable = true;
-        self
-    }
-
-    pub(crate) fn data(mut self, data: Value) -> Self {
-        self.data = Some(data);
-        self
-    }
-
-    /// Reading or writing failed; `what` begins the sentence: "the file x can't be read".
-    pub(crate) fn io(what: impl fmt::Display, error: &io::Error) -> Self {
-        let message = format!("{what}: {error}");
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::new("storage_full", message).retryable()
-            }
-            _ => Self::new("io_error", message).retryable(),
-        }
-    }
-
-    pub(crate) fn file(error: &FileError) -> Self {
-        let trouble = Self::new(error.kind(), error.to_string());
-        if error.is_retryable() {
-            trouble.retryable()
-        } else {
-            trouble
-        }
-    }
-
-    /// What the client gets.
-    pub(crate) fn into_task_error(self) -> TaskError {
-        let mut error = TaskError::new(self.kind, self.message);
-        if self.retryable {
-            error = error.retryable();
-        }
-        match self.data {
-            Some(data) => error.data(data),
-            None => error,
-        }
-    }
-
-    /// The same, told of a part of the report: "section 2: …".
-    pub(crate) fn within(mut self, place: &str) -> Self {
-        self.message = format!("{place}: {}", self.message);
-        self
+impl Passing {
+    /// For what hands its errors to the engine.
+    pub(crate) fn engine_error(trouble: Trouble) -> DataFusionError {
+        DataFusionError::External(Box::new(Self(trouble)))
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for Passing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        self.0.fmt(f)
     }
 }
 
-impl Error for Trouble {}
-
-impl From<Trouble> for DataFusionError {
-    fn from(trouble: Trouble) -> Self {
-        Self::External(Box::new(trouble))
-    }
-}
+impl Error for Passing {}
 
 /// The names of `known` that somebody who wrote `name` may have meant, the likeliest first.
 pub(crate) fn near_misses<'a>(
@@ -163,13 +96,5 @@ fn list(names: &[&str], word: &str) -> String {
             let first: Vec<String> = first.iter().map(|name| format!("`{name}`")).collect();
             format!("{} {word} `{last}`", first.join(", "))
         }
-    }
-}
-
-/// The first so many characters of what may be long, and comes from outside.
-pub(crate) fn excerpt(text: &str, chars_max: usize) -> String {
-    match text.char_indices().nth(chars_max) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
     }
 }

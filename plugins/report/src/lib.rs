@@ -3,6 +3,7 @@
 
 mod args;
 mod arithmetic;
+mod clock;
 mod columns;
 mod config;
 mod database;
@@ -29,9 +30,10 @@ pub use crate::{
         Encoding, Format, Output, OutputArgs, Report as ReportMade, ReportArgs, SectionArgs,
         SourceArgs, Warning,
     },
-    config::{ConnectionConfig, FoldersConfig, ReportConfig, Tls},
+    config::ReportConfig,
+    database::{ConnectionConfig, Tls},
 };
-use crate::{config::Checked, engine::Limits, run::Shop};
+use crate::{config::Checked, engine::Limits, run::Resources};
 
 /// The plugin's state in a worker: what was configured, and the threads of its queries.
 pub struct Report {
@@ -44,7 +46,7 @@ pub struct Report {
 
 #[plugin(cpu_bound)]
 impl Report {
-    /// Connects to nobody and starts nothing: that waits for the first report.
+    /// Connects to nothing and starts nothing: that waits for the first report.
     fn open(config: ReportConfig) -> Result<Self, PluginError> {
         let config = config.check()?;
         Ok(Self {
@@ -67,13 +69,13 @@ impl Report {
         let Some(runtime) = &threads.0 else {
             return Err(TaskError::new("internal", "the threads are gone"));
         };
-        let shop = Shop {
+        let resources = Resources {
             config: &self.config,
             limits: &self.limits,
             fonts: &self.fonts,
             runtime,
         };
-        let made = run::report(&shop, args, task);
+        let made = run::report(&resources, args, task);
         if made.is_err() {
             // What was stopped may go on computing for a while; the next report has threads of its own.
             let mut kept = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
@@ -99,7 +101,7 @@ impl Report {
     }
 }
 
-/// The threads of queries. Whoever drops them doesn't wait for what they compute.
+/// The threads of queries. Dropping them doesn't wait for what they compute.
 struct Threads(Option<Runtime>);
 
 impl Drop for Threads {

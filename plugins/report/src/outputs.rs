@@ -15,31 +15,30 @@ use serde_json::value::RawValue;
 use crate::{
     args::{Format, Output, OutputArgs},
     config::Checked,
-    error::{Result, Trouble},
-    run::document_trouble,
+    error::{Result, Trouble, document_trouble, invalid_report},
     watch::Watch,
 };
 
-/// More outputs than this are not what anybody needs of one report.
+/// The most outputs of a report.
 const OUTPUTS_MAX: usize = 20;
 
 /// An output that was checked.
 #[derive(Debug)]
-struct Wanted {
+struct CheckedOutput {
     format: Format,
     path: Option<String>,
     args: OutputArgs,
 }
 
 /// Checks what a request wants.
-fn check(args: &[OutputArgs]) -> Result<Vec<Wanted>> {
+fn check(args: &[OutputArgs]) -> Result<Vec<CheckedOutput>> {
     if args.len() > OUTPUTS_MAX {
-        return Err(Trouble::args(format!(
+        return Err(invalid_report(format!(
             "{} outputs are more than {OUTPUTS_MAX}",
             args.len()
         )));
     }
-    let mut wanted: Vec<Wanted> = Vec::new();
+    let mut checked: Vec<CheckedOutput> = Vec::new();
     for output in args {
         let of_path = output.path.as_deref().and_then(Format::of_path);
         let Some(format) = output.format.or(of_path) else {
@@ -51,33 +50,33 @@ fn check(args: &[OutputArgs]) -> Result<Vec<Wanted>> {
                     String::from("an output needs a `format`, or a `path` whose ending tells it")
                 }
             };
-            return Err(Trouble::args(message));
+            return Err(invalid_report(message));
         };
         for (key, is_set, of) in [
             ("csv", output.csv.is_some(), Format::Csv),
             ("json", output.json.is_some(), Format::Json),
         ] {
             if is_set && format != of {
-                return Err(Trouble::args(format!(
+                return Err(invalid_report(format!(
                     "`{key}` belongs to the format {key}, not to {}",
                     format.name()
                 )));
             }
         }
-        wanted.push(Wanted {
+        checked.push(CheckedOutput {
             format,
             path: output.path.clone(),
             args: output.clone(),
         });
     }
-    if wanted.is_empty() {
-        wanted.push(Wanted {
+    if checked.is_empty() {
+        checked.push(CheckedOutput {
             format: Format::Json,
             path: None,
             args: OutputArgs::default(),
         });
     }
-    Ok(wanted)
+    Ok(checked)
 }
 
 /// The outputs of a report that is being written.
@@ -86,7 +85,7 @@ pub(crate) struct Targets {
 }
 
 struct Target {
-    wanted: Wanted,
+    checked: CheckedOutput,
     sink: Sink,
 }
 
@@ -100,17 +99,14 @@ impl Targets {
     pub(crate) fn begin(args: &[OutputArgs], config: &Checked, watch: &Arc<Watch>) -> Result<Self> {
         let mut targets = Vec::new();
         let mut places = Vec::new();
-        for wanted in check(args)? {
-            let sink = match &wanted.path {
+        for checked in check(args)? {
+            let sink = match &checked.path {
                 Some(path) => {
-                    let file = config
-                        .write
-                        .create(path)
-                        .map_err(|error| Trouble::file(&error))?;
+                    let file = config.folders.write.create(path)?;
                     // However the paths are written: the second file would replace the first.
                     if places.contains(&file.path()) {
                         let message = format!("two outputs have the path {path:?}");
-                        return Err(Trouble::args(message));
+                        return Err(invalid_report(message));
                     }
                     places.push(file.path());
                     Sink::File(LimitedFile {
@@ -122,10 +118,12 @@ impl Targets {
                     })
                 }
                 // In base64 four bytes stand for three.
-                None if wanted.format.is_text() => Sink::Memory(Buffer::new(config.result_len_max)),
+                None if checked.format.is_text() => {
+                    Sink::Memory(Buffer::new(config.result_len_max))
+                }
                 None => Sink::Memory(Buffer::new(config.result_len_max / 4 * 3)),
             };
-            targets.push(Target { wanted, sink });
+            targets.push(Target { checked, sink });
         }
         Ok(Self { targets })
     }
@@ -134,8 +132,8 @@ impl Targets {
         self.targets
             .iter_mut()
             .map(|target| match &mut target.sink {
-                Sink::File(file) => writer(&target.wanted, file, fonts),
-                Sink::Memory(buffer) => writer(&target.wanted, buffer, fonts),
+                Sink::File(file) => writer(&target.checked, file, fonts),
+                Sink::Memory(buffer) => writer(&target.checked, buffer, fonts),
             })
             .collect()
     }
@@ -145,18 +143,16 @@ impl Targets {
         let mut outputs = Vec::new();
         let mut files: Vec<NewFile> = Vec::new();
         let mut returned = 0;
-        for Target { wanted, sink } in self.targets {
+        for Target { checked, sink } in self.targets {
             let output = match sink {
                 Sink::File(mut file) => {
-                    file.file
-                        .flush()
-                        .map_err(|error| Trouble::file(&file.file.error(&error)))?;
+                    file.file.flush().map_err(|error| file.file.error(&error))?;
                     let bytes = file.len;
                     files.push(file.file);
-                    output(&wanted, bytes)
+                    output(&checked, bytes)
                 }
                 Sink::Memory(buffer) => {
-                    returned_output(&wanted, buffer.into_bytes(), &mut returned)?
+                    returned_output(&checked, buffer.into_bytes(), &mut returned)?
                 }
             };
             outputs.push(output);
@@ -167,23 +163,23 @@ impl Targets {
             );
             return Err(Trouble::new("output_too_large", message));
         }
-        commit_all(files).map_err(|error| Trouble::file(&error))?;
+        commit_all(files)?;
         Ok(outputs)
     }
 }
 
 fn writer<'a, S: Write + Seek + Send + 'a>(
-    wanted: &Wanted,
+    checked: &CheckedOutput,
     sink: S,
     fonts: &Arc<Fonts>,
 ) -> Result<Box<dyn Writer + 'a>> {
-    Ok(match wanted.format {
+    Ok(match checked.format {
         Format::Json => Box::new(JsonWriter::new(
             sink,
-            wanted.args.json.clone().unwrap_or_default(),
+            checked.args.json.clone().unwrap_or_default(),
         )),
         Format::Csv => {
-            let options = wanted.args.csv.clone().unwrap_or_default();
+            let options = checked.args.csv.clone().unwrap_or_default();
             Box::new(CsvWriter::new(sink, options).map_err(|error| document_trouble(&error))?)
         }
         Format::Xlsx => Box::new(XlsxWriter::new(sink)),
@@ -196,24 +192,24 @@ fn writer<'a, S: Write + Seek + Send + 'a>(
     })
 }
 
-fn output(wanted: &Wanted, bytes: u64) -> Output {
+fn output(checked: &CheckedOutput, bytes: u64) -> Output {
     Output {
-        format: wanted.format,
+        format: checked.format,
         bytes,
-        path: wanted.path.clone(),
+        path: checked.path.clone(),
         json: None,
         text: None,
         base64: None,
     }
 }
 
-fn returned_output(wanted: &Wanted, bytes: Vec<u8>, returned: &mut u64) -> Result<Output> {
-    let mut output = output(wanted, bytes.len() as u64);
-    if wanted.format.is_text() {
+fn returned_output(checked: &CheckedOutput, bytes: Vec<u8>, returned: &mut u64) -> Result<Output> {
+    let mut output = output(checked, bytes.len() as u64);
+    if checked.format.is_text() {
         let text =
             String::from_utf8(bytes).map_err(|_| Trouble::internal("an output is not UTF-8"))?;
         *returned += text.len() as u64;
-        if wanted.format == Format::Json {
+        if checked.format == Format::Json {
             // Line breaks are nothing but white space in JSON, and end a reply where it is sent.
             let text = text.replace('\n', "");
             output.json = Some(RawValue::from_string(text).map_err(Trouble::internal)?);

@@ -6,12 +6,12 @@ use report_document::{ChartOptions, Document, KeyFiguresOptions, TableOptions, T
 
 use crate::{
     args::{Encoding, ReportArgs, Row, SectionArgs, SourceArgs},
-    columns::Kind,
+    columns::{self, Kind},
     config::Checked,
-    database::{self, Dialect, Origin, Question},
-    error::{Result, Trouble, unknown},
+    database::{self, Dialect, Origin, SourceQuery},
+    error::{Result, Trouble, invalid_report, unknown},
     source::{
-        self, Source,
+        Source,
         chunks::Bytes,
         csv::{self, Csv},
         json_lines::JsonLines,
@@ -20,7 +20,7 @@ use crate::{
     watch::Watch,
 };
 
-/// More sections than this are not what anybody reads.
+/// The most sections of a report.
 const SECTIONS_MAX: usize = 200;
 /// The name of the source that `rows` makes.
 const ROWS: &str = "rows";
@@ -28,7 +28,7 @@ const ROWS: &str = "rows";
 /// A report that can be made, as far as can be told without its data.
 pub(crate) struct Request {
     pub(crate) document: Document,
-    pub(crate) sources: BTreeMap<String, Wanted>,
+    pub(crate) sources: BTreeMap<String, CheckedSource>,
     pub(crate) parameters: Parameters,
     /// The report's query.
     pub(crate) query: Option<Select>,
@@ -51,7 +51,7 @@ pub(crate) enum Content {
 }
 
 /// A source that was checked.
-pub(crate) enum Wanted {
+pub(crate) enum CheckedSource {
     Csv {
         path: String,
         dialect: csv::Dialect,
@@ -66,58 +66,15 @@ pub(crate) enum Wanted {
         rows: Vec<Row>,
         kinds: Vec<(String, Kind)>,
     },
-    Database(Question),
+    Database(SourceQuery),
 }
 
 impl Request {
     pub(crate) fn check(args: ReportArgs, config: &Checked) -> Result<Self> {
-        let mut sources = BTreeMap::new();
-        for (name, source) in args.sources {
-            check_name(&name)?;
-            let wanted =
-                Wanted::check(&name, source, config).map_err(|trouble| match trouble.kind {
-                    "invalid_report" => trouble.within(&format!("source `{name}`")),
-                    _ => trouble,
-                })?;
-            sources.insert(name, wanted);
-        }
-        if let Some(rows) = args.rows {
-            let wanted = Wanted::Rows {
-                rows,
-                kinds: Vec::new(),
-            };
-            if sources.insert(ROWS.to_owned(), wanted).is_some() {
-                return Err(Trouble::args(
-                    "`rows` is there twice: as an argument, and as a source",
-                ));
-            }
-        }
-        let has_own_queries =
-            |section: &SectionArgs| section.query.is_some() || section.text.is_some();
-        let needs_query = match &args.sections {
-            Some(sections) => !sections.iter().all(has_own_queries),
-            None => true,
-        };
+        let sources = check_sources(args.sources, args.rows, config)?;
         let query = match &args.query {
             Some(text) => Some(Select::parse(text)?),
-            None => match (sources.keys().next(), sources.len()) {
-                (Some(name), 1) => Some(Select::parse(
-                    &Dialect::Sqlite
-                        .whole_table(&name.replace('.', "\u{0}"))
-                        .replace('\u{0}', "."),
-                )?),
-                (None, _) if needs_query => {
-                    return Err(Trouble::args(
-                        "there are no rows: give `rows`, or `sources`, or a `query` that needs none",
-                    ));
-                }
-                _ if needs_query => {
-                    return Err(Trouble::args(
-                        "with several sources there has to be a `query`",
-                    ));
-                }
-                _ => None,
-            },
+            None => query_of_all(&sources, args.sections.as_deref())?,
         };
         let sections = match args.sections {
             None => {
@@ -133,21 +90,11 @@ impl Request {
                 }]
             }
             Some(_) if args.group_by.is_some() || !args.columns.is_empty() => {
-                return Err(Trouble::args(
+                return Err(invalid_report(
                     "`columns` and `group_by` belong into the `table` of a section when there are `sections`",
                 ));
             }
-            Some(sections) if sections.is_empty() || sections.len() > SECTIONS_MAX => {
-                return Err(Trouble::args(format!(
-                    "there have to be 1 to {SECTIONS_MAX} `sections`"
-                )));
-            }
-            Some(sections) => {
-                let sections = sections.into_iter().zip(1..);
-                sections
-                    .map(|(section, number)| check_section(section, number))
-                    .collect::<Result<_>>()?
-            }
+            Some(sections) => check_sections(sections)?,
         };
         Ok(Self {
             document: Document {
@@ -166,12 +113,76 @@ impl Request {
     }
 }
 
+fn check_sources(
+    sources: BTreeMap<String, SourceArgs>,
+    rows: Option<Vec<Row>>,
+    config: &Checked,
+) -> Result<BTreeMap<String, CheckedSource>> {
+    let mut checked = BTreeMap::new();
+    for (name, source) in sources {
+        check_name(&name)?;
+        let source =
+            CheckedSource::check(&name, source, config).map_err(|trouble| match trouble.kind {
+                "invalid_report" => trouble.within(&format!("source `{name}`")),
+                _ => trouble,
+            })?;
+        checked.insert(name, source);
+    }
+    if let Some(rows) = rows {
+        let source = CheckedSource::Rows {
+            rows,
+            kinds: Vec::new(),
+        };
+        if checked.insert(ROWS.to_owned(), source).is_some() {
+            return Err(invalid_report(
+                "`rows` is there twice: as an argument, and as a source",
+            ));
+        }
+    }
+    Ok(checked)
+}
+
+/// The query of a report that names none: all of its one source, if a section needs it.
+fn query_of_all(
+    sources: &BTreeMap<String, CheckedSource>,
+    sections: Option<&[SectionArgs]>,
+) -> Result<Option<Select>> {
+    let has_own = |section: &SectionArgs| section.query.is_some() || section.text.is_some();
+    let is_needed = sections.is_none_or(|sections| !sections.iter().all(has_own));
+    match (sources.keys().next(), sources.len()) {
+        (Some(name), 1) => {
+            // A dot in the name doesn't part a schema from a table here.
+            let query = Dialect::Sqlite.whole_table(&name.replace('.', "\u{0}"));
+            Select::parse(&query.replace('\u{0}', ".")).map(Some)
+        }
+        (None, _) if is_needed => Err(invalid_report(
+            "there are no rows: give `rows`, or `sources`, or a `query` that needs none",
+        )),
+        _ if is_needed => Err(invalid_report(
+            "with several sources there has to be a `query`",
+        )),
+        _ => Ok(None),
+    }
+}
+
+fn check_sections(sections: Vec<SectionArgs>) -> Result<Vec<Section>> {
+    if sections.is_empty() || sections.len() > SECTIONS_MAX {
+        return Err(invalid_report(format!(
+            "there have to be 1 to {SECTIONS_MAX} `sections`"
+        )));
+    }
+    let sections = sections.into_iter().zip(1..);
+    sections
+        .map(|(section, number)| check_section(section, number))
+        .collect()
+}
+
 fn check_name(name: &str) -> Result<()> {
     if name.is_empty() || name.len() > 100 || name.contains('\0') {
-        return Err(Trouble::args("a source's name has 1 to 100 bytes"));
+        return Err(invalid_report("a source's name has 1 to 100 bytes"));
     }
     if name == crate::engine::RESULT {
-        return Err(Trouble::args(
+        return Err(invalid_report(
             "a source can't be named `result`: that is the table with the rows of `query`",
         ));
     }
@@ -180,7 +191,7 @@ fn check_name(name: &str) -> Result<()> {
 
 fn check_section(section: SectionArgs, number: usize) -> Result<Section> {
     let place = format!("section {number}");
-    let wrong = |message: &str| Err(Trouble::args(format!("{place}: {message}")));
+    let wrong = |message: &str| Err(invalid_report(format!("{place}: {message}")));
     let content = match (section.text, section.figures, section.table, section.chart) {
         (Some(text), None, None, None) => Content::Text(text),
         (None, Some(figures), None, None) => Content::Figures(figures),
@@ -199,7 +210,7 @@ fn check_section(section: SectionArgs, number: usize) -> Result<Section> {
     })
 }
 
-impl Wanted {
+impl CheckedSource {
     fn check(name: &str, args: SourceArgs, config: &Checked) -> Result<Self> {
         let origins = [
             ("csv", args.csv.is_some()),
@@ -213,7 +224,7 @@ impl Wanted {
             .filter(|(_, is_given)| *is_given)
             .map(|(key, _)| *key);
         let (Some(origin), None) = (given.next(), given.next()) else {
-            return Err(Trouble::args(
+            return Err(invalid_report(
                 "it has to be one of `csv`, `jsonl`, `rows`, `sqlite` and `connection`",
             ));
         };
@@ -231,7 +242,7 @@ impl Wanted {
             ("encoding", args.encoding.is_some(), is_csv),
         ] {
             if is_set && !fits {
-                return Err(Trouble::args(format!(
+                return Err(invalid_report(format!(
                     "`{key}` means nothing beside `{origin}`"
                 )));
             }
@@ -244,7 +255,7 @@ impl Wanted {
             return Ok(Self::Rows { rows, kinds });
         }
         if is_database {
-            return question(name, args, kinds, config).map(Self::Database);
+            return database_query(name, args, kinds, config).map(Self::Database);
         }
         let dialect = csv::Dialect {
             delimiter: byte("delimiter", args.delimiter.as_deref())?,
@@ -258,7 +269,7 @@ impl Wanted {
             is_windows_1252: args.encoding == Some(Encoding::Windows1252),
         };
         if dialect.delimiter.is_some() && dialect.delimiter == dialect.quote {
-            return Err(Trouble::args("`delimiter` and `quote` are the same"));
+            return Err(invalid_report("`delimiter` and `quote` are the same"));
         }
         Ok(Self::Csv {
             path: args.csv.unwrap_or_default(),
@@ -280,9 +291,10 @@ impl Wanted {
         let file = |path: &str| {
             let within = |trouble: Trouble| trouble.within(&format!("source `{name}`"));
             let file = config
+                .folders
                 .read
                 .open_file(path)
-                .map_err(|error| within(Trouble::file(&error)))?;
+                .map_err(|error| within(error.into()))?;
             Bytes::file(file).map_err(|error| within(Trouble::io("the file can't be read", &error)))
         };
         Ok(match self {
@@ -293,22 +305,22 @@ impl Wanted {
                 kinds,
             } => {
                 let mut csv = Csv::open(Arc::clone(&name), file(&path)?, dialect, names)?;
-                source::override_kinds(&name, &mut csv.columns, &kinds)?;
+                columns::override_kinds(&name, &mut csv.columns, &kinds)?;
                 Source::Csv(Arc::new(csv))
             }
             Self::JsonLines { path, kinds } => {
                 let mut lines = JsonLines::file(Arc::clone(&name), file(&path)?)?;
-                source::override_kinds(&name, &mut lines.columns, &kinds)?;
+                columns::override_kinds(&name, &mut lines.columns, &kinds)?;
                 Source::JsonLines(Arc::new(lines))
             }
             Self::Rows { rows, kinds } => {
                 let mut lines = JsonLines::rows(Arc::clone(&name), &rows)?;
-                source::override_kinds(&name, &mut lines.columns, &kinds)?;
+                columns::override_kinds(&name, &mut lines.columns, &kinds)?;
                 Source::JsonLines(Arc::new(lines))
             }
-            Self::Database(question) => {
-                Source::Database(Arc::new(database::Query::open(runtime, watch, question)?))
-            }
+            Self::Database(query) => Source::Database(Arc::new(database::StartedQuery::open(
+                runtime, watch, query,
+            )?)),
         })
     }
 }
@@ -316,7 +328,7 @@ impl Wanted {
 fn kinds(args: &SourceArgs) -> Result<Vec<(String, Kind)>> {
     let kinds = args.types.iter().map(|(column, text)| match Kind::parse(text) {
         Some(kind) => Ok((column.clone(), kind)),
-        None => Err(Trouble::args(format!(
+        None => Err(invalid_report(format!(
             "`types`: column `{column}`: there is no type {text:?}, but text, integer, number, decimal(12,2), boolean, date and timestamp"
         ))),
     });
@@ -327,24 +339,25 @@ fn byte(key: &str, text: Option<&str>) -> Result<Option<u8>> {
     match text.map(str::as_bytes) {
         None => Ok(None),
         Some([byte]) if byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | 0) => Ok(Some(*byte)),
-        Some(_) => Err(Trouble::args(format!(
+        Some(_) => Err(invalid_report(format!(
             "`{key}` has to be one ASCII character"
         ))),
     }
 }
 
-fn question(
+fn database_query(
     name: &str,
     args: SourceArgs,
     kinds: Vec<(String, Kind)>,
     config: &Checked,
-) -> Result<Question> {
+) -> Result<SourceQuery> {
     let (origin, dialect) = match (args.sqlite, args.connection) {
         (Some(shown), _) => {
             let path = config
+                .folders
                 .read
                 .real_path(&shown)
-                .map_err(|error| Trouble::file(&error).within(&format!("source `{name}`")))?;
+                .map_err(|error| Trouble::from(error).within(&format!("source `{name}`")))?;
             (Origin::Sqlite { path, shown }, Dialect::Sqlite)
         }
         (None, Some(wanted)) => {
@@ -366,12 +379,12 @@ fn question(
         (None, Some(table)) if !table.is_empty() && !table.contains('\0') => {
             dialect.whole_table(&table)
         }
-        (None, Some(_)) => return Err(Trouble::args("`table` is no table's name")),
+        (None, Some(_)) => return Err(invalid_report("`table` has to be the name of a table")),
         (None, None) | (Some(_), Some(_)) => {
-            return Err(Trouble::args("it needs a `table` or a `query`"));
+            return Err(invalid_report("it needs a `table` or a `query`"));
         }
     };
-    Ok(Question {
+    Ok(SourceQuery {
         name: name.into(),
         origin,
         sql,

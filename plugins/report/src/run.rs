@@ -13,11 +13,12 @@ use crate::{
     args::{Report, ReportArgs, Warning},
     config::Checked,
     engine::{self, Engine, Limits, Planned, Rows},
-    error::{Result, Trouble},
+    error::{Result, Trouble, document_trouble, invalid_report},
     outputs::Targets,
-    request::{Content, Request, Section},
+    request::{CheckedSource, Content, Request, Section},
     rows::{self, Batch},
     source::Source,
+    sql::Select,
     watch::{CANCELLED, Watch},
 };
 
@@ -25,47 +26,51 @@ use crate::{
 const ROWS_BETWEEN_CHECKS: usize = 1024;
 
 /// What a report is made with.
-pub(crate) struct Shop<'s> {
+pub(crate) struct Resources<'s> {
     pub(crate) config: &'s Checked,
     pub(crate) limits: &'s Limits,
     pub(crate) fonts: &'s Arc<Fonts>,
     pub(crate) runtime: &'s Runtime,
 }
 
-pub(crate) fn report(shop: &Shop<'_>, args: ReportArgs, task: &Task) -> Result<Report, TaskError> {
-    make(shop, args, task).map_err(|trouble| {
+pub(crate) fn report(
+    resources: &Resources<'_>,
+    args: ReportArgs,
+    task: &Task,
+) -> Result<Report, TaskError> {
+    make(resources, args, task).map_err(|trouble| {
         if trouble.kind == CANCELLED
             && let Err(cancelled) = task.check()
         {
             return cancelled;
         }
-        trouble.into_task_error()
+        trouble.into()
     })
 }
 
-fn make(shop: &Shop<'_>, args: ReportArgs, task: &Task) -> Result<Report> {
-    let timeout = query_timeout(shop.config, args.query_timeout)?;
+fn make(resources: &Resources<'_>, args: ReportArgs, task: &Task) -> Result<Report> {
+    let timeout = query_timeout(resources.config, args.query_timeout)?;
     let watch = Arc::new(Watch::new(task, Instant::now().checked_add(timeout)));
-    let made = make_watched(shop, args, &watch);
+    let made = make_watched(resources, args, &watch);
     if made.is_err() {
         watch.take_leave();
     }
     made
 }
 
-fn make_watched(shop: &Shop<'_>, args: ReportArgs, watch: &Arc<Watch>) -> Result<Report> {
+fn make_watched(resources: &Resources<'_>, args: ReportArgs, watch: &Arc<Watch>) -> Result<Report> {
     let outputs = args.output.clone();
-    let request = Request::check(args, shop.config)?;
-    let mut targets = Targets::begin(&outputs, shop.config, watch)?;
-    let mut report = Making::open(shop, request, watch)?;
-    let writers = targets.writers(shop.fonts)?;
+    let request = Request::check(args, resources.config)?;
+    let mut targets = Targets::begin(&outputs, resources.config, watch)?;
+    let mut report = RunningReport::open(resources, request, watch)?;
+    let writers = targets.writers(resources.fonts)?;
     report.write(writers)?;
     let warnings = report.warnings();
     let rows = report.rows;
     drop(report);
     watch.check()?;
     Ok(Report {
-        outputs: targets.commit(shop.config.result_len_max)?,
+        outputs: targets.commit(resources.config.result_len_max)?,
         rows,
         warnings,
     })
@@ -77,30 +82,30 @@ fn query_timeout(config: &Checked, wanted: Option<f64>) -> Result<Duration> {
     };
     match Duration::try_from_secs_f64(seconds) {
         Ok(timeout) if !timeout.is_zero() => Ok(timeout.min(config.query_timeout)),
-        _ => Err(Trouble::args(
+        _ => Err(invalid_report(
             "`query_timeout` has to be a number of seconds above 0",
         )),
     }
 }
 
 /// A report under way.
-struct Making<'s> {
-    shop: &'s Shop<'s>,
+struct RunningReport<'s> {
+    resources: &'s Resources<'s>,
     watch: Arc<Watch>,
     engine: Engine<'s>,
     sources: Vec<Source>,
     document: report_document::Document,
-    /// Of the report's query.
+    /// The report's query, planned.
     query: Option<Planned>,
-    /// With the sections' own queries.
+    /// The sections, with their own queries.
     sections: Vec<(Section, Option<Planned>)>,
     rows: u64,
     warnings: Vec<Warning>,
 }
 
-impl<'s> Making<'s> {
+impl<'s> RunningReport<'s> {
     /// Opens the sources that are needed, and plans all queries.
-    fn open(shop: &'s Shop<'s>, request: Request, watch: &Arc<Watch>) -> Result<Self> {
+    fn open(resources: &'s Resources<'s>, request: Request, watch: &Arc<Watch>) -> Result<Self> {
         let Request {
             document,
             mut sources,
@@ -112,13 +117,13 @@ impl<'s> Making<'s> {
             .iter()
             .chain(sections.iter().filter_map(|section| section.query.as_ref()));
         let needed = engine::needed(selects, &sources)?;
-        let mut making = Self {
-            shop,
+        let mut running = Self {
+            resources,
             watch: Arc::clone(watch),
             engine: Engine::new(
-                shop.runtime,
+                resources.runtime,
                 watch,
-                shop.limits,
+                resources.limits,
                 parameters,
                 sources.keys().cloned().collect(),
             )?,
@@ -130,49 +135,52 @@ impl<'s> Making<'s> {
             warnings: Vec::new(),
         };
         for name in sources.keys().filter(|name| !needed.contains(*name)) {
-            making.warnings.push(warning(
-                "unused_source",
-                format!("no query uses the source `{name}`"),
-            ));
+            let message = format!("no query uses the source `{name}`");
+            running.warnings.push(warning("unused_source", message));
         }
         for name in &needed {
-            watch.check()?;
-            let Some(wanted) = sources.remove(name) else {
-                continue;
-            };
-            let source = wanted.open(name, shop.config, shop.runtime, watch)?;
-            making.engine.add(name, &source)?;
-            making.sources.push(source);
+            if let Some(source) = sources.remove(name) {
+                running.open_source(name, source)?;
+            }
         }
-        if let Some(select) = &query {
-            let planned = making.engine.plan(select)?;
-            making.engine.add_result(&planned)?;
-            making.query = Some(planned);
+        running.plan(query.as_ref(), sections)?;
+        running.check_sections()?;
+        Ok(running)
+    }
+
+    fn open_source(&mut self, name: &str, source: CheckedSource) -> Result<()> {
+        self.watch.check()?;
+        let Resources {
+            config, runtime, ..
+        } = self.resources;
+        let source = source.open(name, config, runtime, &self.watch)?;
+        self.engine.add(name, &source)?;
+        self.sources.push(source);
+        Ok(())
+    }
+
+    fn plan(&mut self, query: Option<&Select>, sections: Vec<Section>) -> Result<()> {
+        if let Some(select) = query {
+            let planned = self.engine.plan(select)?;
+            self.engine.add_result(&planned)?;
+            self.query = Some(planned);
         }
         for section in sections {
-            let planned = match &section.query {
-                Some(select) => Some(
-                    making
-                        .engine
-                        .plan(select)
-                        .map_err(|trouble| section.within(trouble))?,
-                ),
-                None => None,
-            };
-            making.sections.push((section, planned));
+            let planned = section
+                .query
+                .as_ref()
+                .map(|select| self.engine.plan(select));
+            let planned = planned
+                .transpose()
+                .map_err(|trouble| section.within(trouble))?;
+            self.sections.push((section, planned));
         }
-        let unused = making.engine.unused_parameters();
-        let unused: Vec<Warning> = unused
-            .map(|name| {
-                warning(
-                    "unused_parameter",
-                    format!("no query uses the parameter `{name}`"),
-                )
-            })
-            .collect();
-        making.warnings.extend(unused);
-        making.check_sections()?;
-        Ok(making)
+        let unused = self.engine.unused_parameters().map(|name| {
+            let message = format!("no query uses the parameter `{name}`");
+            warning("unused_parameter", message)
+        });
+        self.warnings.extend(unused);
+        Ok(())
     }
 
     /// Finds out what is wrong with tables and charts before any row is read.
@@ -249,7 +257,7 @@ impl<'s> Making<'s> {
             return outputs.text(text).map_err(wrong);
         }
         let Some(planned) = planned.as_ref().or(self.query.as_ref()) else {
-            return Err(Trouble::args(
+            return Err(invalid_report(
                 "it has no `query`, and neither has the report",
             ));
         };
@@ -273,7 +281,7 @@ impl<'s> Making<'s> {
             Content::Table(options) => {
                 let table = Table::new(options, &columns).map_err(wrong)?;
                 let mut feed = outputs.table(&table).map_err(wrong)?;
-                let rows_max = self.shop.config.rows_max;
+                let rows_max = self.resources.config.rows_max;
                 let before = self.rows;
                 each_row(&mut found, watch, |row| {
                     feed.row(row).map_err(|error| stopped(&error, watch))?;
@@ -358,15 +366,5 @@ fn warning(kind: &str, message: impl Into<String>) -> Warning {
     Warning {
         kind: kind.to_owned(),
         message: message.into(),
-    }
-}
-
-/// What is wrong with the document, in the form that clients get to see.
-pub(crate) fn document_trouble(error: &report_document::Error) -> Trouble {
-    let trouble = Trouble::new(error.kind(), error.to_string());
-    if error.is_retryable() {
-        trouble.retryable()
-    } else {
-        trouble
     }
 }

@@ -20,7 +20,7 @@ use datafusion::{
 };
 use futures_util::{Stream, stream};
 
-use crate::error::Trouble;
+use crate::error::{Passing, Trouble};
 
 const READ_LEN: usize = 128 << 10;
 
@@ -49,7 +49,7 @@ impl TempFileFactory for Spill {
                 "no file can be made in the spill folder {}",
                 self.folder.display()
             );
-            Trouble::io(what, &error)
+            Passing::engine_error(Trouble::io(what, &error))
         })?;
         Ok(Arc::new(Spilled(Arc::new(Inner {
             file,
@@ -112,7 +112,10 @@ impl Write for Writer {
                 "the query needs more than the {} MB of disk that `spill_max` allows",
                 inner.len_max >> 20
             );
-            return Err(io::Error::other(Trouble::new("spill_limit", message)));
+            return Err(io::Error::other(Passing(Trouble::new(
+                "spill_limit",
+                message,
+            ))));
         }
         let at = inner.len.fetch_add(len, Ordering::Relaxed);
         inner.file.write_all_at(bytes, at)?;

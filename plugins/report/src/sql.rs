@@ -20,7 +20,7 @@ use datafusion::sql::{
 };
 use serde_json::{Value, json};
 
-use crate::error::{Result, Trouble, unknown};
+use crate::error::{Result, Trouble, invalid_report, unknown};
 
 /// A query longer than this was not written by anybody.
 const LEN_MAX: usize = 100_000;
@@ -42,7 +42,7 @@ impl Parameters {
                 .collect(),
             Some(Value::Object(values)) => values.into_iter().collect(),
             Some(_) => {
-                return Err(Trouble::args(
+                return Err(invalid_report(
                     "`parameters` must be an object, or a list for $1, $2 and so on",
                 ));
             }

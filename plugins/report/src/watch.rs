@@ -1,4 +1,4 @@
-//! What everybody who works for a task shares: whether to stop, and how far it is.
+//! What all parts of a task share: whether to stop, and how far it is.
 
 use std::{
     sync::{
@@ -23,7 +23,7 @@ pub(crate) struct Watch {
     bytes_total: AtomicU64,
     rows_read: AtomicU64,
     rows_written: AtomicU64,
-    /// Databases that have been asked, and have not been told that nobody wants the answer any more.
+    /// Databases with a query under way that has neither ended nor been cancelled.
     asked: AtomicUsize,
 }
 
@@ -129,5 +129,5 @@ impl Watch {
     }
 }
 
-/// The kind of a trouble that is none: the task has been stopped.
+/// The error kind for a task that was stopped. In the end it becomes what `Task::check` says.
 pub(crate) const CANCELLED: &str = "cancelled";

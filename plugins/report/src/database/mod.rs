@@ -1,6 +1,7 @@
 //! Tables that are in databases: a query of the database's own runs in a transaction that can't write, and its rows
 //! stream in batches into the engine.
 
+mod config;
 mod mysql;
 mod postgres;
 mod sink;
@@ -9,6 +10,7 @@ mod text;
 
 use std::{
     fmt,
+    fs::File,
     future::Future,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -36,14 +38,16 @@ use tokio::{
 };
 
 use crate::{
+    clock,
     columns::{Column, Kind},
-    config::ConnectionConfig,
     database::sink::{Cell, Sink},
-    error::{Result, Trouble},
+    error::{Passing, Result, Trouble},
     watch::Watch,
 };
 
 pub(crate) use text::check as check_query;
+
+pub use config::{ConnectionConfig, Tls};
 
 /// A database that requests may name.
 #[derive(Clone)]
@@ -69,17 +73,22 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// The errors never repeat the URL: there may be a password in it.
-    pub(crate) fn new(config: &ConnectionConfig, password: Option<String>) -> Result<Self, String> {
-        let scheme = config.url.split_once("://").map(|(scheme, _)| scheme);
+    /// Checks all that can be checked without connecting. The errors never repeat the URL: there may be a password in it.
+    pub(crate) fn new(config: &ConnectionConfig) -> Result<Self, String> {
+        let password = config.password().map_err(|error| error.to_string())?;
+        if let Some(path) = &config.ca_file {
+            File::open(path).map_err(|error| format!("`ca_file` {}: {error}", path.display()))?;
+        }
+        let url = config.url.expose();
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme);
         let (server, host, port) = match scheme {
             Some("postgres" | "postgresql") => {
-                let options = postgres::options(config, password)?;
+                let options = postgres::options(config, password.as_ref())?;
                 let place = (options.get_host().to_owned(), options.get_port());
                 (Server::Postgres(Box::new(options)), place.0, place.1)
             }
             Some("mysql" | "mariadb") => {
-                let options = mysql::options(config, password)?;
+                let options = mysql::options(config, password.as_ref())?;
                 let place = (options.get_host().to_owned(), options.get_port());
                 (Server::MySql(Box::new(options)), place.0, place.1)
             }
@@ -136,9 +145,9 @@ pub(crate) enum Origin {
     },
 }
 
-/// What is to be asked.
+/// A query of a database source, checked.
 #[derive(Clone, Debug)]
-pub(crate) struct Question {
+pub(crate) struct SourceQuery {
     /// The source's name.
     pub(crate) name: Arc<str>,
     pub(crate) origin: Origin,
@@ -147,7 +156,7 @@ pub(crate) struct Question {
     pub(crate) kinds: Vec<(String, Kind)>,
 }
 
-impl Question {
+impl SourceQuery {
     pub(crate) fn error(&self, kind: &'static str, message: impl fmt::Display) -> Trouble {
         let place = match &self.origin {
             Origin::Server(connection) => &connection.place,
@@ -194,28 +203,28 @@ impl Question {
 }
 
 /// A query whose columns are known, and which is under way.
-pub(crate) struct Query {
-    question: Arc<Question>,
+pub(crate) struct StartedQuery {
+    query: Arc<SourceQuery>,
     columns: Vec<Column>,
     runtime: tokio::runtime::Handle,
     /// The rows of the first run, until somebody reads them.
     begun: Mutex<Option<Receiver<Result<RecordBatch>>>>,
 }
 
-impl fmt::Debug for Query {
+impl fmt::Debug for StartedQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Query")
-            .field("name", &self.question.name)
+        f.debug_struct("StartedQuery")
+            .field("name", &self.query.name)
             .finish_non_exhaustive()
     }
 }
 
-impl Query {
+impl StartedQuery {
     /// Connects, begins the query, and waits for its first rows.
-    pub(crate) fn open(runtime: &Runtime, watch: &Arc<Watch>, question: Question) -> Result<Self> {
-        let question = Arc::new(question);
-        let (batches, mut columns) = begin(runtime.handle(), &question, watch, None);
-        let columns = crate::engine::clock()?.block_on(async {
+    pub(crate) fn open(runtime: &Runtime, watch: &Arc<Watch>, query: SourceQuery) -> Result<Self> {
+        let query = Arc::new(query);
+        let (batches, mut columns) = begin(runtime.handle(), &query, watch, None);
+        let columns = clock::new()?.block_on(async {
             loop {
                 match tokio::time::timeout(Duration::from_millis(20), &mut columns).await {
                     Ok(Ok(columns)) => return columns,
@@ -230,7 +239,7 @@ impl Query {
             }
         })?;
         Ok(Self {
-            question,
+            query,
             columns,
             runtime: runtime.handle().clone(),
             begun: Mutex::new(Some(batches)),
@@ -261,11 +270,11 @@ impl Query {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        // Whoever reads the same source a second time asks a second time.
+        // A source that is read twice is queried twice.
         begun.unwrap_or_else(|| {
             begin(
                 &self.runtime,
-                &self.question,
+                &self.query,
                 watch,
                 Some(self.columns.clone()),
             )
@@ -276,7 +285,7 @@ impl Query {
 
 #[derive(Debug)]
 struct Partition {
-    query: Arc<Query>,
+    query: Arc<StartedQuery>,
     projection: Arc<[usize]>,
     schema: SchemaRef,
     watch: Arc<Watch>,
@@ -293,7 +302,7 @@ impl PartitionStream for Partition {
         let batches = stream::unfold((rows, projection), |(mut rows, projection)| async move {
             let batch = match rows.recv().await? {
                 Ok(batch) => batch.project(&projection).map_err(DataFusionError::from),
-                Err(trouble) => Err(trouble.into()),
+                Err(trouble) => Err(Passing::engine_error(trouble)),
             };
             Some((batch, (rows, projection)))
         });
@@ -306,38 +315,38 @@ impl PartitionStream for Partition {
 
 type Columns = oneshot::Receiver<Result<Vec<Column>>>;
 
-/// Runs the query in a task of its own, which ends when nobody wants its rows, or the report stops.
+/// Runs the query in a task of its own, which ends when the receiver of its rows has gone, or the report stops.
 fn begin(
     runtime: &tokio::runtime::Handle,
-    question: &Arc<Question>,
+    query: &Arc<SourceQuery>,
     watch: &Arc<Watch>,
     known: Option<Vec<Column>>,
 ) -> (Receiver<Result<RecordBatch>>, Columns) {
     let (batches, received) = channel(2);
     let (columns, found) = oneshot::channel();
     let mut sink = Sink::new(
-        Arc::clone(question),
+        Arc::clone(query),
         Arc::clone(watch),
         known,
         columns,
         batches,
     );
-    let question = Arc::clone(question);
+    let query = Arc::clone(query);
     let watch = Arc::clone(watch);
     let asked = watch.asked();
     runtime.spawn(async move {
-        let done = match &question.origin {
+        let done = match &query.origin {
             Origin::Server(Connection {
                 server: Server::Postgres(options),
                 connect_timeout,
                 ..
-            }) => postgres::run(options, *connect_timeout, &question, &watch, &mut sink).await,
+            }) => postgres::run(options, *connect_timeout, &query, &watch, &mut sink).await,
             Origin::Server(Connection {
                 server: Server::MySql(options),
                 connect_timeout,
                 ..
-            }) => mysql::run(options, *connect_timeout, &question, &watch, &mut sink).await,
-            Origin::Sqlite { path, .. } => sqlite::run(path, &question, &watch, &mut sink).await,
+            }) => mysql::run(options, *connect_timeout, &query, &watch, &mut sink).await,
+            Origin::Sqlite { path, .. } => sqlite::run(path, &query, &watch, &mut sink).await,
         };
         drop(asked);
         sink.end(done).await;
@@ -345,7 +354,7 @@ fn begin(
     (received, found)
 }
 
-/// Waits for what the database does, unless nobody is interested any more.
+/// Waits for the database until it is done, the task stops, or the receiver of the rows has gone.
 async fn guarded<T>(
     sink: &Sink,
     watch: &Watch,
@@ -368,10 +377,10 @@ async fn guarded<T>(
     }
 }
 
-/// Passes on what the query gives, until nobody is interested any more.
+/// Passes on the rows of a query until it ends, or the receiver of the rows has gone.
 async fn pass_on<R: Row, E: fmt::Display>(
     mut rows: impl Stream<Item = Result<R, sqlx::Error>> + Unpin,
-    question: &Question,
+    query: &SourceQuery,
     watch: &Watch,
     sink: &mut Sink,
     cell: impl Fn(&R, &<R::Database as Database>::Column) -> Result<Cell, E>,
@@ -383,7 +392,7 @@ async fn pass_on<R: Row, E: fmt::Display>(
         for column in row.columns() {
             let cell = cell(&row, column).map_err(|error| {
                 let message = format!("column `{}` can't be read: {error}", column.name());
-                question.error("unsupported_type", message)
+                query.error("unsupported_type", message)
             })?;
             cells.push(cell);
         }
@@ -397,14 +406,14 @@ fn date(date: NaiveDate) -> Cell {
     i32::try_from(days).map_or(Cell::Null, Cell::Date)
 }
 
-/// Bytes that are no text.
+/// Bytes that are not text.
 fn hex(bytes: &[u8]) -> Cell {
     Cell::Text(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// A connection, or why there is none in time.
+/// Connects within `timeout`.
 async fn connect<C>(
-    question: &Question,
+    query: &SourceQuery,
     timeout: Duration,
     connecting: impl Future<Output = Result<C, sqlx::Error>>,
     trouble: impl FnOnce(&sqlx::Error) -> Trouble,
@@ -413,7 +422,7 @@ async fn connect<C>(
         Ok(connected) => connected.map_err(|error| trouble(&error)),
         Err(_) => {
             let message = format!("no connection within {timeout:?}");
-            Err(question.error("database_unreachable", message).retryable())
+            Err(query.error("database_unreachable", message).retryable())
         }
     }
 }

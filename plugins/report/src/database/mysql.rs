@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kit::secret::Secret;
 use serde_json::Value;
 use sqlx::{
     Arguments, AssertSqlSafe, Column as _, Connection as _, Either, Executor, MySqlConnection,
@@ -15,9 +16,8 @@ use sqlx::{
 
 use crate::{
     columns::Kind,
-    config::{ConnectionConfig, Tls},
     database::{
-        Question, connect, date, guarded, hex, pass_on, remaining_ms,
+        ConnectionConfig, SourceQuery, Tls, connect, date, guarded, hex, pass_on, remaining_ms,
         sink::{Cell, Declared, Sink},
     },
     error::{Result, Trouble},
@@ -26,14 +26,14 @@ use crate::{
 
 pub(super) fn options(
     config: &ConnectionConfig,
-    password: Option<String>,
+    password: Option<&Secret>,
 ) -> Result<MySqlConnectOptions, String> {
-    let url = config.url.replacen("mariadb://", "mysql://", 1);
+    let url = config.url.expose().replacen("mariadb://", "mysql://", 1);
     let mut options: MySqlConnectOptions = url
         .parse()
         .map_err(|_| String::from("`url` is not like `mysql://USER@HOST:3306/DATABASE`"))?;
     if let Some(password) = password {
-        options = options.password(&password);
+        options = options.password(password.expose());
     }
     if let Some(tls) = config.tls {
         options = options.ssl_mode(match tls {
@@ -52,19 +52,19 @@ pub(super) fn options(
 pub(super) async fn run(
     options: &MySqlConnectOptions,
     connect_timeout: Duration,
-    question: &Question,
+    query: &SourceQuery,
     watch: &Watch,
     sink: &mut Sink,
 ) -> Result<()> {
     let connecting = connect(
-        question,
+        query,
         connect_timeout,
         MySqlConnection::connect_with(options),
-        |error| trouble(question, error, false),
+        |error| trouble(query, error, false),
     );
     let mut connection = guarded(sink, watch, connecting).await?;
     let mut thread = None;
-    let done = ask(&mut connection, question, watch, sink, &mut thread).await;
+    let done = ask(&mut connection, query, watch, sink, &mut thread).await;
     if done.is_err()
         && let Some(thread) = thread
     {
@@ -75,12 +75,12 @@ pub(super) async fn run(
 
 async fn ask(
     connection: &mut MySqlConnection,
-    question: &Question,
+    query: &SourceQuery,
     watch: &Watch,
     sink: &mut Sink,
     thread: &mut Option<u64>,
 ) -> Result<()> {
-    let lost = |error: sqlx::Error| trouble(question, &error, true);
+    let lost = |error: sqlx::Error| trouble(query, &error, true);
     let begin = async {
         let (id, version): (u64, String) = sqlx::query_as("SELECT CONNECTION_ID(), VERSION()")
             .fetch_one(&mut *connection)
@@ -109,7 +109,7 @@ async fn ask(
     };
     *thread = Some(guarded(sink, watch, begin).await?);
     let prepare = async {
-        let text = AssertSqlSafe(question.sql.as_str()).into_sql_str();
+        let text = AssertSqlSafe(query.sql.as_str()).into_sql_str();
         (&mut *connection).prepare(text).await.map_err(lost)
     };
     let statement = guarded(sink, watch, prepare).await?;
@@ -118,15 +118,15 @@ async fn ask(
         Some(Either::Left(types)) => types.len(),
         None => 0,
     };
-    let arguments = arguments(question, count)?;
+    let arguments = arguments(query, count)?;
     let columns = statement.columns().iter();
     sink.declare(
         columns
             .map(|column| (column.name().to_owned(), declare(column.type_info().name())))
             .collect(),
     )?;
-    let rows = sqlx::query_with(AssertSqlSafe(question.sql.as_str()), arguments).fetch(connection);
-    pass_on(rows, question, watch, sink, cell, lost).await
+    let rows = sqlx::query_with(AssertSqlSafe(query.sql.as_str()), arguments).fetch(connection);
+    pass_on(rows, query, watch, sink, cell, lost).await
 }
 
 async fn cancel(options: &MySqlConnectOptions, thread: u64) {
@@ -173,7 +173,7 @@ fn cell(row: &MySqlRow, column: &MySqlColumn) -> Result<Cell, sqlx::Error> {
         "FLOAT" => Cell::Number(row.try_get_unchecked::<f32, _>(at)?.into()),
         "DOUBLE" => Cell::Number(row.try_get_unchecked(at)?),
         "DECIMAL" => Cell::Decimal(row.try_get_unchecked(at)?),
-        // A zero date, which is none.
+        // `0000-00-00`, which is not a date.
         "DATE" => match row.try_get_unchecked::<NaiveDate, _>(at) {
             Ok(value) => date(value),
             Err(_) => Cell::Null,
@@ -193,10 +193,10 @@ fn cell(row: &MySqlRow, column: &MySqlColumn) -> Result<Cell, sqlx::Error> {
     })
 }
 
-fn arguments(question: &Question, count: usize) -> Result<MySqlArguments> {
-    question.check_count(count)?;
+fn arguments(query: &SourceQuery, count: usize) -> Result<MySqlArguments> {
+    query.check_count(count)?;
     let mut arguments = MySqlArguments::default();
-    for (value, number) in question.parameters.iter().zip(1..) {
+    for (value, number) in query.parameters.iter().zip(1..) {
         let added = match value {
             Value::Null => arguments.add(None::<String>),
             Value::Bool(value) => arguments.add(*value),
@@ -208,17 +208,17 @@ fn arguments(question: &Question, count: usize) -> Result<MySqlArguments> {
             Value::String(text) => arguments.add(text.clone()),
             Value::Array(_) | Value::Object(_) => arguments.add(value.to_string()),
         };
-        added.map_err(|error| question.invalid_parameter(number, error))?;
+        added.map_err(|error| query.invalid_parameter(number, error))?;
     }
     Ok(arguments)
 }
 
-fn trouble(question: &Question, error: &sqlx::Error, is_connected: bool) -> Trouble {
+fn trouble(query: &SourceQuery, error: &sqlx::Error, is_connected: bool) -> Trouble {
     let sqlx::Error::Database(database) = error else {
-        return question.connection_trouble(error, is_connected);
+        return query.connection_trouble(error, is_connected);
     };
     let Some(error) = database.try_downcast_ref::<MySqlDatabaseError>() else {
-        return question.error("database_error", database);
+        return query.error("database_error", database);
     };
     let number = error.number();
     let kind = match number {
@@ -229,7 +229,7 @@ fn trouble(question: &Question, error: &sqlx::Error, is_connected: bool) -> Trou
         1290 | 1792 => "statement_refused",
         _ => "database_error",
     };
-    let mut trouble = question.error(kind, error.message());
+    let mut trouble = query.error(kind, error.message());
     if let Some(data) = trouble.data.as_mut().and_then(Value::as_object_mut) {
         data.insert("code".into(), number.to_string().into());
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kit::secret::Secret;
 use serde_json::Value;
 use sqlx::{
     Arguments, AssertSqlSafe, Column as _, Connection as _, Either, Executor, PgConnection,
@@ -18,9 +19,8 @@ use sqlx::{
 
 use crate::{
     columns::Kind,
-    config::{ConnectionConfig, Tls},
     database::{
-        Question, connect, date, guarded, hex, pass_on, remaining_ms,
+        ConnectionConfig, SourceQuery, Tls, connect, date, guarded, hex, pass_on, remaining_ms,
         sink::{Cell, Declared, Sink},
     },
     error::{Result, Trouble},
@@ -30,15 +30,16 @@ use crate::{
 
 pub(super) fn options(
     config: &ConnectionConfig,
-    password: Option<String>,
+    password: Option<&Secret>,
 ) -> Result<PgConnectOptions, String> {
     let options: PgConnectOptions = config
         .url
+        .expose()
         .parse()
         .map_err(|_| String::from("`url` is not like `postgres://USER@HOST:5432/DATABASE`"))?;
     let mut options = options.application_name("report");
     if let Some(password) = password {
-        options = options.password(&password);
+        options = options.password(password.expose());
     }
     if let Some(tls) = config.tls {
         options = options.ssl_mode(match tls {
@@ -57,19 +58,19 @@ pub(super) fn options(
 pub(super) async fn run(
     options: &PgConnectOptions,
     connect_timeout: Duration,
-    question: &Question,
+    query: &SourceQuery,
     watch: &Watch,
     sink: &mut Sink,
 ) -> Result<()> {
     let connecting = connect(
-        question,
+        query,
         connect_timeout,
         PgConnection::connect_with(options),
-        |error| trouble(question, error, false),
+        |error| trouble(query, error, false),
     );
     let mut connection = guarded(sink, watch, connecting).await?;
     let mut process = None;
-    let done = ask(&mut connection, question, watch, sink, &mut process).await;
+    let done = ask(&mut connection, query, watch, sink, &mut process).await;
     if done.is_err()
         && let Some(process) = process
     {
@@ -81,12 +82,12 @@ pub(super) async fn run(
 
 async fn ask(
     connection: &mut PgConnection,
-    question: &Question,
+    query: &SourceQuery,
     watch: &Watch,
     sink: &mut Sink,
     process: &mut Option<i32>,
 ) -> Result<()> {
-    let lost = |error: sqlx::Error| trouble(question, &error, true);
+    let lost = |error: sqlx::Error| trouble(query, &error, true);
     let mut setup = String::from("SET default_transaction_read_only = on; BEGIN READ ONLY");
     if let Some(timeout) = remaining_ms(watch) {
         setup.push_str(&format!("; SET LOCAL statement_timeout = {timeout}"));
@@ -103,7 +104,7 @@ async fn ask(
     };
     *process = Some(guarded(sink, watch, begin).await?);
     let prepare = async {
-        let text = AssertSqlSafe(question.sql.as_str()).into_sql_str();
+        let text = AssertSqlSafe(query.sql.as_str()).into_sql_str();
         (&mut *connection).prepare(text).await.map_err(lost)
     };
     let statement = guarded(sink, watch, prepare).await?;
@@ -111,17 +112,17 @@ async fn ask(
         Some(Either::Left(types)) => types.to_vec(),
         _ => Vec::new(),
     };
-    let arguments = arguments(question, &types)?;
+    let arguments = arguments(query, &types)?;
     let mut declared = Vec::new();
     for column in statement.columns() {
         declared.push((
             column.name().to_owned(),
-            declare(question, column.name(), column.type_info())?,
+            declare(query, column.name(), column.type_info())?,
         ));
     }
     sink.declare(declared)?;
-    let rows = sqlx::query_with(AssertSqlSafe(question.sql.as_str()), arguments).fetch(connection);
-    pass_on(rows, question, watch, sink, cell, lost).await
+    let rows = sqlx::query_with(AssertSqlSafe(query.sql.as_str()), arguments).fetch(connection);
+    pass_on(rows, query, watch, sink, cell, lost).await
 }
 
 async fn cancel(options: &PgConnectOptions, process: i32) {
@@ -144,7 +145,7 @@ fn base(info: &PgTypeInfo) -> &PgTypeInfo {
     }
 }
 
-fn declare(question: &Question, name: &str, info: &PgTypeInfo) -> Result<Declared> {
+fn declare(query: &SourceQuery, name: &str, info: &PgTypeInfo) -> Result<Declared> {
     let info = base(info);
     if matches!(info.kind(), PgTypeKind::Enum(_)) {
         return Ok(Declared::Kind(Kind::Text));
@@ -168,7 +169,7 @@ fn declare(question: &Question, name: &str, info: &PgTypeInfo) -> Result<Declare
             let message = format!(
                 "column `{name}` is of the type {other}, which can't be read; cast it in the query: `{name}::text`"
             );
-            return Err(question.error("unsupported_type", message));
+            return Err(query.error("unsupported_type", message));
         }
     })
 }
@@ -246,7 +247,7 @@ fn text(value: &PgValueRef<'_>) -> Result<String, String> {
         .map_err(|error| error.to_string())
 }
 
-/// The binary format of `numeric`: digits to the base of 10,000. NaN and infinity are none.
+/// The binary format of `numeric`: digits to the base of 10,000. NaN and infinity have no digits.
 fn numeric(bytes: &[u8]) -> Option<String> {
     let short = |at: usize| Some(i16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
     let (count, weight, sign, scale) = (short(0)?, short(2)?, short(4)?, short(6)?);
@@ -308,23 +309,23 @@ fn interval(value: &PgInterval) -> String {
     parts.join(" ")
 }
 
-fn arguments(question: &Question, types: &[PgTypeInfo]) -> Result<PgArguments> {
-    question.check_count(types.len())?;
+fn arguments(query: &SourceQuery, types: &[PgTypeInfo]) -> Result<PgArguments> {
+    query.check_count(types.len())?;
     let mut arguments = PgArguments::default();
-    for ((info, value), number) in types.iter().zip(&question.parameters).zip(1..) {
+    for ((info, value), number) in types.iter().zip(&query.parameters).zip(1..) {
         add(&mut arguments, base(info), value).map_err(|reason| {
             let message = format!(
                 "parameter {number} should be of the type {}: {reason}",
                 info.name()
             );
-            question.error("invalid_parameter", message)
+            query.error("invalid_parameter", message)
         })?;
     }
     Ok(arguments)
 }
 
 fn add(arguments: &mut PgArguments, info: &PgTypeInfo, value: &Value) -> Result<(), String> {
-    let shown = || format!("{value} is none");
+    let shown = || format!("{value} isn't");
     let as_text = match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -369,12 +370,12 @@ fn timestamp(text: &str) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_micros(report_document::calendar::parse_timestamp(text)?)
 }
 
-fn trouble(question: &Question, error: &sqlx::Error, is_connected: bool) -> Trouble {
+fn trouble(query: &SourceQuery, error: &sqlx::Error, is_connected: bool) -> Trouble {
     let sqlx::Error::Database(database) = error else {
-        return question.connection_trouble(error, is_connected);
+        return query.connection_trouble(error, is_connected);
     };
     let Some(error) = database.try_downcast_ref::<PgDatabaseError>() else {
-        return question.error("database_error", database);
+        return query.error("database_error", database);
     };
     let code = error.code();
     let kind = match code {
@@ -395,15 +396,15 @@ fn trouble(question: &Question, error: &sqlx::Error, is_connected: bool) -> Trou
         "statement_refused" => format!("{}; a report only reads", error.message()),
         _ => error.message().to_owned(),
     };
-    let mut trouble = question.error(kind, message);
+    let mut trouble = query.error(kind, message);
     if let Some(data) = trouble.data.as_mut().and_then(Value::as_object_mut) {
         data.insert("code".into(), code.into());
     }
     trouble.retryable = is_retryable;
     match error.position() {
         Some(PgErrorPosition::Original(position)) => {
-            let (line, column) = place(&question.sql, position);
-            sql::at(trouble, &question.sql, line, column)
+            let (line, column) = place(&query.sql, position);
+            sql::at(trouble, &query.sql, line, column)
         }
         _ => trouble,
     }

@@ -10,9 +10,8 @@ use tokio::sync::{mpsc::Sender, oneshot};
 
 use crate::{
     columns::{self, Builder, Column, Guess, Kind, Mismatch},
-    database::Question,
+    database::SourceQuery,
     error::{Result, Trouble, excerpt},
-    source::{self, csv::unique_names},
     watch::{CANCELLED, Watch},
 };
 
@@ -51,7 +50,7 @@ pub(super) enum Declared {
 }
 
 pub(super) struct Sink {
-    question: Arc<Question>,
+    query: Arc<SourceQuery>,
     watch: Arc<Watch>,
     columns: Vec<Column>,
     schema: Option<SchemaRef>,
@@ -67,14 +66,14 @@ pub(super) struct Sink {
 
 impl Sink {
     pub(super) fn new(
-        question: Arc<Question>,
+        query: Arc<SourceQuery>,
         watch: Arc<Watch>,
         known: Option<Vec<Column>>,
         found: oneshot::Sender<Result<Vec<Column>>>,
         batches: Sender<Result<RecordBatch>>,
     ) -> Self {
         let mut sink = Self {
-            question,
+            query,
             watch,
             columns: Vec::new(),
             schema: None,
@@ -110,7 +109,7 @@ impl Sink {
     pub(super) fn declare(&mut self, declared: Vec<(String, Declared)>) -> Result<()> {
         if declared.is_empty() {
             let message = "the statement has no rows to give; a report only reads";
-            return Err(self.question.error("statement_refused", message));
+            return Err(self.query.error("statement_refused", message));
         }
         self.declared = declared;
         Ok(())
@@ -135,7 +134,7 @@ impl Sink {
     async fn decide(&mut self) -> Result<()> {
         let (names, declared): (Vec<String>, Vec<Declared>) =
             std::mem::take(&mut self.declared).into_iter().unzip();
-        let names = unique_names(names).into_iter();
+        let names = columns::unique_names(names).into_iter();
         let mut columns: Vec<Column> = names
             .zip(&declared)
             .enumerate()
@@ -147,7 +146,7 @@ impl Sink {
                 ),
             })
             .collect();
-        source::override_kinds(&self.question.name, &mut columns, &self.question.kinds)?;
+        columns::override_kinds(&self.query.name, &mut columns, &self.query.kinds)?;
         self.set_columns(columns.clone());
         if let Some(found) = self.found.take() {
             // Nobody listens when the report was stopped meanwhile.
@@ -180,7 +179,7 @@ impl Sink {
                 Cell::Timestamp(micros) => builder.push_timestamp(*micros),
             };
             if let Err(Mismatch) = pushed {
-                return Err(mismatch(&self.question, column, &cell, self.row_number));
+                return Err(mismatch(&self.query, column, &cell, self.row_number));
             }
         }
         self.rows += 1;
@@ -191,7 +190,7 @@ impl Sink {
         let Some(schema) = self.schema.as_ref().filter(|_| self.rows > 0) else {
             return Ok(());
         };
-        let batch = source::batch(schema, &mut self.builders, self.rows)?;
+        let batch = columns::batch(schema, &mut self.builders, self.rows)?;
         self.watch.rows_read(self.rows);
         self.rows = 0;
         self.len = 0;
@@ -221,7 +220,7 @@ impl Sink {
     }
 }
 
-fn mismatch(question: &Question, column: &Column, cell: &Cell, row: u64) -> Trouble {
+fn mismatch(query: &SourceQuery, column: &Column, cell: &Cell, row: u64) -> Trouble {
     let value = match cell {
         Cell::Null => String::from("null"),
         Cell::Boolean(value) => value.to_string(),
@@ -232,11 +231,11 @@ fn mismatch(question: &Question, column: &Column, cell: &Cell, row: u64) -> Trou
         Cell::Timestamp(micros) => timestamp_text(*micros),
     };
     let message = format!(
-        "row {row}, column `{}`: {value:?} is no {}; give the column another type in `types`, such as text",
+        "row {row}, column `{}`: {value:?} is not of the type {}; give the column another type in `types`, such as text",
         column.name, column.kind
     );
-    question.error("type_mismatch", message).data(json!({
-        "source": &*question.name, "row": row, "column": column.name,
+    query.error("type_mismatch", message).data(json!({
+        "source": &*query.name, "row": row, "column": column.name,
         "value": value, "type": column.kind.to_string(),
     }))
 }

@@ -12,7 +12,7 @@ use sqlx::{
 use crate::{
     columns::Kind,
     database::{
-        Question, guarded, hex, pass_on,
+        SourceQuery, guarded, hex, pass_on,
         sink::{Cell, Declared, Sink},
     },
     error::{Result, Trouble},
@@ -21,11 +21,11 @@ use crate::{
 
 pub(super) async fn run(
     path: &Path,
-    question: &Question,
+    query: &SourceQuery,
     watch: &Arc<Watch>,
     sink: &mut Sink,
 ) -> Result<()> {
-    let failed = |error: sqlx::Error| trouble(question, watch, &error);
+    let failed = |error: sqlx::Error| trouble(query, watch, &error);
     let options = SqliteConnectOptions::new()
         .filename(path)
         .read_only(true)
@@ -47,7 +47,7 @@ pub(super) async fn run(
     let mut handle = connection.lock_handle().await.map_err(failed)?;
     handle.set_progress_handler(10_000, move || stop.check().is_ok());
     drop(handle);
-    ask(&mut connection, question, watch, sink).await
+    ask(&mut connection, query, watch, sink).await
 }
 
 fn has_log(path: &Path) -> bool {
@@ -58,13 +58,13 @@ fn has_log(path: &Path) -> bool {
 
 async fn ask(
     connection: &mut SqliteConnection,
-    question: &Question,
+    query: &SourceQuery,
     watch: &Arc<Watch>,
     sink: &mut Sink,
 ) -> Result<()> {
-    let failed = |error: sqlx::Error| trouble(question, watch, &error);
+    let failed = |error: sqlx::Error| trouble(query, watch, &error);
     let prepare = async {
-        let text = AssertSqlSafe(question.sql.as_str()).into_sql_str();
+        let text = AssertSqlSafe(query.sql.as_str()).into_sql_str();
         (&mut *connection).prepare(text).await.map_err(failed)
     };
     let statement = guarded(sink, watch, prepare).await?;
@@ -72,7 +72,7 @@ async fn ask(
         Some(Either::Right(count)) => count,
         _ => 0,
     };
-    let arguments = arguments(question, count)?;
+    let arguments = arguments(query, count)?;
     let columns = statement.columns().iter();
     sink.declare(
         columns
@@ -80,8 +80,8 @@ async fn ask(
             .collect(),
     )?;
     drop(statement);
-    let rows = sqlx::query_with(AssertSqlSafe(question.sql.as_str()), arguments).fetch(connection);
-    pass_on(rows, question, watch, sink, cell, failed).await
+    let rows = sqlx::query_with(AssertSqlSafe(query.sql.as_str()), arguments).fetch(connection);
+    pass_on(rows, query, watch, sink, cell, failed).await
 }
 
 /// A column holds what its rows have; where there are none, what it was declared as.
@@ -110,10 +110,10 @@ fn cell(row: &SqliteRow, column: &SqliteColumn) -> Result<Cell, sqlx::Error> {
     })
 }
 
-fn arguments(question: &Question, count: usize) -> Result<SqliteArguments> {
-    question.check_count(count)?;
+fn arguments(query: &SourceQuery, count: usize) -> Result<SqliteArguments> {
+    query.check_count(count)?;
     let mut arguments = SqliteArguments::default();
-    for (value, number) in question.parameters.iter().zip(1..) {
+    for (value, number) in query.parameters.iter().zip(1..) {
         let added = match value {
             Value::Null => arguments.add(None::<String>),
             Value::Bool(value) => arguments.add(*value),
@@ -124,14 +124,14 @@ fn arguments(question: &Question, count: usize) -> Result<SqliteArguments> {
             Value::String(text) => arguments.add(text.clone()),
             Value::Array(_) | Value::Object(_) => arguments.add(value.to_string()),
         };
-        added.map_err(|error| question.invalid_parameter(number, error))?;
+        added.map_err(|error| query.invalid_parameter(number, error))?;
     }
     Ok(arguments)
 }
 
-fn trouble(question: &Question, watch: &Watch, error: &sqlx::Error) -> Trouble {
+fn trouble(query: &SourceQuery, watch: &Watch, error: &sqlx::Error) -> Trouble {
     let sqlx::Error::Database(database) = error else {
-        return question.connection_trouble(error, true);
+        return query.connection_trouble(error, true);
     };
     let code = database.code().unwrap_or_default().into_owned();
     let primary = code.parse::<u32>().unwrap_or(0) & 0xff;
@@ -140,16 +140,14 @@ fn trouble(question: &Question, watch: &Watch, error: &sqlx::Error) -> Trouble {
         9 => watch
             .check()
             .err()
-            .unwrap_or_else(|| question.error("query_timeout", database.message())),
-        5 | 6 => question
-            .error("database_busy", database.message())
-            .retryable(),
-        8 => question.error(
+            .unwrap_or_else(|| query.error("query_timeout", database.message())),
+        5 | 6 => query.error("database_busy", database.message()).retryable(),
+        8 => query.error(
             "statement_refused",
             format!("{}; a report only reads", database.message()),
         ),
-        10 => question.error("io_error", database.message()).retryable(),
-        11 | 14 | 26 => question.error("unreadable_file", database.message()),
-        _ => question.error("database_error", database.message()),
+        10 => query.error("io_error", database.message()).retryable(),
+        11 | 14 | 26 => query.error("unreadable_file", database.message()),
+        _ => query.error("database_error", database.message()),
     }
 }

@@ -6,8 +6,8 @@ use memchr::memchr;
 use serde_json::json;
 
 use crate::{
-    columns::{Builder, Column, Guess, Kind},
-    error::{Result, Trouble, excerpt},
+    columns::{self, Builder, Column, Guess, Kind},
+    error::{Result, Trouble, excerpt, invalid_report},
     source::chunks::{Bytes, Chunk, Chunks, Quoting},
 };
 
@@ -119,7 +119,7 @@ impl Csv {
             None => found,
             Some(names) if names.len() == found.len() => names,
             Some(names) => {
-                return Err(Trouble::args(format!(
+                return Err(invalid_report(format!(
                     "source `{}` has {} columns, but `columns` names {}",
                     self.name,
                     found.len(),
@@ -127,7 +127,7 @@ impl Csv {
                 )));
             }
         };
-        let columns = unique_names(names).into_iter().zip(guesses);
+        let columns = columns::unique_names(names).into_iter().zip(guesses);
         Ok(columns
             .map(|(name, guess)| Column {
                 name,
@@ -186,7 +186,7 @@ impl Csv {
             _ => "give the column another type in `types`, such as text",
         };
         let message = format!(
-            "source `{}`, line {line}, column `{}`: {shown:?} is no {}; {hint}",
+            "source `{}`, line {line}, column `{}`: {shown:?} is not of the type {}; {hint}",
             self.name, column.name, column.kind
         );
         Trouble::new("type_mismatch", message).data(json!({
@@ -222,29 +222,6 @@ fn find_delimiter(name: &Arc<str>, bytes: &Bytes, quote: Option<u8>) -> Result<u
     // The first of the most frequent ones.
     let most = counts.iter().rev().max_by_key(|(_, count)| *count);
     Ok(most.map_or(b',', |(delimiter, _)| *delimiter))
-}
-
-/// Names that are there, and there once.
-pub(crate) fn unique_names(names: Vec<String>) -> Vec<String> {
-    let mut seen = std::collections::HashSet::new();
-    names
-        .into_iter()
-        .enumerate()
-        .map(|(index, name)| {
-            let name = if name.is_empty() {
-                format!("column_{}", index + 1)
-            } else {
-                name
-            };
-            let mut unique = name.clone();
-            let mut number = 2;
-            while !seen.insert(unique.clone()) {
-                unique = format!("{name}_{number}");
-                number += 1;
-            }
-            unique
-        })
-        .collect()
 }
 
 /// A field as it stands in the file, quotes taken off.
@@ -419,7 +396,7 @@ impl Fields {
 pub(crate) struct Decoder {
     csv: Arc<Csv>,
     fields: Fields,
-    /// Of each column, the builder that it goes to.
+    /// The builder that each column goes to.
     targets: Vec<Option<usize>>,
 }
 

@@ -165,7 +165,7 @@ impl JsonLines {
     fn mismatch(&self, column: &Column, value: &str, line: u64) -> Trouble {
         let shown = excerpt(value, 100);
         let message = format!(
-            "source `{}`, {} {line}, column `{}`: {shown} is no {}; give the column another type in `types`, such as text",
+            "source `{}`, {} {line}, column `{}`: {shown} is not of the type {}; give the column another type in `types`, such as text",
             self.name, self.unit, column.name, column.kind
         );
         Trouble::new("type_mismatch", message).data(json!({
@@ -259,7 +259,7 @@ pub(crate) struct Decoder {
     lines: Arc<JsonLines>,
     places: HashMap<String, usize>,
     columns: Vec<usize>,
-    /// Of each column, the builder that it goes to.
+    /// The builder that each column goes to.
     targets: Vec<Option<usize>>,
     is_filled: Vec<bool>,
 }

@@ -15,10 +15,7 @@ use std::{
 };
 
 use datafusion::{
-    arrow::{
-        array::{RecordBatch, RecordBatchOptions},
-        datatypes::SchemaRef,
-    },
+    arrow::{array::RecordBatch, datatypes::SchemaRef},
     catalog::{Session, TableProvider},
     datasource::TableType,
     error::Result as EngineResult,
@@ -33,9 +30,9 @@ use datafusion::{
 use futures_util::stream;
 
 use crate::{
-    columns::{self, Builder, Column, Kind},
+    columns::{self, Builder, Column},
     database,
-    error::{Result, Trouble, unknown},
+    error::{Passing, Result},
     source::{
         chunks::{Chunk, Chunks},
         csv::Csv,
@@ -49,7 +46,7 @@ use crate::{
 pub(crate) enum Source {
     Csv(Arc<Csv>),
     JsonLines(Arc<JsonLines>),
-    Database(Arc<database::Query>),
+    Database(Arc<database::StartedQuery>),
 }
 
 impl Source {
@@ -75,24 +72,6 @@ impl Source {
             watch: Arc::clone(watch),
         })
     }
-}
-
-/// Puts the types of a request in place of those that were found.
-pub(crate) fn override_kinds(
-    source: &str,
-    columns: &mut [Column],
-    kinds: &[(String, Kind)],
-) -> Result<()> {
-    for (name, kind) in kinds {
-        let Some(column) = columns.iter_mut().find(|column| column.name == *name) else {
-            let known: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-            let known = known.iter().map(String::as_str);
-            let trouble = unknown("unknown_column", "column", name, known);
-            return Err(trouble.within(&format!("`types` of source `{source}`")));
-        };
-        column.kind = *kind;
-    }
-    Ok(())
 }
 
 #[derive(Debug)]
@@ -245,7 +224,7 @@ impl PartitionStream for Partition {
             file: Arc::clone(file),
             is_at_end: false,
         };
-        let batches = reader.map(|batch| batch.map_err(Into::into));
+        let batches = reader.map(|batch| batch.map_err(Passing::engine_error));
         Box::pin(RecordBatchStreamAdapter::new(
             Arc::clone(&file.schema),
             stream::iter(batches),
@@ -312,7 +291,7 @@ impl Reader {
             return Ok(None);
         }
         self.file.watch.rows_read(rows);
-        batch(&self.file.schema, &mut builders, rows).map(Some)
+        columns::batch(&self.file.schema, &mut builders, rows).map(Some)
     }
 }
 
@@ -335,16 +314,4 @@ impl fmt::Debug for Reader {
             .field("at", &self.at)
             .finish_non_exhaustive()
     }
-}
-
-/// A batch of what was collected.
-pub(crate) fn batch(
-    schema: &SchemaRef,
-    builders: &mut [Builder],
-    rows: usize,
-) -> Result<RecordBatch> {
-    let arrays = builders.iter_mut().map(Builder::finish).collect();
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)
-        .map_err(Trouble::internal)
 }

@@ -29,9 +29,9 @@ use datafusion::{
 };
 
 use self::own::{MovingDistinct, checked};
-use crate::error::{Trouble, excerpt};
+use crate::error::{Passing, Trouble, excerpt};
 
-/// From now on, queries add up so.
+/// Puts our sums and averages in place of the engine's.
 pub(crate) fn register(context: &SessionContext) {
     for (kind, stock) in [(Kind::Sum, sum_udaf()), (Kind::Average, avg_udaf())] {
         context.register_udaf(AggregateUDF::new_from_impl(Exact { kind, stock }));
@@ -45,10 +45,10 @@ enum Kind {
 }
 
 /// How values are added up.
-enum Way {
-    /// As the engine does it: it can't go wrong.
+enum Adding {
+    /// The engine's own way, which can't go wrong here.
     Stock,
-    /// As the engine does it with values of this type.
+    /// The engine's own way, with values cast to this type.
     Wide(DataType),
     /// One by one, each step checked: there is no wider type.
     Checked,
@@ -62,7 +62,7 @@ struct Exact {
 }
 
 impl Exact {
-    fn way(&self, value: &DataType) -> Result<Way> {
+    fn way(&self, value: &DataType) -> Result<Adding> {
         use DataType::{
             Decimal32, Decimal64, Decimal128, Decimal256, Duration, Int64, Interval, UInt64,
         };
@@ -76,23 +76,26 @@ impl Exact {
                     self.stock.name(),
                     76 - SPARE
                 );
-                return Err(Trouble::new("invalid_query", message).into());
+                return Err(Passing::engine_error(Trouble::new(
+                    "invalid_query",
+                    message,
+                )));
             }
             // Floating-point numbers don't wrap, and decimals get room enough.
-            (Kind::Average, Duration(_)) => Way::Wide(Decimal128(19, 0)),
-            (Kind::Average, _) => Way::Stock,
-            (Kind::Sum, Int64 | UInt64 | Duration(_)) => Way::Wide(Decimal128(38, 0)),
+            (Kind::Average, Duration(_)) => Adding::Wide(Decimal128(19, 0)),
+            (Kind::Average, _) => Adding::Stock,
+            (Kind::Sum, Int64 | UInt64 | Duration(_)) => Adding::Wide(Decimal128(38, 0)),
             (Kind::Sum, Decimal32(_, scale) | Decimal64(_, scale)) => {
-                Way::Wide(Decimal128(38, *scale))
+                Adding::Wide(Decimal128(38, *scale))
             }
             (Kind::Sum, Decimal128(precision, scale)) if precision + SPARE <= 38 => {
-                Way::Wide(Decimal128(38, *scale))
+                Adding::Wide(Decimal128(38, *scale))
             }
             (Kind::Sum, Decimal128(_, scale) | Decimal256(_, scale)) => {
-                Way::Wide(Decimal256(76, *scale))
+                Adding::Wide(Decimal256(76, *scale))
             }
-            (Kind::Sum, Interval(_)) => Way::Checked,
-            (Kind::Sum, _) => Way::Stock,
+            (Kind::Sum, Interval(_)) => Adding::Checked,
+            (Kind::Sum, _) => Adding::Stock,
         })
     }
 
@@ -146,8 +149,8 @@ impl AggregateUDFImpl for Exact {
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
         match self.way(args.input_fields[0].data_type())? {
-            Way::Stock | Way::Checked => self.stock.state_fields(args),
-            Way::Wide(wide) => {
+            Adding::Stock | Adding::Checked => self.stock.state_fields(args),
+            Adding::Wide(wide) => {
                 let (value, sum) = self.wide_fields(&wide)?;
                 self.stock.state_fields(StateFieldsArgs {
                     input_fields: &[value],
@@ -160,11 +163,11 @@ impl AggregateUDFImpl for Exact {
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         match self.way(args.expr_fields[0].data_type())? {
-            Way::Stock => self.stock.accumulator(args),
-            Way::Wide(wide) => Ok(Box::new(
+            Adding::Stock => self.stock.accumulator(args),
+            Adding::Wide(wide) => Ok(Box::new(
                 self.wide(&args, wide, |args| self.stock.accumulator(args))?,
             )),
-            Way::Checked => checked(&args),
+            Adding::Checked => checked(&args),
         }
     }
 
@@ -173,26 +176,28 @@ impl AggregateUDFImpl for Exact {
         args: AccumulatorArgs<'_>,
     ) -> Result<Box<dyn Accumulator>> {
         match self.way(args.expr_fields[0].data_type())? {
-            Way::Stock => self.stock.create_sliding_accumulator(args),
-            Way::Wide(wide) => Ok(Box::new(self.wide(
-                &args,
-                wide,
-                |args| match args.return_type() {
-                    DataType::Decimal128(..) if args.is_distinct && self.kind == Kind::Sum => {
-                        Ok(Box::new(MovingDistinct::new(args.return_type().clone())) as _)
-                    }
-                    _ => self.stock.create_sliding_accumulator(args),
-                },
-            )?)),
-            Way::Checked => checked(&args),
+            Adding::Stock => self.stock.create_sliding_accumulator(args),
+            Adding::Wide(wide) => {
+                Ok(Box::new(self.wide(
+                    &args,
+                    wide,
+                    |args| match args.return_type() {
+                        DataType::Decimal128(..) if args.is_distinct && self.kind == Kind::Sum => {
+                            Ok(Box::new(MovingDistinct::new(args.return_type().clone())) as _)
+                        }
+                        _ => self.stock.create_sliding_accumulator(args),
+                    },
+                )?))
+            }
+            Adding::Checked => checked(&args),
         }
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
         match self.way(args.expr_fields[0].data_type()) {
-            Ok(Way::Stock) => self.stock.groups_accumulator_supported(args),
-            Ok(Way::Wide(_)) => !args.is_distinct,
-            Ok(Way::Checked) | Err(_) => false,
+            Ok(Adding::Stock) => self.stock.groups_accumulator_supported(args),
+            Ok(Adding::Wide(_)) => !args.is_distinct,
+            Ok(Adding::Checked) | Err(_) => false,
         }
     }
 
@@ -201,8 +206,8 @@ impl AggregateUDFImpl for Exact {
         args: AccumulatorArgs<'_>,
     ) -> Result<Box<dyn GroupsAccumulator>> {
         match self.way(args.expr_fields[0].data_type())? {
-            Way::Stock | Way::Checked => self.stock.create_groups_accumulator(args),
-            Way::Wide(wide) => Ok(Box::new(self.wide(&args, wide, |args| {
+            Adding::Stock | Adding::Checked => self.stock.create_groups_accumulator(args),
+            Adding::Wide(wide) => Ok(Box::new(self.wide(&args, wide, |args| {
                 self.stock.create_groups_accumulator(args)
             })?)),
         }
@@ -329,7 +334,7 @@ fn outgrown(name: &str, sum: Option<i128>, result: &DataType) -> DataFusionError
     };
     let sum = sum.map_or_else(String::new, |sum| format!(" ({sum})"));
     let message = format!("`{name}` is more than {holds} can hold{sum}; {instead}");
-    Trouble::new("query_failed", message).into()
+    Passing::engine_error(Trouble::new("query_failed", message))
 }
 
 /// What adds up values of a wide type, for values and results of others.

@@ -16,7 +16,7 @@ use datafusion::{
 };
 
 use super::outgrown;
-use crate::error::{Trouble, excerpt};
+use crate::error::{Passing, Trouble, excerpt};
 
 /// The sum of the different values in a moving frame, which the engine has for one type alone.
 #[derive(Debug)]
@@ -92,7 +92,10 @@ fn never_merged() -> DataFusionError {
 pub(super) fn checked(args: &AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
     if args.is_distinct {
         let message = format!("`{}`: intervals can't be summed DISTINCT", args.name);
-        return Err(Trouble::new("invalid_query", message).into());
+        return Err(Passing::engine_error(Trouble::new(
+            "invalid_query",
+            message,
+        )));
     }
     match args.return_type() {
         DataType::Interval(IntervalUnit::YearMonth) => {

@@ -222,7 +222,7 @@ fn a_value_of_another_type_is_named_with_its_place() {
         assert!(
             failure
                 .message
-                .contains("line 20003, column `amount`: \"n/a\" is no number"),
+                .contains("line 20003, column `amount`: \"n/a\" is not of the type number"),
             "{}",
             failure.message
         );
