@@ -4,13 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use service::life::{EXIT_USAGE, fail};
 use service::log;
 
 use crate::app;
 use crate::config::{Config, Overrides};
-
-/// Exit code for a wrong command line or configuration.
-const EXIT_USAGE: u8 = 2;
 
 /// Lets browsers hand tasks to a host, over WebSocket or HTTP, and brings them the answers.
 #[derive(Debug, Parser)]
@@ -19,16 +17,16 @@ struct Cli {
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Address of a host; may stand there several times [default: 127.0.0.1:12345]
+    /// Address of a host; may be given several times [default: 127.0.0.1:12345]
     #[arg(long = "host", value_name = "ADDR")]
     hosts: Vec<String>,
-    /// A function that clients may call, `*` standing for any part of its name; may stand there several times [default: none]
+    /// A function that clients may call, `*` standing for any part of its name; may be given several times [default: none]
     #[arg(long, value_name = "NAME")]
     allow: Vec<String>,
     /// Configuration (TOML); flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// What clients without subprotocol are told when a task has succeeded, in place of its result
+    /// What clients without a subprotocol are told when a task has succeeded, in place of its result
     #[arg(long, value_name = "TEXT")]
     notify_text: Option<String>,
     #[command(flatten)]
@@ -40,7 +38,7 @@ pub(crate) fn run() -> ExitCode {
     // Dropped when all is said.
     let _log = match log::start(&cli.log) {
         Ok(log) => log,
-        Err(error) => return fail(&error),
+        Err(error) => return refuse(&error),
     };
     let overrides = Overrides {
         listen: cli.listen,
@@ -50,26 +48,25 @@ pub(crate) fn run() -> ExitCode {
     };
     let config = match Config::load(cli.config.as_deref(), overrides) {
         Ok(config) => config,
-        Err(error) => return fail(&error.to_string()),
+        Err(error) => return refuse(&error.to_string()),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&error.to_string()),
+        Err(error) => return refuse(&error.to_string()),
     };
     match runtime.block_on(app::run(config)) {
-        Ok(()) => {
-            // Whoever still speaks is not waited for.
+        Ok(code) => {
+            // Clients that are still connected are not waited for.
             runtime.shutdown_background();
-            ExitCode::SUCCESS
+            code
         }
-        Err(error) => fail(&error),
+        Err(error) => refuse(&error),
     }
 }
 
-fn fail(problem: &str) -> ExitCode {
-    log::say(&format!("gateway: {problem}"));
-    ExitCode::from(EXIT_USAGE)
+fn refuse(problem: &str) -> ExitCode {
+    fail("gateway", problem, EXIT_USAGE)
 }

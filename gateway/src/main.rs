@@ -4,6 +4,7 @@ mod access;
 mod app;
 mod cli;
 mod config;
+mod gateway;
 mod http;
 mod limits;
 mod message;

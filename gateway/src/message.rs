@@ -5,6 +5,11 @@ use protocol::{Progress, Reply, Request, RequestId};
 use serde::{Deserialize, Serialize};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+/// About how long the fields of a message are that it always has, in bytes.
+const FIELDS_LEN: usize = 64;
+/// The same of those that an error has besides.
+const ERROR_FIELDS_LEN: usize = 80;
+
 /// What a client says.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ClientMessage {
@@ -13,13 +18,13 @@ pub(crate) enum ClientMessage {
     Control(Control),
 }
 
-/// What a client says that is no task.
+/// What a client says besides tasks.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Control {
-    /// End the task of this id.
+    /// Cancel the task of this id.
     pub(crate) cancel: Option<RequestId>,
-    /// Go on with the session of this token.
+    /// Resume the session of this token.
     pub(crate) resume: Option<String>,
     /// The last message that the client has seen.
     pub(crate) seen: Option<u64>,
@@ -31,7 +36,7 @@ impl ClientMessage {
     /// Reads a message.
     ///
     /// # Errors
-    /// It is nothing that a client may say; with the id, if it is a task's.
+    /// It is not a message of a client. With its id, if it looks like a task.
     pub(crate) fn parse(text: &Bytes) -> Result<Self, (Option<RequestId>, String)> {
         let bad = match Request::parse(text) {
             Ok(Request { id: None, .. }) => {
@@ -61,7 +66,7 @@ pub(crate) struct Hello<'a> {
     pub(crate) resumed: bool,
     /// Tasks that have not been answered.
     pub(crate) in_flight: Vec<RequestId>,
-    /// How long the client's token is still valid, and the session lasts; none where that is for ever.
+    /// How long the client's token is still valid, and the session lasts; none if for ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expires_in_ms: Option<u64>,
 }
@@ -84,7 +89,7 @@ pub(crate) fn hello(seq: u64, hello: &Hello<'_>) -> Utf8Bytes {
     to_text(&Message { seq, hello })
 }
 
-/// The client's fresh token is good, and the session lasts as long as it.
+/// The client's fresh token is valid, and the session lasts as long as it does.
 pub(crate) fn renewed(seq: u64, expires_in_ms: Option<u64>) -> Utf8Bytes {
     #[derive(Serialize)]
     struct Renewed {
@@ -121,12 +126,13 @@ pub(crate) fn progress(seq: u64, id: &RequestId, progress: Progress) -> Utf8Byte
         id: id.clone(),
         ..progress
     };
-    numbered(seq, |out| progress.encode(out))
+    let len = FIELDS_LEN + progress.message.len();
+    numbered(seq, len, |line| progress.encode(line))
 }
 
-/// The last message of a task, or what became none.
+/// The last message of a task, or the only one of a request that did not become a task.
 pub(crate) fn reply(seq: u64, reply: &Reply) -> Utf8Bytes {
-    numbered(seq, |out| reply.encode(out))
+    numbered(seq, reply_len(reply), |line| reply.encode(line))
 }
 
 /// As in the Text protocol.
@@ -135,15 +141,16 @@ pub(crate) fn plain_progress(id: &RequestId, progress: Progress) -> Utf8Bytes {
         id: id.clone(),
         ..progress
     };
-    plain(|out| progress.encode(out))
+    let len = FIELDS_LEN + progress.message.len();
+    plain(len, |line| progress.encode(line))
 }
 
 /// As in the Text protocol.
 pub(crate) fn plain_reply(reply: &Reply) -> Utf8Bytes {
-    plain(|out| reply.encode(out))
+    plain(reply_len(reply), |line| reply.encode(line))
 }
 
-/// The session that the client wants to go on with is gone.
+/// The session that the client wants to resume is gone.
 pub(crate) fn session_lost(seq: u64) -> Utf8Bytes {
     #[derive(Serialize)]
     struct Message {
@@ -156,25 +163,36 @@ pub(crate) fn session_lost(seq: u64) -> Utf8Bytes {
     })
 }
 
-fn plain(encode: impl FnOnce(&mut Vec<u8>)) -> Utf8Bytes {
-    let mut line = Vec::new();
+/// About how long the line of a reply becomes, in bytes.
+fn reply_len(reply: &Reply) -> usize {
+    let len = match &reply.outcome {
+        Ok(result) => result.len(),
+        Err(failure) => {
+            let data_len = failure.data.as_ref().map_or(0, Bytes::len);
+            ERROR_FIELDS_LEN + failure.message.len() + data_len
+        }
+    };
+    FIELDS_LEN + len
+}
+
+/// A line of the Text protocol, which becomes about that long.
+fn plain(len: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Utf8Bytes {
+    let mut line = Vec::with_capacity(len);
     encode(&mut line);
     trim_newline(&mut line);
     utf8(line)
 }
 
-/// A line of the Text protocol, with the message's number as its first field.
-fn numbered(seq: u64, encode: impl FnOnce(&mut Vec<u8>)) -> Utf8Bytes {
-    let mut line = Vec::with_capacity(128);
-    encode(&mut line);
-    trim_newline(&mut line);
-    let mut digits = itoa::Buffer::new();
-    let number = digits.format(seq);
-    let mut message = Vec::with_capacity(line.len() + number.len() + 8);
+/// A line of the Text protocol, which becomes about that long, with the message's number as its first field.
+fn numbered(seq: u64, len: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Utf8Bytes {
+    let mut message = Vec::with_capacity(len);
     message.extend_from_slice(b"{\"seq\":");
-    message.extend_from_slice(number.as_bytes());
-    message.push(b',');
-    message.extend_from_slice(&line[1..]);
+    message.extend_from_slice(itoa::Buffer::new().format(seq).as_bytes());
+    let line_start = message.len();
+    encode(&mut message);
+    // The brace that begins the line becomes what separates the number from the line's own fields.
+    message[line_start] = b',';
+    trim_newline(&mut message);
     utf8(message)
 }
 
@@ -193,4 +211,46 @@ fn utf8(message: Vec<u8>) -> Utf8Bytes {
 fn to_text(message: &impl Serialize) -> Utf8Bytes {
     // Nothing that is handed here can fail to be JSON.
     serde_json::to_string(message).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::{ErrorCode, TaskFailure};
+
+    use super::*;
+
+    #[test]
+    fn a_number_is_the_first_field_of_what_the_line_says() {
+        let id = RequestId::try_from("a").unwrap();
+        let ok = Reply {
+            id: Some(id.clone()),
+            outcome: Ok(Bytes::from_static(b"{\"n\":1}")),
+        };
+        assert_eq!(
+            reply(17, &ok).as_str(),
+            r#"{"seq":17,"id":"a","ok":true,"result":{"n":1}}"#
+        );
+        assert_eq!(
+            plain_reply(&ok).as_str(),
+            r#"{"id":"a","ok":true,"result":{"n":1}}"#
+        );
+        let refused = Reply {
+            id: None,
+            outcome: Err(TaskFailure::new(ErrorCode::BadRequest, "no")),
+        };
+        assert_eq!(
+            reply(1, &refused).as_str(),
+            r#"{"seq":1,"ok":false,"error":{"code":"bad_request","message":"no","retryable":false,"started":false}}"#
+        );
+        let half = Progress {
+            id: 7_u64.into(),
+            done: 1,
+            total: 2,
+            message: "half".to_owned(),
+        };
+        assert_eq!(
+            progress(u64::MAX, &id, half).as_str(),
+            r#"{"seq":18446744073709551615,"id":"a","event":"progress","done":1,"total":2,"message":"half"}"#
+        );
+    }
 }

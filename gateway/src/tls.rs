@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustls::ServerConfig;
@@ -12,12 +12,45 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use serde::Deserialize;
+use service::config::ConfigError;
+use service::sync;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::TlsFiles;
-
-/// How often the files are looked at.
+/// How often the files are checked for changes.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// PEM files.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFiles {
+    certificates: PathBuf,
+    key: PathBuf,
+}
+
+/// `[tls]`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Table {
+    certificates: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+impl Table {
+    /// The files, if there are any.
+    ///
+    /// # Errors
+    /// One of them is missing.
+    pub(crate) fn check(self) -> Result<Option<TlsFiles>, ConfigError> {
+        match (self.certificates, self.key) {
+            (Some(certificates), Some(key)) => Ok(Some(TlsFiles { certificates, key })),
+            (None, None) => Ok(None),
+            _ => Err(ConfigError::value(
+                "tls",
+                "`certificates` and `key` belong together",
+            )),
+        }
+    }
+}
 
 #[derive(Clone)]
 pub(crate) struct Tls(TlsAcceptor);
@@ -67,10 +100,10 @@ impl Certificates {
         })
     }
 
-    /// Reads the files again, if they have changed. Those from before stay while the new ones are no good, or only one
-    /// of the two has been replaced.
+    /// Reads the files again, if they have changed. Those from before stay in use while the new ones can't be used, or
+    /// only one of the two has been replaced.
     fn refresh(&self) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = sync::lock(&self.seen);
         if seen.at.elapsed() < CHECK_INTERVAL {
             return;
         }
@@ -82,7 +115,7 @@ impl Certificates {
         match read(&self.files) {
             Ok(key) => {
                 seen.modified = modified;
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+                *sync::write(&self.current) = Arc::new(key);
                 tracing::info!("the certificates were read again");
             }
             Err(error) => tracing::warn!(error, "the certificates from before stay in use"),
@@ -93,9 +126,7 @@ impl Certificates {
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.refresh();
-        Some(Arc::clone(
-            &self.current.read().unwrap_or_else(PoisonError::into_inner),
-        ))
+        Some(Arc::clone(&sync::read(&self.current)))
     }
 }
 

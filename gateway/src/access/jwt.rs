@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use jsonwebtoken::errors::ErrorKind;
@@ -11,26 +11,27 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Validation, decode, 
 use serde_json::Value;
 
 use super::Denied;
+use service::sync::lock;
 
-/// How often the file with the keys is looked at.
+/// How often the key file is checked for changes.
 const KEYS_CHECK_INTERVAL: Duration = Duration::from_secs(2);
-/// Longer tokens are none.
+/// Longest token, in bytes. A longer one is rejected.
 const TOKEN_LEN_MAX: usize = 16 * 1024;
 
 /// How tokens are checked.
 #[derive(Debug)]
-pub(crate) struct JwtSettings {
-    pub(crate) keys: KeySource,
-    pub(crate) algorithms: Vec<Algorithm>,
-    pub(crate) issuer: Option<String>,
-    pub(crate) audience: Option<String>,
-    pub(crate) user_claim: String,
-    pub(crate) role_claim: Option<String>,
-    pub(crate) leeway: Duration,
+pub(super) struct JwtSettings {
+    pub(super) keys: KeySource,
+    pub(super) algorithms: Vec<Algorithm>,
+    pub(super) issuer: Option<String>,
+    pub(super) audience: Option<String>,
+    pub(super) user_claim: String,
+    pub(super) role_claim: Option<String>,
+    pub(super) leeway: Duration,
 }
 
 /// Where the keys are.
-pub(crate) enum KeySource {
+pub(super) enum KeySource {
     /// For HS256.
     Secret(Vec<u8>),
     /// A public key in PEM, for the algorithms of one family.
@@ -51,7 +52,7 @@ impl fmt::Debug for KeySource {
 
 /// Checks tokens.
 #[derive(Debug)]
-pub(crate) struct JwtVerifier {
+pub(super) struct JwtVerifier {
     settings: JwtSettings,
     keys: Mutex<Keys>,
 }
@@ -59,14 +60,14 @@ pub(crate) struct JwtVerifier {
 #[derive(Debug)]
 struct Keys {
     keys: Arc<Vec<Key>>,
-    /// Of the file that they are from.
+    /// When their file was last changed.
     modified: Option<SystemTime>,
     checked_at: SystemTime,
 }
 
 struct Key {
     id: Option<String>,
-    /// Which it may be used for; all of its family, if it doesn't say.
+    /// The algorithm that it is for; none if it is for all of its family.
     algorithm: Option<Algorithm>,
     family: AlgorithmFamily,
     key: DecodingKey,
@@ -78,7 +79,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Whose a token is.
+/// What a valid token says.
 #[derive(Debug)]
 pub(super) struct Verified {
     pub(super) user: Arc<str>,
@@ -89,8 +90,8 @@ pub(super) struct Verified {
 
 impl JwtVerifier {
     /// # Errors
-    /// The keys can't be read, or are none for the algorithms.
-    pub(crate) fn new(settings: JwtSettings) -> Result<Self, String> {
+    /// The keys can't be read, or none of them is for one of the algorithms.
+    pub(super) fn new(settings: JwtSettings) -> Result<Self, String> {
         let (keys, modified) = read_keys(&settings)?;
         Ok(Self {
             settings,
@@ -111,7 +112,7 @@ impl JwtVerifier {
             return Err(Denied::Invalid);
         }
         let keys = self.keys();
-        // A key that names itself is meant by name; one that doesn't, by what it is for.
+        // A key with an id is chosen by it, one without by its algorithm.
         let fitting = keys.iter().filter(|key| {
             key.family == header.alg.family()
                 && key
@@ -157,7 +158,7 @@ impl JwtVerifier {
             _ => None,
         };
         let user = text(&self.settings.user_claim).ok_or(Denied::Invalid)?;
-        // One that is no text is a role that nobody has configured.
+        // A role that is not a text is one that nobody has configured.
         let role = self.settings.role_claim.as_deref().and_then(|name| {
             let is_there = claims.get(name).is_some_and(|claim| !claim.is_null());
             is_there.then(|| text(name).unwrap_or_default())
@@ -176,9 +177,9 @@ impl JwtVerifier {
         })
     }
 
-    /// The keys as the file has them; those from before, while it can't be read.
+    /// The keys, read again if their file has changed. While it can't be read, those from before stay in use.
     fn keys(&self) -> Arc<Vec<Key>> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = lock(&self.keys);
         let now = SystemTime::now();
         let is_old = now
             .duration_since(keys.checked_at)
@@ -238,7 +239,7 @@ fn read_keys(settings: &JwtSettings) -> Result<(Vec<Key>, Option<SystemTime>), S
                 AlgorithmFamily::Ec => DecodingKey::from_ec_pem(pem),
                 AlgorithmFamily::Ed => DecodingKey::from_ed_pem(pem),
                 AlgorithmFamily::Hmac => {
-                    return Err("a public key can't check HS256; a `secret` does".to_owned());
+                    return Err("a public key can't check HS256; a `secret_file` does".to_owned());
                 }
             };
             let key = key.map_err(|error| format!("the public key can't be read: {error}"))?;
@@ -269,14 +270,14 @@ fn read_keys(settings: &JwtSettings) -> Result<(Vec<Key>, Option<SystemTime>), S
     let is_usable = |key: &Key| families(&settings.algorithms).contains(&key.family);
     if !keys.iter().any(is_usable) {
         return Err(format!(
-            "no key of {:?} is one for {:?}",
+            "no key of {:?} is for {:?}",
             settings.keys, settings.algorithms
         ));
     }
     Ok((keys, modified))
 }
 
-/// A key of a set; none, if it is for something else than signatures that are known here.
+/// A key of a set; none if it is for anything but signatures that are known here.
 fn key(jwk: &Jwk) -> Result<Option<Key>, jsonwebtoken::errors::Error> {
     if !jwk.is_supported() && jwk.common.key_algorithm.is_some() {
         return Ok(None);

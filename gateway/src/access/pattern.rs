@@ -2,12 +2,12 @@
 
 /// `resize`, `report.*`, `*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pattern(Vec<String>);
+pub(super) struct Pattern(Vec<String>);
 
 impl Pattern {
     /// # Errors
     /// The text is empty.
-    pub(crate) fn new(text: &str) -> Result<Self, String> {
+    pub(super) fn new(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Err(
                 "an empty name allows nothing; write a function's name, or `*` for any part of it"
@@ -17,7 +17,7 @@ impl Pattern {
         Ok(Self(text.split('*').map(str::to_owned).collect()))
     }
 
-    pub(crate) fn matches(&self, name: &str) -> bool {
+    pub(super) fn matches(&self, name: &str) -> bool {
         let [first, middle @ .., last] = &self.0[..] else {
             return self.0[0] == name;
         };

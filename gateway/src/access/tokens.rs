@@ -1,46 +1,47 @@
 //! Tokens that the configuration lists.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// All of them, by their hash: a look-up by hash says nothing of how much of a guess was right.
+/// Owners by the hash of their token: the time of a look-up doesn't tell how much of a guess was right.
 #[derive(Debug, Default)]
-pub(crate) struct Tokens(std::collections::HashMap<[u8; 32], TokenEntry>);
+pub(super) struct Tokens(HashMap<[u8; 32], TokenOwner>);
 
-/// Whose a token is.
+/// Who has a token.
 #[derive(Clone)]
-pub(crate) struct TokenEntry {
-    pub(crate) user: Arc<str>,
-    pub(crate) role: Option<String>,
+pub(super) struct TokenOwner {
+    pub(super) user: Arc<str>,
+    pub(super) role: Option<String>,
 }
 
-impl fmt::Debug for TokenEntry {
+impl fmt::Debug for TokenOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} as {:?}", self.user, self.role)
     }
 }
 
-impl TokenEntry {
-    /// What arguments may be filled with.
+impl TokenOwner {
+    /// The claims that may fill arguments.
     pub(super) fn claims(&self) -> Value {
         json!({"sub": &*self.user, "role": self.role})
     }
 }
 
 impl Tokens {
-    /// Adds one; false if it was there already.
-    pub(crate) fn add(&mut self, token: &str, entry: TokenEntry) -> bool {
-        self.0.insert(hash(token), entry).is_none()
+    /// Adds a token. False if it was there already.
+    pub(super) fn add(&mut self, token: &str, owner: TokenOwner) -> bool {
+        self.0.insert(hash(token), owner).is_none()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn find(&self, token: &str) -> Option<&TokenEntry> {
+    pub(super) fn find(&self, token: &str) -> Option<&TokenOwner> {
         self.0.get(&hash(token))
     }
 }

@@ -1,20 +1,39 @@
+//! Files, and what comes of them.
+
 use super::*;
+use service::config::parse;
 
 fn load(text: &str) -> Result<Config, String> {
-    let raw = toml::from_str(text).map_err(|error: toml::de::Error| error.to_string())?;
-    Config::check(raw, Overrides::default()).map_err(|error| error.to_string())
+    let file = parse(text)?;
+    Config::check(file).map_err(|error| error.to_string())
 }
 
 #[test]
 fn an_empty_file_gives_the_defaults() {
     let config = load("").unwrap();
-    assert_eq!(config.listen, [LISTEN_DEFAULT.parse().unwrap()]);
-    assert_eq!(config.upstream.hosts, [HOST_DEFAULT]);
-    assert!(config.console && !config.access.is_required());
+    assert_eq!(config.listen.addresses(), [LISTEN_DEFAULT.parse().unwrap()]);
+    assert_eq!(config.upstream.hosts, ["127.0.0.1:12345"]);
+    assert!(config.http.console && !config.access.is_required());
     assert!(!config.access.anonymous().may_call("resize"));
     assert_eq!(config.session.resume_window, Duration::from_secs(120));
-    assert_eq!(config.heartbeat.interval, Duration::from_secs(25));
+    assert_eq!(config.socket.heartbeat.interval, Duration::from_secs(25));
     assert_eq!(config.limits.auth_timeout, Duration::from_secs(5));
+}
+
+#[test]
+fn the_command_line_wins() {
+    let mut file: File =
+        parse("hosts = [\"a:1\"]\nallow = [\"x\"]\nnotify_text = \"done\"").unwrap();
+    file.overrule(Overrides {
+        listen: Some("127.0.0.1:7".to_owned()),
+        hosts: vec!["b:2".to_owned(), "c:3".to_owned()],
+        ..Overrides::default()
+    });
+    let config = Config::check(file).unwrap();
+    assert_eq!(config.listen.addresses(), ["127.0.0.1:7".parse().unwrap()]);
+    assert_eq!(config.upstream.hosts, ["b:2", "c:3"]);
+    assert_eq!(config.socket.notify_text.as_deref(), Some("done"));
+    assert!(config.access.anonymous().may_call("x"));
 }
 
 #[test]
@@ -29,9 +48,9 @@ fn without_authentication_only_this_machine_is_served() {
     let config =
         load("listen = \"0.0.0.0:8080\"\n[[tokens]]\ntoken = \"0123456789abcdef\"\nuser = \"ada\"")
             .unwrap();
-    assert!(config.access.is_required() && !config.console);
+    assert!(config.access.is_required() && !config.http.console);
     let config = load("listen = \"0.0.0.0:8080\"\nconsole = true\n[[tokens]]\ntoken = \"0123456789abcdef\"\nuser = \"ada\"").unwrap();
-    assert!(config.console);
+    assert!(config.http.console);
 }
 
 #[test]
@@ -59,7 +78,7 @@ fn proxies_are_addresses_and_networks() {
     ] {
         let address = address.parse().unwrap();
         assert_eq!(
-            config.trusted_proxies.contains(address),
+            config.http.trusted_proxies.contains(address),
             expected,
             "{address}"
         );
@@ -70,7 +89,12 @@ fn proxies_are_addresses_and_networks() {
 
 #[test]
 fn origins_are_the_same_however_they_are_written() {
-    let load = |text: &str| load(&format!("origins = [\"{text}\"]")).unwrap().origins;
+    let load = |text: &str| {
+        load(&format!("origins = [\"{text}\"]"))
+            .unwrap()
+            .http
+            .origins
+    };
     for text in ["https://App.Example", "https://app.example:443"] {
         assert_eq!(load(text), load("https://app.example"), "{text}");
     }
@@ -78,28 +102,12 @@ fn origins_are_the_same_however_they_are_written() {
 }
 
 #[test]
-fn rates_are_read() {
-    let rate = |text: &str| {
-        load(&format!("[limits]\nrate = \"{text}\""))
-            .map(|config| config.limits.caps.connection_rate)
-    };
-    assert_eq!(
-        rate("100/s").unwrap(),
-        Some(Rate {
-            per_second: 100.0,
-            burst: 100.0
-        })
-    );
-    assert_eq!(
-        rate("30/m burst 5").unwrap(),
-        Some(Rate {
-            per_second: 0.5,
-            burst: 5.0
-        })
-    );
-    for text in ["", "5", "0/s", "1/day", "1/s burst 0", "-1/s", "1/s  5"] {
-        assert!(rate(text).unwrap_err().contains("no rate"), "{text}");
-    }
+fn rates_stand_where_tasks_are_limited() {
+    let config = load("[limits]\nrate = \"30/m burst 5\"\n[limits.user]\nrate = \"100/s\"");
+    let caps = config.unwrap().limits.caps;
+    assert_eq!(caps.connection_rate.unwrap().per_second, 0.5);
+    assert_eq!(caps.user.rate.unwrap().burst, 100.0);
+    assert!(caps.address.rate.is_none());
 }
 
 #[test]
@@ -126,6 +134,7 @@ fn what_is_wrong_is_named() {
         ("[tls]\nkey = \"key.pem\"", "tls"),
         ("[upstream]\nconnections = 0", "upstream.connections"),
         ("[session]\nresume_window = \"soon\"", "soon"),
+        ("[limits]\nrate = \"5\"", "rate"),
     ] {
         let error = load(text).unwrap_err();
         assert!(error.contains(named), "{text}: {error}");

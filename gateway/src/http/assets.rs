@@ -3,8 +3,8 @@
 use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use super::settings::Settings;
 use super::{Body, reply};
-use crate::app::Gateway;
 
 struct Asset {
     path: &'static str,
@@ -54,10 +54,10 @@ const ASSETS: &[Asset] = &[
 /// blob URLs.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
 
-pub(super) fn serve(gateway: &Gateway, path: &str) -> Response<Body> {
+pub(super) fn serve(settings: &Settings, path: &str) -> Response<Body> {
     let asset = ASSETS
         .iter()
-        .find(|asset| asset.path == path && (asset.always || gateway.config.console));
+        .find(|asset| asset.path == path && (asset.always || settings.console));
     let Some(asset) = asset else {
         return reply::not_found();
     };

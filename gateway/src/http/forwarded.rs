@@ -1,43 +1,34 @@
-//! Who asks, where a proxy asks for them.
+//! What proxies say about their clients.
 
 use std::net::IpAddr;
 
 use hyper::header::HeaderMap;
-use ipnet::IpNet;
+
+use crate::access::Proxies;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 const FORWARDED_PORT: &str = "x-forwarded-port";
 
-/// Proxies that are believed when they say for whom they ask.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Proxies(pub(crate) Vec<IpNet>);
-
-impl Proxies {
-    pub(crate) fn contains(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|net| net.contains(&address))
-    }
-
-    /// For whom one of them asks: the last in the list that is none of them. What stands before that, anybody may have
-    /// written.
-    pub(super) fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
-        headers
-            .get_all(FORWARDED_FOR)
-            .iter()
-            .rev()
-            .flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','))
-            .map(|bytes| str::from_utf8(bytes).ok().and_then(address))
-            .find(|address| address.is_none_or(|address| !self.contains(address)))
-            .flatten()
-    }
+/// The client of one of these proxies: the last address in the list that isn't a proxy's. Anybody may have written what
+/// stands before it.
+pub(super) fn client(proxies: &Proxies, headers: &HeaderMap) -> Option<IpAddr> {
+    headers
+        .get_all(FORWARDED_FOR)
+        .iter()
+        .rev()
+        .flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','))
+        .map(|bytes| str::from_utf8(bytes).ok().and_then(address))
+        .find(|address| address.is_none_or(|address| !proxies.contains(address)))
+        .flatten()
 }
 
-/// Whether the client of a proxy speaks TLS with it, where the proxy says so.
+/// Whether the proxy's client uses TLS, if the proxy says so.
 pub(super) fn is_https(headers: &HeaderMap) -> Option<bool> {
     scheme_is_https(last(headers, FORWARDED_PROTO)?)
 }
 
-/// Whether that scheme means TLS; None if it is none of the web's. Of a WebSocket, Traefik says `wss` or `ws`.
+/// Whether that scheme means TLS; none if it is another one. Of a WebSocket, Traefik says `wss` or `ws`.
 pub(super) fn scheme_is_https(scheme: &str) -> Option<bool> {
     match scheme.to_ascii_lowercase().as_str() {
         "https" | "wss" => Some(true),
@@ -46,25 +37,25 @@ pub(super) fn scheme_is_https(scheme: &str) -> Option<bool> {
     }
 }
 
-/// The port at which the proxy was asked, where it says so.
+/// The port that the proxy's client has connected to, if the proxy says so.
 pub(super) fn port(headers: &HeaderMap) -> Option<u16> {
     last(headers, FORWARDED_PORT)?.parse().ok()
 }
 
-/// What the last proxy says.
+/// The value that the last proxy has set.
 fn last<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let value = headers.get_all(name).iter().next_back()?;
     value.to_str().ok()?.rsplit(',').next().map(str::trim)
 }
 
-/// Whether a proxy, believed or not, says that it asks for somebody else.
+/// Whether the request has come through a proxy, trusted or not.
 pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
     ["forwarded", FORWARDED_FOR, "x-real-ip", "via"]
         .into_iter()
         .any(|name| headers.contains_key(name))
 }
 
-/// Some write the port after it.
+/// Reads an address, after which some proxies write the port.
 fn address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = text
@@ -84,10 +75,8 @@ mod tests {
     use super::*;
 
     fn client(lines: &[&'static str]) -> Option<String> {
-        let proxies = Proxies(vec![
-            "127.0.0.0/8".parse().unwrap(),
-            "2001:db8::/32".parse().unwrap(),
-        ]);
+        let trusted = ["127.0.0.0/8", "2001:db8::/32"].map(str::to_owned);
+        let proxies = Proxies::check(&trusted).unwrap();
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(
@@ -95,7 +84,7 @@ mod tests {
                 HeaderValue::from_bytes(line.as_bytes()).unwrap(),
             );
         }
-        proxies.client(&headers).map(|address| address.to_string())
+        super::client(&proxies, &headers).map(|address| address.to_string())
     }
 
     #[test]

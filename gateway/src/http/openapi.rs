@@ -1,13 +1,13 @@
-//! The functions, as `OpenAPI` 3.1 describes them, and as the console wants them.
+//! The functions, described for `OpenAPI` 3.1 and for the console.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::access::Identity;
-use crate::app::Gateway;
+use crate::gateway::Gateway;
 use crate::upstream::Function;
 
-/// What this client may call, in short.
+/// The functions that this client may call, as the console wants them.
 pub(super) fn functions(gateway: &Gateway, identity: &Identity) -> Bytes {
     let list: Vec<_> = allowed(gateway, identity)
         .iter()
@@ -112,22 +112,22 @@ pub(super) fn document(gateway: &Gateway, identity: &Identity) -> Bytes {
                 }},
                 "400": failure("The request is wrong."),
                 "401": {"description": "A token is needed, or is not valid."},
-                "403": {"description": "Pages of this origin may not ask."},
+                "403": {"description": "The page's origin is not allowed."},
                 "404": failure("There is no such function, or it is not allowed."),
                 "409": failure("The task was cancelled."),
                 "413": failure("The request is too long."),
                 "415": {"description": "The request is not JSON."},
                 "422": failure("The arguments are not what the function takes."),
-                "429": failure("Too much at once; `Retry-After` says when to try again."),
+                "429": failure("Too many tasks; `Retry-After` says when to try again."),
                 "500": failure("The handler has failed."),
-                "502": failure("The handler's process, or its host, has gone."),
-                "503": failure("No host takes the task now."),
+                "502": failure("The handler's process, or its host, has died."),
+                "503": failure("No host can take the task now."),
                 "504": failure("The task's time was up."),
             },
         }}},
         "components": {"schemas": schemas},
     });
-    if gateway.config.access.is_required() {
+    if gateway.access.is_required() {
         document["components"]["securitySchemes"] =
             json!({"token": {"type": "http", "scheme": "bearer"}});
         document["security"] = json!([{"token": []}]);
@@ -147,7 +147,7 @@ fn allowed(gateway: &Gateway, identity: &Identity) -> Vec<Function> {
         .collect()
 }
 
-/// `OpenAPI` allows few characters in the names of components.
+/// A name with only those characters that `OpenAPI` allows in the names of components.
 fn component(name: &str) -> String {
     name.chars()
         .map(|c| {
@@ -160,7 +160,7 @@ fn component(name: &str) -> String {
         .collect()
 }
 
-/// A schema within a larger document: what it refers to in itself is found there.
+/// Moves a schema into a larger document, so that its references to itself lead there.
 fn rebased(schema: &Value, base: &str) -> Value {
     match schema {
         Value::Object(object) => object

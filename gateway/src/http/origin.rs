@@ -1,4 +1,4 @@
-//! Which pages may speak with the gateway: its own, and those that are listed.
+//! Which pages may connect: the gateway's own, and those that are listed.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -9,8 +9,9 @@ use hyper::header::{
 };
 use hyper::{Request, Response, StatusCode};
 
-use super::{Body, Peer, forwarded, reply};
-use crate::app::Gateway;
+use super::peer::Peer;
+use super::{Body, Site, forwarded, reply};
+use crate::gateway::Gateway;
 
 /// Where a page comes from: scheme, host and port (RFC 6454).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// None where it isn't as browsers write it, like `https://app.example` or `http://localhost:3000`.
+    /// None if it isn't written as browsers do, like `https://app.example` or `http://localhost:3000`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let is_https = forwarded::scheme_is_https(scheme)?;
@@ -34,7 +35,7 @@ impl Origin {
         })
     }
 
-    /// Whether the gateway is what served the page, as its client sees it.
+    /// Whether the gateway itself has served the page, as seen from its client.
     fn is_own(&self, peer: &Peer, headers: &HeaderMap) -> bool {
         let Some((host, port)) = host_and_port(host(headers)) else {
             return false;
@@ -74,7 +75,7 @@ fn host_and_port(text: &str) -> Option<(&str, Option<u16>)> {
     is_host.then_some((host, port))
 }
 
-/// An address of IPv6 without its brackets.
+/// An IPv6 address without its brackets.
 fn bare(host: &str) -> Option<&str> {
     host.strip_prefix('[')?.strip_suffix(']')
 }
@@ -86,51 +87,47 @@ fn host(headers: &HeaderMap) -> &str {
         .unwrap_or_default()
 }
 
-/// What a request may do, judged by the page that it comes from.
+/// Whether the page that a request comes from may send it.
 ///
 /// # Errors
-/// The answer for pages that may not.
-pub(super) fn check(
-    gateway: &Gateway,
-    peer: &Peer,
-    headers: &HeaderMap,
-) -> Result<(), Response<Body>> {
-    // Where nobody has to say who they are, a page elsewhere could have its name lead to this machine, and then be of
-    // the same origin as the gateway. What it can't do is to change the name under which it asks.
-    if !gateway.config.access.is_required() && !is_local(host(headers)) {
+/// It may not: the response.
+pub(super) fn check(site: &Site, peer: &Peer, headers: &HeaderMap) -> Result<(), Response<Body>> {
+    // Without authentication, a page elsewhere could have its name lead to this machine, and then be of the same origin
+    // as the gateway. What it can't do is to change the name under which it asks.
+    if !site.gateway.access.is_required() && !is_local(host(headers)) {
         return Err(refused(
-            gateway,
-            "without authentication the gateway answers as localhost only",
+            &site.gateway,
+            "without authentication, the gateway answers only requests to localhost",
         ));
     }
     let Some(sent) = headers.get(ORIGIN) else {
-        // No page, but a program.
+        // Not a page, but a program.
         return Ok(());
     };
     if let Some(origin) = read(sent)
-        && (origin.is_own(peer, headers) || gateway.config.origins.contains(&origin))
+        && (origin.is_own(peer, headers) || site.settings.origins.contains(&origin))
     {
         return Ok(());
     }
     Err(refused(
-        gateway,
-        "pages of this origin may not speak with the gateway; its configuration lists under `origins` which may",
+        &site.gateway,
+        "pages of this origin may not connect; the gateway's configuration lists under `origins` those that may",
     ))
 }
 
-/// With what lets the page of a listed origin read it.
+/// Adds the headers that let pages of listed origins read the response.
 pub(super) fn allow(
-    gateway: &Gateway,
+    site: &Site,
     request: &HeaderMap,
     mut response: Response<Body>,
 ) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(VARY, HeaderValue::from_static("origin"));
     if let Some(sent) = request.get(ORIGIN)
-        && read(sent).is_some_and(|origin| gateway.config.origins.contains(&origin))
+        && read(sent).is_some_and(|origin| site.settings.origins.contains(&origin))
     {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, sent.clone());
-        if gateway.config.cookie.is_some() {
+        if site.settings.cookie.is_some() {
             let yes = HeaderValue::from_static("true");
             headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
         }
@@ -138,9 +135,9 @@ pub(super) fn allow(
     response
 }
 
-/// What a browser asks before it lets a page ask.
-pub(super) fn preflight<B>(gateway: &Gateway, peer: &Peer, request: &Request<B>) -> Response<Body> {
-    if let Err(refusal) = check(gateway, peer, request.headers()) {
+/// Answers a browser that asks whether a page may send a request.
+pub(super) fn preflight<B>(site: &Site, peer: &Peer, request: &Request<B>) -> Response<Body> {
+    if let Err(refusal) = check(site, peer, request.headers()) {
         return refusal;
     }
     let mut response = Response::new(reply::body(""));
@@ -151,7 +148,7 @@ pub(super) fn preflight<B>(gateway: &Gateway, peer: &Peer, request: &Request<B>)
     let allowed = HeaderValue::from_static("authorization, content-type");
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-    allow(gateway, request.headers(), response)
+    allow(site, request.headers(), response)
 }
 
 fn refused(gateway: &Gateway, reason: &str) -> Response<Body> {

@@ -1,4 +1,4 @@
-//! Answers.
+//! Answers to requests.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -9,7 +9,7 @@ use hyper::{Response, StatusCode};
 use protocol::{ErrorCode, Reply, RequestId, TaskFailure};
 
 use super::Body;
-use crate::app::Gateway;
+use crate::gateway::Gateway;
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -43,7 +43,7 @@ pub(super) fn json(status: StatusCode, bytes: impl Into<Bytes>) -> Response<Body
     new(status, JSON, bytes)
 }
 
-/// Not now.
+/// The request can't be answered now, but may be in a few seconds.
 pub(super) fn unavailable(reason: &str) -> Response<Body> {
     let mut response = text(StatusCode::SERVICE_UNAVAILABLE, &format!("{reason}\n"));
     response
@@ -55,7 +55,7 @@ pub(super) fn unavailable(reason: &str) -> Response<Body> {
 pub(super) fn not_found() -> Response<Body> {
     text(
         StatusCode::NOT_FOUND,
-        "nothing is here; there are /ws, /tasks, /openapi.json, /client.js, /healthz and /readyz\n",
+        "there is no such page; there are /ws, /tasks, /openapi.json, /client.js, /healthz and /readyz\n",
     )
 }
 
@@ -75,7 +75,7 @@ pub(super) fn method_not_allowed(path: &str) -> Response<Body> {
     response
 }
 
-/// Who asks isn't known.
+/// The request needs a valid token.
 pub(super) fn unauthorized(gateway: &Gateway, reason: &str) -> Response<Body> {
     gateway.metrics.denied();
     let mut response = text(StatusCode::UNAUTHORIZED, &format!("{reason}\n"));
@@ -85,7 +85,7 @@ pub(super) fn unauthorized(gateway: &Gateway, reason: &str) -> Response<Body> {
     response
 }
 
-/// A task's end.
+/// How a task has ended.
 pub(super) fn task(reply: &Reply) -> Response<Body> {
     let mut line = Vec::new();
     reply.encode(&mut line);
@@ -130,15 +130,10 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
 
 /// Seconds after which to try again, where that is known.
 fn retry_after(failure: &TaskFailure) -> Option<u64> {
-    #[derive(serde::Deserialize)]
-    struct Data {
-        retry_after_ms: u64,
-    }
     let said = failure
-        .data
-        .as_ref()
-        .and_then(|data| serde_json::from_slice::<Data>(data).ok())
-        .map(|data| data.retry_after_ms.div_ceil(1000).max(1));
+        .retry_after()
+        .map(|wait| wait.as_millis().div_ceil(1000).max(1))
+        .and_then(|seconds| u64::try_from(seconds).ok());
     let is_passing = matches!(
         failure.code,
         ErrorCode::Overloaded | ErrorCode::Unavailable | ErrorCode::ShuttingDown

@@ -1,7 +1,7 @@
-//! `POST /tasks`: one request, its answer, and on demand its progress as server-sent events.
+//! `POST /tasks`: one request and its answer, with its progress as server-sent events if the client wants them.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,52 +11,55 @@ use hyper::body::{Frame, Incoming};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use protocol::{ErrorCode, Outcome, Progress, Reply, RequestId, TaskFailure};
+use service::bytes::HeldBytes;
+use service::sync::lock;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{Body, Credentials, Peer, credentials, origin, reply};
+use super::credentials::{Credentials, TOKEN_NEEDED, credentials};
+use super::peer::Peer;
+use super::{Body, Site, origin, reply};
 use crate::access::Identity;
-use crate::app::Gateway;
-use crate::limits::{HeldBytes, INCOMING_FREE_LEN, REST_TIMEOUT, TaskPermit};
-use crate::upstream::{Sink, Submit};
+use crate::gateway::Gateway;
+use crate::limits::{INCOMING_FREE_LEN, REST_TIMEOUT, TaskPermit, too_many_bytes};
+use crate::upstream::Sink;
 
-/// So often something is said, so that nobody on the way takes the connection for dead.
+/// How often something is sent, so that nobody on the way takes the connection for dead.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
-/// For the whole of a request's body.
+/// How long the whole body of a request may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 const EVENT_STREAM: &str = "text/event-stream";
 
 pub(super) async fn run(
-    gateway: Arc<Gateway>,
+    site: Arc<Site>,
     peer: Arc<Peer>,
     request: Request<Incoming>,
 ) -> Response<Body> {
     let headers = request.headers().clone();
-    if let Err(refusal) = origin::check(&gateway, &peer, &headers) {
+    if let Err(refusal) = origin::check(&site, &peer, &headers) {
         return refusal;
     }
-    let response = match credentials(&gateway, &headers) {
-        Credentials::Identity(identity) => answer(&gateway, &peer, &identity, request).await,
-        Credentials::Missing => {
-            reply::unauthorized(&gateway, "a token is needed: `Authorization: Bearer TOKEN`")
-        }
-        Credentials::Denied(reason) => reply::unauthorized(&gateway, &reason),
+    let response = match credentials(&site, &headers) {
+        Credentials::Identity(identity) => answer(&site, &peer, &identity, request).await,
+        Credentials::Missing => reply::unauthorized(&site.gateway, TOKEN_NEEDED),
+        Credentials::Denied(reason) => reply::unauthorized(&site.gateway, &reason),
     };
-    origin::allow(&gateway, &headers, response)
+    origin::allow(&site, &headers, response)
 }
 
 async fn answer(
-    gateway: &Arc<Gateway>,
+    site: &Site,
     peer: &Peer,
     identity: &Identity,
     request: Request<Incoming>,
 ) -> Response<Body> {
+    let gateway = &*site.gateway;
     let wants_stream = wants_stream(&request);
-    let asks_for = peer.asks_for(gateway, request.headers());
+    let asks_for = peer.asks_for(&site.settings.trusted_proxies, request.headers());
     if !is_json(request.headers()) {
         return reply::text(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "say `Content-Type: application/json`\n",
+            "send `Content-Type: application/json`\n",
         );
     }
     let read = match peer.with_permit(|permit| Ok(permit.incoming())) {
@@ -102,32 +105,29 @@ fn begin(
     wants_stream: bool,
     admit: impl FnOnce() -> Result<TaskPermit, TaskFailure>,
 ) -> Result<Arc<HttpTask>, (Option<RequestId>, TaskFailure)> {
-    let protocol::Request {
-        id,
-        function,
-        args,
-        timeout,
-        ..
-    } = request;
     let prepare = || {
-        gateway.check_call(identity, &function)?;
-        let args = gateway.config.access.fill(identity, &args)?;
+        gateway.check_call(identity, &request.function)?;
+        let args = gateway.access.fill(identity, &request.args)?;
         Ok((args, admit()?))
     };
     let (args, permit) = match prepare() {
         Ok(prepared) => prepared,
-        Err(failure) => return Err((id, failure)),
+        Err(failure) => return Err((request.id, failure)),
     };
     let task = Arc::new(HttpTask {
-        id,
+        id: request.id.clone(),
         state: Mutex::new(State {
             permit: Some(permit),
             ..State::default()
         }),
         changed: Notify::new(),
     });
-    let submit = Submit::new(function.into(), args, timeout, wants_stream);
-    gateway.submit(submit, Arc::clone(&task) as Arc<dyn Sink>);
+    let request = protocol::Request {
+        args,
+        progress: wants_stream,
+        ..request
+    };
+    gateway.submit(request, Arc::clone(&task) as Arc<dyn Sink>);
     Ok(task)
 }
 
@@ -136,7 +136,7 @@ async fn read(
     mut held: HeldBytes,
     request: Request<Incoming>,
 ) -> Result<Bytes, TaskFailure> {
-    let len_max = gateway.config.limits.message_len_max;
+    let len_max = gateway.limits.message_len_max;
     let bad = |message: &str| TaskFailure::new(ErrorCode::BadRequest, message);
     let mut body = request.into_body();
     let mut read = Vec::new();
@@ -151,7 +151,9 @@ async fn read(
                     format!("the request is longer than {len_max} bytes (limits.message_len_max)");
                 return Err(TaskFailure::new(ErrorCode::TooLarge, message));
             }
-            held.set(len.saturating_sub(INCOMING_FREE_LEN))?;
+            if !held.try_set(len.saturating_sub(INCOMING_FREE_LEN)) {
+                return Err(too_many_bytes());
+            }
             read.extend_from_slice(&data);
         }
         // A task may keep a part of it for as long as it runs.
@@ -160,7 +162,7 @@ async fn read(
     };
     let all = timeout(BODY_TIMEOUT, all)
         .await
-        .unwrap_or_else(|_| Err(bad("the request did not come to its end in time")));
+        .unwrap_or_else(|_| Err(bad("the request was not complete in time")));
     if let Err(failure) = all {
         drop((read, held));
         // Or the kernel would take the answer back.
@@ -221,8 +223,8 @@ impl HttpTask {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 }
 
@@ -260,7 +262,7 @@ fn events(task: Arc<HttpTask>) -> Response<Body> {
                 return Some((frame, None));
             }
             if let Some(mut progress) = progress {
-                // Without a name of its own, the task still has one for its events.
+                // A task without an id needs one for its events.
                 progress.id = task.id.clone().unwrap_or_else(|| 0_u64.into());
                 let frame = event("progress", |out| progress.encode(out));
                 return Some((frame, Some(task)));
@@ -285,7 +287,7 @@ fn events(task: Arc<HttpTask>) -> Response<Body> {
 
 fn event(name: &str, encode: impl FnOnce(&mut Vec<u8>)) -> Result<Frame<Bytes>, Infallible> {
     let mut text = format!("event: {name}\ndata: ").into_bytes();
-    // One line, ended.
+    // One line, with its newline.
     encode(&mut text);
     text.push(b'\n');
     Ok(Frame::data(text.into()))

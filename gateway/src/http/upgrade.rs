@@ -1,6 +1,6 @@
 //! From a request to a WebSocket.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -10,15 +10,17 @@ use hyper::header::{
 };
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use service::sync::lock;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::{Body, Credentials, Peer, credentials, origin, reply};
-use crate::app::Gateway;
+use super::credentials::{Credentials, credentials};
+use super::peer::Peer;
+use super::{Body, Site, origin, reply};
 use crate::socket::{self, Client, Mode, TASKS_V1};
 
 pub(super) fn upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    gateway: Arc<Gateway>,
+    site: &Site,
     peer: &Peer,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
@@ -26,55 +28,52 @@ pub(super) fn upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let Some(key) = websocket_key(headers) else {
         let mut response = reply::text(
             StatusCode::UPGRADE_REQUIRED,
-            "this is the place for WebSockets (RFC 6455), version 13\n",
+            "/ws takes WebSocket connections (RFC 6455, version 13)\n",
         );
         let wanted = response.headers_mut();
         wanted.insert(UPGRADE, HeaderValue::from_static("websocket"));
         wanted.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         return response;
     };
-    if let Err(refusal) = origin::check(&gateway, peer, headers) {
+    if let Err(refusal) = origin::check(site, peer, headers) {
         return refusal;
     }
     let mode = match mode(headers) {
         Some(mode) => mode,
         None => {
-            let message = format!("the subprotocol is {TASKS_V1}, or none\n");
+            let message = format!("use the subprotocol {TASKS_V1}, or none\n");
             return reply::text(StatusCode::BAD_REQUEST, &message);
         }
     };
-    let identity = match credentials(&gateway, headers) {
+    let identity = match credentials(site, headers) {
         Credentials::Identity(identity) => Some(identity),
-        // It may say so in its first message.
+        // It may say who it is in its first message.
         Credentials::Missing => None,
-        Credentials::Denied(reason) => return reply::unauthorized(&gateway, &reason),
+        Credentials::Denied(reason) => return reply::unauthorized(&site.gateway, &reason),
     };
-    if !gateway.is_serving() {
+    if !site.gateway.is_serving() {
         return reply::unavailable("the gateway is about to stop");
     }
-    let permit = peer
-        .permit
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
-    let Some(mut permit) = permit else {
+    let Some(mut permit) = lock(&peer.permit).take() else {
         return reply::text(
             StatusCode::BAD_REQUEST,
             "the connection is a WebSocket already\n",
         );
     };
-    if let Some(address) = peer.asks_for(&gateway, headers)
+    if let Some(address) = peer.asks_for(&site.settings.trusted_proxies, headers)
         && permit.of_address(address).is_err()
     {
-        *peer.permit.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
+        *lock(&peer.permit) = Some(permit);
         return reply::unavailable("too many connections");
     }
-    gateway.metrics.connected();
+    site.gateway.metrics.connected();
     let client = Client {
         identity,
         mode,
         permit,
     };
+    let gateway = Arc::clone(&site.gateway);
+    let settings = Arc::clone(&site.socket);
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
@@ -82,11 +81,12 @@ pub(super) fn upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         match upgraded.downcast::<TokioIo<S>>() {
             Ok(parts) => {
                 let stream = parts.io.into_inner();
-                socket::serve(gateway, stream, parts.read_buf, client).await;
+                socket::serve(gateway, settings, stream, parts.read_buf, client).await;
             }
             Err(upgraded) => {
                 let stream = TokioIo::new(upgraded);
-                Box::pin(socket::serve(gateway, stream, Bytes::new(), client)).await;
+                let serving = socket::serve(gateway, settings, stream, Bytes::new(), client);
+                Box::pin(serving).await;
             }
         }
     });
@@ -104,7 +104,7 @@ pub(super) fn upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     response
 }
 
-/// The key of a request that is as RFC 6455, section 4.2.1, wants it.
+/// The key of a request for a WebSocket; none if it isn't one by RFC 6455, section 4.2.1.
 fn websocket_key(headers: &HeaderMap) -> Option<HeaderValue> {
     let names = |header: HeaderName, wanted: &str| {
         headers
@@ -125,7 +125,7 @@ fn websocket_key(headers: &HeaderMap) -> Option<HeaderValue> {
         .cloned()
 }
 
-/// None if the client names subprotocols, and ours isn't among them.
+/// How the client wants to be spoken to; none if it names subprotocols, and ours isn't among them.
 fn mode(headers: &HeaderMap) -> Option<Mode> {
     let mut named = headers
         .get_all(SEC_WEBSOCKET_PROTOCOL)

@@ -1,38 +1,19 @@
 //! How much each client may ask for, so that none takes what others need.
 
-mod rate;
+mod settings;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use protocol::{ErrorCode, TaskFailure};
+use service::bytes::{ByteBudget, HeldBytes};
+use service::rate::Bucket;
+use service::sync::lock;
 
-use self::rate::Bucket;
-pub(crate) use self::rate::Rate;
-
-/// What one user, or one address, may have at a time.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Allowance {
-    pub(crate) connections_max: usize,
-    pub(crate) in_flight_max: usize,
-    pub(crate) rate: Option<Rate>,
-}
-
-/// All limits that count across connections.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CapSettings {
-    pub(crate) connections_max: usize,
-    pub(crate) user: Allowance,
-    pub(crate) address: Allowance,
-    /// For each connection by itself.
-    pub(crate) connection_rate: Option<Rate>,
-    pub(crate) connection_in_flight_max: usize,
-    /// Bytes of all requests that have not been answered, and again of all that are still on their way in.
-    pub(crate) requests_len_max: usize,
-}
+pub(crate) use self::settings::{Allowance, CapSettings, Settings, Table};
 
 /// Who is counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,7 +22,7 @@ enum Key {
     Address(IpAddr),
 }
 
-/// Somebody who is counted. Whoever has a connection or a task holds on to it.
+/// A user or an address, whose connections and tasks are counted. Each of these holds on to it.
 #[derive(Debug)]
 struct Holder {
     key: Key,
@@ -49,7 +30,7 @@ struct Holder {
     usage: Mutex<Usage>,
 }
 
-/// What somebody has.
+/// What a user or an address has.
 #[derive(Debug)]
 struct Usage {
     connections: usize,
@@ -59,10 +40,10 @@ struct Usage {
 
 impl Holder {
     fn usage(&self) -> MutexGuard<'_, Usage> {
-        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.usage)
     }
 
-    /// As if they had never been there.
+    /// Whether it is as if they had never been there.
     fn is_idle(&self, now: Instant) -> bool {
         let usage = self.usage();
         usage.connections == 0
@@ -74,7 +55,7 @@ impl Holder {
     }
 
     /// # Errors
-    /// They have as many tasks as they may, or ask too often.
+    /// They have as many tasks as they may, or send them too often.
     fn begin(&self) -> Result<(), TaskFailure> {
         let whose = match self.key {
             Key::User(_) => "you",
@@ -91,7 +72,7 @@ impl Holder {
         if let Some(bucket) = &mut usage.bucket
             && let Err(wait) = bucket.take(Instant::now())
         {
-            let message = format!("{whose} may not ask so often; wait a moment");
+            let message = format!("{whose} may not send tasks so often; wait a moment");
             return Err(overloaded(&message, Some(wait)));
         }
         usage.in_flight += 1;
@@ -105,10 +86,10 @@ pub(crate) struct Caps {
     settings: CapSettings,
     connections: AtomicUsize,
     in_flight: AtomicUsize,
-    /// Of requests that have not been answered.
-    requests: Arc<ByteBudget>,
-    /// Of requests that are still on their way in.
-    incoming: Arc<ByteBudget>,
+    /// Bytes of requests that have not been answered.
+    requests: ByteBudget,
+    /// Bytes of requests that are still on their way in.
+    incoming: ByteBudget,
     holders: Mutex<HashMap<Key, Arc<Holder>>>,
 }
 
@@ -129,8 +110,8 @@ impl Caps {
             settings,
             connections: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
-            requests: Arc::new(ByteBudget::new(settings.requests_len_max)),
-            incoming: Arc::new(ByteBudget::new(settings.requests_len_max)),
+            requests: ByteBudget::new(settings.requests_len_max),
+            incoming: ByteBudget::new(settings.requests_len_max),
             holders: Mutex::default(),
         })
     }
@@ -166,7 +147,7 @@ impl Caps {
     }
 
     fn holders(&self) -> MutexGuard<'_, HashMap<Key, Arc<Holder>>> {
-        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.holders)
     }
 
     fn holder(&self, key: &Key) -> Arc<Holder> {
@@ -226,7 +207,7 @@ impl ConnectionPermit {
 
     /// Counts what comes of a request before it is whole.
     pub(crate) fn incoming(&self) -> HeldBytes {
-        HeldBytes::of(&self.caps.incoming)
+        self.caps.incoming.hold_nothing()
     }
 
     fn count(&mut self, key: &Key) -> Result<(), ()> {
@@ -252,15 +233,14 @@ impl ConnectionPermit {
     /// The same, for a user, and an address, that are known for this one task only.
     ///
     /// # Errors
-    /// As above.
+    /// As [`ConnectionPermit::task`].
     pub(crate) fn task_as(
         &self,
         user: Option<&Arc<str>>,
         address: Option<IpAddr>,
         len: usize,
     ) -> Result<TaskPermit, TaskFailure> {
-        let mut held = HeldBytes::of(&self.caps.requests);
-        held.set(len)?;
+        let held = self.caps.requests.hold(len).ok_or_else(too_many_bytes)?;
         // Gives back what it has when it is dropped half-way.
         let mut permit = TaskPermit {
             _held: held,
@@ -334,7 +314,7 @@ impl Drop for TaskPermit {
     }
 }
 
-/// What a connection may ask for by itself.
+/// How often a connection may send tasks.
 #[derive(Debug)]
 pub(crate) struct ConnectionBucket(Option<Bucket>);
 
@@ -344,13 +324,13 @@ impl ConnectionBucket {
     }
 
     /// # Errors
-    /// The connection asks too often.
+    /// The connection sends tasks too often.
     pub(crate) fn take(&mut self) -> Result<(), TaskFailure> {
         match &mut self.0 {
             None => Ok(()),
             Some(bucket) => bucket.take(Instant::now()).map_err(|wait| {
                 overloaded(
-                    "this connection may not ask so often; wait a moment",
+                    "this connection may not send tasks so often; wait a moment",
                     Some(wait),
                 )
             }),
@@ -358,114 +338,33 @@ impl ConnectionBucket {
     }
 }
 
-/// Refused for now.
+/// The request is refused for now; after `wait` it may be sent again, where that is known.
 pub(crate) fn overloaded(message: &str, wait: Option<Duration>) -> TaskFailure {
-    let data = wait.map(|wait| {
-        let ms = wait.as_millis().max(1);
-        format!("{{\"retry_after_ms\":{ms}}}").into()
-    });
-    TaskFailure {
-        data,
-        ..TaskFailure::new(ErrorCode::Overloaded, message)
+    let failure = TaskFailure::new(ErrorCode::Overloaded, message);
+    match wait {
+        Some(wait) => failure.with_retry_after(wait),
+        None => failure,
     }
 }
 
-/// A bound on bytes that are held for many.
-#[derive(Debug)]
-pub(crate) struct ByteBudget {
-    held: AtomicUsize,
-    max: usize,
-}
-
-impl ByteBudget {
-    pub(crate) fn new(max: usize) -> Self {
-        Self {
-            held: AtomicUsize::new(0),
-            max,
-        }
-    }
-
-    /// Somebody who held `before` bytes holds `now`.
-    pub(crate) fn change(&self, before: usize, now: usize) {
-        if now >= before {
-            self.held.fetch_add(now - before, Ordering::Relaxed);
-        } else {
-            self.held.fetch_sub(before - now, Ordering::Relaxed);
-        }
-    }
-
-    /// The same, unless that is more than the bound.
-    fn change_within(&self, before: usize, now: usize) -> bool {
-        let fits = |held: usize| {
-            let held = (held - before).checked_add(now)?;
-            (held <= self.max).then_some(held)
-        };
-        self.held
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
-            .is_ok()
-    }
-
-    pub(crate) fn is_exceeded(&self) -> bool {
-        self.held() > self.max
-    }
-
-    /// By a quarter.
-    pub(crate) fn is_far_exceeded(&self) -> bool {
-        self.held() > self.max.saturating_add(self.max / 4)
-    }
-
-    pub(crate) fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
-    }
-}
-
-/// For a client that is in the middle of a request to see that it is refused.
+/// How long a client that is in the middle of a request may take to see that it is refused.
 pub(crate) const REST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// So much of each request on its way in isn't counted, since nearly all are shorter.
+/// Bytes of each request on its way in that don't count, since nearly all are shorter.
 pub(crate) const INCOMING_FREE_LEN: usize = 8 * 1024;
 
-/// Bytes of requests, which count until it is dropped.
-#[derive(Debug)]
-pub(crate) struct HeldBytes {
-    budget: Arc<ByteBudget>,
-    len: usize,
-}
-
-impl HeldBytes {
-    fn of(budget: &Arc<ByteBudget>) -> Self {
-        Self {
-            budget: Arc::clone(budget),
-            len: 0,
-        }
-    }
-
-    /// From now on there are so many.
-    ///
-    /// # Errors
-    /// They are more than before, and more than the gateway may hold.
-    pub(crate) fn set(&mut self, len: usize) -> Result<(), TaskFailure> {
-        if len < self.len {
-            self.budget.change(self.len, len);
-        } else if len > self.len && !self.budget.change_within(self.len, len) {
-            return Err(overloaded(
-                "the gateway holds as many bytes of requests as it may",
-                None,
-            ));
-        }
-        self.len = len;
-        Ok(())
-    }
-}
-
-impl Drop for HeldBytes {
-    fn drop(&mut self) {
-        self.budget.change(self.len, 0);
-    }
+/// The gateway holds as many bytes of requests as it may.
+pub(crate) fn too_many_bytes() -> TaskFailure {
+    overloaded(
+        "the gateway holds as many bytes of requests as it may",
+        None,
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use service::rate::Rate;
+
     use super::*;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -542,15 +441,13 @@ mod tests {
         let caps = caps(9, 9, None);
         let here = caps.connect(Some(HERE)).unwrap();
         let mut one = here.incoming();
-        one.set(60).unwrap();
+        assert!(one.try_set(60));
         let mut other = here.incoming();
-        other.set(40).unwrap();
-        assert_eq!(other.set(41).unwrap_err().code, ErrorCode::Overloaded);
+        assert!(other.try_set(40) && !other.try_set(41));
         assert!(here.task(100).is_ok());
-        one.set(10).unwrap();
-        other.set(90).unwrap();
+        assert!(one.try_set(10) && other.try_set(90));
         drop(other);
-        one.set(100).unwrap();
+        assert!(one.try_set(100));
     }
 
     #[test]

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-/// Places of messages that were taken back are kept up to so many.
+/// So many gaps, which messages that were taken back have left, are kept before the log is compacted.
 const GAPS_MAX: usize = 64;
 
-/// How much of one session is kept.
+/// How many messages of one session are kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogLimits {
-    /// Messages.
+    /// Messages of one session.
     pub(crate) count_max: usize,
     /// Bytes of all messages together.
     pub(crate) len_max: usize,
@@ -26,9 +26,9 @@ pub(super) struct Log {
     len: usize,
     /// The length of those that the socket has not taken.
     unsent_len: usize,
-    /// Of the newest message.
+    /// The number of the newest message.
     seq_last: u64,
-    /// Of the first message that the socket has not taken.
+    /// The number of the first message that the socket has not taken.
     next: u64,
     /// All messages up to this one are gone, whether the client has them or not.
     forgotten: u64,
@@ -41,7 +41,7 @@ struct Entry {
     message: Option<Utf8Bytes>,
 }
 
-/// There is more to tell than may be kept.
+/// More messages wait for the client than may be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Overflow;
 
@@ -192,7 +192,7 @@ impl Log {
         }
     }
 
-    /// Gives up the places of messages that were taken back, when they are the most.
+    /// Removes the gaps when they outnumber the messages.
     fn compact(&mut self) {
         if self.entries.len() > 2 * self.count + GAPS_MAX {
             self.entries.retain(|entry| entry.message.is_some());

@@ -2,32 +2,29 @@
 
 mod log;
 mod registry;
+mod settings;
 mod task;
+mod token;
 
 use std::collections::HashMap;
-use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use protocol::{Outcome, Progress, Reply, RequestId, TaskFailure};
+use service::bytes::{ByteBudget, HeldBytes};
+use service::sync::lock;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use self::log::Log;
 pub(crate) use self::log::LogLimits;
-pub(crate) use self::registry::{Registry, SessionToken};
+pub(crate) use self::registry::Registry;
+pub(crate) use self::settings::{SessionLimits, Settings, Table};
 pub(crate) use self::task::SessionTask;
+use self::token::SessionToken;
 use crate::access::Identity;
-use crate::limits::{ByteBudget, TaskPermit};
+use crate::limits::TaskPermit;
 use crate::message;
-
-/// How much of each session is kept.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SessionLimits {
-    pub(crate) log: LogLimits,
-    /// Bytes that the socket has not taken; beyond it the client reads too slowly.
-    pub(crate) unsent_len_max: usize,
-}
 
 /// How a client is spoken to.
 #[derive(Clone, Debug)]
@@ -55,7 +52,7 @@ impl TaskKey {
     }
 }
 
-/// What of the session's answers may be on its way at once.
+/// Bytes of a session's messages that are sent at once, unless a single one is longer.
 const BATCH_LEN: usize = 64 * 1024;
 
 #[derive(Debug)]
@@ -67,8 +64,8 @@ pub(crate) struct Session {
     /// There is something for the socket: a message, or its end.
     changed: Notify,
     unsent_len_max: usize,
-    /// Of the messages that all sessions keep.
-    budget: Arc<ByteBudget>,
+    /// Bound on the messages that all sessions keep.
+    budget: ByteBudget,
 }
 
 #[derive(Debug)]
@@ -81,7 +78,7 @@ struct State {
     socket: u64,
     attachment: Attachment,
     /// The log's length, as the budget knows it.
-    budgeted: usize,
+    kept: HeldBytes,
     /// Bytes that may be unsent now: after a resumption as many more as waited then, until they are on their way.
     unsent_len_max: usize,
 }
@@ -92,7 +89,7 @@ enum Attachment {
     Attached,
     /// None does, since then.
     Detached(Instant),
-    /// None will again.
+    /// The session is over: none will again.
     Ended,
 }
 
@@ -115,7 +112,7 @@ impl Session {
         identity: Arc<Identity>,
         framing: Framing,
         limits: SessionLimits,
-        budget: Arc<ByteBudget>,
+        budget: ByteBudget,
     ) -> Self {
         Self {
             token,
@@ -127,7 +124,7 @@ impl Session {
                 greeting: None,
                 socket: 1,
                 attachment: Attachment::Attached,
-                budgeted: 0,
+                kept: budget.hold_nothing(),
                 unsent_len_max: limits.unsent_len_max,
             }),
             changed: Notify::new(),
@@ -138,7 +135,7 @@ impl Session {
 
     // ---- for the socket ----
 
-    /// Refuses what became no task.
+    /// Tells the client why its request did not become a task.
     pub(crate) fn refuse(&self, id: Option<RequestId>, failure: TaskFailure) {
         let reply = Reply {
             id,
@@ -168,7 +165,7 @@ impl Session {
     /// Begins a task for the socket of that number; none if its name is taken.
     ///
     /// # Errors
-    /// The socket has to go: what it says counts no more.
+    /// The socket has to go: what it says no longer counts.
     pub(crate) fn begin(
         self: &Arc<Self>,
         socket: u64,
@@ -199,7 +196,7 @@ impl Session {
         self.lock().tasks.len()
     }
 
-    /// Asks for the end of a task; whether there is one of that id.
+    /// Cancels a task. False if there is none of that id.
     pub(crate) fn cancel(&self, id: &RequestId) -> bool {
         let task = self.lock().tasks.get(&TaskKey::Id(id.clone())).cloned();
         if let Some(task) = &task {
@@ -225,7 +222,7 @@ impl Session {
         state.unsent_len_max = state.unsent_len_max.min(self.unsent_len_max + waiting);
         if matches!(self.framing, Framing::Plain { .. }) {
             // Nobody comes back for them.
-            self.forget_sent_of(&mut state);
+            state.forget_sent();
         }
         Ok(state.log.seq_taken())
     }
@@ -246,7 +243,7 @@ impl Session {
     pub(crate) fn acknowledge(&self, seq: u64) {
         let mut state = self.lock();
         state.log.acknowledge(seq);
-        self.settle(&mut state);
+        state.settle();
     }
 
     /// Speaks through a new socket from now on: its number. It goes on after the message that the client saw last.
@@ -259,7 +256,7 @@ impl Session {
             return Err(());
         }
         state.log.resume(seen).map_err(drop)?;
-        self.settle(&mut state);
+        state.settle();
         state.unsent_len_max = self.unsent_len_max + state.log.unsent_len();
         state.socket += 1;
         state.attachment = Attachment::Attached;
@@ -293,18 +290,12 @@ impl Session {
 
     /// Bytes that are kept for it.
     pub(crate) fn kept_len(&self) -> usize {
-        self.lock().budgeted
+        self.lock().kept.len()
     }
 
     /// What was sent is kept no longer, whether the client has it or not.
     pub(crate) fn forget_sent(&self) {
-        self.forget_sent_of(&mut self.lock());
-    }
-
-    fn forget_sent_of(&self, state: &mut State) {
-        let taken = state.log.seq_taken();
-        state.log.acknowledge(taken);
-        self.settle(state);
+        self.lock().forget_sent();
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -369,19 +360,19 @@ impl Session {
         });
     }
 
-    /// The number of the message, if it was kept.
+    /// Keeps a message for the client: its number, unless the session is over.
     fn push(&self, state: &mut State, message: impl FnOnce(u64) -> Utf8Bytes) -> Option<u64> {
         if state.attachment == Attachment::Ended {
             return None;
         }
         let message = message(state.log.seq_next());
         let pushed = state.log.push(message);
-        self.settle(state);
+        state.settle();
         if state.attachment == Attachment::Attached {
             if state.log.unsent_len() > state.unsent_len_max {
                 state.attachment = Attachment::Detached(Instant::now());
             }
-        } else if self.budget.is_far_exceeded() {
+        } else if is_far_exceeded(&self.budget) {
             // Before the registry has seen to it who has the most.
             self.finish(state);
             return None;
@@ -401,24 +392,32 @@ impl Session {
             count_max: 0,
             len_max: 0,
         });
-        self.settle(state);
+        state.settle();
         self.changed.notify_one();
     }
 
-    /// Tells the budget how much is kept now.
-    fn settle(&self, state: &mut State) {
-        let len = state.log.len();
-        let before = mem::replace(&mut state.budgeted, len);
-        self.budget.change(before, len);
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds it can panic half-way through a change.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
+/// Whether it is exceeded by more than a quarter.
+fn is_far_exceeded(budget: &ByteBudget) -> bool {
+    budget.held() > budget.max().saturating_add(budget.max() / 4)
+}
+
 impl State {
+    fn forget_sent(&mut self) {
+        let taken = self.log.seq_taken();
+        self.log.acknowledge(taken);
+        self.settle();
+    }
+
+    /// Tells the budget how much is kept now.
+    fn settle(&mut self) {
+        self.kept.set(self.log.len());
+    }
+
     /// The ids of tasks that have not been answered.
     fn in_flight(&self) -> Vec<RequestId> {
         self.tasks.keys().filter_map(TaskKey::id).cloned().collect()
@@ -431,12 +430,5 @@ impl State {
             Attachment::Detached(_) => Err(Eviction::TooSlow),
             Attachment::Attached => Ok(()),
         }
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        let budgeted = self.lock().budgeted;
-        self.budget.change(budgeted, 0);
     }
 }

@@ -1,92 +1,57 @@
 //! The sessions that can be resumed.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use service::bytes::ByteBudget;
+use service::supervise::Supervisor;
+use service::sync::lock;
 use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{Framing, Session, SessionLimits};
+use super::settings::Settings;
+use super::token::SessionToken;
+use super::{Framing, Session};
 use crate::access::Identity;
-use crate::limits::ByteBudget;
 
-/// How exactly the window is kept.
+/// How exactly the time that a session waits for its client is kept.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Names a session, and is the right to it.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct SessionToken(Arc<str>);
-
-impl SessionToken {
-    /// 128 bits that nobody guesses.
-    fn random() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)?;
-        Ok(Self(BASE64_URL_SAFE_NO_PAD.encode(bytes).into()))
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Not for logs.
-impl fmt::Debug for SessionToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SessionToken(…)")
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct Registry {
     sessions: Mutex<HashMap<Arc<str>, Arc<Session>>>,
-    limits: SessionLimits,
-    /// How long a session waits for its client to come back.
-    window: Duration,
-    /// How many sessions wait.
-    detached_max: usize,
-    /// Whether tasks end with the session.
-    cancel_tasks: bool,
-    budget: Arc<ByteBudget>,
+    settings: Settings,
+    budget: ByteBudget,
 }
 
 impl Registry {
-    /// Ends sessions whose window is over for as long as it lives.
-    pub(crate) fn start(
-        limits: SessionLimits,
-        window: Duration,
-        detached_max: usize,
-        cancel_tasks: bool,
-        budget: ByteBudget,
-    ) -> Arc<Self> {
+    /// Ends sessions that have waited for their clients for too long, for as long as the gateway runs.
+    pub(crate) fn start(settings: Settings, supervisor: &Supervisor) -> Arc<Self> {
         let registry = Arc::new(Self {
             sessions: Mutex::default(),
-            limits,
-            window,
-            detached_max,
-            cancel_tasks,
-            budget: Arc::new(budget),
+            budget: ByteBudget::new(settings.kept_len_max),
+            settings,
         });
-        tokio::spawn(expire(Arc::downgrade(&registry)));
+        let expired = Arc::clone(&registry);
+        supervisor.restarting("sessions", move || expire(Arc::clone(&expired)));
         registry
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// A new session, attached to the socket with the number 1.
     pub(crate) fn open(&self, identity: Arc<Identity>) -> Result<Arc<Session>, getrandom::Error> {
         let token = SessionToken::random()?;
-        let budget = Arc::clone(&self.budget);
-        let session = Session::new(
+        let session = Arc::new(Session::new(
             token.clone(),
             identity,
             Framing::TasksV1,
-            self.limits,
-            budget,
-        );
-        let session = Arc::new(session);
+            self.settings.limits,
+            self.budget.clone(),
+        ));
         self.lock().insert(token.0, Arc::clone(&session));
         Ok(session)
     }
@@ -98,24 +63,24 @@ impl Registry {
         notify_text: Option<Utf8Bytes>,
     ) -> Arc<Session> {
         Arc::new(Session::new(
-            SessionToken("".into()),
+            SessionToken::none(),
             identity,
             Framing::Plain { notify_text },
-            self.limits,
-            Arc::clone(&self.budget),
+            self.settings.limits,
+            self.budget.clone(),
         ))
     }
 
-    /// The session of that token, for the one whose it is.
+    /// The session of that token, if it belongs to that user.
     pub(crate) fn find(&self, token: &str, identity: &Identity) -> Option<Arc<Session>> {
         let session = self.lock().get(token).cloned()?;
         session.identity.is_same_user(identity).then_some(session)
     }
 
-    /// A session that nobody will resume.
+    /// Ends a session: nobody will resume it.
     pub(crate) fn close(&self, session: &Session) {
         self.lock().remove(session.token.as_str());
-        session.end(self.cancel_tasks);
+        session.end(self.settings.cancel_tasks);
     }
 
     /// How many sessions there are, with a socket and without.
@@ -140,13 +105,14 @@ impl Registry {
             .iter()
             .filter_map(|session| Some((session.detached_since()?, session)))
             .collect();
-        if detached.len() > self.detached_max {
+        let detached_max = self.settings.detached_max;
+        if detached.len() > detached_max {
             detached.sort_by_key(|(since, _)| *since);
-            for (_, session) in detached.drain(..detached.len() - self.detached_max) {
+            for (_, session) in detached.drain(..detached.len() - detached_max) {
                 self.close(session);
             }
         }
-        if !self.budget.is_exceeded() {
+        if !self.is_budget_exceeded() {
             return;
         }
         for session in &sessions {
@@ -155,7 +121,7 @@ impl Registry {
             }
         }
         detached.sort_by_key(|(_, session)| session.kept_len());
-        while self.budget.is_exceeded()
+        while self.is_budget_exceeded()
             && let Some((_, session)) = detached.pop()
         {
             tracing::warn!(
@@ -165,17 +131,18 @@ impl Registry {
         }
     }
 
+    fn is_budget_exceeded(&self) -> bool {
+        self.budget.held() > self.budget.max()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Session>>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.sessions)
     }
 }
 
-async fn expire(registry: Weak<Registry>) {
+async fn expire(registry: Arc<Registry>) {
     loop {
         sleep(CHECK_INTERVAL).await;
-        let Some(registry) = registry.upgrade() else {
-            return;
-        };
         let over: Vec<_> = registry
             .lock()
             .values()
@@ -184,7 +151,7 @@ async fn expire(registry: Weak<Registry>) {
                     || session.identity.is_expired()
                     || session
                         .detached_since()
-                        .is_some_and(|since| since.elapsed() > registry.window)
+                        .is_some_and(|since| since.elapsed() > registry.settings.resume_window)
             })
             .cloned()
             .collect();

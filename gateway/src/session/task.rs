@@ -1,20 +1,22 @@
 //! A task of a session.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, Weak};
+use std::sync::{Mutex, Weak};
 
 use protocol::{Outcome, Progress};
+use service::sync::lock;
 
 use super::{Session, TaskKey};
 use crate::limits::TaskPermit;
-use crate::upstream::{Place, Sink};
+use crate::upstream::{Sink, TaskAtHost};
 
 /// A task that a client has handed over.
 #[derive(Debug)]
 pub(crate) struct SessionTask {
     session: Weak<Session>,
     key: TaskKey,
-    place: Mutex<Option<Place>>,
+    /// Where it is, if a host has it.
+    at_host: Mutex<Option<TaskAtHost>>,
     is_cancelled: AtomicBool,
     /// The number of the progress that was told last, if it may be taken back; 0 for none.
     progress_seq: AtomicU64,
@@ -27,7 +29,7 @@ impl SessionTask {
         Self {
             session,
             key,
-            place: Mutex::new(None),
+            at_host: Mutex::new(None),
             is_cancelled: AtomicBool::new(false),
             progress_seq: AtomicU64::new(0),
             permit: Mutex::new(Some(permit)),
@@ -38,15 +40,14 @@ impl SessionTask {
         &self.key
     }
 
-    /// Asks for its end, wherever it is.
+    /// Cancels it, wherever it is.
     pub(super) fn cancel(&self) {
         if self.is_cancelled.swap(true, Ordering::SeqCst) {
             // Once is enough: each is a request to the host.
             return;
         }
-        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = &*place {
-            place.cancel();
+        if let Some(at_host) = &*lock(&self.at_host) {
+            at_host.cancel();
         }
     }
 
@@ -60,13 +61,13 @@ impl SessionTask {
 }
 
 impl Sink for SessionTask {
-    fn placed(&self, new: Place) {
-        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        // Cancelled on its way there.
+    fn placed(&self, new: TaskAtHost) {
+        let mut at_host = lock(&self.at_host);
+        // It was cancelled on its way there.
         if self.is_cancelled.load(Ordering::SeqCst) {
             new.cancel();
         }
-        *place = Some(new);
+        *at_host = Some(new);
     }
 
     fn is_cancelled(&self) -> bool {
@@ -80,11 +81,7 @@ impl Sink for SessionTask {
     }
 
     fn done(&self, outcome: Outcome) {
-        let permit = self
-            .permit
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let permit = lock(&self.permit).take();
         let in_flight = permit.map(TaskPermit::release);
         if let Some(session) = self.session.upgrade() {
             session.done(self, outcome);

@@ -1,4 +1,4 @@
-//! Why sockets are closed, in numbers that clients can act on.
+//! Why sockets are closed, with codes that clients can act on.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::session::Eviction;
 
-/// Why the gateway closes a socket.
+/// Why a socket is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Close {
-    /// The client did.
+    /// The client has closed it.
     ByClient,
-    /// Frames against RFC 6455.
+    /// Its frames are not as RFC 6455 asks for.
     Protocol,
     /// A binary message.
     Binary,
@@ -20,11 +20,11 @@ pub(crate) enum Close {
     NotUtf8,
     /// A message over `message_len_max`.
     TooLong,
-    /// Something is wrong with the gateway.
+    /// The gateway's own fault.
     Internal,
     /// The gateway is about to stop.
     Restart,
-    /// Too many connections, or bytes of messages that aren't whole, or one that isn't for too long.
+    /// Too many connections, too many bytes of messages that aren't whole, or a message that isn't whole for too long.
     TooMany,
     /// The token is missing, wrong, or has expired.
     Unauthorized,
@@ -34,7 +34,7 @@ pub(crate) enum Close {
     TakenOver,
     /// The session has ended.
     SessionEnded,
-    /// The client doesn't read what it is told.
+    /// The client reads more slowly than there is to tell.
     TooSlow,
     /// The client doesn't answer pings.
     Gone,
@@ -45,32 +45,32 @@ pub(crate) enum Close {
     not(test),
     expect(
         dead_code,
-        reason = "the page has columns that the gateway itself needs not"
+        reason = "the page has columns that the gateway itself doesn't need"
     )
 )]
 pub(crate) struct CloseInfo {
     pub(crate) close: Close,
     pub(crate) code: u16,
     pub(crate) reason: &'static str,
-    /// Whether to connect again, with what.
+    /// Whether to connect again, and with what.
     pub(crate) retry: &'static str,
 }
 
 #[rustfmt::skip]
 pub(crate) const CLOSES: [CloseInfo; 14] = [
-    CloseInfo { close: Close::ByClient, code: 1000, reason: "closed as you wished", retry: "no" },
-    CloseInfo { close: Close::Protocol, code: 1002, reason: "that is not how WebSocket works (RFC 6455)", retry: "no: mend the client" },
-    CloseInfo { close: Close::Binary, code: 1003, reason: "messages are text", retry: "no: mend the client" },
-    CloseInfo { close: Close::NotUtf8, code: 1007, reason: "the text was not UTF-8", retry: "no: mend the client" },
+    CloseInfo { close: Close::ByClient, code: 1000, reason: "you closed it", retry: "no" },
+    CloseInfo { close: Close::Protocol, code: 1002, reason: "a frame is not as RFC 6455 requires", retry: "no: fix the client" },
+    CloseInfo { close: Close::Binary, code: 1003, reason: "messages must be text", retry: "no: fix the client" },
+    CloseInfo { close: Close::NotUtf8, code: 1007, reason: "the text is not UTF-8", retry: "no: fix the client" },
     CloseInfo { close: Close::TooLong, code: 1009, reason: "the message is longer than `limits.message_len_max`", retry: "no: send less at once" },
     CloseInfo { close: Close::Internal, code: 1011, reason: "the gateway's own fault", retry: "yes, and resume" },
     CloseInfo { close: Close::Restart, code: 1012, reason: "the gateway is about to stop", retry: "yes, after the time that the reason gives" },
-    CloseInfo { close: Close::TooMany, code: 1013, reason: "too many connections, or too much on its way in", retry: "yes, later, and resume" },
+    CloseInfo { close: Close::TooMany, code: 1013, reason: "too many connections, or too many bytes of unfinished messages", retry: "yes, later, and resume" },
     CloseInfo { close: Close::Unauthorized, code: 4401, reason: "the token is missing, wrong, or has expired", retry: "with a new token" },
     CloseInfo { close: Close::AuthTimeout, code: 4408, reason: "no token came in time", retry: "with a token" },
-    CloseInfo { close: Close::TakenOver, code: 4409, reason: "another socket goes on with this session", retry: "no" },
-    CloseInfo { close: Close::SessionEnded, code: 4410, reason: "the session has ended: more waited for you than is kept", retry: "yes, with a new session" },
-    CloseInfo { close: Close::TooSlow, code: 4413, reason: "you read more slowly than there is to tell", retry: "yes, and resume" },
+    CloseInfo { close: Close::TakenOver, code: 4409, reason: "another socket has resumed this session", retry: "no" },
+    CloseInfo { close: Close::SessionEnded, code: 4410, reason: "the session has ended: more messages waited for you than are kept", retry: "yes, with a new session" },
+    CloseInfo { close: Close::TooSlow, code: 4413, reason: "you read too slowly", retry: "yes, and resume" },
     CloseInfo { close: Close::Gone, code: 4414, reason: "you did not answer pings", retry: "yes, and resume" },
 ];
 

@@ -8,13 +8,13 @@ const KEY_LEN: u64 = 4;
 /// Follows what a client sends, in any pieces, up to the end of its close frame.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
-    place: Place,
+    position: Position,
     is_close: bool,
     is_over: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-enum Place {
+enum Position {
     #[default]
     Start,
     /// After the first byte of a frame.
@@ -35,30 +35,30 @@ impl Frames {
         while let Some((byte, after)) = bytes.split_first()
             && !self.is_over
         {
-            if let Place::Rest(missing) = self.place {
+            if let Position::Rest(missing) = self.position {
                 let len = usize::try_from(missing).map_or(bytes.len(), |len| len.min(bytes.len()));
                 bytes = &bytes[len..];
-                self.place = Place::Rest(missing - len as u64);
+                self.position = Position::Rest(missing - len as u64);
             } else {
                 bytes = after;
                 self.head(*byte);
             }
-            if let Place::Rest(0) = self.place {
-                self.place = Place::Start;
+            if let Position::Rest(0) = self.position {
+                self.position = Position::Start;
                 self.is_over = self.is_close;
             }
         }
     }
 
     fn head(&mut self, byte: u8) {
-        self.place = match self.place {
-            Place::Start => {
+        self.position = match self.position {
+            Position::Start => {
                 self.is_close = byte & OPCODE == CLOSE;
-                Place::Opcode
+                Position::Opcode
             }
-            Place::Opcode => {
+            Position::Opcode => {
                 let key_len = if byte & IS_MASKED == 0 { 0 } else { KEY_LEN };
-                let long = |missing| Place::Length {
+                let long = |missing| Position::Length {
                     missing,
                     len: 0,
                     key_len,
@@ -66,25 +66,25 @@ impl Frames {
                 match byte & !IS_MASKED {
                     126 => long(2),
                     127 => long(8),
-                    len => Place::Rest(key_len + u64::from(len)),
+                    len => Position::Rest(key_len + u64::from(len)),
                 }
             }
-            Place::Length {
+            Position::Length {
                 missing,
                 len,
                 key_len,
             } => {
                 let len = len << 8 | u64::from(byte);
                 match missing {
-                    0 | 1 => Place::Rest(key_len.saturating_add(len)),
-                    _ => Place::Length {
+                    0 | 1 => Position::Rest(key_len.saturating_add(len)),
+                    _ => Position::Length {
                         missing: missing - 1,
                         len,
                         key_len,
                     },
                 }
             }
-            Place::Rest(missing) => Place::Rest(missing),
+            Position::Rest(missing) => Position::Rest(missing),
         };
     }
 }

@@ -14,9 +14,9 @@ use super::frames::Frames;
 use super::metered::Metered;
 use crate::limits::REST_TIMEOUT;
 
-/// For the client to take the close frame; and so long it may be silent before it sends its own.
+/// How long the client may take for the close frame, and how long it may be silent before it sends its own.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Clients that are told to come back should not all do so at the same moment.
+/// Clients that are told to come back do so within this time, not all at the same moment. In milliseconds.
 const RETRY_SPREAD_MS: u64 = 2000;
 
 /// Says why, and waits for the client to close as well.

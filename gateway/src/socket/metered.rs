@@ -1,19 +1,20 @@
-//! Counts what a client has sent of a message before it is whole.
+//! Counts the bytes of messages that aren't whole yet.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use service::bytes::HeldBytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::frames::Frames;
-use crate::limits::{HeldBytes, INCOMING_FREE_LEN};
+use crate::limits::INCOMING_FREE_LEN;
 
-/// A client that hasn't said who it is may send so much: room for a long token.
+/// Bytes that a client may send before it says who it is: room for a long token.
 const UNKNOWN_LEN_MAX: usize = 64 * 1024;
-/// For a long message to become whole: what is counted of it, others can't have.
+/// How long a long message may take to become whole: what is counted of it, others can't have.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Mask, and two bytes of the length: what stands before a control frame that comes from a client (RFC 6455, 5.2).
 const CONTROL_HEAD_LEN: usize = 6;
@@ -25,7 +26,7 @@ pub(super) struct Metered<S> {
     stream: S,
     frames: Frames,
     held: HeldBytes,
-    /// What was read since the last message.
+    /// Bytes that were read since the last message.
     unfinished: usize,
     /// Since when it counts.
     since: Option<Instant>,
@@ -64,8 +65,7 @@ impl<S> Metered<S> {
             _ => {
                 self.unfinished = 0;
                 self.since = None;
-                // Less than before is never refused.
-                drop(self.held.set(0));
+                self.held.set(0);
             }
         }
     }
@@ -90,9 +90,11 @@ impl<S> Metered<S> {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         self.since.get_or_insert_with(Instant::now);
-        self.held
-            .set(self.unfinished - INCOMING_FREE_LEN)
-            .map_err(|failure| io::Error::new(io::ErrorKind::QuotaExceeded, failure.message))
+        if self.held.try_set(self.unfinished - INCOMING_FREE_LEN) {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::QuotaExceeded.into())
+        }
     }
 }
 

@@ -1,0 +1,259 @@
+//! Keeps a connection to a host: connects, sees that the host is well, reads and writes, and begins anew.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use client::HostLimits;
+use protocol::Request;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use super::catalogue::Function;
+use super::connection::Reader;
+use super::dispatcher::{Dispatcher, Handle, News};
+use super::settings::Settings;
+use super::task::Kept;
+
+/// How often connections are looked after.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Keeps one of a host's connections.
+#[derive(Clone, Debug)]
+pub(super) struct Keeper {
+    pub(super) dispatcher: Arc<Dispatcher>,
+    pub(super) settings: Arc<Settings>,
+    /// The host's number, and which of its connections this is. The first also keeps the list of its functions.
+    pub(super) host: usize,
+    pub(super) index: usize,
+}
+
+impl Keeper {
+    /// Runs until it is aborted.
+    pub(super) async fn keep(self) {
+        let mut backoff = Backoff::new(&self.settings);
+        loop {
+            let connect = TcpStream::connect(self.address());
+            match timeout(self.settings.connect_timeout, connect).await {
+                Ok(Ok(stream)) => {
+                    if self.serve(stream).await {
+                        backoff.reset();
+                    }
+                }
+                Ok(Err(error)) => self.failed(&error.to_string()),
+                Err(_) => self.failed(&format!(
+                    "no connection within {:?}",
+                    self.settings.connect_timeout
+                )),
+            }
+            sleep(backoff.next()).await;
+        }
+    }
+
+    /// Serves one connection to its end; whether it ever got to take tasks.
+    async fn serve(&self, stream: TcpStream) -> bool {
+        // Without it a request may wait for the acknowledgement of the one before.
+        drop(stream.set_nodelay(true));
+        let open = Open {
+            keeper: self,
+            handle: self.dispatcher.opened(self.host, self.index),
+            error: "its keeper has failed".to_owned(),
+        };
+        let handle = &open.handle;
+        let (read, write) = stream.into_split();
+        let mut was_up = false;
+        let care = async {
+            if let Err(error) = self.bring_up(handle).await {
+                return error;
+            }
+            was_up = true;
+            self.watch_functions(handle).await
+        };
+        let error = tokio::select! {
+            error = self.read(read, handle) => error,
+            error = self.write(write, handle) => error,
+            error = self.check(handle) => error,
+            error = care => error,
+        };
+        open.end(&error);
+        was_up
+    }
+
+    async fn read(&self, half: OwnedReadHalf, handle: &Handle) -> io::Error {
+        let mut reader = Reader::new(half);
+        let mut lines = Vec::new();
+        let mut news = News::default();
+        loop {
+            let read = reader.lines(&handle.connection, &mut lines).await;
+            let received = self.dispatcher.received(handle, &mut lines, &mut news);
+            if let Err(error) = read.and(received) {
+                return error;
+            }
+        }
+    }
+
+    async fn write(&self, mut half: OwnedWriteHalf, handle: &Handle) -> io::Error {
+        let mut buffer = Vec::new();
+        loop {
+            let was_clogged = handle.connection.unwritten(&mut buffer).await;
+            if was_clogged {
+                self.dispatcher.unclogged(handle);
+            }
+            if let Err(error) = handle.connection.write_out(&mut half, &buffer).await {
+                return error;
+            }
+        }
+    }
+
+    /// Lets the connection take tasks once the host has answered a ping on it.
+    async fn bring_up(&self, handle: &Handle) -> Result<(), io::Error> {
+        if handle.ask("host.ping").await.is_err() {
+            return Err(io::Error::other("the host refuses to be pinged"));
+        }
+        // A host that doesn't tell has those it has by default.
+        let limits = handle.ask("host.status").await.ok();
+        let limits = limits.map_or_else(HostLimits::default, |json| HostLimits::read(&json));
+        let tasks_max = handle
+            .connection
+            .keep_to(limits)
+            .map_err(io::Error::other)?;
+        tracing::info!(host = self.address(), connection = self.index, "connected");
+        self.dispatcher.is_up(handle, tasks_max);
+        Ok(())
+    }
+
+    /// Pings, and gives the connection up when the host has been silent for too long.
+    async fn check(&self, handle: &Handle) -> io::Error {
+        let mut pinged_at = Instant::now();
+        loop {
+            sleep(CHECK_INTERVAL).await;
+            self.dispatcher.expire(handle);
+            let silence = self.dispatcher.silence(handle);
+            if silence.is_some_and(|silence| silence > self.settings.ping_timeout) {
+                tracing::warn!(host = self.address(), "silent; its connection is given up");
+                return io::Error::other("the host was silent for too long");
+            }
+            if pinged_at.elapsed() >= self.settings.ping_interval {
+                pinged_at = Instant::now();
+                self.dispatcher.ping(handle);
+            }
+        }
+    }
+
+    /// Keeps the list of functions as the host's plugins change, on the first of its connections.
+    async fn watch_functions(&self, handle: &Handle) -> io::Error {
+        if self.index > 0 {
+            return std::future::pending().await;
+        }
+        let changed = Arc::new(Notify::new());
+        let mut watch = Request::new("host.plugins");
+        watch.args = Bytes::from_static(b"{\"watch\":true}");
+        // A connection that takes nothing more is about to be gone.
+        drop(
+            handle
+                .connection
+                .send(watch, None, Kept::Watch(Arc::clone(&changed))),
+        );
+        loop {
+            if let Ok(json) = handle.ask("host.functions").await
+                && let Ok(functions) = Function::list(&json)
+            {
+                self.dispatcher.has_functions(self.host, functions);
+            }
+            self.dispatcher.was_asked(self.host);
+            changed.notified().await;
+        }
+    }
+
+    fn failed(&self, error: &str) {
+        if self.dispatcher.failed(self.host, error) {
+            self.warn(error);
+        }
+    }
+
+    fn warn(&self, error: &str) {
+        tracing::warn!(host = self.address(), error, "not connected");
+    }
+
+    fn address(&self) -> &str {
+        &self.settings.hosts[self.host]
+    }
+}
+
+/// A connection that is open. However it ends, what is on it is looked after.
+struct Open<'k> {
+    keeper: &'k Keeper,
+    handle: Handle,
+    /// Why it ends.
+    error: String,
+}
+
+impl Open<'_> {
+    fn end(mut self, error: &io::Error) {
+        self.error = error.to_string();
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if self.keeper.dispatcher.is_gone(&self.handle, &self.error) {
+            self.keeper.warn(&self.error);
+        }
+    }
+}
+
+/// How long to wait before the next attempt to connect: ever longer, and never for all at the same moment.
+#[derive(Debug)]
+struct Backoff {
+    min: Duration,
+    max: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    fn new(settings: &Settings) -> Self {
+        Self {
+            min: settings.backoff_min,
+            max: settings.backoff_max,
+            next: settings.backoff_min,
+        }
+    }
+
+    fn reset(&mut self) {
+        self.next = self.min;
+    }
+
+    fn next(&mut self) -> Duration {
+        let wait = self.next.mul_f64(fastrand::f64().mul_add(0.5, 0.5));
+        self.next = (self.next * 2).min(self.max);
+        wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_the_limit_and_differ() {
+        let mut backoff = Backoff {
+            min: Duration::from_millis(50),
+            max: Duration::from_secs(5),
+            next: Duration::from_millis(50),
+        };
+        let first = backoff.next();
+        assert!((25..=50).contains(&first.as_millis()), "{first:?}");
+        let waits: Vec<_> = (0..50).map(|_| backoff.next()).collect();
+        assert!(waits.iter().all(|wait| wait.as_secs_f64() <= 5.0));
+        let late: HashSet<_> = waits[20..].iter().collect();
+        assert!(late.len() > 20, "{late:?}");
+        assert!(late.iter().all(|wait| wait.as_millis() >= 2500));
+        backoff.reset();
+        assert!(backoff.next().as_millis() <= 50);
+    }
+}
