@@ -131,7 +131,7 @@ pub fn read_one_of<const N: usize>(
         return Err(SecretError {
             key,
             place: String::new(),
-            reason: format!("there is more than one secret: `{other}` is set, too"),
+            reason: format!("there is more than one of these: `{other}` is set, too"),
         });
     }
     source.read(key).map(Some)
@@ -286,7 +286,7 @@ mod tests {
         let error = read(text("hidden"), text("hidden")).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`password`: there is more than one secret: `password_file` is set, too"
+            "`password`: there is more than one of these: `password_file` is set, too"
         );
     }
 
