@@ -1,15 +1,18 @@
 //! `host call`: one request from the shell.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::TcpStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
-use protocol::{LineDecoder, Outcome, Request, RequestId, ServerLine, json};
+use client::blocking::{self, News};
+use protocol::{Outcome, Request, json};
 
 /// Longest line that is read: what a host may be configured to send.
 const LINE_LEN_MAX: usize = 512 * 1024 * 1024;
+/// Exit code when nobody reads the events any more.
+const EXIT_UNREAD: u8 = 1;
 const CONNECT_HINT: &str = "is the host running? Name its address with --connect ADDR";
 
 /// Sends the request, prints progress to standard error and the result to standard output.
@@ -58,46 +61,34 @@ fn exchange(
     let args = json::one_line(&Bytes::from(args))
         .map_err(|error| format!("ARGS must be JSON: {error}"))?;
     let mut request = Request::new(function);
-    request.id = Some(RequestId::from(1_u64));
     request.args = args;
     request.timeout = timeout;
     request.progress = true;
-    let mut line = Vec::new();
-    request.encode(&mut line);
     let mut stream = TcpStream::connect(connect)
         .map_err(|error| format!("{connect}: {error}; {CONNECT_HINT}"))?;
-    stream
-        .write_all(&line)
-        .map_err(|error| format!("{connect}: {error}"))?;
-    read_outcome(&mut stream).map_err(|error| format!("{connect}: {error}"))
+    blocking::call(&mut stream, request, LINE_LEN_MAX, print)
+        .map_err(|error| format!("{connect}: {error}"))
 }
 
-#[expect(clippy::print_stdout, reason = "events are what a watch was asked for")]
+/// Prints progress to standard error and events, a line each, to standard output.
 #[expect(
     clippy::print_stderr,
-    reason = "progress is for whoever looks on, not for a pipe"
+    reason = "progress is for those who watch, not for a pipe"
 )]
-fn read_outcome(stream: &mut TcpStream) -> io::Result<Outcome> {
-    let mut decoder = LineDecoder::new(LINE_LEN_MAX);
-    let mut chunk = vec![0; 64 * 1024];
-    loop {
-        while let Some(line) = decoder.next_line().map_err(io::Error::other)? {
-            match ServerLine::parse(&line).map_err(io::Error::other)? {
-                ServerLine::Reply(reply) => return Ok(reply.outcome),
-                ServerLine::Progress(progress) => {
-                    eprintln!("{}/{} {}", progress.done, progress.total, progress.message);
-                }
-                ServerLine::Event(event) => println!("{}", String::from_utf8_lossy(&event.data)),
-            }
+fn print(news: News) {
+    match news {
+        News::Progress(progress) => {
+            eprintln!("{}/{} {}", progress.done, progress.total, progress.message);
         }
-        match stream.read(&mut chunk)? {
-            0 => {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "the host closed the connection unanswered",
-                ));
+        News::Event(_, data) => {
+            let mut stdout = io::stdout().lock();
+            let printed = stdout
+                .write_all(&data)
+                .and_then(|()| stdout.write_all(b"\n"));
+            if printed.is_err() {
+                // Whoever read the events has gone: there is nothing more to do, and nobody to tell.
+                std::process::exit(i32::from(EXIT_UNREAD));
             }
-            len => decoder.buffer_mut().extend_from_slice(&chunk[..len]),
         }
     }
 }

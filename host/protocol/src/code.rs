@@ -119,7 +119,7 @@ impl FromStr for ErrorCode {
     }
 }
 
-/// The string is none of the error codes.
+/// The string is not one of the error codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownErrorCode;
 

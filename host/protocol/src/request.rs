@@ -43,7 +43,7 @@ const FIELDS: [&str; 10] = [
     "retry",
 ];
 
-/// For those whose line is no object.
+/// For clients whose line is not an object.
 const EXAMPLE: &str = r#"a request is one object on one line, like {"function":"host.ping"}"#;
 
 impl Request {
@@ -140,7 +140,7 @@ fn parse_timeout(raw: &str) -> Result<Duration, String> {
         .map(|ms| Duration::from_millis(ms.get()))
 }
 
-/// A line that is no request.
+/// A line that is not a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadRequest {
     /// The request's id, where it could be read, so that the reply carries it.

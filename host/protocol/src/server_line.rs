@@ -31,7 +31,7 @@ impl ServerLine {
     /// Reads one line, given without its newline.
     ///
     /// # Errors
-    /// The line is none that a server of this protocol sends.
+    /// The line is not one that a server of this protocol sends.
     pub fn parse(line: &Bytes) -> Result<Self, BadServerLine> {
         parse(line).map_err(|message| BadServerLine { message })
     }
@@ -101,7 +101,7 @@ fn required<'a, T: Deserialize<'a>>(
     )
 }
 
-/// A line that is none of the protocol's.
+/// A line that is not one of the protocol's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadServerLine {
     message: String,

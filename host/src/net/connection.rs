@@ -332,12 +332,19 @@ impl State {
             );
             self.client_gone();
         } else if self.output.is_gone() {
-            self.client_gone();
+            self.replies_unread();
         }
     }
 
-    /// Nobody reads any more. What was received still runs; its replies are dropped.
+    /// The client has gone, or is given up: nothing more is read. What was received still runs.
     fn client_gone(&mut self) {
+        self.replies_unread();
+        self.input.end();
+    }
+
+    /// Nobody reads any more: replies are dropped. What the client had sent before is still read, and runs; it ends where
+    /// the client's sending has.
+    fn replies_unread(&mut self) {
         for running in self.lanes.states() {
             if let Ends::Watch(stop) = &running.ends {
                 stop.stop();
@@ -345,7 +352,6 @@ impl State {
         }
         self.count_unread();
         self.output.give_up();
-        self.input.end();
     }
 }
 

@@ -23,13 +23,13 @@ pub(crate) enum ElfError {
 impl fmt::Display for ElfError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotElf => f.write_str("it is no ELF library; build the plugin with crate-type = [\"cdylib\"]"),
+            Self::NotElf => f.write_str("it is not an ELF library; build the plugin with crate-type = [\"cdylib\"]"),
             Self::Incomplete(what) => {
                 write!(f, "it is incomplete ({what}): it was cut off, or is still being copied; copy it again")
             }
             Self::Unreadable(error) => write!(f, "its ELF structure is damaged: {error}; copy or build it again"),
             Self::NotALibrary => {
-                f.write_str("it is an ELF file but no dynamic library; build the plugin with crate-type = [\"cdylib\"]")
+                f.write_str("it is an ELF file, but not a dynamic library; build the plugin with crate-type = [\"cdylib\"]")
             }
             Self::OtherMachine { theirs } => write!(
                 f,
@@ -38,7 +38,7 @@ impl fmt::Display for ElfError {
                 machine_name(MACHINE)
             ),
             Self::NoNote => f.write_str(
-                "it is a library, but no plugin of this host: it has no plugin note; \
+                "it is a library, but not a plugin of this host: it has no plugin note; \
                  put #[plugin_api::plugin] on an impl block and build with crate-type = [\"cdylib\"]",
             ),
             Self::Note(error) => write!(f, "its plugin note can't be read: {error}"),

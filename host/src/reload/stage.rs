@@ -111,7 +111,9 @@ fn fingerprint(file: &File) -> io::Result<(u64, i64, i64, i64, i64)> {
 fn read_stable(path: &Path) -> Result<Vec<u8>, StageError> {
     let mut file = File::open(path).map_err(StageError::Read)?;
     if !file.metadata().map_err(StageError::Read)?.is_file() {
-        return Err(StageError::Read(io::Error::other("it is no regular file")));
+        return Err(StageError::Read(io::Error::other(
+            "it is not a regular file",
+        )));
     }
     let before = fingerprint(&file).map_err(StageError::Read)?;
     let (len, ..) = before;
@@ -210,7 +212,7 @@ mod tests {
             stage(&path)
                 .unwrap_err()
                 .to_string()
-                .contains("no ELF library")
+                .contains("not an ELF library")
         );
         assert!(
             stage(dir.path())

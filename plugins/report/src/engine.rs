@@ -16,10 +16,10 @@ use datafusion::{
     dataframe::DataFrame,
     error::DataFusionError,
     execution::{
-        SessionState,
+        SessionState, TempFileFactory,
         context::SQLOptions,
         disk_manager::{DiskManager, DiskManagerMode},
-        memory_pool::{FairSpillPool, TrackConsumersPool},
+        memory_pool::TrackConsumersPool,
         runtime_env::RuntimeEnvBuilder,
     },
     logical_expr::LogicalPlan,
@@ -36,6 +36,7 @@ use tokio::{
 use crate::{
     arithmetic, clock,
     error::{Passing, Result, Trouble, unknown},
+    memory::Pool,
     source::Source,
     spill::Spill,
     sql::{self, Parameters, Select},
@@ -69,6 +70,7 @@ pub(crate) struct Engine<'r> {
     sources: BTreeSet<String>,
     columns: BTreeSet<String>,
     limits: Limits,
+    spill: Arc<Spill>,
 }
 
 /// A query that was planned.
@@ -94,10 +96,12 @@ impl<'r> Engine<'r> {
         sources: BTreeSet<String>,
     ) -> Result<Self> {
         let tracked = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
-        let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory_max), tracked);
-        let spill = Spill::new(limits.spill_folder.clone(), limits.spill_max);
+        let pool = TrackConsumersPool::new(Pool::new(limits.memory_max), tracked);
+        let spill = Arc::new(Spill::new(limits.spill_folder.clone(), limits.spill_max));
         let disk = DiskManager::builder()
-            .with_mode(DiskManagerMode::Custom(Arc::new(spill)))
+            .with_mode(DiskManagerMode::Custom(
+                Arc::clone(&spill) as Arc<dyn TempFileFactory>
+            ))
             .with_max_spill_merge_fan_in(fan_in(limits.memory_max));
         let environment = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(pool))
@@ -127,6 +131,7 @@ impl<'r> Engine<'r> {
             sources,
             columns: BTreeSet::new(),
             limits: limits.clone(),
+            spill,
         })
     }
 
@@ -311,7 +316,10 @@ impl<'r> Engine<'r> {
             }
             DataFusionError::Execution(message) => Trouble::new("query_failed", clean(message)),
             DataFusionError::ArrowError(error, _) => arrow_trouble(error),
-            DataFusionError::ResourcesExhausted(_) => self.memory_trouble(),
+            DataFusionError::ResourcesExhausted(_) => self
+                .spill
+                .trouble()
+                .unwrap_or_else(|| self.memory_trouble()),
             DataFusionError::IoError(error) => {
                 Trouble::io("rows can't be written to the spill folder", error)
             }

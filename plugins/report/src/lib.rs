@@ -9,6 +9,7 @@ mod config;
 mod database;
 mod engine;
 mod error;
+mod memory;
 mod outputs;
 mod request;
 mod rows;

@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -28,17 +28,47 @@ const READ_LEN: usize = 128 << 10;
 #[derive(Debug)]
 pub(crate) struct Spill {
     folder: PathBuf,
+    usage: Arc<Usage>,
+}
+
+/// What all files of a task hold together.
+#[derive(Debug)]
+struct Usage {
+    len: AtomicU64,
     len_max: u64,
-    used: Arc<AtomicU64>,
+    /// Whether something found no room.
+    was_full: AtomicBool,
 }
 
 impl Spill {
     pub(crate) fn new(folder: PathBuf, len_max: u64) -> Self {
+        let usage = Usage {
+            len: AtomicU64::new(0),
+            len_max,
+            was_full: AtomicBool::new(false),
+        };
         Self {
             folder,
-            len_max,
-            used: Arc::default(),
+            usage: Arc::new(usage),
         }
+    }
+
+    /// The failure of a query whose rows found no room on the disk, if that has happened: whatever else fails then,
+    /// like another thread's rows that found no room in memory, fails for that.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        let usage = &self.usage;
+        let was_full = usage.was_full.load(Ordering::Relaxed);
+        was_full.then(|| usage.trouble())
+    }
+}
+
+impl Usage {
+    fn trouble(&self) -> Trouble {
+        let message = format!(
+            "the query needs more than the {} MB of disk that `spill_max` allows",
+            self.len_max >> 20
+        );
+        Trouble::new("spill_limit", message)
     }
 }
 
@@ -54,8 +84,7 @@ impl TempFileFactory for Spill {
         Ok(Arc::new(Spilled(Arc::new(Inner {
             file,
             len: AtomicU64::new(0),
-            len_max: self.len_max,
-            used: Arc::clone(&self.used),
+            usage: Arc::clone(&self.usage),
         }))))
     }
 }
@@ -63,13 +92,13 @@ impl TempFileFactory for Spill {
 struct Inner {
     file: File,
     len: AtomicU64,
-    len_max: u64,
-    used: Arc<AtomicU64>,
+    usage: Arc<Usage>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.used.fetch_sub(*self.len.get_mut(), Ordering::Relaxed);
+        let len = *self.len.get_mut();
+        self.usage.len.fetch_sub(len, Ordering::Relaxed);
     }
 }
 
@@ -106,16 +135,11 @@ impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let inner = &*self.0;
         let len = bytes.len() as u64;
-        if inner.used.fetch_add(len, Ordering::Relaxed) + len > inner.len_max {
-            inner.used.fetch_sub(len, Ordering::Relaxed);
-            let message = format!(
-                "the query needs more than the {} MB of disk that `spill_max` allows",
-                inner.len_max >> 20
-            );
-            return Err(io::Error::other(Passing(Trouble::new(
-                "spill_limit",
-                message,
-            ))));
+        let usage = &inner.usage;
+        if usage.len.fetch_add(len, Ordering::Relaxed) + len > usage.len_max {
+            usage.len.fetch_sub(len, Ordering::Relaxed);
+            usage.was_full.store(true, Ordering::Relaxed);
+            return Err(io::Error::other(Passing(usage.trouble())));
         }
         let at = inner.len.fetch_add(len, Ordering::Relaxed);
         inner.file.write_all_at(bytes, at)?;
@@ -130,5 +154,31 @@ impl Write for Writer {
 impl SpillWriter for Writer {
     fn finish(&mut self) -> Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_found_no_room_is_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let spill = Spill::new(folder.path().to_owned(), 10);
+        let file = spill.create_temp_file("test").unwrap();
+        let mut writer = file.open_writer().unwrap();
+        writer.write_all(b"12345678").unwrap();
+        assert!(spill.trouble().is_none());
+        assert!(writer.write_all(b"too much").is_err());
+        let trouble = spill.trouble().unwrap();
+        assert_eq!(trouble.kind, "spill_limit");
+        // What is gone makes room, and doesn't undo what has happened.
+        drop((writer, file));
+        let file = spill.create_temp_file("test").unwrap();
+        file.open_writer()
+            .unwrap()
+            .write_all(b"1234567890")
+            .unwrap();
+        assert!(spill.trouble().is_some());
     }
 }

@@ -120,6 +120,28 @@ fn without_ids_too_all_that_a_client_sent_before_it_went_runs() {
     });
 }
 
+/// Also what the host has not read by the time that a reply finds nobody.
+#[test]
+fn what_a_client_sent_runs_though_its_replies_find_nobody() {
+    let config = "[limits]\nin_flight_max = 1";
+    let host = Setup::new().plugin(Plugin::Good).config(config).start();
+    // All together more than the host reads at once, and less than the kernel holds for it.
+    let long = "x".repeat(4000);
+    let mut gone = host.client();
+    gone.send(json!({"function": "sleep", "args": {"ms": 100}}));
+    for _ in 0..10 {
+        gone.send(json!({"function": "echo", "args": long}));
+    }
+    drop(gone);
+    let mut client = host.client();
+    wait_until("all ten to have run", || {
+        client.status()["functions"]["echo"]["ok"] == 10
+    });
+    wait_until("the connection to be gone", || {
+        client.status()["connections"] == 1
+    });
+}
+
 #[test]
 fn a_connection_too_many_is_told_so() {
     let host = Setup::new().config("[limits]\nconnections_max = 2").start();

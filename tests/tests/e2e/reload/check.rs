@@ -76,8 +76,8 @@ fn of_another_architecture_all_is_shown_that_needs_no_code() {
 fn what_is_no_plugin_is_refused_with_the_reason() {
     let whole = Versioned::new(1);
     let table: [(&[u8], &str); 3] = [
-        (b"", "no ELF library"),
-        (b"nonsense", "no ELF library"),
+        (b"", "not an ELF library"),
+        (b"nonsense", "not an ELF library"),
         (&whole.bytes()[..100_000], "incomplete"),
     ];
     for (bytes, reason) in table {

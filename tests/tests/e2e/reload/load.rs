@@ -26,7 +26,7 @@ const REFUSAL_WAITED_EVERY: u32 = 4;
 const BAD_REASONS: [&str; 5] = [
     "built for riscv",
     "incomplete",
-    "no ELF library",
+    "not an ELF library",
     "it changed while it was read",
     "SIGABRT",
 ];

@@ -56,13 +56,13 @@ const CASES: &[Case] = &[
     Case {
         name: "empty",
         put: |host| put_as(host, Versioned::FILE_NAME, b""),
-        reason: &["no ELF library", "crate-type"],
+        reason: &["not an ELF library", "crate-type"],
         ..CASE
     },
     Case {
         name: "not an ELF file",
         put: |host| put_as(host, Versioned::FILE_NAME, b"#!/bin/sh\necho hello\n"),
-        reason: &["no ELF library", "crate-type"],
+        reason: &["not an ELF library", "crate-type"],
         ..CASE
     },
     Case {
@@ -75,7 +75,7 @@ const CASES: &[Case] = &[
     Case {
         name: "a library that is no plugin",
         put: |host| put_as(host, Versioned::FILE_NAME, &foreign_library()),
-        reason: &["no plugin of this host", "#[plugin_api::plugin]"],
+        reason: &["not a plugin of this host", "#[plugin_api::plugin]"],
         ..CASE
     },
     Case {

@@ -434,7 +434,7 @@ fn expect_settled(host: &Host, case: &Case, watch: &mut PluginWatch) {
         // Half a file is waited for, but not for ever: on a busy machine it may be told as what it is.
         let unfinished = [
             "incomplete",
-            "no ELF library",
+            "not an ELF library",
             "it changed while it was read",
         ];
         let is_unfinished = unfinished.iter().any(|text| reason.contains(text));
