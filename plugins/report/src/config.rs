@@ -182,6 +182,14 @@ mod tests {
                 "NO_SUCH_VARIABLE",
             ),
             (
+                json!({"connections": {"a": {"url": url, "password": {"env": "NO_SUCH_VARIABLE"}}}}),
+                "`password` NO_SUCH_VARIABLE",
+            ),
+            (
+                json!({"connections": {"a": {"url": url, "password": {"file": "/nowhere"}}}}),
+                "`password` /nowhere",
+            ),
+            (
                 json!({"connections": {"a": {"url": url, "ca_file": "/nowhere"}}}),
                 "`ca_file` /nowhere",
             ),

@@ -316,7 +316,9 @@ impl Line {
                 Ok(Some(reply)) => return Ok(reply),
                 Ok(None) => {}
                 Err(ReplyError::TooLong) => return Err(self.protocol("a reply without an end")),
-                Err(ReplyError::Malformed) => return Err(self.protocol("what it sent is not a reply")),
+                Err(ReplyError::Malformed) => {
+                    return Err(self.protocol("what it sent is not a reply"));
+                }
             }
             match self.stream.read(&mut buffer) {
                 Ok(0) => return Err(self.lost(None)),
