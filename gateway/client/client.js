@@ -1,5 +1,5 @@
 /**
- * Hands tasks to a task gateway and gets their answers, also when the connection breaks in between.
+ * Hands tasks to a task gateway and gets their answers, even when the connection breaks in between.
  *
  *   import { TaskClient } from "/client.js";
  *   const tasks = new TaskClient();
@@ -18,7 +18,7 @@ const ACKNOWLEDGE_AFTER = 64;
 /** The longest that a timer of JavaScript can wait, and the shortest between two attempts to renew a token. */
 const TIMER_MAX = 2 ** 31 - 1;
 const RENEW_AGAIN_AFTER = 1000;
-/** The gateway has too many connections, or too much on its way in. */
+/** The gateway has too many connections, or too many bytes of unfinished messages. */
 const TRY_AGAIN_LATER = 1013;
 /** Close codes after which connecting again can't help: the program, or the token, has to change. */
 const FINAL_CODES = new Map([
@@ -50,7 +50,7 @@ export class TaskError extends Error {
   }
 }
 
-/** A connection to a gateway that mends itself. */
+/** A connection to a gateway that reconnects by itself. */
 export class TaskClient extends EventTarget {
   #url;
   #token;
@@ -78,7 +78,7 @@ export class TaskClient extends EventTarget {
    * @param {object} [options]
    * @param {string|URL} [options.url] of the gateway's `/ws`; by default that of the page
    * @param {string|(() => string|Promise<string>)} [options.token] who the client is, asked for at each
-   *   connection and again when half of the token's time is over
+   *   connection and again when half of the token's lifetime is over
    * @param {typeof WebSocket} [options.WebSocket] for runtimes that have none of their own
    */
   constructor({ url, token, WebSocket = globalThis.WebSocket } = {}) {
@@ -160,8 +160,8 @@ export class TaskClient extends EventTarget {
   }
 
   /**
-   * Shows the gateway a fresh token, before the one that it has expires and ends the session. Where the token is a
-   * function, that happens by itself.
+   * Sends the gateway a fresh token, before the present one expires and ends the session. Where the token is a function,
+   * the client does so by itself.
    */
   async renew() {
     const token = await this.#freshToken();
@@ -258,7 +258,7 @@ export class TaskClient extends EventTarget {
     try {
       socket = new this.#WebSocket(this.#url, [SUBPROTOCOL]);
     } catch ({ message }) {
-      // Like a page that came by HTTPS and an address without.
+      // For example a page that came by HTTPS, with an address without TLS.
       this.#end(new TaskError({ code: "protocol_error", message, started: false }));
       return;
     }
@@ -282,7 +282,7 @@ export class TaskClient extends EventTarget {
         this.#hear(JSON.parse(data));
       }
     });
-    // A close follows. Some runtimes want that somebody listens.
+    // A close event follows. Some runtimes need a listener for this one all the same.
     socket.addEventListener("error", () => {});
     socket.addEventListener("close", ({ code, reason }) => {
       if (socket === this.#socket) {
@@ -315,7 +315,7 @@ export class TaskClient extends EventTarget {
 
   #later(wait) {
     this.#setState("waiting");
-    // Anything between nothing and the whole: many clients that lose a gateway at once don't come back at once.
+    // A random part of it, so that many clients that lose a gateway at once don't come back at once.
     const delay = wait ?? Math.random() * this.#backoff;
     this.#backoff = Math.min(this.#backoff * 2, BACKOFF_MAX);
     this.#timer = setTimeout(() => this.#connect(), delay);

@@ -1,5 +1,5 @@
 /**
- * A form made of a JSON Schema, and the value that somebody has put into it.
+ * A form made of a JSON Schema, and the value that was entered.
  *
  * Knows objects, lists, enumerations, alternatives, numbers, texts, yes and no, and files as base64. What it doesn't
  * know, it asks for as JSON.
@@ -23,7 +23,7 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
-/** A problem with what was put in, shown where it was. */
+/** A problem with an input, shown beside it. */
 export class Problem extends Error {
   constructor(message, input) {
     super(message);
@@ -97,7 +97,7 @@ function constants(context, schema) {
   return null;
 }
 
-/** The part of the form for one value. `read()` gives undefined where nothing was put in. */
+/** The part of the form for one value. `read()` gives undefined where nothing was entered. */
 function editor(context, given, { label, isRoot = false, required = false }) {
   const schema = resolve(context, given);
   const options = constants(context, schema);
@@ -154,7 +154,7 @@ export function showProblem(input, message) {
   if (input.problemElement) {
     input.problemElement.textContent = message;
   }
-  // What is folded away can't be mended.
+  // A field that is folded away can't be corrected.
   for (let at = input.closest("details"); at; at = at.parentElement?.closest("details")) {
     at.open = true;
   }
@@ -370,7 +370,7 @@ function object(context, schema, label, isRoot, required) {
     isWanted: wanted.has(name),
     ...editor(context, part, { label: name, required: wanted.has(name) }),
   }));
-  // What has to be put in comes first; with many more, these are folded away.
+  // Required fields come first. If there are many others, these are folded away.
   const needed = parts.filter((part) => part.isWanted);
   const others = parts.filter((part) => !part.isWanted);
   const FOLDED_FROM = 6;
@@ -393,7 +393,7 @@ function object(context, schema, label, isRoot, required) {
           value[name] = part;
         }
       }
-      // Whoever leaves an optional part empty need not fill what it would need.
+      // An optional part that is left empty needs none of its required fields.
       const isTouched = isRoot || required || Object.keys(value).length > 0;
       for (const { name, read } of needed) {
         try {

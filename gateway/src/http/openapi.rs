@@ -31,65 +31,9 @@ pub(super) fn document(gateway: &Gateway, identity: &Identity) -> Bytes {
     let functions = allowed(gateway, identity);
     let mut schemas = Map::new();
     schemas.insert("Error".to_owned(), error_schema());
-    let mut requests = Vec::new();
-    let mut mapping = Map::new();
     for function in &functions {
-        let part = |what: &str, schema: &Value, schemas: &mut Map<String, Value>| {
-            let name = format!("{}.{what}", component(&function.name));
-            let base = format!("#/components/schemas/{name}");
-            schemas.insert(name, rebased(schema, &base));
-            json!({ "$ref": base })
-        };
-        let args = part("args", &function.args_schema, &mut schemas);
-        let result = part("result", &function.result_schema, &mut schemas);
-        let request = format!("{}.request", component(&function.name));
-        schemas.insert(
-            request.clone(),
-            json!({
-                "type": "object",
-                "description": function.description,
-                "required": ["function"],
-                "properties": {
-                    "function": {"const": function.name},
-                    "args": args,
-                    "id": {"type": ["string", "integer"], "description": "A name for the request, which the answer carries."},
-                    "timeout_ms": {"type": "integer", "minimum": 1, "description": "The most that the task may take, in milliseconds."},
-                },
-                "additionalProperties": false,
-            }),
-        );
-        schemas.insert(
-            format!("{}.reply", component(&function.name)),
-            json!({
-                "type": "object",
-                "required": ["ok", "result"],
-                "properties": {"id": {"type": ["string", "integer"]}, "ok": {"const": true}, "result": result},
-            }),
-        );
-        let reference = format!("#/components/schemas/{request}");
-        mapping.insert(function.name.clone(), reference.clone().into());
-        requests.push(json!({ "$ref": reference }));
+        add_schemas(function, &mut schemas);
     }
-    let replies: Vec<_> = functions
-        .iter()
-        .map(|function| json!({"$ref": format!("#/components/schemas/{}.reply", component(&function.name))}))
-        .collect();
-    let request_schema = if requests.is_empty() {
-        json!({"type": "object", "description": "No function is allowed here."})
-    } else {
-        json!({"oneOf": requests, "discriminator": {"propertyName": "function", "mapping": mapping}})
-    };
-    let reply_schema = if replies.is_empty() {
-        json!({"type": "object"})
-    } else {
-        json!({"anyOf": replies})
-    };
-    let failure = |description: &str| {
-        json!({
-            "description": description,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-        })
-    };
     let mut document = json!({
         "openapi": "3.1.0",
         "info": {
@@ -104,26 +48,8 @@ pub(super) fn document(gateway: &Gateway, identity: &Identity) -> Bytes {
                 "name": "stream", "in": "query", "schema": {"enum": ["1"]},
                 "description": "Answer with server-sent events: `progress` any number of times, then `result` or `error`.",
             }],
-            "requestBody": {"required": true, "content": {"application/json": {"schema": request_schema}}},
-            "responses": {
-                "200": {"description": "The task has succeeded.", "content": {
-                    "application/json": {"schema": reply_schema},
-                    "text/event-stream": {"schema": {"type": "string"}},
-                }},
-                "400": failure("The request is wrong."),
-                "401": {"description": "A token is needed, or is not valid."},
-                "403": {"description": "The page's origin is not allowed."},
-                "404": failure("There is no such function, or it is not allowed."),
-                "409": failure("The task was cancelled."),
-                "413": failure("The request is too long."),
-                "415": {"description": "The request is not JSON."},
-                "422": failure("The arguments are not what the function takes."),
-                "429": failure("Too many tasks; `Retry-After` says when to try again."),
-                "500": failure("The handler has failed."),
-                "502": failure("The handler's process, or its host, has died."),
-                "503": failure("No host can take the task now."),
-                "504": failure("The task's time was up."),
-            },
+            "requestBody": {"required": true, "content": {"application/json": {"schema": request_schema(&functions)}}},
+            "responses": responses(&functions),
         }}},
         "components": {"schemas": schemas},
     });
@@ -133,6 +59,107 @@ pub(super) fn document(gateway: &Gateway, identity: &Identity) -> Bytes {
         document["security"] = json!([{"token": []}]);
     }
     document.to_string().into()
+}
+
+/// Adds the schemas of a function's args, result, request and reply.
+fn add_schemas(function: &Function, schemas: &mut Map<String, Value>) {
+    let mut part = |what: &str, schema: &Value| {
+        let name = schema_name(function, what);
+        let base = reference(&name);
+        schemas.insert(name, rebased(schema, &base));
+        json!({ "$ref": base })
+    };
+    let args = part("args", &function.args_schema);
+    let result = part("result", &function.result_schema);
+    schemas.insert(
+        schema_name(function, "request"),
+        json!({
+            "type": "object",
+            "description": function.description,
+            "required": ["function"],
+            "properties": {
+                "function": {"const": function.name},
+                "args": args,
+                "id": {"type": ["string", "integer"], "description": "A name for the request, which the answer carries."},
+                "timeout_ms": {"type": "integer", "minimum": 1, "description": "The most that the task may take, in milliseconds."},
+            },
+            "additionalProperties": false,
+        }),
+    );
+    schemas.insert(
+        schema_name(function, "reply"),
+        json!({
+            "type": "object",
+            "required": ["ok", "result"],
+            "properties": {"id": {"type": ["string", "integer"]}, "ok": {"const": true}, "result": result},
+        }),
+    );
+}
+
+fn request_schema(functions: &[Function]) -> Value {
+    if functions.is_empty() {
+        return json!({"type": "object", "description": "No function is allowed here."});
+    }
+    let mapping: Map<_, _> = functions
+        .iter()
+        .map(|function| {
+            let schema = reference(&schema_name(function, "request"));
+            (function.name.clone(), schema.into())
+        })
+        .collect();
+    json!({
+        "oneOf": references(functions, "request"),
+        "discriminator": {"propertyName": "function", "mapping": mapping},
+    })
+}
+
+fn responses(functions: &[Function]) -> Value {
+    let reply_schema = if functions.is_empty() {
+        json!({"type": "object"})
+    } else {
+        json!({"anyOf": references(functions, "reply")})
+    };
+    let failure = |description: &str| {
+        json!({
+            "description": description,
+            "content": {"application/json": {"schema": {"$ref": reference("Error")}}},
+        })
+    };
+    json!({
+        "200": {"description": "The task has succeeded.", "content": {
+            "application/json": {"schema": reply_schema},
+            "text/event-stream": {"schema": {"type": "string"}},
+        }},
+        "400": failure("The request is wrong."),
+        "401": {"description": "A token is needed, or is not valid."},
+        "403": {"description": "The page's origin is not allowed."},
+        "404": failure("There is no such function, or it is not allowed."),
+        "409": failure("The task was cancelled."),
+        "413": failure("The request is too long."),
+        "415": {"description": "The request is not JSON."},
+        "422": failure("The arguments are not what the function takes."),
+        "429": failure("Too many tasks; `Retry-After` says when to try again."),
+        "500": failure("The handler has failed."),
+        "502": failure("The handler's process, or its host, has died."),
+        "503": failure("No host can take the task now."),
+        "504": failure("The task's time was up."),
+    })
+}
+
+/// References to a schema of each function.
+fn references(functions: &[Function], what: &str) -> Vec<Value> {
+    functions
+        .iter()
+        .map(|function| json!({ "$ref": reference(&schema_name(function, what)) }))
+        .collect()
+}
+
+fn reference(name: &str) -> String {
+    format!("#/components/schemas/{name}")
+}
+
+fn schema_name(function: &Function, what: &str) -> String {
+    format!("{}.{what}", component(&function.name))
 }
 
 fn allowed(gateway: &Gateway, identity: &Identity) -> Vec<Function> {

@@ -19,59 +19,21 @@ use super::peer::Peer;
 use super::{Body, Site, origin, reply};
 use crate::socket::{self, Client, Mode, TASKS_V1};
 
+/// Lets the connection of a request become a WebSocket.
 pub(super) fn upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     site: &Site,
     peer: &Peer,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
-    let headers = request.headers();
-    let Some(key) = websocket_key(headers) else {
-        let mut response = reply::text(
-            StatusCode::UPGRADE_REQUIRED,
-            "/ws takes WebSocket connections (RFC 6455, version 13)\n",
-        );
-        let wanted = response.headers_mut();
-        wanted.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        wanted.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        return response;
+    let Some(key) = websocket_key(request.headers()) else {
+        return upgrade_required();
     };
-    if let Err(refusal) = origin::check(site, peer, headers) {
-        return refusal;
-    }
-    let mode = match mode(headers) {
-        Some(mode) => mode,
-        None => {
-            let message = format!("use the subprotocol {TASKS_V1}, or none\n");
-            return reply::text(StatusCode::BAD_REQUEST, &message);
-        }
+    let client = match admit(site, peer, request.headers()) {
+        Ok(client) => client,
+        Err(refusal) => return refusal,
     };
-    let identity = match credentials(site, headers) {
-        Credentials::Identity(identity) => Some(identity),
-        // It may say who it is in its first message.
-        Credentials::Missing => None,
-        Credentials::Denied(reason) => return reply::unauthorized(&site.gateway, &reason),
-    };
-    if !site.gateway.is_serving() {
-        return reply::unavailable("the gateway is about to stop");
-    }
-    let Some(mut permit) = lock(&peer.permit).take() else {
-        return reply::text(
-            StatusCode::BAD_REQUEST,
-            "the connection is a WebSocket already\n",
-        );
-    };
-    if let Some(address) = peer.asks_for(&site.settings.trusted_proxies, headers)
-        && permit.of_address(address).is_err()
-    {
-        *lock(&peer.permit) = Some(permit);
-        return reply::unavailable("too many connections");
-    }
     site.gateway.metrics.connected();
-    let client = Client {
-        identity,
-        mode,
-        permit,
-    };
+    let response = switching_protocols(&key, client.mode);
     let gateway = Arc::clone(&site.gateway);
     let settings = Arc::clone(&site.socket);
     let upgraded = hyper::upgrade::on(&mut request);
@@ -90,6 +52,54 @@ pub(super) fn upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             }
         }
     });
+    response
+}
+
+/// What is known of the client, or the response if it may not have a WebSocket.
+fn admit(site: &Site, peer: &Peer, headers: &HeaderMap) -> Result<Client, Response<Body>> {
+    origin::check(site, peer, headers)?;
+    let mode = mode(headers).ok_or_else(|| {
+        let message = format!("use the subprotocol {TASKS_V1}, or none\n");
+        reply::text(StatusCode::BAD_REQUEST, &message)
+    })?;
+    let identity = match credentials(site, headers) {
+        Credentials::Identity(identity) => Some(identity),
+        // It may say who it is in its first message.
+        Credentials::Missing => None,
+        Credentials::Denied(reason) => return Err(reply::unauthorized(&site.gateway, &reason)),
+    };
+    if !site.gateway.is_serving() {
+        return Err(reply::unavailable("the gateway is about to stop"));
+    }
+    let mut permit = lock(&peer.permit).take().ok_or_else(|| {
+        let message = "the connection is a WebSocket already\n";
+        reply::text(StatusCode::BAD_REQUEST, message)
+    })?;
+    if let Some(address) = peer.asks_for(&site.settings.trusted_proxies, headers)
+        && permit.of_address(address).is_err()
+    {
+        *lock(&peer.permit) = Some(permit);
+        return Err(reply::unavailable("too many connections"));
+    }
+    Ok(Client {
+        identity,
+        mode,
+        permit,
+    })
+}
+
+fn upgrade_required() -> Response<Body> {
+    let mut response = reply::text(
+        StatusCode::UPGRADE_REQUIRED,
+        "/ws takes WebSocket connections (RFC 6455, version 13)\n",
+    );
+    let wanted = response.headers_mut();
+    wanted.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    wanted.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    response
+}
+
+fn switching_protocols(key: &HeaderValue, mode: Mode) -> Response<Body> {
     let mut response = Response::new(reply::body(""));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -60,7 +61,7 @@ impl Keeper {
         let open = Open {
             keeper: self,
             handle: self.dispatcher.opened(self.host, self.index),
-            error: "its keeper has failed".to_owned(),
+            error: None,
         };
         let handle = &open.handle;
         let (read, write) = stream.into_split();
@@ -183,24 +184,30 @@ impl Keeper {
     }
 }
 
-/// A connection that is open. However it ends, what is on it is looked after.
+/// A connection that is open. However it ends, also by a panic, what is on it goes elsewhere or is answered.
 struct Open<'k> {
     keeper: &'k Keeper,
     handle: Handle,
     /// Why it ends.
-    error: String,
+    error: Option<String>,
 }
 
 impl Open<'_> {
     fn end(mut self, error: &io::Error) {
-        self.error = error.to_string();
+        self.error = Some(error.to_string());
     }
 }
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        if self.keeper.dispatcher.is_gone(&self.handle, &self.error) {
-            self.keeper.warn(&self.error);
+        let error = match &self.error {
+            Some(error) => error,
+            None if thread::panicking() => "its keeper has panicked",
+            // The gateway ends.
+            None => return,
+        };
+        if self.keeper.dispatcher.is_gone(&self.handle, error) {
+            self.keeper.warn(error);
         }
     }
 }
@@ -236,8 +243,59 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
 
+    use protocol::Outcome;
+
+    use super::super::placement::{Placement, Rules};
+    use super::super::settings::Table;
+    use super::super::task::{Sink, Task};
     use super::*;
+
+    #[derive(Debug)]
+    struct Nobody;
+
+    impl Sink for Nobody {
+        fn done(&self, _: Outcome) {}
+    }
+
+    #[test]
+    fn what_was_on_a_connection_waits_for_another_when_its_keeper_panics() {
+        let settings = Settings::check(Vec::new(), &Table::default()).unwrap();
+        let rules = Rules {
+            connect_wait: settings.connect_wait,
+            suspect_after: settings.suspect_after,
+            waiting_max: settings.waiting_max,
+        };
+        let now = Instant::now();
+        let placement = Placement::new(settings.hosts.clone(), rules, now);
+        let keeper = Keeper {
+            dispatcher: Arc::new(Dispatcher::new(placement, 1)),
+            settings: Arc::new(settings),
+            host: 0,
+            index: 0,
+        };
+        let dispatcher = &keeper.dispatcher;
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let open = Open {
+                keeper: &keeper,
+                handle: dispatcher.opened(0, 0),
+                error: None,
+            };
+            let limits = HostLimits::default();
+            let tasks_max = open.handle.connection.keep_to(limits).unwrap();
+            dispatcher.is_up(&open.handle, tasks_max);
+            dispatcher.was_asked(0);
+            let task = Task::new(Request::new("echo"), now, Arc::new(Nobody));
+            dispatcher.submit(task, now);
+            let status = &dispatcher.hosts()[0];
+            assert_eq!((status.in_flight, dispatcher.waiting()), (1, 0));
+            panic!("as it should in this test");
+        }));
+        assert!(panicked.is_err());
+        let status = &dispatcher.hosts()[0];
+        assert_eq!((status.connections, dispatcher.waiting()), (0, 1));
+    }
 
     #[test]
     fn waits_grow_to_the_limit_and_differ() {
