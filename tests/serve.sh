@@ -6,9 +6,10 @@
 #   tests/serve.sh BUILT LISTEN GATEWAY
 #
 # BUILT is the folder of the programs, LISTEN the host's address, GATEWAY the gateway's. Ctrl-C ends all of it, builds
-# too, and so does the end of a server.
+# too, and so does the end of a server. BUILD_NICENESS is how far the builds beside it give way to whatever else runs: 19,
+# the most there is, unless it is set.
 set -euo pipefail
-readonly built=$1 listen=$2 gateway_listen=$3
+readonly built=$1 listen=$2 gateway_listen=$3 niceness=${BUILD_NICENESS:-19}
 pipes=$(mktemp -d)
 readonly pipes
 servers=()
@@ -91,7 +92,7 @@ The gateway, resize and report follow as soon as they are built. Ctrl-C stops al
 
 END
 
-if build gateway 19; then
+if build gateway "$niceness"; then
     start "$built/gateway" --listen "$gateway_listen" --host "$host" \
         --allow 'send_*' --allow resize --allow thumbnails --allow identify --allow report
     cat <<END
@@ -99,8 +100,8 @@ the gateway is live. Open http://$address/ in a browser, or try:
   curl -s http://$address/tasks -H 'Content-Type: application/json' -d '{"function":"send_mail","args":{"from":"me@example.org","to":"you@example.org","contents":"Hello"}}'
 END
 fi
-if build plugin-resize 19; then await_live resize; fi
-if build plugin-report 19; then
+if build plugin-resize "$niceness"; then await_live resize; fi
+if build plugin-report "$niceness"; then
     await_live report
     echo "  $built/host call$connect report '{\"rows\":[{\"region\":\"North\",\"amount\":12.5},{\"region\":\"South\",\"amount\":7}],\"output\":\"csv\"}'"
 fi

@@ -4,8 +4,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use service::config::ConfigError;
 use service::life::{self, Phase, Signals, wait_until_none};
+use service::log::Levels;
 use service::supervise::Supervisor;
+use tokio::signal::unix::Signal;
 use tokio::task::unconstrained;
 use tokio::time::Instant;
 
@@ -17,19 +20,26 @@ use crate::tls::Tls;
 /// How long sockets may take to be closed once all is answered.
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
 
-/// Runs until a signal ends it.
+/// Runs until a signal ends it. `reread` gives the configuration anew, for SIGHUP.
 ///
 /// # Errors
 /// The configuration can't be put to work: a sentence for whoever wrote it.
-pub(crate) async fn run(config: Config) -> Result<ExitCode, String> {
+pub(crate) async fn run(
+    config: Config,
+    levels: Levels,
+    reread: impl Fn() -> Result<Config, ConfigError> + Clone + Send + 'static,
+) -> Result<ExitCode, String> {
+    levels.configure(config.log.as_deref())?;
     life::raise_descriptor_limit();
     let tls = config.tls.as_ref().map(Tls::load).transpose()?;
     let mut signals =
         Signals::new().map_err(|error| format!("signals can't be caught: {error}"))?;
+    let hangups = life::hangups().map_err(|error| format!("signals can't be caught: {error}"))?;
     let listener = Arc::new(config.listen.bind().map_err(|error| error.to_string())?);
     let address = listener.address().map_err(|error| error.to_string())?;
     // Whatever panics is started again: the gateway has nothing that it can't make anew.
     let (supervisor, _) = Supervisor::new();
+    tokio::spawn(reread_on_hangup(hangups, reread, levels));
     let gateway = Gateway::start(
         &supervisor,
         config.access,
@@ -63,6 +73,25 @@ pub(crate) async fn run(config: Config) -> Result<ExitCode, String> {
         () = signals.next() => life::end_now(),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// SIGHUP: what is logged is read again. What is wrong changes nothing.
+async fn reread_on_hangup(
+    mut hangups: Signal,
+    reread: impl Fn() -> Result<Config, ConfigError>,
+    levels: Levels,
+) {
+    while hangups.recv().await.is_some() {
+        let read = reread()
+            .map_err(|error| error.to_string())
+            .and_then(|config| levels.configure(config.log.as_deref()));
+        match read {
+            Ok(()) => tracing::info!(
+                "the configuration was read again; what is not about the log takes a restart"
+            ),
+            Err(error) => tracing::error!("the configuration stays as it was: {error}"),
+        }
+    }
 }
 
 /// Lets all that was begun end, and then closes what is open.

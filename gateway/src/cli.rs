@@ -36,7 +36,7 @@ struct Cli {
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
     // Dropped when all is said.
-    let _log = match log::start(&cli.log) {
+    let log = match log::start(&cli.log) {
         Ok(log) => log,
         Err(error) => return refuse(&error),
     };
@@ -46,7 +46,9 @@ pub(crate) fn run() -> ExitCode {
         allow: cli.allow,
         notify_text: cli.notify_text,
     };
-    let config = match Config::load(cli.config.as_deref(), overrides) {
+    let file = cli.config;
+    let read = move || Config::load(file.as_deref(), overrides.clone());
+    let config = match read() {
         Ok(config) => config,
         Err(error) => return refuse(&error.to_string()),
     };
@@ -57,7 +59,7 @@ pub(crate) fn run() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&error.to_string()),
     };
-    match runtime.block_on(app::run(config)) {
+    match runtime.block_on(app::run(config, log.levels(), read)) {
         Ok(code) => {
             // Clients that are still connected are not waited for.
             runtime.shutdown_background();

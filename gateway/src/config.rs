@@ -28,6 +28,8 @@ pub(crate) struct Overrides {
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) listen: Listen,
+    /// What is logged, unless the command line says so.
+    pub(crate) log: Option<String>,
     pub(crate) access: Access,
     pub(crate) http: http::Settings,
     pub(crate) limits: limits::Settings,
@@ -44,6 +46,7 @@ pub(crate) struct Config {
 #[serde(deny_unknown_fields, default)]
 struct File {
     listen: Option<String>,
+    log: Option<String>,
     hosts: Vec<String>,
     allow: Vec<String>,
     console: Option<bool>,
@@ -102,6 +105,7 @@ impl Config {
         }
         Ok(Self {
             listen,
+            log: file.log,
             access,
             http: http::Settings::check(http::Keys {
                 console: file.console.unwrap_or(is_loopback),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
+use service::secret::SecretSource;
 use service::units::Time;
 
 use super::fill::Fills;
@@ -33,7 +34,7 @@ pub(crate) struct RoleTable {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TokenTable {
-    token: String,
+    token: SecretSource,
     user: String,
     role: Option<String>,
 }
@@ -113,6 +114,8 @@ fn check_tokens(
     let problem = |problem: String| ConfigError::value("tokens", problem);
     let mut tokens = Tokens::default();
     for TokenTable { token, user, role } in tables {
+        let token = token.read("tokens.token")?;
+        let token = token.expose();
         if token.len() < TOKEN_LEN_MIN {
             return Err(problem(format!(
                 "the token of {user:?} is shorter than {TOKEN_LEN_MIN} bytes, and could be guessed; `openssl rand -hex 32` makes a good one"
@@ -129,7 +132,7 @@ fn check_tokens(
             user: user.as_str().into(),
             role,
         };
-        if !tokens.add(&token, owner) {
+        if !tokens.add(token, owner) {
             return Err(problem(format!("the token of {user:?} is listed twice")));
         }
     }

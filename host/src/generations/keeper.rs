@@ -316,6 +316,10 @@ impl Keeper {
             }
             _ => tracing::debug!(plugin, generation = number, "{state}"),
         }
+        if state == State::Retired {
+            // Before it is told: whoever hears of it finds it gone from the lists.
+            self.roster.forget(number);
+        }
         self.roster.announce(&generation, state, reason);
     }
 }

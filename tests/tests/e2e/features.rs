@@ -42,7 +42,7 @@ fn no_command_builds_a_crate_that_another_command_builds_with_other_features() {
     const BUILT: &str = "normal,build";
     const TESTED: &str = "normal,build,dev";
     let of_all = features(&["--workspace"], TESTED);
-    let selections: [(&[&str], &str); 15] = [
+    let selections: [(&[&str], &str); 18] = [
         // As `make run` and `make plugins` build them, and `make bench`.
         (&["-p", "host"], BUILT),
         (&["-p", "mail"], BUILT),
@@ -56,6 +56,9 @@ fn no_command_builds_a_crate_that_another_command_builds_with_other_features() {
         (&["-p", "protocol"], TESTED),
         (&["-p", "gateway"], TESTED),
         (&["-p", "plugin-api"], TESTED),
+        (&["-p", "service"], TESTED),
+        (&["-p", "client"], TESTED),
+        (&["-p", "kit"], TESTED),
         (&["-p", "mail"], TESTED),
         (&["-p", "resize"], TESTED),
         (&["-p", "report-document"], TESTED),
