@@ -19,6 +19,7 @@ mod evil;
 mod features;
 mod gateway;
 mod host_functions;
+mod house;
 mod images_and_reports;
 mod leaks;
 mod life;
