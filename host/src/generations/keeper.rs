@@ -210,7 +210,7 @@ impl Keeper {
                 Command::Forget { number } => self.roster.forget(number),
                 Command::Refuse { file, refusal } => {
                     log_refusal(&file, &refusal);
-                    self.roster.refuse(file, refusal);
+                    self.roster.refuse(&file, &refusal);
                 }
                 Command::Tell { file, refusal } => {
                     log_refusal(&file, &refusal);

@@ -171,11 +171,10 @@ impl Roster {
     }
 
     /// Notes why a file was not taken, and tells of it.
-    pub(super) fn refuse(&self, file: PathBuf, refusal: Refusal) {
+    pub(super) fn refuse(&self, file: &Path, refusal: &Refusal) {
         // In this order: whoever hears of it finds it in the lists.
-        let (path, noted) = (file.clone(), refusal.clone());
-        self.change(|lists| lists.refused.insert(path, noted));
-        self.tell(&file, &refusal);
+        self.change(|lists| lists.refused.insert(file.to_owned(), refusal.clone()));
+        self.tell(file, refusal);
     }
 
     /// The refused file is gone, or holds what serves.

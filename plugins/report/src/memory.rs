@@ -10,7 +10,7 @@ use datafusion::{
 };
 
 /// Operators that hand rows from one thread to another. They could put rows on disk where they get no memory, and must
-/// not: with DataFusion 55, when two threads do so at once, the one that reads may wait for ever for a file in which
+/// not: with `DataFusion` 55, when two threads do so at once, the one that reads may wait for ever for a file in which
 /// nothing comes, while the rows lie in another (apache/datafusion#24883). What they hold is little: threads that are
 /// ahead of the others wait.
 const HANDS_OVER: &str = "RepartitionExec";
