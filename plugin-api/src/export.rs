@@ -1,6 +1,6 @@
 //! What a library exports: the four functions of [`PluginModule`], and the header that loaders look for.
 //!
-//! This is the one file with unsafe code. No panic leaves any of these functions: past `extern "C"` it would abort.
+//! This is the one file of this crate with an unsafe block. No panic leaves any of these functions: past `extern "C"` it would abort.
 
 use std::sync::OnceLock;
 

@@ -1,6 +1,7 @@
 //! The host's own functions, and its pages for operators: what it is, what it has, how it fares. All from snapshots.
 //!
-//! A new `host.*` function is a line of [`FUNCTIONS`] and an arm of [`Admin::start`].
+//! A new `host.*` function is a variant of [`Function`], a line of [`FUNCTIONS`] and an arm of [`Admin::run`], or of
+//! [`Admin::start`] if it takes arguments or goes on.
 
 mod functions;
 mod metrics;

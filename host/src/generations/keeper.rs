@@ -229,8 +229,15 @@ impl Keeper {
         let (stats, mailbox) = (Arc::clone(&self.stats), self.mailbox.clone());
         let notices = mailbox.clone();
         let notify: Notify = Arc::new(move |notice| {
-            // A lost notice of a crash is followed by another: crashes that matter come in rows.
-            let _ = notices.try_send(Event::Notice { number, notice });
+            let is_last = notice == Notice::Lost;
+            let Err(full) = notices.try_send(Event::Notice { number, notice }) else {
+                return;
+            };
+            // Another crash follows: those that matter come in rows. Nothing follows the loss of a pool.
+            if is_last {
+                let notices = notices.clone();
+                tokio::spawn(async move { notices.send(full.into_inner()).await });
+            }
         });
         tokio::spawn(async move {
             let opening = Arc::clone(&version);

@@ -36,7 +36,7 @@ pub(super) const CRATES: House = House {
         // Programs.
         room("host", "client service protocol plugin-api"),
         room("gateway", "client service protocol"),
-        room("client", "service protocol"),
+        room("client", "protocol"),
         room("service", ""),
         room("protocol", ""),
         // Plugins.
@@ -72,7 +72,7 @@ pub(super) const CRATES: House = House {
 pub(super) const HOST: House = House {
     rooms: &[
         // The command line, and what it starts.
-        room("cli", "app call check worker config"),
+        room("cli", "app call check config"),
         // Builds, serves, drains.
         room(
             "app",
