@@ -98,7 +98,7 @@ fn evil_and_good(workers: usize) -> Host {
     // Little memory: on a busy machine it takes time to take much, and these must not run into their time limit.
     let config = format!(
         "[worker]\ncancel_grace = \"100ms\"\n\
-         [plugins.evil]\nworkers = {workers}\ntimeout = \"2s\"\nmemory_max = \"128MiB\"\n\
+         [plugins.evil]\nworkers = {workers}\ntimeout = \"2s\"\nmemory_max = \"256MiB\"\n\
          [plugins.good]\nworkers = 2"
     );
     Setup::new()
