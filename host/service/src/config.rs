@@ -133,7 +133,7 @@ pub fn within<T: PartialOrd + fmt::Display>(
 }
 
 /// Those of the known names that somebody may have meant, the most similar first.
-pub fn near_misses<'n>(wanted: &str, known: impl Iterator<Item = &'n str>) -> Vec<&'n str> {
+fn near_misses<'n>(wanted: &str, known: impl Iterator<Item = &'n str>) -> Vec<&'n str> {
     let mut similar: Vec<(f64, &str)> = known
         .map(|name| (strsim::jaro_winkler(wanted, name), name))
         .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)

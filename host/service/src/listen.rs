@@ -19,6 +19,8 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// Where a program listens: every address that a text like `"localhost:8080"` stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
+    /// The key of the configuration; the command line's flag has the same name.
+    key: &'static str,
     addresses: Vec<SocketAddr>,
 }
 
@@ -27,7 +29,7 @@ impl Listen {
     ///
     /// # Errors
     /// It stands for no address.
-    pub fn parse(key: &str, text: &str, example: &str) -> Result<Self, ConfigError> {
+    pub fn parse(key: &'static str, text: &str, example: &str) -> Result<Self, ConfigError> {
         let wrong = |error: &dyn fmt::Display| {
             ConfigError::value(
                 key,
@@ -43,7 +45,7 @@ impl Listen {
         if addresses.is_empty() {
             return Err(wrong(&"it stands for no address"));
         }
-        Ok(Self { addresses })
+        Ok(Self { key, addresses })
     }
 
     /// Whether only this machine can reach it.
@@ -81,6 +83,7 @@ impl Listen {
                 }
                 Err(error) => {
                     let error = ListenError {
+                        key: self.key,
                         address: wanted,
                         error,
                     };
@@ -112,6 +115,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// An address can't be listened on.
 #[derive(Debug)]
 pub struct ListenError {
+    key: &'static str,
     address: SocketAddr,
     error: io::Error,
 }
@@ -126,10 +130,14 @@ impl ListenError {
 
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, error } = self;
+        let Self {
+            key,
+            address,
+            error,
+        } = self;
         write!(
             f,
-            "can't listen on {address}: {error}; name another address with --listen ADDR"
+            "can't listen on {address}: {error}; name another address with --{key} ADDR"
         )
     }
 }
@@ -212,6 +220,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_to_any_of_its_addresses_is_taken() {
         let both = Listen {
+            key: "listen",
             addresses: vec![([127, 0, 0, 1], 0).into(), ([127, 0, 0, 2], 0).into()],
         };
         let listener = both.bind().unwrap();
@@ -228,13 +237,19 @@ mod tests {
         // Set apart for documentation (RFC 5737): no machine has it.
         let absent: SocketAddr = ([192, 0, 2, 1], 0).into();
         let both = Listen {
+            key: "listen",
             addresses: vec![absent, ([127, 0, 0, 1], 0).into()],
         };
         assert!(both.bind().is_ok());
         let only = Listen {
+            key: "http",
             addresses: vec![absent],
         };
-        assert!(only.bind().unwrap_err().to_string().contains("192.0.2.1"));
+        let error = only.bind().unwrap_err().to_string();
+        assert!(
+            error.contains("192.0.2.1") && error.contains("--http"),
+            "{error}"
+        );
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! What must not be shown: passwords, tokens, keys.
 
+use std::env::VarError;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,10 +60,16 @@ impl SecretSource {
                 (Secret(text.into()), format!("the file {}", file.display()))
             }
             Self::Env(name) => {
+                let place = format!("the environment variable {name}");
                 let text = std::env::var(name).map_err(|error| {
-                    ConfigError::value(key, format!("the environment variable {name}: {error}"))
+                    let problem = match error {
+                        VarError::NotPresent => "is not set",
+                        // The error itself would show what is in it.
+                        VarError::NotUnicode(_) => "is not UTF-8",
+                    };
+                    ConfigError::value(key, format!("{place} {problem}"))
                 })?;
-                (text.into(), format!("the environment variable {name}"))
+                (text.into(), place)
             }
         };
         if secret.0.is_empty() {
@@ -169,7 +176,10 @@ mod tests {
             ("\"\"".to_owned(), "empty"),
             (format!("{{ file = \"{}\" }}", file.display()), "empty"),
             ("{ file = \"no/such\" }".to_owned(), "no/such can't be read"),
-            ("{ env = \"NO_SUCH_NAME\" }".to_owned(), "NO_SUCH_NAME"),
+            (
+                "{ env = \"NO_SUCH_NAME\" }".to_owned(),
+                "NO_SUCH_NAME is not set",
+            ),
         ] {
             let error = source(&text).unwrap().read("smtp.password").unwrap_err();
             assert!(error.to_string().contains(said), "{text}: {error}");

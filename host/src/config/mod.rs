@@ -16,6 +16,8 @@ use crate::plugin::{PoolSettings, Settings};
 
 pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:12345";
 pub(crate) const PLUGINS_DIR_DEFAULT: &str = "./plugins";
+/// How long handlers may run for whom neither author nor operator says.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 /// What the address for operators' pages could be, for messages.
 const HTTP_EXAMPLE: &str = "127.0.0.1:9100";
 
@@ -129,7 +131,7 @@ impl Config {
             },
             workers_max: None,
             timeout: None,
-            timeout_default: raw.timeout.0,
+            timeout_default: raw.timeout.map_or(TIMEOUT_DEFAULT, |timeout| timeout.0),
         };
         let worker = WorkerLimits {
             memory_max: raw.worker.memory_max.to_limit(),

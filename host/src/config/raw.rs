@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::Deserialize;
 
-use service::units::{Size, Time, parse_time};
+use service::units::{Size, Time};
 
 pub(super) const QUEUE_LEN_MAX_DEFAULT: usize = 10_000;
 
@@ -17,7 +16,8 @@ pub(super) struct File {
     pub(super) plugins_dir: Option<PathBuf>,
     pub(super) http: Option<String>,
     pub(super) log: Option<String>,
-    pub(super) timeout: DefaultTimeout,
+    /// The time limit of functions that have none of their own.
+    pub(super) timeout: Option<Time>,
     pub(super) limits: LimitsTable,
     pub(super) drain: DrainTable,
     pub(super) reload: ReloadTable,
@@ -123,23 +123,4 @@ pub(super) struct PluginTable {
     pub(super) idle_timeout: Option<Time>,
     /// The plugin's own; the host doesn't look into it.
     pub(super) config: Option<toml::Table>,
-}
-
-/// The time limit of functions that have none of their own.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub(super) struct DefaultTimeout(pub(super) Duration);
-
-impl Default for DefaultTimeout {
-    fn default() -> Self {
-        Self(Duration::from_secs(60))
-    }
-}
-
-impl TryFrom<String> for DefaultTimeout {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        parse_time(&text).map(Self)
-    }
 }
