@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
-use service::units::Time;
+use values::units::Time;
 
 use crate::access::{self, Access};
 use crate::tls::{self, TlsFiles};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use service::life::{self, EXIT_USAGE};
 use service::log;
-use service::units::parse_time;
+use values::units::parse_time;
 
 use crate::config::{Config, LISTEN_DEFAULT, Overrides, PLUGINS_DIR_DEFAULT};
 use crate::{app, call, check};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
-use service::secret::SecretSource;
-use service::units::Time;
+use values::secret::SecretSource;
+use values::units::Time;
 
 use super::fill::Fills;
 use super::identity::Role;
@@ -114,7 +114,9 @@ fn check_tokens(
     let problem = |problem: String| ConfigError::value("tokens", problem);
     let mut tokens = Tokens::default();
     for TokenTable { token, user, role } in tables {
-        let token = token.read("tokens.token")?;
+        let token = token
+            .read()
+            .map_err(|error| ConfigError::value("tokens.token", error.to_string()))?;
         let token = token.expose();
         if token.len() < TOKEN_LEN_MIN {
             return Err(problem(format!(

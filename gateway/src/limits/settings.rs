@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use service::config::{ConfigError, within};
 use service::rate::Rate;
-use service::units::{Size, Time};
+use values::units::{Size, Time};
 
 /// The highest count that may be configured.
 const COUNT_MAX: usize = 1 << 20;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use service::config::{ConfigError, within};
-use service::units::{Size, Time};
+use values::units::{Size, Time};
 
 use super::log::LogLimits;
 

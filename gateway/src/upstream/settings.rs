@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use service::units::Time;
+use values::units::Time;
 
 use service::config::{ConfigError, within};
 

@@ -1,8 +1,7 @@
 //! What every long-running program of ours does alike. Host and gateway stand on it; it knows neither of them, nor the
 //! protocol.
 //!
-//! [`config`] reads files into checked values, with [`units`] for times and sizes and [`secret`] for what must not be
-//! shown. [`log`] writes lines and waits for nobody. [`listen`] opens sockets, [`life`] has signals, phases and the
+//! [`config`] reads files into checked values, with sizes, durations and secrets of [`values`]. [`log`] writes lines and waits for nobody. [`listen`] opens sockets, [`life`] has signals, phases and the
 //! drain, [`supervise`] decides what the end of a loop means. [`bytes`] and [`rate`] bound what clients may ask for.
 //! [`metrics`] and [`pages`] tell operators how the program fares.
 
@@ -14,7 +13,5 @@ pub mod log;
 pub mod metrics;
 pub mod pages;
 pub mod rate;
-pub mod secret;
 pub mod supervise;
 pub mod sync;
-pub mod units;

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub(crate) use service::config::ConfigError;
 use service::config::{parse, read, within};
 use service::listen::Listen;
-use service::units::Size;
+use values::units::Size;
 
 use self::raw::PluginTable;
 use crate::plugin::{PoolSettings, Settings};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use service::units::{Size, Time};
+use values::units::{Size, Time};
 
 pub(super) const QUEUE_LEN_MAX_DEFAULT: usize = 10_000;
 

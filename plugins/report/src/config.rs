@@ -147,7 +147,7 @@ mod tests {
         let url = "postgres://user@host/db";
         for (config, told) in [
             (json!({"memory": 1}), "unknown field `memory`"),
-            (json!({"memory_max": "1MB"}), "at least 32MiB"),
+            (json!({"memory_max": "1MiB"}), "at least 32MiB"),
             (json!({"memory_max": "much"}), "\"much\" is not a size"),
             (
                 json!({"query_timeout": "soon"}),

@@ -1,12 +1,12 @@
 //! The command line.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::burst::Burst;
+use crate::compare::CompareArgs;
 use crate::gateway::GatewayArgs;
 use crate::load::{Load, Shape};
 use crate::reload::ReloadArgs;
@@ -119,21 +119,4 @@ impl From<BurstArgs> for Burst {
             workers: args.workers,
         }
     }
-}
-
-#[derive(Args)]
-pub(crate) struct CompareArgs {
-    /// The host's binary
-    #[arg(long)]
-    pub(crate) host: PathBuf,
-    /// A folder that holds the `good` fixture plugin
-    #[arg(long)]
-    pub(crate) plugins: PathBuf,
-    /// How often each server is measured in each shape; the tables show medians
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) rounds: u32,
-    #[arg(long, default_value_t = 1.0)]
-    pub(crate) warm_up_seconds: f64,
-    #[arg(long, default_value_t = 3.0)]
-    pub(crate) seconds: f64,
 }

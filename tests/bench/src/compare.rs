@@ -2,14 +2,17 @@
 
 use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::Args;
+
 use crate::burst::{self, Burst, BurstReport};
-use crate::cli::CompareArgs;
 use crate::error::BenchError;
 use crate::load::{self, Load, Report, Shape};
+use crate::machine;
 use crate::note;
+use crate::results::{Bursts, SERVERS, ShapeRounds};
 use crate::server::{Server, stop_all_when_told_to_end};
 use crate::table;
 use crate::workload::Dialect;
@@ -42,22 +45,21 @@ const BURST_MS: u64 = 50;
 /// replaces.
 const BURST_WORKERS: [usize; 2] = [20, 100];
 
-/// The servers, in the order in which they are measured.
-pub(crate) const SERVERS: [&str; 3] = ["line echo", "JSON echo", "host"];
-pub(crate) const JSON_ECHO: usize = 1;
-pub(crate) const HOST: usize = 2;
-
-/// One shape, every round of it, every server in each.
-pub(crate) struct ShapeRounds {
-    pub(crate) shape: Shape,
-    pub(crate) rounds: Vec<[Report; SERVERS.len()]>,
-}
-
-/// Bursts to one host, the first of them with no worker running yet.
-pub(crate) struct Bursts {
-    pub(crate) workers: usize,
-    pub(crate) cold: BurstReport,
-    pub(crate) warm: Vec<BurstReport>,
+#[derive(Args)]
+pub(crate) struct CompareArgs {
+    /// The host's binary
+    #[arg(long)]
+    host: PathBuf,
+    /// A folder that holds the `good` fixture plugin
+    #[arg(long)]
+    plugins: PathBuf,
+    /// How often each server is measured in each shape; the tables show medians
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    #[arg(long, default_value_t = 1.0)]
+    warm_up_seconds: f64,
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
 }
 
 /// Measures and returns the tables.
@@ -68,7 +70,14 @@ pub(crate) fn run(args: &CompareArgs) -> Result<String, BenchError> {
         .into_iter()
         .map(|workers| bursts(args, workers))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(table::render(&shapes, &bursts, args))
+    Ok(format!(
+        "{}. Medians of {} rounds of {} s each after {} s of warm-up.\n\n{}",
+        machine::describe(),
+        args.rounds,
+        args.seconds,
+        args.warm_up_seconds,
+        table::render(&shapes, &bursts)
+    ))
 }
 
 fn compare(args: &CompareArgs) -> Result<Vec<ShapeRounds>, BenchError> {

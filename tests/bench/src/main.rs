@@ -14,6 +14,7 @@ mod histogram;
 mod load;
 mod machine;
 mod reload;
+mod results;
 mod server;
 mod table;
 mod websocket;

@@ -3,19 +3,12 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::cli::CompareArgs;
-use crate::compare::{Bursts, HOST, JSON_ECHO, SERVERS, ShapeRounds};
+use crate::burst::BurstReport;
 use crate::load::Report;
-use crate::machine;
+use crate::results::{Bursts, HOST, JSON_ECHO, SERVERS, ShapeRounds};
 
-pub(crate) fn render(shapes: &[ShapeRounds], bursts: &[Bursts], args: &CompareArgs) -> String {
-    let mut out = format!(
-        "{}. Medians of {} rounds of {} s each after {} s of warm-up.\n\n",
-        machine::describe(),
-        args.rounds,
-        args.seconds,
-        args.warm_up_seconds
-    );
+pub(crate) fn render(shapes: &[ShapeRounds], bursts: &[Bursts]) -> String {
+    let mut out = String::new();
     ratios(shapes, &mut out);
     figures(shapes, &mut out);
     sleepers(bursts, &mut out);
@@ -106,7 +99,7 @@ fn sleepers(bursts: &[Bursts], out: &mut String) {
     } in bursts
     {
         let seconds = sorted(warm.iter().map(|report| report.total.as_secs_f64()));
-        let ratios = sorted(warm.iter().map(crate::burst::BurstReport::ratio_to_ideal));
+        let ratios = sorted(warm.iter().map(BurstReport::ratio_to_ideal));
         line(
             out,
             &[

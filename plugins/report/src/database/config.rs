@@ -3,9 +3,10 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use kit::{
-    secret::{self, Secret, SecretError, SecretSource},
+    secret::{self, Secret, SecretSource},
     units,
 };
+use plugin_api::PluginError;
 use serde::Deserialize;
 
 /// A table of `connections`: a database.
@@ -40,7 +41,7 @@ fn connect_timeout() -> Duration {
 
 impl ConnectionConfig {
     /// The password that isn't in the URL.
-    pub(super) fn password(&self) -> Result<Option<Secret>, SecretError> {
+    pub(super) fn password(&self) -> Result<Option<Secret>, PluginError> {
         secret::read_one_of([
             ("password", self.password.clone()),
             (

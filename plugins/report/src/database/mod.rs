@@ -75,7 +75,9 @@ impl fmt::Debug for Connection {
 impl Connection {
     /// Checks all that can be checked without connecting. The errors never repeat the URL: there may be a password in it.
     pub(crate) fn new(config: &ConnectionConfig) -> Result<Self, String> {
-        let password = config.password().map_err(|error| error.to_string())?;
+        let password = config
+            .password()
+            .map_err(|error| error.message().to_owned())?;
         if let Some(path) = &config.ca_file {
             File::open(path).map_err(|error| format!("`ca_file` {}: {error}", path.display()))?;
         }

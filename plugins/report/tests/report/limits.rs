@@ -45,7 +45,7 @@ fn peak_after(work: impl FnOnce()) -> u64 {
 
 #[test]
 fn sorting_and_grouping_more_than_fits_goes_to_disk() {
-    let bench = Bench::with(json!({"memory_max": "48MB"}));
+    let bench = Bench::with(json!({"memory_max": "48MiB"}));
     write_rows(&bench, 2_000_000);
     let sources = json!({"big": {"csv": "big.csv"}});
     // 2 million rows of some 60 bytes are 120 MB, and more as rows of the engine.
@@ -70,7 +70,7 @@ fn sorting_and_grouping_more_than_fits_goes_to_disk() {
 
 #[test]
 fn what_can_neither_stay_in_memory_nor_go_to_disk_is_told() {
-    let bench = Bench::with(json!({"memory_max": "32MB", "spill_max": "1MB"}));
+    let bench = Bench::with(json!({"memory_max": "32MiB", "spill_max": "1MiB"}));
     write_rows(&bench, 800_000);
     let sources = json!({"big": {"csv": "big.csv"}});
     let sorted = json!({"sources": sources, "query": "SELECT * FROM big ORDER BY name", "output": {"path": "sorted.csv"}});

@@ -179,8 +179,9 @@ fn outputs_that_are_none() {
 
 #[test]
 fn results_and_files_have_their_limits() {
-    let bench =
-        Bench::with(json!({"result_len_max": "64KB", "file_len_max": "128KB", "rows_max": 20000}));
+    let bench = Bench::with(
+        json!({"result_len_max": "64KiB", "file_len_max": "128KiB", "rows_max": 20000}),
+    );
     let args = |rows: u64, output: Value| json!({"query": format!("SELECT value, 'some text' AS text FROM generate_series(1, {rows})"), "output": output});
     for output in [json!("csv"), json!("json"), json!("html")] {
         let failure = bench.failure(args(15_000, output.clone()));

@@ -29,10 +29,6 @@ use circles::circles;
 use floors::{CRATES, GATEWAY, HOST};
 use modules::{Crate, Edge};
 
-/// Crates whose imports still go round in circles, so that they are not held to it yet. Take a crate out once it is
-/// clean.
-const NOT_FREE_OF_CIRCLES_YET: &[&str] = &["bench"];
-
 /// Has no code, and each program and plugin depends on it.
 const FEATURES: &str = "features";
 
@@ -95,10 +91,7 @@ fn crates(package: &Package) -> Vec<Crate> {
 #[test]
 fn imports_never_go_round_in_a_circle() {
     let packages = packages();
-    let held = packages
-        .iter()
-        .filter(|package| !NOT_FREE_OF_CIRCLES_YET.contains(&package.name.as_str()));
-    let crates: Vec<Crate> = held.flat_map(crates).collect();
+    let crates: Vec<Crate> = packages.iter().flat_map(crates).collect();
     let imports: usize = crates.iter().map(|one| one.edges().len()).sum();
     assert!(imports > 100, "found only {imports} imports");
     let found: Vec<String> = crates.iter().flat_map(circles).collect();
