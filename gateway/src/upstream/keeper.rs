@@ -245,19 +245,10 @@ mod tests {
     use std::collections::HashSet;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use protocol::Outcome;
-
     use super::super::placement::{Placement, Rules};
     use super::super::settings::Table;
-    use super::super::task::{Sink, Task};
+    use super::super::task::{Nobody, Task};
     use super::*;
-
-    #[derive(Debug)]
-    struct Nobody;
-
-    impl Sink for Nobody {
-        fn done(&self, _: Outcome) {}
-    }
 
     #[test]
     fn what_was_on_a_connection_waits_for_another_when_its_keeper_panics() {

@@ -116,3 +116,13 @@ impl TaskAtHost {
         self.connection.cancel(self.id);
     }
 }
+
+/// Whom no answer reaches, for tests.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct Nobody;
+
+#[cfg(test)]
+impl Sink for Nobody {
+    fn done(&self, _: Outcome) {}
+}

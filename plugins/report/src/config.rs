@@ -175,7 +175,7 @@ mod tests {
             ),
             (
                 json!({"connections": {"a": {"url": url, "password_file": "/nowhere"}}}),
-                "`password_file` /nowhere",
+                "`password_file`: the file /nowhere",
             ),
             (
                 json!({"connections": {"a": {"url": url, "password_env": "NO_SUCH_VARIABLE"}}}),
@@ -183,11 +183,11 @@ mod tests {
             ),
             (
                 json!({"connections": {"a": {"url": url, "password": {"env": "NO_SUCH_VARIABLE"}}}}),
-                "`password` NO_SUCH_VARIABLE",
+                "`password`: the environment variable NO_SUCH_VARIABLE",
             ),
             (
                 json!({"connections": {"a": {"url": url, "password": {"file": "/nowhere"}}}}),
-                "`password` /nowhere",
+                "`password`: the file /nowhere",
             ),
             (
                 json!({"connections": {"a": {"url": url, "ca_file": "/nowhere"}}}),

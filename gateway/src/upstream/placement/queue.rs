@@ -131,17 +131,10 @@ impl Queue {
 mod tests {
     use std::sync::Arc;
 
-    use protocol::{Outcome, Request};
+    use protocol::Request;
 
-    use super::super::super::task::Sink;
+    use super::super::super::task::Nobody;
     use super::*;
-
-    #[derive(Debug)]
-    struct Nobody;
-
-    impl Sink for Nobody {
-        fn done(&self, _: Outcome) {}
-    }
 
     fn push(queue: &mut Queue, function: &str, limit: Option<Duration>) {
         let mut task = Task::new(Request::new(function), Instant::now(), Arc::new(Nobody));
