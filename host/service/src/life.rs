@@ -81,10 +81,12 @@ pub async fn wait_until_none(left: impl Fn() -> usize, until: Instant) -> bool {
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Nobody waits for it. Caught, it no longer kills: what is written beyond a limit (`ulimit -f`) fails with `EFBIG`.
+    _file_size: Signal,
 }
 
 impl Signals {
-    /// Catches SIGTERM and SIGINT from now on.
+    /// Catches SIGTERM and SIGINT from now on, and SIGXFSZ, which would end the program without a word.
     ///
     /// # Errors
     /// The system refuses.
@@ -92,6 +94,7 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            _file_size: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
         })
     }
 

@@ -120,7 +120,6 @@ fn is_rival(version: &Version, other: &Version) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
 
     use super::*;
     use crate::config::{Config, Overrides};
@@ -128,17 +127,9 @@ mod tests {
 
     /// What a file holds is told by one byte.
     fn version(file: &str, plugin: &str, content: u8) -> Arc<Version> {
-        let note = format!(
-            r#"{{"name":"{plugin}","version":"1.0.0","plugin_api":"1.0.0","target":"t","functions":[]}}"#
-        );
         let config = Config::load(None, Overrides::default()).unwrap();
         Arc::new(Version {
-            staged: Staged {
-                file: file.into(),
-                note: serde_json::from_str(&note).unwrap(),
-                library: Arc::new(File::open("/dev/null").unwrap().into()),
-                hash: [content; 32],
-            },
+            staged: Staged::made_up(file, plugin, &[], content),
             settings: config.plugin(plugin),
         })
     }

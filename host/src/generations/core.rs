@@ -542,7 +542,7 @@ impl Core {
     pub(super) fn configured(
         &mut self,
         probation: Duration,
-        settings: impl Fn(&Path, &str) -> Result<PluginSettings, String>,
+        settings: impl Fn(&Staged) -> Result<PluginSettings, String>,
     ) {
         self.probation = probation;
         let outdated = self.candidates.remove_configured();
@@ -554,7 +554,7 @@ impl Core {
             let version = &current.version;
             let holds = self.files.get(version.file());
             let holds = holds.and_then(|file| file.holds.as_ref());
-            let Ok(wished) = settings(version.file(), version.plugin()) else {
+            let Ok(wished) = settings(&version.staged) else {
                 // Told when the file is examined.
                 continue;
             };

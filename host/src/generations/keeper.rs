@@ -17,7 +17,7 @@ use crate::clock::Moment;
 use crate::config::Config;
 use crate::link::Open;
 use crate::plugin::{self, Drain, Notice, Notify, Opened, Reroute, Spec};
-use crate::reload::{Change, Folder, FolderError, FolderHandle, Request, settings, stage};
+use crate::reload::{Change, Folder, FolderError, FolderHandle, Request, stage};
 use crate::router::Router;
 use crate::stats::Stats;
 
@@ -149,7 +149,7 @@ impl Keeper {
     fn changed(&mut self, change: Change) {
         match change {
             Change::Holds(staged) => {
-                let settings = settings(&self.config, &staged.file, &staged.note.name);
+                let settings = staged.settings(&self.config);
                 self.core.holds(staged, settings);
             }
             Change::Unusable { file, reason } => self.core.unusable(&file, reason),
@@ -183,9 +183,7 @@ impl Keeper {
             Event::Configured(config) => {
                 self.config = Arc::clone(&config);
                 self.core
-                    .configured(config.reload.probation, |library, plugin| {
-                        settings(&config, library, plugin)
-                    });
+                    .configured(config.reload.probation, |staged| staged.settings(&config));
             }
         }
     }
@@ -380,7 +378,7 @@ async fn open(
 /// has then, or why not.
 pub(crate) async fn try_open(config: &Config, path: &Path) -> Result<Manifest, String> {
     let staged = stage(path).map_err(|error| error.to_string())?;
-    let settings = settings(config, path, &staged.note.name)?;
+    let settings = staged.settings(config)?;
     let version = Version { staged, settings };
     let spec = Arc::new(spec(config, &version));
     let Opened { manifest, pool } =

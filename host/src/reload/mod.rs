@@ -20,11 +20,10 @@ use service::supervise::{Panicked, caught};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
-use self::folder::{Due, Seen, Track};
-pub(crate) use self::settings::settings;
+use self::folder::{Arrival, Due, Sight, Told, Track};
 use self::stage::StageError;
 pub(crate) use self::stage::{Staged, note, stage};
-use self::watch::{FolderWatch, Poke};
+use self::watch::{FolderWatch, News};
 use crate::clock::Moment;
 use crate::config::Reload;
 
@@ -34,7 +33,7 @@ const MAILBOX_LEN: usize = 1024;
 const STAGING_MAX: usize = 2;
 /// How long pokes are gathered before a look: the first look only starts the clock; it is cheap, but not worth one for each
 /// of a hundred pokes.
-const LOOK_WAIT: Duration = Duration::from_millis(5);
+const LOOK_WAIT: Duration = Duration::from_millis(1);
 /// A file that looks unfinished is refused only when it has been unchanged for so long.
 const UNFINISHED_MAX: Duration = Duration::from_millis(300);
 /// When an unfinished file is looked at again.
@@ -83,7 +82,8 @@ type StageResult = Result<Result<Staged, StageError>, Panicked>;
 
 /// News for the loop.
 enum Event {
-    Poke(Poke),
+    /// Something may have changed in the folder.
+    Poke,
     Request(Request),
     Staged {
         file: PathBuf,
@@ -97,8 +97,6 @@ pub(crate) struct Folder {
     reload: Reload,
     files: BTreeMap<PathBuf, Track>,
     watch: FolderWatch,
-    /// Whether the last poke said that a file is complete.
-    complete: bool,
     look_at: Instant,
     staging: Arc<Semaphore>,
     changes: mpsc::Sender<Change>,
@@ -122,16 +120,15 @@ impl Folder {
     pub(crate) fn new(path: &Path, reload: Reload, changes: mpsc::Sender<Change>) -> Self {
         let (mailbox, events) = mpsc::channel(MAILBOX_LEN);
         let poke = mailbox.clone();
-        let watch = FolderWatch::new(path, move |kind| {
+        let watch = FolderWatch::new(path, move || {
             // A full mailbox wakes the loop just as well, and it looks at everything anyway.
-            let _ = poke.try_send(Event::Poke(kind));
+            let _ = poke.try_send(Event::Poke);
         });
         Self {
             path: path.to_owned(),
             reload,
             files: BTreeMap::new(),
             watch,
-            complete: false,
             look_at: Instant::now(),
             staging: Arc::new(Semaphore::new(STAGING_MAX)),
             changes,
@@ -154,13 +151,27 @@ impl Folder {
         self.watch.refresh();
         let now = Moment::now();
         let mut changes = Vec::new();
-        for (path, seen) in look {
+        for (path, sight) in look {
             let mut track = Track::new(now);
-            track.look(Some(seen), &self.reload.settle, true, now);
-            track.set_examined();
-            self.files.insert(path.clone(), track);
-            let staged = read(path.clone(), Arc::clone(&self.staging)).await;
-            changes.push(change(path, staged));
+            changes.push(match &sight {
+                Sight::File(_) => {
+                    track.take_in(Some(&sight), &self.reload.settle, Told::default(), now);
+                    track.begin_examination();
+                    let staged = read(path.clone(), Arc::clone(&self.staging)).await;
+                    if is_short(&staged) {
+                        track.set_short(Moment::now());
+                    } else {
+                        track.end_examination(true);
+                    }
+                    change(path.clone(), staged)
+                }
+                Sight::NoFile(reason) | Sight::Unknown(reason) => {
+                    track.pass_over(reason);
+                    let (file, reason) = (path.clone(), reason.clone());
+                    Change::Unusable { file, reason }
+                }
+            });
+            self.files.insert(path, track);
         }
         Ok(changes)
     }
@@ -181,10 +192,7 @@ impl Folder {
 
     async fn handle_event(&mut self, event: Event) {
         match event {
-            Event::Poke(kind) => {
-                self.complete |= kind == Poke::Complete;
-                self.look_by(Instant::now() + LOOK_WAIT);
-            }
+            Event::Poke => self.look_by(Instant::now() + LOOK_WAIT),
             Event::Request(Request::Again(file)) => {
                 if let Some(track) = self.files.get_mut(&file) {
                     track.forget_examined();
@@ -202,6 +210,7 @@ impl Folder {
     async fn look(&mut self) {
         self.look_at = Instant::now() + self.reload.reconcile;
         self.watch.refresh();
+        let news = self.watch.news();
         let look = match folder::look(&self.path) {
             Ok(look) => look,
             Err(error) => {
@@ -216,28 +225,34 @@ impl Folder {
                 .entry(path.clone())
                 .or_insert_with(|| Track::new(now));
         }
-        let paths: Vec<PathBuf> = self.files.keys().cloned().collect();
-        for path in paths {
-            let seen = look.get(&path).copied();
-            self.look_at_file(path, seen, now).await;
+        let settle = self.reload.settle;
+        let dues: Vec<(PathBuf, Due)> = self
+            .files
+            .iter_mut()
+            .map(|(path, track)| {
+                let due = track.take_in(look.get(path), &settle, told(&news, path), now);
+                (path.clone(), due)
+            })
+            .collect();
+        for (path, due) in dues {
+            self.act(path, due, now).await;
         }
-        self.complete = false;
     }
 
-    async fn look_at_file(&mut self, path: PathBuf, seen: Option<Seen>, now: Moment) {
-        let Some(track) = self.files.get_mut(&path) else {
-            return;
-        };
-        match track.look(seen, &self.reload.settle, self.complete, now) {
+    async fn act(&mut self, path: PathBuf, due: Due, now: Moment) {
+        match due {
             Due::Nothing => {}
             Due::At(moment) => self.look_by(Instant::now() + moment.since(now)),
-            Due::Examine => {
-                track.begin_examination();
-                let (mailbox, permits) = (self.mailbox.clone(), Arc::clone(&self.staging));
-                tokio::spawn(async move {
-                    let staged = Box::new(read(path.clone(), permits).await);
-                    let _ = mailbox.send(Event::Staged { file: path, staged }).await;
-                });
+            Due::Examine => self.examine(path),
+            Due::Tell(reason) => {
+                let reason = reason.into_owned();
+                self.look_by(Instant::now() + LOOK_WAIT);
+                self.tell(Change::Unusable { file: path, reason }).await;
+            }
+            Due::Replaced(reason) => {
+                let file = path.clone();
+                self.tell(Change::Gone { file }).await;
+                self.tell(Change::Unusable { file: path, reason }).await;
             }
             Due::Remove => {
                 self.files.remove(&path);
@@ -246,14 +261,35 @@ impl Folder {
         }
     }
 
+    fn examine(&mut self, path: PathBuf) {
+        let Some(track) = self.files.get_mut(&path) else {
+            return;
+        };
+        track.begin_examination();
+        let (mailbox, permits) = (self.mailbox.clone(), Arc::clone(&self.staging));
+        tokio::spawn(async move {
+            let staged = Box::new(read(path.clone(), permits).await);
+            let _ = mailbox.send(Event::Staged { file: path, staged }).await;
+        });
+    }
+
     /// A file has been read.
     async fn staged(&mut self, file: PathBuf, staged: StageResult) {
         let Some(track) = self.files.get_mut(&file) else {
             // It went while it was read.
             return;
         };
+        let now = Moment::now();
+        if is_short(&staged) {
+            let is_first = track.set_short(now);
+            self.look_by(Instant::now());
+            if is_first {
+                self.tell(change(file, staged)).await;
+            }
+            return;
+        }
         let may_be_unfinished = matches!(&staged, Ok(Err(error)) if error.may_be_unfinished());
-        if may_be_unfinished && track.age(Moment::now()) < UNFINISHED_MAX {
+        if may_be_unfinished && track.age(now) < UNFINISHED_MAX {
             track.end_examination(false);
             self.look_by(Instant::now() + UNFINISHED_LOOK);
             return;
@@ -276,6 +312,29 @@ async fn read(path: PathBuf, permits: Arc<Semaphore>) -> StageResult {
     let _permit = permits.acquire().await;
     let blocking = tokio::task::spawn_blocking(move || stage(&path));
     caught(async move { blocking.await.map_err(|_| Panicked) }).await?
+}
+
+/// What the file system has told of the library and the configuration beside it.
+fn told(news: &News, library: &Path) -> Told {
+    let config = folder::config_file(library);
+    let is_so = |of: fn(&News, &Path) -> bool| {
+        of(news, library) || config.as_deref().is_some_and(|config| of(news, config))
+    };
+    Told {
+        arrival: if is_so(News::is_renamed) {
+            Arrival::Renamed
+        } else if news.is_complete() {
+            Arrival::Complete
+        } else {
+            Arrival::Ongoing
+        },
+        is_being_written: is_so(News::is_being_written),
+    }
+}
+
+/// Whether the host lacked something that it may have in a moment.
+fn is_short(staged: &StageResult) -> bool {
+    matches!(staged, Ok(Err(error)) if error.is_passing())
 }
 
 fn change(file: PathBuf, staged: StageResult) -> Change {

@@ -1,7 +1,7 @@
-//! How a plugin is to be run: by the configuration beside its library, else by the host's table for it.
+//! The configuration beside a library.
 
-use std::io;
-use std::path::Path;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use super::folder;
 use crate::config::{Config, PluginSettings};
@@ -9,30 +9,44 @@ use crate::config::{Config, PluginSettings};
 /// Longest configuration file beside a library, in bytes.
 const CONFIG_LEN_MAX: u64 = 1024 * 1024;
 
-/// How `plugin` is to be run, whose library lies at that path. The error is a sentence for whoever wrote the file.
-pub(crate) fn settings(
-    config: &Config,
-    library: &Path,
-    plugin: &str,
-) -> Result<PluginSettings, String> {
-    let Some(path) = folder::config_file(library) else {
-        return Ok(config.plugin(plugin));
-    };
-    let shown = path.display();
-    let text = match std::fs::metadata(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(config.plugin(plugin));
+/// The configuration that lay beside a library when that was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Beside {
+    file: PathBuf,
+    text: String,
+}
+
+impl Beside {
+    /// Reads the configuration beside the library, if there is one. The error comes with the file's path.
+    pub(super) fn read(library: &Path) -> Result<Option<Self>, (PathBuf, io::Error)> {
+        let Some(file) = folder::config_file(library) else {
+            return Ok(None);
+        };
+        match read(&file) {
+            Ok(text) => Ok(Some(Self { file, text })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err((file, error)),
         }
-        Ok(meta) if meta.len() > CONFIG_LEN_MAX => {
-            return Err(format!(
-                "its configuration {shown} has over {CONFIG_LEN_MAX} bytes"
-            ));
-        }
-        Ok(_) => std::fs::read_to_string(&path),
-        Err(error) => Err(error),
-    };
-    let text = text.map_err(|error| format!("its configuration {shown} can't be read: {error}"))?;
-    config
-        .plugin_from(plugin, &text)
-        .map_err(|error| format!("its configuration {shown} is wrong: {error}"))
+    }
+
+    /// How the plugin is to be run. The error is a sentence for whoever wrote the file.
+    pub(super) fn settings(&self, config: &Config, plugin: &str) -> Result<PluginSettings, String> {
+        let settings = config.plugin_from(plugin, &self.text);
+        settings.map_err(|error| {
+            let file = self.file.display();
+            format!("its configuration {file} is wrong: {error}")
+        })
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    folder::open_regular(path)?
+        .take(CONFIG_LEN_MAX + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > CONFIG_LEN_MAX {
+        let problem = format!("it has over {CONFIG_LEN_MAX} bytes");
+        return Err(io::Error::other(problem));
+    }
+    Ok(text)
 }

@@ -16,6 +16,9 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::elf::{self, ElfError};
+use super::folder;
+use super::settings::Beside;
+use crate::config::{Config, PluginSettings};
 
 /// Longest library that is taken, in bytes.
 const LIBRARY_LEN_MAX: u64 = 1 << 30;
@@ -26,8 +29,37 @@ pub(crate) struct Staged {
     pub(crate) file: PathBuf,
     pub(crate) note: Note,
     pub(crate) library: Arc<OwnedFd>,
+    /// The configuration that lay beside it.
+    beside: Option<Beside>,
     /// SHA-256 of the file's content.
     pub(crate) hash: [u8; 32],
+}
+
+impl Staged {
+    /// How the plugin is to be run: by the configuration beside its library, else by the host's table for it. The error is
+    /// a sentence for whoever wrote them.
+    pub(crate) fn settings(&self, config: &Config) -> Result<PluginSettings, String> {
+        let plugin = &self.note.name;
+        match &self.beside {
+            Some(beside) => beside.settings(config, plugin),
+            None => Ok(config.plugin(plugin)),
+        }
+    }
+
+    /// A library that was never in a file, whose content is told by one byte.
+    #[cfg(test)]
+    pub(crate) fn made_up(file: &str, plugin: &str, functions: &[&str], content: u8) -> Self {
+        let note = serde_json::json!({
+            "name": plugin, "version": "1.0.0", "plugin_api": "1.0.0", "target": "t", "functions": functions,
+        });
+        Self {
+            file: file.into(),
+            note: serde_json::from_value(note).unwrap(),
+            library: Arc::new(File::open("/dev/null").unwrap().into()),
+            beside: None,
+            hash: [content; 32],
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -39,13 +71,31 @@ pub(crate) enum StageError {
     /// It changed while it was read.
     Unstable,
     Elf(ElfError),
+    /// The configuration beside it.
+    Configuration(PathBuf, io::Error),
     Copy(io::Error),
 }
 
 impl std::fmt::Display for StageError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Read(error) if is_passing(error) => {
+                write!(f, "it can't be read: {error}; it is tried again")
+            }
+            Self::Copy(error) if is_passing(error) => write!(
+                f,
+                "the host could not make its private copy: {error}; it is tried again"
+            ),
             Self::Read(error) => write!(f, "it can't be read: {error}"),
+            Self::Configuration(path, error) => {
+                let again = if is_passing(error) {
+                    "; it is tried again"
+                } else {
+                    ""
+                };
+                let path = path.display();
+                write!(f, "its configuration {path} can't be read: {error}{again}")
+            }
             Self::TooLarge { len } => {
                 write!(
                     f,
@@ -64,14 +114,45 @@ impl std::fmt::Display for StageError {
 impl std::error::Error for StageError {}
 
 impl StageError {
+    /// Whether the host lacked something that it may have in a moment.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Read(error) | Self::Configuration(_, error) | Self::Copy(error) => {
+                is_passing(error)
+            }
+            Self::TooLarge { .. } | Self::Unstable | Self::Elf(_) => false,
+        }
+    }
+
     /// Whether the file may only not be finished yet.
     pub(crate) fn may_be_unfinished(&self) -> bool {
         match self {
             Self::Unstable => true,
             Self::Elf(error) => matches!(error, ElfError::NotElf | ElfError::Incomplete(_)),
-            Self::Read(_) | Self::TooLarge { .. } | Self::Copy(_) => false,
+            Self::Read(_) | Self::TooLarge { .. } | Self::Configuration(..) | Self::Copy(_) => {
+                false
+            }
         }
     }
+}
+
+/// Whether the same may work in a moment: descriptors, memory, disks and servers come back.
+fn is_passing(error: &io::Error) -> bool {
+    Errno::from_io_error(error).is_some_and(|errno| {
+        [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOMEM,
+            Errno::NOSPC,
+            Errno::DQUOT,
+            Errno::AGAIN,
+            Errno::INTR,
+            Errno::IO,
+            Errno::STALE,
+            Errno::TIMEDOUT,
+        ]
+        .contains(&errno)
+    })
 }
 
 /// Reads and checks the library. Blocks for as long as reading takes.
@@ -81,11 +162,14 @@ pub(crate) fn stage(path: &Path) -> Result<Staged, StageError> {
         .and_then(elf::Inspected::accept)
         .map_err(StageError::Elf)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside =
+        Beside::read(path).map_err(|(path, error)| StageError::Configuration(path, error))?;
     let library = seal(&name, &data).map_err(StageError::Copy)?;
     Ok(Staged {
         file: path.to_owned(),
         note,
         library: Arc::new(library),
+        beside,
         hash: Sha256::digest(&data).into(),
     })
 }
@@ -109,12 +193,7 @@ fn fingerprint(file: &File) -> io::Result<(u64, i64, i64, i64, i64)> {
 }
 
 fn read_stable(path: &Path) -> Result<Vec<u8>, StageError> {
-    let mut file = File::open(path).map_err(StageError::Read)?;
-    if !file.metadata().map_err(StageError::Read)?.is_file() {
-        return Err(StageError::Read(io::Error::other(
-            "it is not a regular file",
-        )));
-    }
+    let mut file = folder::open_regular(path).map_err(StageError::Read)?;
     let before = fingerprint(&file).map_err(StageError::Read)?;
     let (len, ..) = before;
     if len > LIBRARY_LEN_MAX {

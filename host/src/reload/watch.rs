@@ -1,25 +1,116 @@
 //! Pokes from the file system: something may have changed in the folder. What has, is found out by looking.
 
+use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use notify::event::{AccessKind, AccessMode, ModifyKind};
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-/// What a poke tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Poke {
-    /// A file was closed after writing, or renamed: it is probably complete.
-    Complete,
-    /// Something else: more may follow.
-    Ongoing,
+/// What the file system has told since the last look, and who is writing.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// Something was closed after writing, or renamed: what has changed is probably complete.
+    complete: bool,
+    /// What has come to its name by a rename: it was finished before.
+    renamed: HashSet<PathBuf>,
+    /// What was written to and has not been closed since.
+    writing: HashSet<PathBuf>,
+    /// The rename whose first half was told last, and whether its file was being written.
+    leaving: Option<(Option<usize>, bool)>,
+}
+
+impl News {
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    pub(super) fn is_renamed(&self, path: &Path) -> bool {
+        self.renamed.contains(path)
+    }
+
+    /// Whether a program is known to be writing to the file of this name.
+    pub(super) fn is_being_written(&self, path: &Path) -> bool {
+        self.writing.contains(path)
+    }
+
+    /// What was told since it was taken last. Who is writing stays known.
+    fn take(&mut self) -> Self {
+        let taken = Self {
+            complete: self.complete,
+            renamed: std::mem::take(&mut self.renamed),
+            writing: self.writing.clone(),
+            leaving: None,
+        };
+        self.complete = false;
+        taken
+    }
+
+    /// Takes in an event. False: it is about reading, which changes nothing; the host does that itself.
+    fn hear(&mut self, event: &Event) -> bool {
+        if event.need_rescan() {
+            // Events were lost: nobody is known to be writing.
+            self.writing.clear();
+            return true;
+        }
+        match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
+                self.complete = true;
+                self.closed(event);
+            }
+            EventKind::Access(_) => return false,
+            EventKind::Modify(ModifyKind::Data(_)) => {
+                self.writing.extend(event.paths.iter().cloned())
+            }
+            EventKind::Modify(ModifyKind::Name(mode)) => {
+                self.complete = true;
+                self.hear_rename(mode, event);
+            }
+            EventKind::Remove(_) => self.closed(event),
+            _ => {}
+        }
+        true
+    }
+
+    fn closed(&mut self, event: &Event) {
+        for path in &event.paths {
+            self.writing.remove(path);
+        }
+    }
+
+    /// Whoever writes to a file goes on doing so under its new name.
+    fn hear_rename(&mut self, mode: RenameMode, event: &Event) {
+        let Some(path) = event.paths.last() else {
+            return;
+        };
+        match mode {
+            RenameMode::From => {
+                self.leaving = Some((event.tracker(), self.writing.remove(path)));
+                self.renamed.remove(path);
+            }
+            RenameMode::To => {
+                self.renamed.insert(path.clone());
+                match self.leaving.take() {
+                    Some((tracker, true)) if tracker == event.tracker() => {
+                        self.writing.insert(path.clone());
+                    }
+                    _ => {
+                        self.writing.remove(path);
+                    }
+                }
+            }
+            // Tells again what both halves have told.
+            _ => {}
+        }
+    }
 }
 
 /// Watches the folder that has the path at the moment, also when another one takes its place.
 pub(super) struct FolderWatch {
     folder: PathBuf,
-    poke: Arc<dyn Fn(Poke) + Send + Sync>,
+    poke: Arc<dyn Fn() + Send + Sync>,
+    news: Arc<Mutex<News>>,
     /// Dropping it ends the watching.
     watcher: Option<RecommendedWatcher>,
     /// Device and inode of the folder that is watched.
@@ -27,13 +118,20 @@ pub(super) struct FolderWatch {
 }
 
 impl FolderWatch {
-    pub(super) fn new(folder: &Path, poke: impl Fn(Poke) + Send + Sync + 'static) -> Self {
+    /// `poke` is called when there are news.
+    pub(super) fn new(folder: &Path, poke: impl Fn() + Send + Sync + 'static) -> Self {
         Self {
             folder: folder.to_owned(),
             poke: Arc::new(poke),
+            news: Arc::default(),
             watcher: None,
             identity: None,
         }
+    }
+
+    /// What was told since the last call. To be taken before a look, so that nothing is heard of that the look did not show.
+    pub(super) fn news(&self) -> News {
+        lock(&self.news).take()
     }
 
     /// Watches the folder, again if it is another one by now.
@@ -43,10 +141,11 @@ impl FolderWatch {
             return;
         }
         self.identity = identity;
-        let poke = Arc::clone(&self.poke);
-        let handler = move |event: notify::Result<notify::Event>| {
-            if let Some(kind) = event.ok().and_then(|event| meaning(event.kind)) {
-                poke(kind);
+        *lock(&self.news) = News::default();
+        let (poke, news) = (Arc::clone(&self.poke), Arc::clone(&self.news));
+        let handler = move |event: notify::Result<Event>| {
+            if event.is_ok_and(|event| lock(&news).hear(&event)) {
+                poke();
             }
         };
         let started = notify::recommended_watcher(handler).and_then(|mut watcher| {
@@ -68,12 +167,64 @@ fn identity(folder: &Path) -> Option<(u64, u64)> {
     Some((meta.dev(), meta.ino()))
 }
 
-/// `None`: reading, which changes nothing; the host does that itself.
-fn meaning(kind: EventKind) -> Option<Poke> {
-    match kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write))
-        | EventKind::Modify(ModifyKind::Name(_)) => Some(Poke::Complete),
-        EventKind::Access(_) => None,
-        _ => Some(Poke::Ongoing),
+/// Each change of the news is whole, so a thread that panicked left nothing half done.
+fn lock(news: &Mutex<News>) -> MutexGuard<'_, News> {
+    news.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{DataChange, Flag, RemoveKind};
+
+    use super::*;
+
+    const WRITE: EventKind = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+    const CLOSE: EventKind = EventKind::Access(AccessKind::Close(AccessMode::Write));
+    const READ: EventKind = EventKind::Access(AccessKind::Open(AccessMode::Any));
+
+    fn event(kind: EventKind, path: &str) -> Event {
+        Event::new(kind).add_path(path.into())
+    }
+
+    fn rename(mode: RenameMode, path: &str, tracker: usize) -> Event {
+        event(EventKind::Modify(ModifyKind::Name(mode)), path).set_tracker(tracker)
+    }
+
+    #[test]
+    fn whoever_writes_is_known_until_the_file_is_closed() {
+        let mut news = News::default();
+        assert!(news.hear(&event(WRITE, "a.so")) && !news.is_complete());
+        assert!(!news.hear(&event(READ, "a.so")), "reading is no news");
+        assert!(news.is_being_written(Path::new("a.so")));
+        news.take();
+        assert!(news.is_being_written(Path::new("a.so")));
+        assert!(news.hear(&event(CLOSE, "a.so")) && news.is_complete());
+        assert!(!news.is_being_written(Path::new("a.so")));
+    }
+
+    #[test]
+    fn a_rename_takes_the_writer_along() {
+        let mut news = News::default();
+        news.hear(&event(WRITE, ".a"));
+        news.hear(&rename(RenameMode::From, ".a", 1));
+        news.hear(&rename(RenameMode::To, "a.so", 1));
+        assert!(news.is_renamed(Path::new("a.so")) && news.is_being_written(Path::new("a.so")));
+        // Another one, finished, in its place.
+        news.hear(&rename(RenameMode::From, ".b", 2));
+        news.hear(&rename(RenameMode::To, "a.so", 2));
+        assert!(news.is_renamed(Path::new("a.so")) && !news.is_being_written(Path::new("a.so")));
+        assert!(news.take().is_renamed(Path::new("a.so")));
+        assert!(!news.is_renamed(Path::new("a.so")));
+    }
+
+    #[test]
+    fn nobody_writes_to_what_is_gone_or_when_events_were_lost() {
+        let mut news = News::default();
+        news.hear(&event(WRITE, "a.so"));
+        news.hear(&event(EventKind::Remove(RemoveKind::File), "a.so"));
+        assert!(!news.is_being_written(Path::new("a.so")));
+        news.hear(&event(WRITE, "b.so"));
+        news.hear(&Event::new(EventKind::Other).set_flag(Flag::Rescan));
+        assert!(!news.is_being_written(Path::new("b.so")));
     }
 }

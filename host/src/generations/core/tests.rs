@@ -1,6 +1,5 @@
 //! The life of generations without a file, a process or a clock: events in, commands out.
 
-use std::fs::File;
 use std::path::PathBuf;
 
 use super::*;
@@ -38,15 +37,7 @@ impl Stage {
         content: u8,
         functions: &[&str],
     ) -> Vec<String> {
-        let note = serde_json::json!({
-            "name": plugin, "version": "1.0.0", "plugin_api": "1.0.0", "target": "t", "functions": functions,
-        });
-        let staged = Staged {
-            file: file.into(),
-            note: serde_json::from_value(note).unwrap(),
-            library: Arc::new(File::open("/dev/null").unwrap().into()),
-            hash: [content; 32],
-        };
+        let staged = Staged::made_up(file, plugin, functions, content);
         self.core.holds(staged, Ok(settings(plugin, "")));
         self.said()
     }
@@ -257,7 +248,8 @@ fn another_configuration_opens_anew_what_it_is_about() {
     let mut stage = Stage::new();
     stage.serves("p", 1, 1);
     stage.serves("q", 2, 2);
-    let configured = |_: &Path, plugin: &str| {
+    let configured = |staged: &Staged| {
+        let plugin = staged.note.name.as_str();
         let table = if plugin == "p" { "workers = 7" } else { "" };
         Ok(settings(plugin, table))
     };
@@ -266,7 +258,8 @@ fn another_configuration_opens_anew_what_it_is_about() {
     // What serves is no longer what its file holds: that is opened from where it is kept.
     assert_eq!(stage.holds("q", 3), ["open 3"]);
     assert_eq!(stage.failed(3), ["refuse libq.so"]);
-    stage.core.configured(PROBATION, |_: &Path, plugin: &str| {
+    stage.core.configured(PROBATION, |staged: &Staged| {
+        let plugin = staged.note.name.as_str();
         Ok(settings(plugin, "workers = 8"))
     });
     let said = stage.said();

@@ -8,6 +8,7 @@ mod events;
 mod killed;
 mod load;
 mod newer;
+mod odd_files;
 mod rejection;
 mod roll_back;
 mod soak;

@@ -436,6 +436,8 @@ fn expect_settled(host: &Host, case: &Case, watch: &mut PluginWatch) {
             "incomplete",
             "not an ELF library",
             "it changed while it was read",
+            "still writing to it",
+            "it keeps changing",
         ];
         let is_unfinished = unfinished.iter().any(|text| reason.contains(text));
         assert!(
