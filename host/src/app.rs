@@ -19,7 +19,7 @@ use crate::admin::Admin;
 use crate::admit::Door;
 use crate::config::{Config, ConfigError};
 use crate::generations::{Keeper, KeeperHandle, Roster};
-use crate::net::{self, Shared};
+use crate::net::{self, Shared, Unread};
 use crate::reload::FolderError;
 use crate::router::Router;
 use crate::stats::Stats;
@@ -61,7 +61,10 @@ pub(crate) async fn serve(
     levels
         .configure(config.log.as_deref())
         .map_err(AppError::Log)?;
-    life::raise_descriptor_limit();
+    let mut config = config;
+    if let Some(descriptors) = life::raise_descriptor_limit() {
+        net::fit(&mut config.limits, descriptors);
+    }
     let (supervisor, mut failures) = Supervisor::new();
     let config = Arc::new(config);
     let life = Life::default();
@@ -103,6 +106,7 @@ pub(crate) async fn serve(
         admin,
         stats: Arc::clone(&stats),
         limits: config.limits,
+        unread: Unread::new(config.limits.replies_len_max),
         phases: life.phases(),
     });
     let accepting = supervisor.restarting("accept", move || {

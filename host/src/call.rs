@@ -1,25 +1,25 @@
 //! `host call`: one request from the shell.
 
-use std::io::{self, Write};
-use std::net::TcpStream;
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use client::blocking::{self, News};
-use protocol::{Outcome, Request, json};
+use protocol::{Outcome, Progress, Request, json};
 
 /// Longest line that is read: what a host may be configured to send.
 const LINE_LEN_MAX: usize = 512 * 1024 * 1024;
 /// Exit code when nobody reads the events any more.
 const EXIT_UNREAD: u8 = 1;
+/// How long each address of the host is tried.
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
+/// How long after the task's own limit its answer is waited for: the host answers in time, unless it hangs.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
 const CONNECT_HINT: &str = "is the host running? Name its address with --connect ADDR";
 
 /// Sends the request, prints progress to standard error and the result to standard output.
-#[expect(
-    clippy::print_stderr,
-    reason = "this is a command, and that is where its errors go"
-)]
 pub(crate) fn run(
     connect: &str,
     function: String,
@@ -39,14 +39,14 @@ pub(crate) fn run(
             }
         }
         Ok(Err(failure)) => {
-            eprintln!("{}: {}", failure.code, failure.message);
+            say(&format!("{}: {}", failure.code, failure.message));
             if let Some(data) = &failure.data {
-                eprintln!("{}", String::from_utf8_lossy(data));
+                say(&String::from_utf8_lossy(data));
             }
             ExitCode::FAILURE
         }
         Err(error) => {
-            eprintln!("host call: {error}");
+            say(&format!("host call: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -64,21 +64,83 @@ fn exchange(
     request.args = args;
     request.timeout = timeout;
     request.progress = true;
-    let mut stream = TcpStream::connect(connect)
-        .map_err(|error| format!("{connect}: {error}; {CONNECT_HINT}"))?;
-    blocking::call(&mut stream, request, LINE_LEN_MAX, print)
-        .map_err(|error| format!("{connect}: {error}"))
+    let stream =
+        connect_to(connect).map_err(|error| format!("{connect}: {error}; {CONNECT_HINT}"))?;
+    let deadline = timeout.map(|timeout| Instant::now() + timeout + ANSWER_WAIT);
+    let mut stream = Until { stream, deadline };
+    blocking::call(&mut stream, request, LINE_LEN_MAX, print).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            format!("{connect}: no answer in time, and not from the host's own limit; the host hangs, or the way to it is cut")
+        }
+        _ => format!("{connect}: {error}"),
+    })
+}
+
+/// The first address that answers.
+fn connect_to(address: &str) -> io::Result<TcpStream> {
+    let mut last = None;
+    for address in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, CONNECT_WAIT) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::Error::other("the name stands for no address")))
+}
+
+/// A stream whose reads and writes wait until a moment at most.
+struct Until {
+    stream: TcpStream,
+    deadline: Option<Instant>,
+}
+
+impl Until {
+    /// How long there is; an error when the time is up.
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = self
+            .deadline
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        match left {
+            Some(Duration::ZERO) => Err(io::ErrorKind::TimedOut.into()),
+            left => Ok(left),
+        }
+    }
+}
+
+impl Read for Until {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Until {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+/// Nobody may be there to read it.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// Prints progress to standard error and events, a line each, to standard output.
-#[expect(
-    clippy::print_stderr,
-    reason = "progress is for those who watch, not for a pipe"
-)]
 fn print(news: News) {
     match news {
         News::Progress(progress) => {
-            eprintln!("{}/{} {}", progress.done, progress.total, progress.message);
+            let Progress {
+                done,
+                total,
+                message,
+                ..
+            } = progress;
+            say(&format!("{done}/{total} {message}"));
         }
         News::Event(_, data) => {
             let mut stdout = io::stdout().lock();

@@ -26,6 +26,10 @@ pub(crate) trait Client: Send + Sync {
     fn happened(&self, key: u64, name: &str, data: Bytes);
     /// How far it is; may be coalesced with the next one.
     fn progressed(&self, key: u64, done: u64, total: u64, message: String);
+    /// Whether it wants the task to end, wherever that is by now.
+    fn has_cancelled(&self, _key: u64) -> bool {
+        false
+    }
 }
 
 /// The duty to answer one request, exactly once. Dropped unanswered, it answers `internal`: a mistake of the host's must
@@ -47,6 +51,12 @@ impl Answer {
         if let Some(client) = self.client.take() {
             client.finished(self.key, outcome);
         }
+    }
+
+    /// Whether the client wants the task to end.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        let client = self.client.as_ref();
+        client.is_some_and(|client| client.has_cancelled(self.key))
     }
 
     pub(crate) fn progress(&self, done: u64, total: u64, message: String) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 /// The name that a client gave a request: an integer of 64 bits, signed or not, or a string of 1 to 64 bytes.
@@ -95,6 +95,14 @@ impl<'de> Deserialize<'de> for RequestId {
 
             fn visit_u64<E: Error>(self, id: u64) -> Result<RequestId, E> {
                 Ok(id.into())
+            }
+
+            /// `-0`, which is 0 to everybody but JSON parsers.
+            fn visit_f64<E: Error>(self, id: f64) -> Result<RequestId, E> {
+                if id == 0.0 && id.is_sign_negative() {
+                    return Ok(0_u64.into());
+                }
+                Err(E::invalid_type(Unexpected::Float(id), &self))
             }
 
             fn visit_str<E: Error>(self, id: &str) -> Result<RequestId, E> {

@@ -35,6 +35,14 @@ impl<'a, const N: usize> Object<'a, N> {
     }
 
     fn read_text(text: &'a str, names: &'static [&'static str; N]) -> Self {
+        if let Some(rest) = text.strip_prefix(BOM) {
+            let Self { fields, .. } = Self::read_text(rest, names);
+            let fault = "begins with a byte order mark (BOM); send UTF-8 without one".to_owned();
+            return Self {
+                fields,
+                fault: Some(fault),
+            };
+        }
         if !text.trim_ascii_start().starts_with('{') {
             return Self {
                 fields: [None; N],
@@ -63,6 +71,9 @@ impl<'a, const N: usize> Object<'a, N> {
         }
     }
 }
+
+/// What some editors and languages put before UTF-8.
+const BOM: char = '\u{feff}';
 
 fn not_an_object(text: &str) -> String {
     match serde_json::from_str::<&RawValue>(text) {
@@ -122,7 +133,8 @@ impl<'de> DeserializeSeed<'de> for NameSeed<'_> {
     type Value = Option<usize>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
+        // As bytes: what is escaped in a key that nobody knows need not be Unicode.
+        deserializer.deserialize_bytes(self)
     }
 }
 
@@ -133,8 +145,8 @@ impl Visitor<'_> for NameSeed<'_> {
         f.write_str("a field's name")
     }
 
-    fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().position(|name| *name == key))
+    fn visit_bytes<E: Error>(self, key: &[u8]) -> Result<Self::Value, E> {
+        Ok(self.0.iter().position(|name| name.as_bytes() == key))
     }
 }
 

@@ -13,6 +13,9 @@ use crate::object::{Object, field, slice};
 /// Names that begin so are the server's own functions.
 pub const HOST_PREFIX: &str = "host.";
 
+/// The longest name that a function may have, in bytes.
+pub const FUNCTION_LEN_MAX: usize = 128;
+
 /// One request line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -98,6 +101,13 @@ impl Request {
         }
         let function =
             function.ok_or("field `function` is missing; it names the function to run")?;
+        let function: String = field("function", function, "a string of Unicode characters")?;
+        if function.len() > FUNCTION_LEN_MAX {
+            let len = function.len();
+            return Err(format!(
+                "field `function` has {len} bytes; names of functions have at most {FUNCTION_LEN_MAX}"
+            ));
+        }
         let progress = progress.map_or(Ok(false), |raw| field("progress", raw, "true or false"))?;
         if progress && id.is_none() {
             return Err(
@@ -107,7 +117,7 @@ impl Request {
         }
         Ok(Self {
             id,
-            function: field("function", function, "a string of Unicode characters")?,
+            function,
             args: args.map_or(Bytes::from_static(b"{}"), |raw| slice(line, raw)),
             timeout: timeout_ms.map(parse_timeout).transpose()?,
             progress,

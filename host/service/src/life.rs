@@ -124,7 +124,9 @@ pub fn announce(address: SocketAddr) {
 }
 
 /// Each connection and each child needs descriptors; the usual soft limit of 1024 is for programs that use `select`.
-pub fn raise_descriptor_limit() {
+///
+/// Returns the limit that holds now; `None`: there is none.
+pub fn raise_descriptor_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
@@ -133,6 +135,7 @@ pub fn raise_descriptor_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!("the limit of open files can't be raised: {error}");
     }
+    getrlimit(Resource::Nofile).current
 }
 
 /// Ends the program at once, whatever it is in the middle of.

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 
 use self::plugins::Watch;
 use crate::clock::Moment;
-use crate::config::Limits;
+use crate::config::{Limits, REPLY_LEN_EXTRA};
 use crate::generations::Roster;
 use crate::plugin::reply_data;
 use crate::router::shutting_down;
@@ -105,12 +105,15 @@ impl Admin {
             .ok_or_else(|| unknown(&request.function))?;
         match function {
             Function::Cancel => cancel_target(&request.args).map(Started::Cancel),
-            Function::Plugins if plugins::wants_watch(&request.args) => {
+            Function::Plugins if plugins::wants_watch(&request.args)? => {
                 self.start_watch(number, request, client)
             }
             _ => {
                 let (admin, answer) = (Arc::clone(self), Answer::new(client, number));
-                tokio::spawn(async move { answer.finish(admin.run(function).await) });
+                tokio::spawn(async move {
+                    let outcome = admin.run(function).await;
+                    answer.finish(fitting(outcome, admin.limits.line_len_max));
+                });
                 Ok(Started::Soon)
             }
         }
@@ -145,6 +148,7 @@ impl Admin {
             key: number,
             stop: Arc::clone(&stop.0),
             timeout: request.timeout,
+            line_len_max: self.limits.line_len_max,
         };
         let (admin, mut phases) = (Arc::clone(self), self.phases.clone());
         let answer = Answer::new(client, number);
@@ -182,6 +186,19 @@ fn unknown(wanted: &str) -> TaskFailure {
     let meant = did_you_mean(wanted, FUNCTIONS.iter().map(|(name, _)| *name));
     let message = format!("the host has no function `{}`{meant}", excerpt(wanted));
     TaskFailure::new(ErrorCode::UnknownFunction, message)
+}
+
+/// The outcome, if it fits into a line of that many bytes.
+fn fitting(outcome: Outcome, line_len_max: usize) -> Outcome {
+    let result = outcome?;
+    if result.len() <= line_len_max.saturating_sub(REPLY_LEN_EXTRA) {
+        return Ok(result);
+    }
+    let message = format!(
+        "the answer has {} bytes, and a line has at most {line_len_max}; raise `limits.line_len_max` of the host",
+        result.len()
+    );
+    Err(TaskFailure::new(ErrorCode::ResultTooLarge, message))
 }
 
 fn json(value: &impl Serialize) -> Outcome {

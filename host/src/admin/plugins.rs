@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::json;
+use super::{fitting, json};
 use crate::generations::{Generation, Refusal, Roster, State};
 use crate::plugin::PoolReport;
 use crate::router::shutting_down;
@@ -24,10 +24,19 @@ struct Args {
 }
 
 /// Whether its caller wants to hear of changes.
-pub(super) fn wants_watch(args: &[u8]) -> bool {
-    serde_json::from_slice::<Args>(args)
-        .unwrap_or_default()
-        .watch
+///
+/// # Errors
+/// The client's: these are no arguments of `host.plugins`.
+pub(super) fn wants_watch(args: &[u8]) -> Result<bool, TaskFailure> {
+    // What PHP makes of an empty object.
+    if args.trim_ascii() == b"[]" {
+        return Ok(false);
+    }
+    let args: Args = serde_json::from_slice(args).map_err(|_| {
+        let message = "host.plugins takes {} or {\"watch\": true}";
+        TaskFailure::new(ErrorCode::InvalidArgs, message)
+    })?;
+    Ok(args.watch)
 }
 
 /// A file that was not taken, or taken back, for a plugin that serves all the same.
@@ -139,6 +148,8 @@ pub(super) struct Watch {
     pub(super) key: u64,
     pub(super) stop: Arc<Notify>,
     pub(super) timeout: Option<Duration>,
+    /// Longest line that the client is sent, in bytes.
+    pub(super) line_len_max: usize,
 }
 
 impl Watch {
@@ -146,8 +157,7 @@ impl Watch {
     pub(super) async fn run(self, roster: &Roster) -> Outcome {
         // Before the list is made, so that nothing falls between the two.
         let mut events = roster.watch();
-        self.client
-            .happened(self.key, "plugins", plugins(roster).await?);
+        self.tell("plugins", plugins(roster).await)?;
         let timeout = async {
             match self.timeout {
                 Some(timeout) => tokio::time::sleep(timeout).await,
@@ -158,10 +168,8 @@ impl Watch {
         loop {
             tokio::select! {
                 event = events.recv() => match event {
-                    Ok(event) => self.client.happened(self.key, "plugin", json(&event)?),
-                    Err(RecvError::Lagged(_)) => {
-                        self.client.happened(self.key, "plugins", plugins(roster).await?);
-                    }
+                    Ok(event) => self.tell("plugin", json(&event))?,
+                    Err(RecvError::Lagged(_)) => self.tell("plugins", plugins(roster).await)?,
                     Err(RecvError::Closed) => return Err(shutting_down()),
                 },
                 () = self.stop.notified() => {
@@ -176,5 +184,11 @@ impl Watch {
                 }
             }
         }
+    }
+
+    fn tell(&self, event: &str, data: Outcome) -> Result<(), TaskFailure> {
+        let data = fitting(data, self.line_len_max)?;
+        self.client.happened(self.key, event, data);
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use protocol::{ErrorCode, Request, RequestId, TaskFailure};
 use service::bytes::{ByteBudget, HeldBytes};
@@ -13,6 +14,9 @@ use crate::generations::Roster;
 use crate::router::{Router, shutting_down};
 use crate::stats::{InFlight, Stats, count};
 use crate::task::{Answer, Client, Task, TaskId};
+
+/// When a client that found no room may come again.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Lets requests in.
 #[derive(Debug)]
@@ -141,4 +145,5 @@ pub(crate) fn memory_full() -> TaskFailure {
         ErrorCode::Overloaded,
         "the host holds as many bytes of requests as it may (requests_len_max); try again later",
     )
+    .with_retry_after(RETRY_AFTER)
 }

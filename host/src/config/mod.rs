@@ -57,7 +57,14 @@ pub(crate) struct Limits {
     pub(crate) output_len_max: usize,
     /// Bytes of all requests that the host holds.
     pub(crate) requests_len_max: usize,
+    /// Bytes of replies that all clients together have not read.
+    pub(crate) replies_len_max: usize,
+    /// After so long without a word a client is asked whether it is still there, in whole seconds.
+    pub(crate) keep_alive: Duration,
 }
+
+/// What a reply line is longer than the result in it, at most: the id and the field names.
+pub(crate) const REPLY_LEN_EXTRA: usize = 512;
 
 /// How long a file must have been unchanged before it is examined.
 #[derive(Clone, Copy, Debug)]
@@ -209,7 +216,21 @@ impl Limits {
             in_flight_max: count("limits.in_flight_max", raw.in_flight_max)?,
             output_len_max: bytes("limits.output_len_max", raw.output_len_max, usize::MAX)?,
             requests_len_max: bytes("limits.requests_len_max", raw.requests_len_max, usize::MAX)?,
+            replies_len_max: bytes("limits.replies_len_max", raw.replies_len_max, usize::MAX)?,
+            keep_alive: keep_alive(raw.keep_alive.0)?,
         })
+    }
+}
+
+/// The system counts it in seconds, up to 32767.
+fn keep_alive(time: Duration) -> Result<Duration, ConfigError> {
+    let secs = within("limits.keep_alive", time.as_secs(), 1..=32_767);
+    match secs {
+        Ok(secs) => Ok(Duration::from_secs(secs)),
+        Err(_) => Err(ConfigError::value(
+            "limits.keep_alive",
+            "must be from 1s to 9h",
+        )),
     }
 }
 

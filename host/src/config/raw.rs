@@ -33,6 +33,8 @@ pub(super) struct LimitsTable {
     pub(super) in_flight_max: usize,
     pub(super) output_len_max: Size,
     pub(super) requests_len_max: Size,
+    pub(super) replies_len_max: Size,
+    pub(super) keep_alive: Time,
 }
 
 impl Default for LimitsTable {
@@ -43,6 +45,8 @@ impl Default for LimitsTable {
             in_flight_max: 1024,
             output_len_max: Size(256 << 20),
             requests_len_max: Size(1 << 30),
+            replies_len_max: Size(1 << 30),
+            keep_alive: Time::secs(60),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::roster::{Generation, Refusal, Roster};
 use super::state::State;
 use super::version::Version;
 use crate::clock::Moment;
-use crate::config::Config;
+use crate::config::{Config, REPLY_LEN_EXTRA};
 use crate::link::Open;
 use crate::plugin::{self, Drain, Notice, Notify, Opened, Reroute, Spec};
 use crate::reload::{Change, Folder, FolderError, FolderHandle, Request, stage};
@@ -23,8 +23,6 @@ use crate::stats::Stats;
 
 /// Events that wait for the loop.
 const MAILBOX_LEN: usize = 1024;
-/// What a reply line is longer than the result in it, at most: the id and the field names.
-const REPLY_LEN_EXTRA: usize = 512;
 
 /// News for the loop.
 enum Event {

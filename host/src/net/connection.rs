@@ -20,6 +20,7 @@ use super::inbox::{Arrived, Inbox};
 use super::input::{Input, Received};
 use super::lanes::{Lanes, Turn};
 use super::output::Output;
+use super::unread::Share;
 use crate::admin::{Started, Stop};
 use crate::admit::Admitted;
 use crate::clock::Moment;
@@ -56,6 +57,8 @@ struct State {
     inbox: Arc<Inbox>,
     input: Input,
     output: Output,
+    /// What of the unread bytes of all connections is this one's.
+    share: Share,
     lanes: Lanes<Box<Admitted>, Running>,
     /// Until when the rest of an unusable input is read, after the last reply has been sent.
     lingers_until: Option<Instant>,
@@ -75,13 +78,15 @@ enum Wake {
 impl Connection {
     pub(super) fn new(stream: TcpStream, shared: Arc<Shared>) -> Self {
         let requests = shared.door.requests().clone();
+        let inbox = Arc::<Inbox>::default();
         let state = State {
-            inbox: Arc::default(),
             input: Input::new(shared.limits.line_len_max, requests),
+            share: shared.unread.share(&inbox),
             output: Output::default(),
             lanes: Lanes::default(),
             lingers_until: None,
             replies_after_end: 0,
+            inbox,
             shared,
         };
         Self { stream, state }
@@ -264,7 +269,10 @@ impl State {
     async fn cancel(&mut self, id: &RequestId) -> Bytes {
         let found = self.lanes.find(id);
         match found.map(|(number, running)| (number, &running.ends)) {
-            Some((number, Ends::Task)) => self.shared.door.cancel(number).await,
+            Some((number, Ends::Task)) => {
+                self.inbox.cancel(number);
+                self.shared.door.cancel(number).await;
+            }
             Some((_, Ends::Watch(stop))) => stop.stop(),
             Some((_, Ends::Soon)) | None => return Bytes::from_static(b"{\"cancelled\":false}"),
         }
@@ -297,6 +305,7 @@ impl State {
             }
         }
         for (number, outcome) in finished {
+            self.inbox.forget(number);
             if let Some(ended) = self.lanes.ended(number) {
                 self.reply(ended.id, outcome);
             }
@@ -333,6 +342,15 @@ impl State {
             self.client_gone();
         } else if self.output.is_gone() {
             self.replies_unread();
+        }
+        self.share.set(self.output.len());
+        if self.share.is_taken() {
+            tracing::warn!(
+                unread = self.output.len(),
+                "a client was closed that has more unread replies than any other, while all together have too many (replies_len_max)"
+            );
+            self.client_gone();
+            self.share.set(0);
         }
     }
 

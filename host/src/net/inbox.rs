@@ -1,7 +1,8 @@
 //! What pools have to say to one connection, until it has time to listen.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use protocol::Outcome;
@@ -26,6 +27,10 @@ pub(super) struct ProgressEvent {
 pub(super) struct Inbox {
     arrived: Mutex<Arrived>,
     bell: Notify,
+    /// Tasks that the client has cancelled and that have not ended.
+    cancelled: Mutex<HashSet<u64>>,
+    /// Whether the client has ever cancelled anything; most never do.
+    has_cancelled: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +44,25 @@ pub(super) struct Arrived {
 impl Inbox {
     pub(super) fn take(&self) -> Arrived {
         std::mem::take(&mut lock(&self.arrived))
+    }
+
+    /// The client wants the task to end. Said before any pool is asked: a task that is on its way from one to another is
+    /// in none of them.
+    pub(super) fn cancel(&self, key: u64) {
+        lock(&self.cancelled).insert(key);
+        self.has_cancelled.store(true, Ordering::Release);
+    }
+
+    /// The task has ended, cancelled or not.
+    pub(super) fn forget(&self, key: u64) {
+        if self.has_cancelled.load(Ordering::Acquire) {
+            lock(&self.cancelled).remove(&key);
+        }
+    }
+
+    /// Something else has happened that the connection should look at.
+    pub(super) fn ring(&self) {
+        self.bell.notify_one();
     }
 
     /// Returns when something has arrived since the last [`Inbox::take`].
@@ -61,6 +85,10 @@ impl Client for Inbox {
         arrived.events.push_back((key, name.to_owned(), data));
         drop(arrived);
         self.bell.notify_one();
+    }
+
+    fn has_cancelled(&self, key: u64) -> bool {
+        self.has_cancelled.load(Ordering::Acquire) && lock(&self.cancelled).contains(&key)
     }
 
     fn progressed(&self, key: u64, done: u64, total: u64, message: String) {

@@ -11,7 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::process::{self, Process, Spec, WorkerEvent};
-use super::scheduler::{Command, Function, PoolReport, Scheduler, Settings, WorkerId};
+use super::scheduler::{
+    Command, Function, PoolReport, Scheduler, Settings, WorkerId, cancelled_before_start,
+};
 use crate::clock::Moment;
 use crate::link::{LogRecord, ToHost, ToWorker};
 use crate::stats::Stats;
@@ -347,6 +349,9 @@ impl Pool {
         match &self.drain {
             Some(Drain::Removed(reroute) | Drain::Replaced(reroute)) => {
                 pass_on(reroute.as_ref(), &self.function_names, function, task);
+            }
+            Some(Drain::Ended) | None if task.answer.is_cancelled() => {
+                task.answer.finish(Err(cancelled_before_start()));
             }
             Some(Drain::Ended) | None => self.scheduler.submit(function, task, now),
         }

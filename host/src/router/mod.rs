@@ -24,15 +24,16 @@ pub(crate) struct Router(Arc<RwLock<Table>>);
 impl Router {
     /// What runs this function, or the client's error when nothing does.
     pub(crate) fn route(&self, function: &str) -> Result<Runner, TaskFailure> {
-        let table = read(&self.0);
-        match table.runners.get(function) {
-            _ if table.ending => Err(shutting_down()),
-            Some(runner) => Ok(runner.clone()),
-            None => Err(unknown_function(
-                function,
-                table.runners.keys().map(String::as_str),
-            )),
-        }
+        let known: Vec<String> = {
+            let table = read(&self.0);
+            match table.runners.get(function) {
+                _ if table.ending => return Err(shutting_down()),
+                Some(runner) => return Ok(runner.clone()),
+                None => table.runners.keys().cloned().collect(),
+            }
+        };
+        // Similar names are sought when nobody has to wait for the table.
+        Err(unknown_function(function, known.iter().map(String::as_str)))
     }
 
     /// Has the task run by `runner`, which [`Router::route`] gave for `function`. One that has ended since then gives it

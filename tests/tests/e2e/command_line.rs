@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use serde_json::json;
-use tests::{Finished, Host, Plugin, Setup, run};
+use tests::{Finished, Host, Plugin, Setup, run, wait_until};
 
 /// The host must refuse to start, say all of `texts`, and print nothing where its address would stand.
 #[track_caller]
@@ -134,4 +134,61 @@ fn the_log_has_the_level_that_was_asked_for() {
     client.result("log", json!({"level": "debug", "message": "just right"}));
     host.wait_for_log(&["just right", "good", "DEBUG"]);
     assert!(!host.log().contains("too much"));
+}
+
+#[test]
+fn an_address_without_a_host_is_refused_with_an_example() {
+    let setup = Setup::new();
+    let finished = run(Host::command()
+        .args(["--listen", ":12345", "--plugins"])
+        .arg(setup.plugins_dir()));
+    expect_refusal(&finished, &["\":12345\"", "127.0.0.1:12345"]);
+}
+
+#[test]
+fn a_call_does_not_wait_for_a_host_that_hangs() {
+    let host = Host::with(&[Plugin::Good]);
+    let address = format!("127.0.0.1:{}", host.port());
+    host.process().stop();
+    let finished = run(Host::command().args([
+        "call",
+        "echo",
+        "1",
+        "--timeout",
+        "50ms",
+        "--connect",
+        &address,
+    ]));
+    host.signal(rustix::process::Signal::CONT);
+    assert!(!finished.status.success(), "{finished:?}");
+    assert!(
+        finished.stderr.contains("no answer in time"),
+        "{finished:?}"
+    );
+}
+
+#[test]
+fn a_call_whose_output_nobody_reads_ends_quietly() {
+    let host = Host::with(&[Plugin::Good]);
+    let address = format!("127.0.0.1:{}", host.port());
+    let line = format!(
+        "{} call host.plugins '{{\"watch\":true}}' --connect {address} | head -c 10",
+        Host::command().get_program().display()
+    );
+    let mut shell = std::process::Command::new("sh")
+        .args(["-c", &line])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Something must happen for the caller to find that nobody reads.
+    let library = host.plugins_dir().join("libgood.so");
+    wait_until("the caller to end", || {
+        let copy = library.with_extension("new");
+        std::fs::copy(&library, &copy).unwrap();
+        std::fs::rename(&copy, host.plugins_dir().join("libsame.so")).unwrap();
+        std::fs::remove_file(host.plugins_dir().join("libsame.so")).unwrap();
+        shell.try_wait().unwrap().is_some()
+    });
+    let output = shell.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }

@@ -131,3 +131,48 @@ fn args_of_the_hosts_own_functions_do_not_matter() {
         assert_eq!(client.result("host.ping", args), "pong");
     }
 }
+
+#[test]
+fn a_list_longer_than_a_line_is_an_error_that_says_what_to_raise() {
+    let host = Setup::new()
+        .plugin(Plugin::Good)
+        .config("[limits]\nline_len_max = 2000")
+        .start();
+    let mut client = host.client();
+    let failure = client.failure("host.functions", json!({}));
+    failure.expect("result_too_large", &["limits.line_len_max", "2000"]);
+    client.ping();
+}
+
+#[test]
+fn arguments_that_host_plugins_does_not_know_are_refused() {
+    let host = Setup::new().start();
+    let mut client = host.client();
+    for args in [
+        json!({"watch": "yes"}),
+        json!({"watch": 1}),
+        json!("watch"),
+        json!([1]),
+    ] {
+        let failure = client.failure("host.plugins", args);
+        failure.expect("invalid_args", &["{\"watch\": true}"]);
+    }
+    for args in [
+        json!({}),
+        json!([]),
+        json!({"watch": false}),
+        json!({"other": 1}),
+    ] {
+        assert!(client.result("host.plugins", args)["plugins"].is_array());
+    }
+}
+
+#[test]
+fn a_long_name_is_refused_before_anybody_looks_for_it() {
+    let host = Setup::new().plugin(Plugin::Good).start();
+    let mut client = host.client();
+    let failure = client.failure(&"n".repeat(9_000_000), json!({}));
+    failure.expect("bad_request", &["9000000 bytes", "at most 128"]);
+    let failure = client.failure("ehco", json!({}));
+    failure.expect("unknown_function", &["did you mean `echo`"]);
+}

@@ -149,11 +149,9 @@ fn a_connection_too_many_is_told_so() {
     one.ping();
     two.ping();
     let mut three = host.client();
-    three
-        .reply()
-        .outcome
-        .unwrap_err()
-        .expect("overloaded", &["connections_max"]);
+    let failure = three.reply().outcome.unwrap_err();
+    failure.expect("overloaded", &["connections_max"]);
+    assert_eq!(failure.data["retry_after_ms"], 1000, "{failure:?}");
     three.expect_end();
     drop(two);
     wait_until("a place to be free", || one.status()["connections"] == 1);
@@ -237,6 +235,34 @@ fn a_slow_reader_costs_a_bounded_amount_and_loses_nothing() {
             "{id} was answered twice"
         );
     }
+}
+
+#[test]
+fn all_unread_replies_together_have_a_bound() {
+    let config = "[limits]\nreplies_len_max = \"32MiB\"\nin_flight_max = 64";
+    let host = Setup::new().plugin(Plugin::Good).config(config).start();
+    // Each of them alone is far below what one may leave unread.
+    let readers: Vec<_> = (0..20)
+        .map(|_| {
+            let mut client = host.client();
+            for id in 0..8 {
+                client.send(json!({"id": id, "function": "big", "args": {"len": 1 << 20}}));
+            }
+            client
+        })
+        .collect();
+    let mut bystander = host.client();
+    host.wait_for_log(&["replies_len_max"]);
+    wait_until("some of them to be closed", || {
+        bystander.status()["connections"].as_u64().unwrap() < 21
+    });
+    // Who reads is served whatever the others leave.
+    for number in 0..100 {
+        assert_eq!(bystander.result("echo", json!(number)), number);
+    }
+    let big = bystander.result("big", json!({"len": 1 << 20}));
+    assert_eq!(big.as_str().unwrap().len(), 1 << 20);
+    drop(readers);
 }
 
 #[test]

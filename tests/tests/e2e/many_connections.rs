@@ -2,10 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
-use tests::{DEADLINE, Host, Plugin, raise_open_files_limit, wait_until};
+use tests::{
+    DEADLINE, Host, Plugin, Setup, python, raise_open_files_limit, run, wait_for, wait_until,
+};
 
 const CONNECTIONS: usize = 10_000;
 /// What an idle connection may cost the host; the kernel's part is not counted.
@@ -83,6 +86,109 @@ fn half_a_line_from_many_clients_is_bounded() {
     assert!(rss < 200 << 20, "{rss} bytes");
     drop(streams);
     wait_until("all to be forgotten", || {
+        client.status()["connections"] == 1
+    });
+}
+
+/// Sets the host's soft limit of open files.
+#[track_caller]
+fn limit_files(host: &Host, count: u64) {
+    let (pid, limit) = (
+        host.process().pid().to_string(),
+        format!("--nofile={count}:"),
+    );
+    let _ = run(Command::new("prlimit").args(["--pid", &pid, &limit])).output();
+}
+
+#[test]
+fn connections_leave_descriptors_to_workers() {
+    let setup = Setup::new().plugin(Plugin::Good);
+    let mut command = Command::new("prlimit");
+    let host = setup.command();
+    command.arg("--nofile=128:128").arg(host.get_program());
+    command.args(host.get_args()).env_remove("RUST_LOG");
+    let host = Host::start(command, None);
+    host.wait_for_log(&["at most 96 connections", "connections_max", "ulimit -n"]);
+    let idle: Vec<TcpStream> = (0..100)
+        .map(|_| TcpStream::connect(("127.0.0.1", host.port())).unwrap())
+        .collect();
+    let refused = idle.iter().filter(|stream| {
+        stream
+            .set_read_timeout(Some(Duration::from_millis(1)))
+            .unwrap();
+        stream.peek(&mut [0]).is_ok()
+    });
+    let mut refused = refused.count();
+    // The rest of them may be on its way.
+    wait_until("four of them to be told that they are too many", || {
+        refused = idle
+            .iter()
+            .filter(|stream| stream.peek(&mut [0]).is_ok())
+            .count();
+        refused == 4
+    });
+    drop(idle);
+    let mut client = wait_for("a free place", || {
+        let mut client = host.client();
+        client
+            .call("host.ping", json!({}))
+            .is_ok()
+            .then_some(client)
+    });
+    // A worker that ends is replaced, whatever the connections take.
+    client
+        .failure("abort", json!({}))
+        .expect("unknown_function", &[]);
+    let worker = host.workers()[0];
+    let _ = worker.try_kill();
+    wait_until("another worker to answer", || {
+        client.call("echo", json!(1)).is_ok()
+    });
+}
+
+#[test]
+fn when_descriptors_run_out_connections_wait_and_the_host_rests() {
+    let host = Host::with(&[Plugin::Good]);
+    let mut client = host.client();
+    assert_eq!(client.result("echo", json!(1)), 1);
+    limit_files(&host, 8);
+    let mut waiting = TcpStream::connect(("127.0.0.1", host.port())).unwrap();
+    waiting.set_read_timeout(Some(DEADLINE)).unwrap();
+    waiting
+        .write_all(b"{\"function\":\"host.ping\"}\n")
+        .unwrap();
+    host.wait_for_log(&["connection", "Too many open files"]);
+    // Who is connected is served meanwhile.
+    for number in 0..100 {
+        assert_eq!(client.result("echo", json!(number)), number);
+    }
+    limit_files(&host, 1024);
+    let mut answer = [0; 28];
+    waiting.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, *b"{\"ok\":true,\"result\":\"pong\"}\n");
+    let said = host.log().matches("Too many open files").count();
+    assert_eq!(said, 1, "said once: {}", host.log());
+}
+
+/// Ends a connection so that the other side hears nothing of it: no FIN, no RST. Like a machine that lost its power.
+const VANISH: &str = "
+import socket, sys
+TCP_REPAIR = 19
+connections = [socket.create_connection(('127.0.0.1', int(sys.argv[1]))) for _ in range(3)]
+for connection in connections:
+    connection.sendall(b'{\"function\":\"host.ping\"}\\n')
+    connection.recv(100)
+    connection.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+    connection.close()
+";
+
+#[test]
+fn clients_that_vanish_without_a_word_give_their_places_back() {
+    let host = Setup::new().config("[limits]\nkeep_alive = \"1s\"").start();
+    let mut client = host.client();
+    let port = host.port().to_string();
+    let _ = run(python().args(["-c", VANISH, &port])).output();
+    wait_until("the places to be free", || {
         client.status()["connections"] == 1
     });
 }

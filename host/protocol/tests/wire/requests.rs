@@ -337,3 +337,41 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_byte_order_mark_is_named_and_the_id_kept() {
+    let (message, id) = refused("\u{feff}{\"id\":7,\"function\":\"f\"}");
+    assert!(message.contains("byte order mark (BOM)"), "{message}");
+    assert_eq!(id.as_deref(), Some("7"));
+}
+
+#[test]
+fn keys_that_nobody_knows_may_be_anything() {
+    let line = r#"{"\ud800":1,"":2,"id":7,"\udc00\ud800":{"\ud800":[]},"function":"f"}"#;
+    assert_eq!(parse(line).unwrap().id, Some(7_u64.into()));
+    let (message, id) = refused(r#"{"id":7,"function":"\ud800"}"#);
+    assert!(message.contains("`function`"), "{message}");
+    assert_eq!(id.as_deref(), Some("7"));
+}
+
+#[test]
+fn a_name_longer_than_any_function_has_is_refused() {
+    let line = |len: usize| format!(r#"{{"id":7,"function":"{}"}}"#, "f".repeat(len));
+    assert_eq!(parse(&line(128)).unwrap().function.len(), 128);
+    let (message, id) = refused(&line(129));
+    assert!(
+        message.contains("129 bytes") && message.contains("at most 128"),
+        "{message}"
+    );
+    assert_eq!(id.as_deref(), Some("7"));
+}
+
+#[test]
+fn minus_zero_is_zero() {
+    assert_eq!(
+        parse(r#"{"id":-0,"function":"f"}"#).unwrap().id,
+        Some(0_u64.into())
+    );
+    let (message, _) = refused(r#"{"id":0.5,"function":"f"}"#);
+    assert!(message.contains("`id`"), "{message}");
+}

@@ -20,6 +20,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 struct Answers {
     outcomes: Mutex<Vec<(u64, Outcome)>>,
     bell: Bell,
+    /// Whose end the client wants.
+    cancelled: Option<u64>,
 }
 
 impl Client for Answers {
@@ -31,6 +33,10 @@ impl Client for Answers {
     fn happened(&self, _key: u64, _name: &str, _data: Bytes) {}
 
     fn progressed(&self, _key: u64, _done: u64, _total: u64, _message: String) {}
+
+    fn has_cancelled(&self, key: u64) -> bool {
+        self.cancelled == Some(key)
+    }
 }
 
 impl Answers {
@@ -103,6 +109,21 @@ fn task(number: u64, answers: &Arc<Answers>) -> Task {
         answer: Answer::new(client, number),
         held: ByteBudget::new(2).hold(2).unwrap(),
     }
+}
+
+#[tokio::test]
+async fn a_task_that_was_cancelled_on_its_way_is_answered_by_the_pool_that_gets_it() {
+    let (pool, handle, events) = pool(Arc::new(|_| ()));
+    pool.start(events);
+    let answers = Arc::new(Answers {
+        cancelled: Some(7),
+        ..Answers::default()
+    });
+    assert!(handle.runner(0).run(task(7, &answers)).await.is_none());
+    let (number, outcome) = answers.wait(1).await.remove(0);
+    let failure = outcome.unwrap_err();
+    assert_eq!((number, failure.code), (7, ErrorCode::Cancelled));
+    assert!(!failure.started, "{failure:?}");
 }
 
 #[tokio::test]

@@ -198,6 +198,11 @@ pub(crate) struct Scheduler {
     commands: Vec<Command>,
 }
 
+/// The answer of a task that its client has ended before a pool had it.
+pub(crate) fn cancelled_before_start() -> TaskFailure {
+    cancelled(false)
+}
+
 impl Scheduler {
     /// A pool whose first worker is the candidate's, see [`Scheduler::adopt`].
     pub(crate) fn new(settings: Settings, functions: Vec<Function>) -> Self {
