@@ -12,6 +12,9 @@ mod check;
 pub mod cli;
 mod clock;
 mod config;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod generations;
 mod link;
 mod net;

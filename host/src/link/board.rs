@@ -171,6 +171,18 @@ impl Board {
         CellState::from_u8(self.layout().states[usize::from(cell)].load(Ordering::Acquire))
     }
 
+    /// Writes over a cell, and over the note of a signal where there is one, as a broken plugin may.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn scribble(&self, cell: u8, state: u8, started_ns: u64, note: Option<(u32, u32)>) {
+        let layout = self.layout();
+        layout.states[usize::from(cell)].store(state, Ordering::Release);
+        layout.started_ns[usize::from(cell)].store(started_ns, Ordering::Release);
+        if let Some((signal, culprit)) = note {
+            layout.signal.store(signal, Ordering::Release);
+            layout.culprit.store(culprit, Ordering::Release);
+        }
+    }
+
     /// When the running task of this cell started. Only meaningful while it runs.
     pub(crate) fn started(&self, cell: u8) -> Moment {
         Moment::from_nanos(self.layout().started_ns[usize::from(cell)].load(Ordering::Relaxed))

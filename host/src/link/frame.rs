@@ -351,59 +351,8 @@ fn take_text(payload: &mut Bytes) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
+    use super::super::fuzzing::{samples_to_host, samples_to_worker};
     use super::*;
-
-    fn samples_to_host() -> Vec<ToHost> {
-        vec![
-            ToHost::Hello { link_version: 1 },
-            ToHost::Opened {
-                slots: 1,
-                manifest: Bytes::from_static(b"{}"),
-            },
-            ToHost::OpenFailed {
-                reason: "no ü".to_owned(),
-            },
-            ToHost::Return(Return {
-                task: u64::MAX,
-                cell: 255,
-                status: 3,
-                ran_ns: 9,
-                payload: Bytes::from_static(b"\"x\""),
-            }),
-            ToHost::Progress(ProgressReport {
-                task: 1,
-                done: 2,
-                total: 3,
-                message: "m".to_owned(),
-            }),
-            ToHost::Log(LogRecord {
-                task: 0,
-                level: 3,
-                target: "t".to_owned(),
-                message: String::new(),
-                fields: "{}".to_owned(),
-            }),
-        ]
-    }
-
-    fn samples_to_worker() -> Vec<ToWorker> {
-        vec![
-            ToWorker::Open(Bytes::from_static(b"{}")),
-            ToWorker::Call(Call {
-                task: 7,
-                cell: 200,
-                function: 3,
-                deadline: Moment::NEVER,
-                limit_ns: 5,
-                progress: true,
-                args: Bytes::from_static(b"[1]"),
-            }),
-            ToWorker::Cancel { task: 7 },
-            ToWorker::Close,
-        ]
-    }
 
     #[test]
     fn frames_survive_any_split() {
@@ -448,17 +397,5 @@ mod tests {
                 len_max: 100
             })
         );
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let mut frames = WorkerFrames::new(100);
-            frames.buffer_mut().extend_from_slice(&bytes);
-            while let Ok(Some(_)) = frames.next_to_host() {}
-            let mut frames = WorkerFrames::new(100);
-            frames.buffer_mut().extend_from_slice(&bytes);
-            while let Ok(Some(_)) = frames.next_to_worker() {}
-        }
     }
 }

@@ -10,6 +10,8 @@
 mod board;
 mod fds;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 
 pub(crate) use board::{Board, CELLS_MAX, CellState, Culprit};
 pub(crate) use fds::{receive as receive_fds, send as send_fds};

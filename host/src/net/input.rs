@@ -79,6 +79,12 @@ impl Input {
         self.state = State::Ended;
     }
 
+    /// Takes bytes as if they had been read.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn push(&mut self, piece: &[u8]) {
+        self.decoder.buffer_mut().extend_from_slice(piece);
+    }
+
     /// The next complete line.
     pub(super) fn next(&mut self) -> Received {
         if self.state == State::Discarding {
@@ -195,7 +201,7 @@ mod tests {
         let mut input = input();
         let mut all = Vec::new();
         for piece in pieces {
-            input.decoder.buffer_mut().extend_from_slice(piece);
+            input.push(piece);
             loop {
                 match input.next() {
                     Received::Nothing => break,

@@ -4,6 +4,8 @@
 
 mod connection;
 mod foreign;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod inbox;
 mod input;
 mod lanes;

@@ -12,4 +12,6 @@ pub(crate) use pool::{
     Drain, Notice, Notify, Opened, PoolHandle, PoolSettings, Reroute, Runner, open,
 };
 pub(crate) use process::Spec;
+#[cfg(fuzzing)]
+pub(crate) use scheduler::fuzzing;
 pub(crate) use scheduler::{PoolReport, Settings};

@@ -360,7 +360,7 @@ impl Pool {
     /// What a replaced generation has not started is its successor's, also what comes back from a worker that died.
     fn pass_on_waiting(&mut self) {
         if let Some(Drain::Replaced(reroute)) = &self.drain {
-            for (function, task) in self.scheduler.give_up_waiting() {
+            for (function, task) in self.scheduler.give_up_waiting(Moment::now()) {
                 pass_on(reroute.as_ref(), &self.function_names, function, task);
             }
         }

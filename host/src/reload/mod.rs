@@ -5,6 +5,8 @@
 
 mod elf;
 mod folder;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod settings;
 mod stage;
 mod watch;

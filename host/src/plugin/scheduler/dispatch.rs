@@ -50,6 +50,9 @@ impl Scheduler {
         let Some(worker) = self.workers.get_mut(&worker_id) else {
             return;
         };
+        if worker.owes_nothing() {
+            worker.heard = now;
+        }
         let Some(cell) = worker.free.pop() else {
             return;
         };

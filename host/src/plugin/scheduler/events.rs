@@ -158,8 +158,11 @@ impl Scheduler {
     ) {
         let was_opening = self.opening.remove(&id).is_some();
         let worker = self.workers.remove(&id);
+        let is_stuck = worker.as_ref().is_some_and(|worker| worker.is_stuck);
         let expected = worker.as_ref().is_some_and(Worker::is_ending);
-        if !expected && (worker.is_some() || was_opening) {
+        if is_stuck {
+            self.crashed("was killed: it began no task", now);
+        } else if !expected && (worker.is_some() || was_opening) {
             self.crashed(&why.map_or_else(|| exit.to_string(), str::to_owned), now);
         }
         if let Some(worker) = worker {
@@ -176,7 +179,12 @@ impl Scheduler {
         let mut again = Vec::new();
         for (cell, id) in worker.own_tasks() {
             let state = worker.board.state(cell);
-            if state == CellState::HandedOver {
+            // One that was told to stop has started, whatever is on the board now.
+            let was_stopped = self
+                .tasks
+                .get(&id)
+                .is_some_and(|entry| entry.stop.is_some());
+            if state == CellState::HandedOver && !was_stopped {
                 again.push(id);
                 continue;
             }
@@ -204,6 +212,7 @@ impl Scheduler {
                     worker.unload(entry);
                 }
                 entry.place = Place::Queued;
+                entry.started = None;
                 let deadline = entry.deadline;
                 self.queue.push_front(id);
                 self.set_timer(id, deadline);

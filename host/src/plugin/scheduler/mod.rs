@@ -7,6 +7,8 @@
 mod dispatch;
 mod events;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -23,7 +25,7 @@ use serde::Serialize;
 use service::bytes::HeldBytes;
 
 use self::failure::{cancelled, cut_before_start, timeout_in_queue};
-use self::worker::{Phase, Worker, mark_taken_back};
+use self::worker::{Phase, Worker, take_back};
 use crate::clock::Moment;
 use crate::link::{Board, Call};
 use crate::stats::{FunctionStats, millis};
@@ -51,6 +53,9 @@ const STUCK_LIMIT_MIN: Duration = Duration::from_millis(500);
 const CLOSE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// A look at a task that has just ended, in case the return is still on its way.
 const RETURN_WAIT: Duration = Duration::from_secs(1);
+/// How long after its time is up the return of a task that has ended is waited for: a long one takes its time, and a
+/// plugin may have written on the board that it has ended.
+const RETURN_WAIT_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct WorkerId(pub(crate) u32);
@@ -144,6 +149,8 @@ struct Entry {
     stop: Option<Stop>,
     /// When the scheduler looks at this task again.
     timer: Moment,
+    /// When its handler began, as the board said when it was first seen to run. What it says later is not believed.
+    started: Option<Moment>,
     /// What it was expected to take when it was handed over.
     cost: Duration,
 }
@@ -280,16 +287,18 @@ impl Scheduler {
     }
 
     /// Gives back every task that has not started, and the function that it is for, for another generation to run.
-    pub(crate) fn give_up_waiting(&mut self) -> Vec<(u32, Task)> {
+    pub(crate) fn give_up_waiting(&mut self, now: Moment) -> Vec<(u32, Task)> {
         let mut ids: Vec<TaskId> = std::mem::take(&mut self.queue).into();
         for worker in self.workers.values_mut() {
             let handed: Vec<(u8, TaskId)> = worker.own_tasks().collect();
             for (cell, id) in handed {
-                if worker.board.take_back(cell) {
-                    mark_taken_back(worker, cell);
+                if take_back(worker, cell, self.tasks.get(&id)) {
                     ids.push(id);
                 }
             }
+        }
+        for worker in self.workers.keys().copied().collect::<Vec<_>>() {
+            self.settle(worker, now);
         }
         ids.sort_unstable();
         ids.into_iter()
@@ -321,6 +330,7 @@ impl Scheduler {
             place: Place::Queued,
             stop: None,
             timer: deadline,
+            started: None,
             cost: Duration::ZERO,
         };
         if let Some(failure) = self.refusal(&entry, now) {
@@ -360,10 +370,10 @@ impl Scheduler {
         self.crashes_in_row >= CRASHES_MAX
     }
 
-    /// Quarantined, nobody left to serve, and not yet time for another try.
+    /// Quarantined, nobody left to serve what waits, and not yet time for another try.
     fn is_closed(&self, now: Moment) -> bool {
         self.is_quarantined()
-            && self.workers.is_empty()
+            && self.ready_count() == 0
             && self.opening.is_empty()
             && now < self.spawn_not_before
     }
@@ -409,9 +419,9 @@ impl Scheduler {
                 let Some(at) = self.workers.get_mut(&worker) else {
                     return;
                 };
-                if at.board.take_back(cell) {
-                    mark_taken_back(at, cell);
+                if take_back(at, cell, Some(entry)) {
                     self.answer_unstarted(id, cancelled(false), now);
+                    self.settle(worker, now);
                 } else if entry.stop.is_none() {
                     self.stop(id, Stop::Cancelled, now);
                 }
@@ -464,17 +474,16 @@ impl Scheduler {
             })
             .collect();
         for (id, worker, cell) in handed {
-            match self.workers.get_mut(&worker) {
-                Some(worker) if worker.board.take_back(cell) => {
-                    mark_taken_back(worker, cell);
-                    self.answer_unstarted(id, cut_before_start(), now);
-                }
-                _ => self.stop(id, Stop::CutShort, now),
+            let entry = self.tasks.get(&id);
+            let worker = self.workers.get_mut(&worker);
+            if worker.is_some_and(|worker| take_back(worker, cell, entry)) {
+                self.answer_unstarted(id, cut_before_start(), now);
+            } else {
+                self.stop(id, Stop::CutShort, now);
             }
         }
         for (id, worker) in &mut self.workers {
-            // Also one that has not noticed that its tasks were taken back: it may never do so.
-            if worker.tasks == 0 && !worker.is_ending() {
+            if worker.is_idle() && !worker.is_ending() {
                 let until = now + self.settings.cancel_grace;
                 worker.phase = Phase::Ending { until };
                 self.commands.push(Command::Close(*id));

@@ -9,6 +9,8 @@ use crate::task::Client;
 use plugin_api::abi::status;
 use service::bytes::ByteBudget;
 
+mod broken;
+
 const KILLED: Exit = Exit {
     code: None,
     signal: Some(libc::SIGKILL),

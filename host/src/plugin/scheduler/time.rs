@@ -1,10 +1,10 @@
 //! Time passes: limits, graces, idle workers.
 
 use super::failure::{timeout_in_queue, timeout_while_running};
-use super::worker::{Phase, mark_taken_back};
+use super::worker::{Phase, take_back};
 use super::{
-    CLOSE_WAIT_MAX, COST_UNKNOWN, Command, Place, RETURN_WAIT, STACK_WAIT_MAX, STUCK_LIMIT_MIN,
-    Scheduler, Stop, WorkerId,
+    CLOSE_WAIT_MAX, COST_UNKNOWN, Command, Place, RETURN_WAIT, RETURN_WAIT_MAX, STACK_WAIT_MAX,
+    STUCK_LIMIT_MIN, Scheduler, Stop, WorkerId,
 };
 use crate::clock::Moment;
 use crate::link::CellState;
@@ -105,38 +105,41 @@ impl Scheduler {
         let Some(worker) = self.workers.get_mut(&worker_id) else {
             return;
         };
-        if worker.board.take_back(cell) {
-            mark_taken_back(worker, cell);
+        if take_back(worker, cell, self.tasks.get(&id)) {
             let runs = |(cell, _)| worker.board.state(cell) == CellState::Running;
-            let waited_long = now < deadline && limit >= STUCK_LIMIT_MIN;
+            let silent = now.since(worker.heard);
+            let waited_long = now < deadline && limit.max(silent) >= STUCK_LIMIT_MIN;
             if waited_long && !worker.is_ending() && !worker.own_tasks().any(runs) {
-                // It has had a task for as long as the task may run, runs nothing, and has not begun: it is stuck.
+                // It has had a task for as long as the task may run, runs nothing, and has not begun: it is stuck. A
+                // pool of such workers is in a crash loop; else what waits would go from one to the next for ever.
+                worker.is_stuck = true;
                 worker.phase = Phase::Ending {
                     until: Moment::NEVER,
                 };
                 self.commands.push(Command::Kill(worker_id));
             }
             self.requeue(vec![id]);
+            self.settle(worker_id, now);
             return;
         }
-        let until = deadline.min(worker.board.started(cell) + limit);
+        let said = worker.board.started(cell).min(now);
+        let is_done = worker.board.state(cell) == CellState::Done;
+        let started = self
+            .tasks
+            .get_mut(&id)
+            .map(|entry| *entry.started.get_or_insert(said));
+        let until = deadline.min(started.unwrap_or(said) + limit);
         if now < until {
             self.set_timer(id, until);
             return;
         }
-        if worker.board.state(cell) == CellState::Done {
+        if is_done && now < until + RETURN_WAIT_MAX {
             self.set_timer(id, now + RETURN_WAIT);
             return;
         }
         self.stop(id, Stop::TimedOut, now);
-        let ran = now.since(self.started(worker_id, cell));
+        let ran = now.since(started.unwrap_or(said));
         self.answer_now(id, timeout_while_running(ran), now);
-    }
-
-    pub(super) fn started(&self, worker: WorkerId, cell: u8) -> Moment {
-        self.workers
-            .get(&worker)
-            .map_or(Moment::NEVER, |worker| worker.board.started(cell))
     }
 
     /// Tells the handler to stop; after the grace its worker is killed.
@@ -178,8 +181,7 @@ impl Scheduler {
         worker.phase = Phase::Leaving;
         let mut again = Vec::new();
         for (cell, task) in &tasks {
-            if worker.board.take_back(*cell) {
-                mark_taken_back(worker, *cell);
+            if take_back(worker, *cell, self.tasks.get(task)) {
                 again.push(*task);
             }
         }
@@ -213,8 +215,7 @@ impl Scheduler {
                 continue;
             }
             for (cell, task) in tasks {
-                if worker.board.take_back(cell) {
-                    mark_taken_back(worker, cell);
+                if take_back(worker, cell, self.tasks.get(&task)) {
                     again.push(task);
                 }
             }
@@ -227,6 +228,7 @@ impl Scheduler {
             if let Some(worker) = self.workers.get_mut(&id) {
                 worker.cost = COST_UNKNOWN;
             }
+            self.settle(id, now);
         }
     }
 

@@ -13,7 +13,7 @@ pub(super) enum Phase {
     Ready,
     /// Takes no new tasks; is told to close when it has none left.
     Leaving,
-    /// Was told to close, or killed: its end is no crash. Killed when it is still there at the given moment.
+    /// Was told to close, or killed: its end is no crash, unless it was stuck. Killed when it is still there at the given moment.
     Ending {
         until: Moment,
     },
@@ -46,6 +46,10 @@ pub(super) struct Worker {
     pub(super) stacked_since: Option<Moment>,
     pub(super) tasks_done: u64,
     pub(super) idle_since: Moment,
+    /// When it returned something last, or got a task while it had nothing to return.
+    pub(super) heard: Moment,
+    /// It was killed since it begins nothing: its end is a crash all the same.
+    pub(super) is_stuck: bool,
 }
 
 impl Worker {
@@ -53,7 +57,8 @@ impl Worker {
         Self {
             phase: Phase::Ready,
             board,
-            slots: slots as usize,
+            // None at all would leave its pool waiting for it.
+            slots: (slots as usize).clamp(1, CELLS_MAX),
             cells: vec![None; CELLS_MAX],
             free: (0..=u8::MAX).rev().collect(),
             tasks: 0,
@@ -63,10 +68,18 @@ impl Worker {
             stacked_since: None,
             tasks_done: 0,
             idle_since: now,
+            heard: now,
+            is_stuck: false,
         }
     }
 
+    /// Has no task of its own; it may not have noticed yet that some were taken back, and may never do so.
     pub(super) fn is_idle(&self) -> bool {
+        self.tasks == 0
+    }
+
+    /// Has nothing to return, not even what was taken back.
+    pub(super) fn owes_nothing(&self) -> bool {
         self.free.len() == CELLS_MAX
     }
 
@@ -111,16 +124,23 @@ impl Worker {
     }
 }
 
-/// The task in this cell was taken back: it is the worker's no more, but the cell is not free yet.
-pub(super) fn mark_taken_back(worker: &mut Worker, cell: u8) {
-    worker.cells[usize::from(cell)] = Some(Handed::TakenBack);
-    worker.tasks -= 1;
+/// Takes the task in this cell back if it has not started: it is the worker's no more, but the cell is not free yet.
+///
+/// A task that was told to stop has started, whatever is on the board now: a plugin may have written over it.
+pub(super) fn take_back(worker: &mut Worker, cell: u8, entry: Option<&Entry>) -> bool {
+    let taken = entry.is_some_and(|entry| entry.stop.is_none()) && worker.board.take_back(cell);
+    if taken {
+        worker.cells[usize::from(cell)] = Some(Handed::TakenBack);
+        worker.tasks -= 1;
+    }
+    taken
 }
 
 pub(super) fn free_cell(worker: &mut Worker, cell: u8, now: Moment) {
     if let Some(Handed::Task(_)) = worker.cells[usize::from(cell)].take() {
         worker.tasks -= 1;
     }
+    worker.heard = now;
     worker.board.free(cell);
     worker.free.push(cell);
     if worker.tasks <= worker.slots {
