@@ -5,6 +5,7 @@
 #   tests/setup.sh tests   that, and what the tests talk to: other languages, databases, readers of what plugins write,
 #                          and a Python environment in the folder of tools
 #   tests/setup.sh bench   that, and the peers written in Python that the benchmarks measure
+#   tests/setup.sh fuzz    what programs are built with, and cargo-fuzz
 #
 # On Debian and its children, run by root, it installs what is missing; elsewhere it says what is missing and fails. The
 # folder of tools is TASK_SERVER_TOOLS, by default target/tools.
@@ -14,6 +15,7 @@ cd "$(dirname "$0")/.."
 readonly tools=${TASK_SERVER_TOOLS:-target/tools}
 readonly venv=$tools/venv
 readonly purpose=${1-}
+readonly cargo_fuzz_version=0.13.2
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -43,7 +45,7 @@ missing_packages() {
     has make || echo make
     has cmake || echo cmake
     has nasm || echo nasm
-    [[ $purpose == build ]] && return
+    [[ $purpose == @(build|fuzz) ]] && return
     python_with_venv >/dev/null || printf '%s\n' python3 python3-venv
     has node || echo nodejs
     has php || echo php-cli
@@ -99,9 +101,16 @@ ensure_venv() {
     printf '%s\n' "$wanted" >"$venv/installed.txt"
 }
 
+ensure_cargo_fuzz() {
+    local root=$tools/cargo-fuzz
+    [[ $("$root/bin/cargo-fuzz" fuzz --version 2>/dev/null) == "cargo-fuzz $cargo_fuzz_version" ]] && return 0
+    say "building cargo-fuzz $cargo_fuzz_version"
+    cargo install --quiet --locked --force --root "$root" --version "=$cargo_fuzz_version" cargo-fuzz
+}
+
 export PATH=$PATH:/usr/sbin
-if [[ $purpose != @(build|tests|bench) ]]; then
-    say "say what for: tests/setup.sh build, tests or bench"
+if [[ $purpose != @(build|tests|bench|fuzz) ]]; then
+    say "say what for: tests/setup.sh build, tests, bench or fuzz"
     exit 2
 fi
 if ! has cargo; then
@@ -116,4 +125,5 @@ case $purpose in
 build) ;;
 tests) ensure_venv tests/requirements.txt ;;
 bench) ensure_venv tests/requirements.txt tests/bench/requirements.txt ;;
+fuzz) ensure_cargo_fuzz ;;
 esac

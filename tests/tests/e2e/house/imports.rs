@@ -1,4 +1,4 @@
-//! What one file imports, as it is written there. Code under `#[cfg(test)]` doesn't count.
+//! What one file imports, as it is written there. Code under `#[cfg(test)]` doesn't count, nor under `#[cfg(fuzzing)]`.
 
 use super::tokens::{Kind, Token, tokens};
 
@@ -228,14 +228,14 @@ impl<'a> Reader<'a> {
         self.kind(1 + bracket) == Some(Kind::Mark('['))
     }
 
-    /// Whether this attribute is `#[cfg(test)]`, or one that holds for nothing but tests.
+    /// Whether this attribute is `#[cfg(test)]`, or one that holds for nothing but tests; fuzzers are some.
     fn is_for_tests(&self) -> bool {
         let kinds = self.tokens[self.at..].iter().map(|token| token.kind);
         let mut kinds = kinds.skip_while(|kind| matches!(kind, Kind::Mark('#' | '!' | '[')));
         if kinds.next() != Some(Kind::Word("cfg")) || kinds.next() != Some(Kind::Mark('(')) {
             return false;
         }
-        let is_test = |kind| matches!(kind, Kind::Word("test" | "doctest"));
+        let is_test = |kind| matches!(kind, Kind::Word("test" | "doctest" | "fuzzing"));
         match kinds.next() {
             Some(Kind::Word("all")) => {
                 let mut depth = 0;

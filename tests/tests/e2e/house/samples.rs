@@ -74,6 +74,7 @@ fn code_for_tests_does_not_count() {
     let tests = [
         "#[cfg(test)]\nmod tests { use super::*; use crate::b::Thing; fn f() { crate::b::g() } }",
         "#[cfg(test)] mod tests;",
+        "#[cfg(fuzzing)] pub mod fuzzing { pub use crate::b::Thing; }",
         "#[cfg(test)] use crate::b::{Thing, Other};",
         "#[cfg(test)] #[expect(x)] pub(crate) const fn f<A, B>() -> [A; 2] { crate::b::g() }",
         "#[cfg(test)] const X: T = T { b: crate::b::X };",

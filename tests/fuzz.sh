@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Fuzzes what reads bytes that nobody has checked, each target for so many seconds, one after the other on one processor:
+#
+#   tests/fuzz.sh SECONDS [TARGET…]
+#
+# What a target finds is kept in the target folder beside what it has learnt, and its path is the last thing it says. The
+# compiler is the one of rust-toolchain.toml, told to allow what else only a nightly does; versions are those of the
+# product's own Cargo.lock, so that what is fuzzed is what is shipped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly tools=$(realpath -m "${TASK_SERVER_TOOLS:-target/tools}")
+target_dir=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+readonly target_dir=$target_dir/fuzz
+readonly triple=$(rustc -vV | sed -n 's/^host: //p')
+readonly built=$target_dir/$triple/release
+readonly seconds=${1:?how many seconds for each target}
+shift
+targets=("$@")
+((${#targets[@]})) || mapfile -t targets < <(ls tests/fuzz/targets | sed -n 's/\.rs$//p' | grep -vx seeds)
+
+tests/setup.sh fuzz
+cp Cargo.lock tests/fuzz/Cargo.lock
+for target in seeds "${targets[@]}"; do
+    RUSTC_BOOTSTRAP=1 "$tools/cargo-fuzz/bin/cargo-fuzz" build --fuzz-dir tests/fuzz --target-dir "$target_dir" "$target"
+done
+# The notes of real libraries; a clone has these where `make plugins` or the tests have built them.
+cargo build --release --locked -p good -p evil -p versioned
+ASAN_OPTIONS=detect_leaks=0 "$built/seeds" "$target_dir/seeds" docs/PROTOCOL.md \
+    "${target_dir%/fuzz}"/release/lib{good,evil,versioned}.so
+
+for target in "${targets[@]}"; do
+    printf '\n== %s, %s s\n' "$target" "$seconds"
+    mkdir -p "$target_dir/corpus/$target" "$target_dir/found/$target"
+    RUST_BACKTRACE=0 "$built/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=4096 -print_final_stats=1 \
+        -verbosity=1 -artifact_prefix="$target_dir/found/$target/" \
+        "$target_dir/corpus/$target" "$target_dir/seeds/$target" 2>&1 | grep -vE '^#|NEW_FUNC'
+done

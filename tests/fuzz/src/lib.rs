@@ -1,0 +1,7 @@
+//! What the fuzzers share: a bound on memory, and what a request must be.
+
+mod memory;
+mod requests;
+
+pub use memory::within;
+pub use requests::request;

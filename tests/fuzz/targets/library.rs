@@ -1,0 +1,4 @@
+//! Files in the plugins folder.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::within(data, host::fuzzing::library));

@@ -1,0 +1,69 @@
+//! Writes what the fuzzers begin with: `seeds FOLDER DOCS [LIBRARY…]`, a folder for each of them in FOLDER. Frames come
+//! from the encoder, lines from the examples in the documentation, notes from real libraries.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+fn main() -> io::Result<()> {
+    let mut args = std::env::args_os().skip(1).map(PathBuf::from);
+    let (Some(folder), Some(docs)) = (args.next(), args.next()) else {
+        return Err(io::Error::other("usage: seeds FOLDER DOCS [LIBRARY…]"));
+    };
+    write(
+        &folder.join("frames_to_host"),
+        host::fuzzing::seeds_to_host(),
+    )?;
+    write(
+        &folder.join("frames_to_worker"),
+        host::fuzzing::seeds_to_worker(),
+    )?;
+    write(&folder.join("broken_workers"), host::fuzzing::scripts())?;
+
+    let text = fs::read_to_string(docs)?;
+    let lines: Vec<&str> = text.lines().filter_map(example).collect();
+    if lines.is_empty() {
+        return Err(io::Error::other("the documentation has no lines any more"));
+    }
+    let requests = lines.iter().map(|line| line.as_bytes().to_vec());
+    write(&folder.join("requests"), requests.collect())?;
+    // The first byte says how the others are cut.
+    let stream = |cut: u8, end: &str| [&[cut][..], lines.join(end).as_bytes(), b"\n"].concat();
+    let foreign = b"\0POST / HTTP/1.1\r\nHost: x\r\n\r\n{}\n".to_vec();
+    let mut streams = vec![stream(0, "\n"), stream(1, "\r\n"), stream(7, "\n"), foreign];
+    streams.extend(
+        lines
+            .iter()
+            .map(|line| [b"\x03", line.as_bytes(), b"\n"].concat()),
+    );
+    write(&folder.join("lines"), streams)?;
+
+    let mut libraries = Vec::new();
+    let mut notes = Vec::new();
+    for library in args {
+        let Some((note, small)) = host::fuzzing::note_of(&fs::read(&library)?) else {
+            return Err(io::Error::other(format!(
+                "{} has no note",
+                library.display()
+            )));
+        };
+        notes.push(note);
+        libraries.push(small);
+    }
+    write(&folder.join("note"), notes)?;
+    write(&folder.join("library"), libraries)
+}
+
+/// The object that stands in a line of a page, if one does.
+fn example(line: &str) -> Option<&str> {
+    let (begin, end) = (line.find("{\"")?, line.rfind('}')?);
+    line.get(begin..=end)
+}
+
+fn write(folder: &Path, seeds: Vec<Vec<u8>>) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for (number, seed) in seeds.iter().enumerate() {
+        fs::write(folder.join(format!("seed-{number}")), seed)?;
+    }
+    Ok(())
+}
