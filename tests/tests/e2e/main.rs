@@ -34,5 +34,6 @@ mod other_protocols;
 mod plugin_pages;
 mod progress;
 mod reload;
+mod soak;
 mod timeouts;
 mod unread_log;

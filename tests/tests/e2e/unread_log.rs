@@ -1,50 +1,11 @@
 //! Logs that can't be written, because nobody reads them or there is no room: whoever logs goes on as if nothing were.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use rustix::process::Signal;
 use serde_json::json;
-use tests::{Gateway, GatewaySetup, Host, Plugin, Setup, Versioned, wait_for, wait_until};
-
-/// A pipe with a path, and its only reader.
-struct Pipe {
-    path: PathBuf,
-    /// Both ends in one, so that nobody waits for the other one; in non-blocking mode.
-    end: File,
-}
-
-impl Pipe {
-    fn new(folder: &Path) -> Self {
-        let path = folder.join("log");
-        let mode = Mode::RUSR | Mode::WUSR;
-        mknodat(CWD, &path, FileType::Fifo, mode, 0).unwrap();
-        let end = open(&path, OFlags::RDWR | OFlags::NONBLOCK, Mode::empty()).unwrap();
-        Self {
-            path,
-            end: File::from(end),
-        }
-    }
-
-    /// Without room for a single byte.
-    fn full(folder: &Path) -> Self {
-        let mut pipe = Self::new(folder);
-        for chunk in [&[b'\n'; 4096][..], b"\n"] {
-            while pipe.end.write(chunk).is_ok() {}
-        }
-        pipe
-    }
-
-    /// Reads what is there.
-    fn read(&mut self) -> String {
-        let mut bytes = Vec::new();
-        let read = self.end.read_to_end(&mut bytes);
-        assert_eq!(read.unwrap_err().kind(), ErrorKind::WouldBlock);
-        String::from_utf8(bytes).unwrap()
-    }
-}
+use tests::{Gateway, GatewaySetup, Host, LogPipe, Plugin, Setup, Versioned, wait_for, wait_until};
 
 fn dropped(host: &Host) -> u64 {
     host.client().status()["log_lines_dropped"]
@@ -114,8 +75,8 @@ fn a_host_serves_as_ever_though_the_disk_of_its_log_is_full() {
 #[test]
 fn a_host_serves_as_ever_though_nobody_reads_its_log() {
     let setup = setup();
-    let pipe = Pipe::full(setup.folder());
-    let host = setup.log_to(&pipe.path).start();
+    let pipe = LogPipe::full(setup.folder());
+    let host = setup.log_to(pipe.path()).start();
     log_until_lines_are_dropped(&host);
     expect_to_serve_as_ever(host);
 }
@@ -123,8 +84,8 @@ fn a_host_serves_as_ever_though_nobody_reads_its_log() {
 #[test]
 fn a_host_serves_as_ever_though_the_reader_of_its_log_has_gone() {
     let setup = setup();
-    let pipe = Pipe::new(setup.folder());
-    let host = setup.log_to(&pipe.path).start();
+    let pipe = LogPipe::new(setup.folder());
+    let host = setup.log_to(pipe.path()).start();
     drop(pipe);
     log_until_lines_are_dropped(&host);
     expect_to_serve_as_ever(host);
@@ -133,8 +94,8 @@ fn a_host_serves_as_ever_though_the_reader_of_its_log_has_gone() {
 #[test]
 fn a_log_that_is_read_again_tells_how_much_is_missing() {
     let setup = setup();
-    let mut pipe = Pipe::full(setup.folder());
-    let host = setup.log_to(&pipe.path).start();
+    let mut pipe = LogPipe::full(setup.folder());
+    let host = setup.log_to(pipe.path()).start();
     log_until_lines_are_dropped(&host);
     let mut log = String::new();
     wait_until("the log to tell", || {
@@ -153,8 +114,8 @@ fn a_log_that_is_read_again_tells_how_much_is_missing() {
 #[test]
 fn a_second_signal_ends_a_host_at_once_though_nobody_reads_its_log() {
     let setup = setup();
-    let pipe = Pipe::full(setup.folder());
-    let mut host = setup.log_to(&pipe.path).start();
+    let pipe = LogPipe::full(setup.folder());
+    let mut host = setup.log_to(pipe.path()).start();
     let mut client = host.client();
     client.start_long_task("listens");
     host.signal(Signal::TERM);
@@ -191,11 +152,11 @@ fn a_gateway_serves_as_ever_though_its_log_cannot_be_written() {
     let setup = || GatewaySetup::new().host(&host).allow("*");
     expect_gateway_to_serve_as_ever(setup().log_to(Path::new("/dev/full")).start());
     let unread = setup();
-    let pipe = Pipe::full(unread.folder());
-    expect_gateway_to_serve_as_ever(unread.log_to(&pipe.path).start());
+    let pipe = LogPipe::full(unread.folder());
+    expect_gateway_to_serve_as_ever(unread.log_to(pipe.path()).start());
     let gone = setup();
-    let pipe = Pipe::new(gone.folder());
-    let gateway = gone.log_to(&pipe.path).start();
+    let pipe = LogPipe::new(gone.folder());
+    let gateway = gone.log_to(pipe.path()).start();
     drop(pipe);
     expect_gateway_to_serve_as_ever(gateway);
 }
