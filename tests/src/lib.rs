@@ -11,6 +11,7 @@
 
 mod artifacts;
 mod browser;
+mod cgroup;
 mod client;
 mod command;
 mod gateway;
@@ -31,6 +32,7 @@ mod wait;
 
 pub use artifacts::{Plugin, as_from_a_shell, target_dir};
 pub use browser::{Browser, Look};
+pub use cgroup::Cgroup;
 pub use client::{Client, Failure, Reply};
 pub use command::{Finished, run, run_with_input};
 pub use gateway::{Gateway, GatewaySetup};

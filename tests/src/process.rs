@@ -23,6 +23,7 @@ pub struct Process {
 struct Stat {
     state: String,
     parent: u32,
+    group: u32,
     started: u64,
     cpu: u64,
 }
@@ -49,6 +50,12 @@ impl Process {
         stat(self.pid).is_some_and(|stat| {
             stat.started == self.started && !["Z", "X"].contains(&stat.state.as_str())
         })
+    }
+
+    /// The process group that it is in.
+    #[must_use]
+    pub fn group(self) -> Option<u32> {
+        Some(stat(self.pid)?.group)
     }
 
     /// Its children, zombies included: they count as leaks.
@@ -202,6 +209,7 @@ fn stat(pid: u32) -> Option<Stat> {
     Some(Stat {
         state: fields.first()?.to_string(),
         parent: u32::try_from(number(4)?).ok()?,
+        group: u32::try_from(number(5)?).ok()?,
         started: number(22)?,
         cpu: number(14)? + number(15)?,
     })

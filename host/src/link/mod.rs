@@ -14,11 +14,11 @@ mod frame;
 pub(crate) mod fuzzing;
 
 pub(crate) use board::{Board, CELLS_MAX, CellState, Culprit};
-pub(crate) use fds::{receive as receive_fds, send as send_fds};
+pub(crate) use fds::{Received, receive as receive_fds, send as send_fds};
 pub(crate) use frame::{
     Call, FRAME_LEN_MAX_EXTRA, LogRecord, Open, ProgressReport, Return, ToHost, ToWorker,
     WorkerFrames, link_status,
 };
 
 /// Raised with every change of a frame or of the board.
-pub(crate) const LINK_VERSION: u32 = 2;
+pub(crate) const LINK_VERSION: u32 = 3;

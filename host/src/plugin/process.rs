@@ -1,15 +1,15 @@
 //! One worker as a process: started, listened to, killed, reaped.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, kill_process_group, pidfd_open};
 use service::rate::{Rate, Sample};
 use service::supervise::caught;
 use service::sync::lock;
@@ -36,6 +36,8 @@ const BATCH_MAX: usize = 256;
 const PRINTED_LINE_LEN_MAX: u64 = 8 * 1024;
 /// Printed lines a second and stream that are logged; the rest are counted and left out.
 const PRINTED_LINES_PER_SECOND_MAX: u32 = 200;
+/// How long the end of a killed process is waited for. Only one that hangs in the kernel takes longer than a moment.
+const KILL_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long the end of a dead worker's link is waited for; longer only where something else holds it open.
 const REST_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long the last printed lines of a dead worker are waited for.
@@ -167,7 +169,8 @@ fn attach<E: Send + 'static>(
         .id()
         .ok_or_else(|| io::Error::other("the worker ended at once"))?;
     let (board, board_fd) = Board::create()?;
-    match send_fds(host_end.as_fd(), [spec.library.as_fd(), board_fd.as_fd()]) {
+    let (library, board_end) = (spec.library.as_fd(), board_fd.as_fd());
+    match send_fds(host_end.as_fd(), library, board_end, own_pidfd()) {
         // It has died already, and how it did is the reason that counts: the listener tells it, as for any other worker.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         sent => sent?,
@@ -258,7 +261,19 @@ impl<E: Send + 'static, F: Fn(WorkerEvent) -> E + Send + Sync + 'static> Listene
         // Whatever the plugin has started goes too. The group's number is still its own: its leader is not reaped yet,
         // or has been so only just now.
         kill_group(self.pid);
-        let status = self.child.wait().await;
+        // A plugin may have left the group. An error means that the process has ended.
+        let _ = self.child.start_kill();
+        let status = match tokio::time::timeout(KILL_WAIT_MAX, self.child.wait()).await {
+            Ok(status) => status.ok(),
+            Err(_elapsed) => {
+                // The runtime reaps it when it ends after all.
+                tracing::error!(
+                    worker = self.pid,
+                    "a worker that was killed does not end: it hangs in the kernel, or is frozen"
+                );
+                None
+            }
+        };
         // What it sent before it died is still there to be read.
         let broken = match end {
             End::Broken(why) => Some(why),
@@ -272,11 +287,8 @@ impl<E: Send + 'static, F: Fn(WorkerEvent) -> E + Send + Sync + 'static> Listene
         }
         use std::os::unix::process::ExitStatusExt;
         let exit = Exit {
-            code: status
-                .as_ref()
-                .ok()
-                .and_then(std::process::ExitStatus::code),
-            signal: status.as_ref().ok().and_then(ExitStatusExt::signal),
+            code: status.as_ref().and_then(std::process::ExitStatus::code),
+            signal: status.as_ref().and_then(ExitStatusExt::signal),
             culprit: self.board.culprit(),
         };
         self.send(WorkerEvent::Exited { exit, broken }).await;
@@ -370,6 +382,14 @@ pub(super) fn log_level() -> u32 {
         Some(tracing::Level::DEBUG) => 4,
         Some(tracing::Level::TRACE) => 5,
     }
+}
+
+/// The host as its workers watch it. Opened once, by the process that it names; `None`: the kernel has no pidfds.
+fn own_pidfd() -> Option<BorrowedFd<'static>> {
+    static OWN: OnceLock<Option<OwnedFd>> = OnceLock::new();
+    OWN.get_or_init(|| pidfd_open(getpid(), PidfdFlags::empty()).ok())
+        .as_ref()
+        .map(AsFd::as_fd)
 }
 
 fn kill_group(pid: u32) {

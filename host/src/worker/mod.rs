@@ -8,6 +8,7 @@ mod outbox;
 mod services;
 mod signals;
 mod tasks;
+mod watch;
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,13 +19,13 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use plugin_api::abi::PluginModuleRef;
 use plugin_api::manifest::Manifest;
-use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, kill_process_group, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use self::outbox::Outbox;
 use self::tasks::Tasks;
 use crate::link::{
-    Board, CELLS_MAX, FRAME_LEN_MAX_EXTRA, LINK_VERSION, LogRecord, Open, ToHost, ToWorker,
-    WorkerFrames, receive_fds,
+    Board, CELLS_MAX, FRAME_LEN_MAX_EXTRA, LINK_VERSION, LogRecord, Open, Received, ToHost,
+    ToWorker, WorkerFrames, receive_fds,
 };
 
 /// Longest frame from the host; the host bounds its lines itself, this only tells a broken link from a long one.
@@ -51,7 +52,12 @@ pub fn main() -> ExitCode {
 
 fn run() -> io::Result<()> {
     let link = take_link()?;
-    let [library, board] = receive_fds(link.as_fd())?;
+    let Received {
+        library,
+        board,
+        host,
+    } = receive_fds(link.as_fd())?;
+    watch::start(host, &link)?;
     let board = BOARD.get_or_init_with(Board::map(board)?);
     let outbox = OUTBOX.get_or_init_with(Outbox::new(link.try_clone()?));
     let mut reader = Reader::new(link);
@@ -75,7 +81,6 @@ fn run() -> io::Result<()> {
     std::thread::Builder::new()
         .name("flusher".to_owned())
         .spawn(|| outbox.run_flusher())?;
-    // The link is read from now on: its end must end this process even if the plugin never comes back from `open`.
     let reader = std::thread::Builder::new()
         .name("link".to_owned())
         .spawn(move || reader.run(tasks))?;
@@ -182,14 +187,14 @@ impl Reader {
     }
 
     /// Serves the link until it ends, and the process with it.
-    fn run(mut self, tasks: &'static Tasks) {
+    fn run(mut self, tasks: &'static Tasks) -> ! {
         let _broken: io::Error = loop {
             if let Err(error) = self.turn(tasks) {
                 break error;
             }
         };
-        // Nothing outlives the host, and nothing that a plugin started outlives the worker: the whole group goes.
-        let _ = kill_process_group(own_group(), Signal::KILL);
+        // Nothing outlives the link, and nothing that a plugin started outlives the worker.
+        watch::die();
     }
 
     /// Takes in all that has come, as one batch, then waits for more.
@@ -214,17 +219,12 @@ impl Reader {
     }
 }
 
-/// The orderly end: the host has no more tasks for this worker, and waits for none.
+/// The orderly end: the host has no more tasks for this worker, and waits for none. It kills a worker that takes too long.
 fn close() -> ! {
     if let Some(module) = MODULE.get() {
         module.close()();
     }
     std::process::exit(0)
-}
-
-/// The host starts every worker as the leader of a process group of its own.
-fn own_group() -> Pid {
-    getpid()
 }
 
 /// `OnceLock::get_or_init` for a value at hand.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use service::sync::lock;
 
+use super::watch;
 use crate::link::ToHost;
 
 /// How long `exit` waits for a frame that another thread is writing.
@@ -30,7 +31,7 @@ impl Outbox {
         }
     }
 
-    /// Sends a frame now. A frame that can't be sent has nobody to go to: the host has gone, and so will this process.
+    /// Sends a frame now. A frame that can't be sent has nobody to go to, and ends this process.
     pub(super) fn send(&self, frame: &ToHost) {
         let mut buffer = self.lock();
         frame.encode(&mut buffer);
@@ -78,8 +79,15 @@ impl Outbox {
     }
 
     fn write(&self, buffer: &mut BytesMut) {
-        // The host's end closes only when the host is done with this worker; the reader sees that too and ends it.
-        let _ = (&self.link).write_all(buffer);
+        if let Err(error) = (&self.link).write_all(buffer) {
+            // The host has gone, or is done with this worker; or the plugin has closed what is not its own, and nobody
+            // would ever hear of what is done here. The host catches what is printed.
+            drop(writeln!(
+                std::io::stderr(),
+                "worker: its link to the host is lost: {error}"
+            ));
+            watch::die();
+        }
         buffer.clear();
         // One large result must not be remembered in memory for the rest of the worker's life.
         if buffer.capacity() > 1024 * 1024 {

@@ -37,3 +37,4 @@ mod reload;
 mod soak;
 mod timeouts;
 mod unread_log;
+mod worker_ends;

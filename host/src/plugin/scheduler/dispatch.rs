@@ -121,14 +121,13 @@ impl Scheduler {
     }
 
     pub(super) fn room(&self) -> usize {
-        let workers = self
-            .workers
-            .values()
-            .filter(|worker| !worker.is_ending())
-            .count();
-        self.settings
-            .workers_max
-            .saturating_sub(workers + self.opening.len())
+        let all = self.workers.len() + self.opening.len();
+        let ending = self.workers.values().filter(|worker| worker.is_ending());
+        let serving = all - ending.count();
+        let workers_max = self.settings.workers_max;
+        // Those that take their time to end don't stand in the way of others, but must not become ever more.
+        let processes_max = workers_max.saturating_mul(2);
+        (workers_max.saturating_sub(serving)).min(processes_max.saturating_sub(all))
     }
 
     /// When the next worker should be started for the queue as it stands; `None`: not for this queue.

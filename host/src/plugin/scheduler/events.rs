@@ -7,7 +7,7 @@ use protocol::{ErrorCode, TaskFailure};
 
 use super::failure::{back_off, cancelled, cut_short, outcome_of};
 use super::worker::{Handed, Phase, Worker, free_cell};
-use super::{BACK_OFF_FIRST, CLOSE_WAIT_MAX, Command, Entry, Place, Scheduler, Stop, WorkerId};
+use super::{BACK_OFF_FIRST, Command, Entry, Place, Scheduler, Stop, WorkerId};
 use crate::clock::Moment;
 use crate::link::{Board, CellState, ProgressReport, Return, link_status};
 use crate::plugin::outcome::{self, Exit};
@@ -126,12 +126,11 @@ impl Scheduler {
     /// Tells a worker that takes no more tasks, and has none left, to close.
     pub(super) fn settle(&mut self, id: WorkerId, now: Moment) {
         let draining = self.draining && self.queue.is_empty();
+        let until = self.close_until(now);
         if let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.is_idle())
             && (worker.phase == Phase::Leaving || (draining && worker.phase == Phase::Ready))
         {
-            worker.phase = Phase::Ending {
-                until: now + CLOSE_WAIT_MAX,
-            };
+            worker.phase = Phase::Ending { until };
             self.commands.push(Command::Close(id));
         }
     }

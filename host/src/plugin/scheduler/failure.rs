@@ -57,6 +57,14 @@ pub(super) fn timeout_while_running(ran: Duration) -> TaskFailure {
     failure
 }
 
+/// The handler had finished, and its worker kept the result to itself.
+pub(super) fn lost_return() -> TaskFailure {
+    TaskFailure::new(
+        ErrorCode::WorkerCrashed,
+        "the handler had finished, but its worker did not hand over the result",
+    )
+}
+
 pub(super) fn cancelled(started: bool) -> TaskFailure {
     let message = if started {
         "cancelled while it ran"

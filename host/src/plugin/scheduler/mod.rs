@@ -51,11 +51,6 @@ const COST_UNKNOWN: Duration = Duration::from_secs(3600);
 const STUCK_LIMIT_MIN: Duration = Duration::from_millis(500);
 /// How long a worker may take to end after it was told to close.
 const CLOSE_WAIT_MAX: Duration = Duration::from_secs(10);
-/// A look at a task that has just ended, in case the return is still on its way.
-const RETURN_WAIT: Duration = Duration::from_secs(1);
-/// How long after its time is up the return of a task that has ended is waited for: a long one takes its time, and a
-/// plugin may have written on the board that it has ended.
-const RETURN_WAIT_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct WorkerId(pub(crate) u32);
@@ -133,6 +128,8 @@ enum Stop {
     TimedOut,
     /// The grace of a drain is over; it is answered when the handler has gone.
     CutShort,
+    /// Its time is up, but its handler had finished before: only its return is waited for.
+    Finished,
 }
 
 #[derive(Debug)]
@@ -200,6 +197,8 @@ pub(crate) struct Scheduler {
     crashes_in_row: u32,
     spawn_not_before: Moment,
     draining: bool,
+    /// The grace of the drain is over.
+    cut: bool,
     crashes: u64,
     last_crash: Option<String>,
     commands: Vec<Command>,
@@ -225,6 +224,7 @@ impl Scheduler {
             crashes_in_row: 0,
             spawn_not_before: Moment::default(),
             draining: false,
+            cut: false,
             crashes: 0,
             last_crash: None,
             commands: Vec::new(),
@@ -461,6 +461,7 @@ impl Scheduler {
 
     /// The grace of a drain is over: what waits is refused, what runs is told to stop, and killed a little later.
     pub(crate) fn cut_short(&mut self, now: Moment) {
+        self.cut = true;
         for id in std::mem::take(&mut self.queue) {
             self.answer_unstarted(id, cut_before_start(), now);
         }
@@ -482,14 +483,28 @@ impl Scheduler {
                 self.stop(id, Stop::CutShort, now);
             }
         }
+        let latest = self.close_until(now);
         for (id, worker) in &mut self.workers {
-            if worker.is_idle() && !worker.is_ending() {
-                let until = now + self.settings.cancel_grace;
-                worker.phase = Phase::Ending { until };
-                self.commands.push(Command::Close(*id));
+            match &mut worker.phase {
+                Phase::Ending { until } => *until = latest.min(*until),
+                // Also one that has not noticed that its tasks were taken back: it may never do so.
+                phase if worker.tasks == 0 => {
+                    *phase = Phase::Ending { until: latest };
+                    self.commands.push(Command::Close(*id));
+                }
+                Phase::Ready | Phase::Leaving => {}
             }
         }
         self.drain(now);
+    }
+
+    /// Until when a worker that is told to close now may take to end.
+    fn close_until(&self, now: Moment) -> Moment {
+        now + if self.cut {
+            self.settings.cancel_grace
+        } else {
+            CLOSE_WAIT_MAX
+        }
     }
 
     fn forget(&mut self, id: TaskId) -> Option<Entry> {

@@ -1,5 +1,7 @@
 //! The scheduler without a process or a clock: events in, commands out.
 
+mod ends;
+
 use std::sync::Mutex;
 
 use super::*;

@@ -1,10 +1,9 @@
 //! Time passes: limits, graces, idle workers.
 
-use super::failure::{timeout_in_queue, timeout_while_running};
+use super::failure::{lost_return, timeout_in_queue, timeout_while_running};
 use super::worker::{Phase, take_back};
 use super::{
-    CLOSE_WAIT_MAX, COST_UNKNOWN, Command, Place, RETURN_WAIT, RETURN_WAIT_MAX, STACK_WAIT_MAX,
-    STUCK_LIMIT_MIN, Scheduler, Stop, WorkerId,
+    COST_UNKNOWN, Command, Place, STACK_WAIT_MAX, STUCK_LIMIT_MIN, Scheduler, Stop, WorkerId,
 };
 use crate::clock::Moment;
 use crate::link::CellState;
@@ -80,6 +79,9 @@ impl Scheduler {
         match entry.place {
             Place::Queued => self.answer_unstarted(id, timeout_in_queue(), now),
             Place::Handed { worker, .. } if entry.stop.is_some() => {
+                if entry.stop == Some(Stop::Finished) {
+                    self.answer_now(id, lost_return(), now);
+                }
                 self.set_timer(id, Moment::NEVER);
                 self.kill_if_stuck(worker);
             }
@@ -133,8 +135,9 @@ impl Scheduler {
             self.set_timer(id, until);
             return;
         }
-        if is_done && now < until + RETURN_WAIT_MAX {
-            self.set_timer(id, now + RETURN_WAIT);
+        if is_done {
+            // Its return is on its way. A worker from which it never comes can't be heard any more.
+            self.stop(id, Stop::Finished, now);
             return;
         }
         self.stop(id, Stop::TimedOut, now);
@@ -142,7 +145,7 @@ impl Scheduler {
         self.answer_now(id, timeout_while_running(ran), now);
     }
 
-    /// Tells the handler to stop; after the grace its worker is killed.
+    /// Tells the handler to stop, where it runs; after the grace its worker is killed.
     pub(super) fn stop(&mut self, id: TaskId, stop: Stop, now: Moment) {
         let Some(entry) = self.tasks.get_mut(&id) else {
             return;
@@ -156,7 +159,9 @@ impl Scheduler {
             worker.stopping += 1;
         }
         self.set_timer(id, now + self.settings.cancel_grace);
-        self.commands.push(Command::Cancel(worker, id));
+        if stop != Stop::Finished {
+            self.commands.push(Command::Cancel(worker, id));
+        }
     }
 
     /// Kills a worker whose every task has been told to stop and has used up its grace. While others run beside them
@@ -262,10 +267,9 @@ impl Scheduler {
             else {
                 return;
             };
+            let until = self.close_until(now);
             if let Some(worker) = self.workers.get_mut(&id) {
-                worker.phase = Phase::Ending {
-                    until: now + CLOSE_WAIT_MAX,
-                };
+                worker.phase = Phase::Ending { until };
                 self.commands.push(Command::Close(id));
             }
         }

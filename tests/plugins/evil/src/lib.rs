@@ -1,9 +1,11 @@
 //! Fixture plugin of the end-to-end tests: it misbehaves on command.
 //!
-//! Its configuration makes opening it go wrong as well: `{"open": "fail" | "panic" | "hang" | "abort" | "exit"}`.
+//! Its configuration makes opening it go wrong as well: `{"open": "fail" | "panic" | "hang" | "abort" | "exit"}`; and
+//! `{"close": "hang"}` its end.
 
 mod answers;
 mod crashes;
+mod odd;
 
 use std::{
     hint,
@@ -14,11 +16,32 @@ use std::{
     time::Duration,
 };
 
-use plugin_api::{Completion, PluginError, TaskError, plugin};
+use plugin_api::{Completion, PluginError, Task, TaskError, plugin};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-struct Evil;
+struct Evil {
+    close: Close,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Close {
+    #[default]
+    Well,
+    Hang,
+}
+
+impl Drop for Evil {
+    fn drop(&mut self) {
+        if self.close == Close::Hang {
+            drop(writeln!(io::stderr(), "its end hangs"));
+            loop {
+                thread::park();
+            }
+        }
+    }
+}
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -37,6 +60,44 @@ enum Open {
 struct Config {
     #[serde(default)]
     open: Open,
+    #[serde(default)]
+    close: Close,
+    /// What it says before anything else.
+    print: Option<String>,
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default)]
+struct Long {
+    /// How long the text is, in bytes; none: a few words.
+    len: Option<usize>,
+}
+
+impl Long {
+    fn text(&self, short: &str) -> String {
+        self.len.map_or(short.to_owned(), |len| "x".repeat(len))
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Reports {
+    /// What is done, of how much.
+    reports: Vec<(u64, u64)>,
+    /// How long it is silent afterwards, in milliseconds.
+    silent_ms: u64,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Flood {
+    lines: usize,
+    /// Of each line, in bytes.
+    len: usize,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Descriptors {
+    soft_limit: Option<u64>,
+    open: Vec<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -79,13 +140,19 @@ impl HugeResult {
 #[plugin]
 impl Evil {
     fn open(config: Config) -> Result<Self, PluginError> {
+        if let Some(text) = &config.print {
+            writeln!(io::stderr(), "{text}")?;
+        }
+        let evil = Self {
+            close: config.close,
+        };
         match config.open {
-            Open::Well => Ok(Self),
+            Open::Well => Ok(evil),
             Open::Fail => Err(PluginError::new("told to fail at opening")),
             Open::Panic => crashes::panic("told to panic at opening"),
             Open::Hang => {
                 crashes::spin(None);
-                Ok(Self)
+                Ok(evil)
             }
             Open::Abort => process::abort(),
             Open::Exit => process::exit(0),
@@ -100,8 +167,73 @@ impl Evil {
 
     /// Panics.
     #[handler]
-    fn panic(&self) -> Result<(), TaskError> {
-        crashes::panic("told to panic")
+    fn panic(&self, args: Long) -> Result<(), TaskError> {
+        crashes::panic(&args.text("told to panic"))
+    }
+
+    /// Fails.
+    #[handler]
+    fn fail_at_length(&self, args: Long) -> Result<(), TaskError> {
+        let text = args.text("told to fail");
+        Err(TaskError::new("told", text.clone()).data(text.into()))
+    }
+
+    /// Closes whatever is open, and answers.
+    #[handler]
+    fn close_descriptors(&self) -> Result<(), TaskError> {
+        odd::close_descriptors();
+        Ok(())
+    }
+
+    /// Replaces whatever is open, and answers into the void.
+    #[handler]
+    fn replace_descriptors(&self) -> Result<(), TaskError> {
+        odd::replace_descriptors()
+    }
+
+    /// Moves into the host's process group, and never ends.
+    #[handler]
+    fn leave_group(&self) -> Result<(), TaskError> {
+        odd::leave_group()?;
+        crashes::spin(None);
+        Ok(())
+    }
+
+    /// Forks, and both answer.
+    #[handler]
+    fn fork(&self) -> Result<(), TaskError> {
+        odd::fork()
+    }
+
+    /// What its process may have open, and has.
+    #[handler]
+    fn descriptors(&self) -> Result<Descriptors, TaskError> {
+        let (soft_limit, open) = odd::descriptors()?;
+        Ok(Descriptors { soft_limit, open })
+    }
+
+    /// Reports progress, all at once.
+    #[handler]
+    fn report(&self, args: Reports, task: &Task) -> Result<(), TaskError> {
+        for (done, total) in args.reports {
+            task.progress(done, total, &format!("{done} of {total}"));
+        }
+        let silence = Duration::from_millis(args.silent_ms);
+        let start = std::time::Instant::now();
+        while start.elapsed() < silence && !task.is_cancelled() {
+            thread::park_timeout(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Prints long lines.
+    #[handler]
+    fn flood(&self, args: Flood) -> Result<(), TaskError> {
+        let line = "~".repeat(args.len);
+        for _ in 0..args.lines {
+            writeln!(io::stdout(), "{line}")?;
+        }
+        Ok(())
     }
 
     /// Ends its process by SIGABRT.
