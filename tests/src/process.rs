@@ -1,5 +1,6 @@
 //! Processes as `/proc` shows them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -79,6 +80,48 @@ impl Process {
     #[must_use]
     pub fn fds(self) -> usize {
         self.count_in("fd")
+    }
+
+    /// How many files it may have open, softly and at most; `None`: any number.
+    #[must_use]
+    #[track_caller]
+    pub fn open_files_limit(self) -> (Option<u64>, Option<u64>) {
+        let limits = fs::read_to_string(self.path("limits")).expect("it is there");
+        let mut lines = limits.lines();
+        let line = lines.find_map(|line| line.strip_prefix("Max open files"));
+        let mut words = line.unwrap_or_default().split_whitespace();
+        let mut number = || words.next()?.parse().ok();
+        (number(), number())
+    }
+
+    /// Changes how many files it may have open, softly.
+    #[track_caller]
+    pub fn set_open_files_limit(self, current: Option<u64>) {
+        let (_, maximum) = self.open_files_limit();
+        prlimit(
+            Some(self.raw()),
+            Resource::Nofile,
+            Rlimit { current, maximum },
+        )
+        .unwrap_or_else(|error| panic!("the limit of {self:?}: {error}"));
+    }
+
+    /// Lets it open no more than so many files beside those that it has open.
+    #[track_caller]
+    pub fn leave_descriptors(self, count: usize) {
+        let look = || -> BTreeSet<u64> {
+            let entries = fs::read_dir(self.path("fd")).expect("it is there");
+            let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+            names.filter_map(|name| name.parse().ok()).collect()
+        };
+        // Some may be open for no longer than a look at a folder takes.
+        let mut open = look();
+        for _ in 0..20 {
+            open = &open & &look();
+        }
+        let mut free = (0..).filter(|number| !open.contains(number));
+        let limit = free.nth(count).expect("numbers don't end");
+        self.set_open_files_limit(Some(limit));
     }
 
     /// Its threads.

@@ -13,5 +13,6 @@ pub mod log;
 pub mod metrics;
 pub mod pages;
 pub mod rate;
+pub mod shortage;
 pub mod supervise;
 pub mod sync;

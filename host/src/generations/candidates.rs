@@ -47,8 +47,13 @@ impl Origin {
 pub(super) struct Candidates(BTreeMap<u64, Candidate>);
 
 impl Candidates {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// The numbers of their generations.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.0.keys().copied()
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<&Version> {
+        Some(&self.0.get(&number)?.version)
     }
 
     pub(super) fn versions(&self) -> impl Iterator<Item = &Version> {

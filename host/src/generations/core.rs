@@ -118,9 +118,14 @@ impl Core {
         std::mem::take(&mut self.commands)
     }
 
-    /// Whether anything is being opened.
-    pub(super) fn is_opening(&self) -> bool {
-        !self.candidates.is_empty()
+    /// Whether any candidate that counts is being opened.
+    pub(super) fn is_opening(&self, counts: impl Fn(u64) -> bool) -> bool {
+        self.candidates.numbers().any(counts)
+    }
+
+    /// The candidate of this number; `None`: it is one no more.
+    pub(super) fn candidate(&self, number: u64) -> Option<&Version> {
+        self.candidates.get(number)
     }
 
     /// Whether something serves this plugin.

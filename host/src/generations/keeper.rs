@@ -8,6 +8,7 @@ use std::time::Duration;
 use plugin_api::manifest::Manifest;
 use service::supervise::caught;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 use super::core::{Command, Core};
 use super::roster::{Generation, Refusal, Roster};
@@ -63,6 +64,10 @@ pub(crate) struct Keeper {
     roster: Roster,
     stats: Arc<Stats>,
     core: Core,
+    /// Candidates for which there is no room yet, and what opens them.
+    waiting: HashMap<u64, AbortHandle>,
+    /// What opens candidates.
+    opening: HashMap<u64, AbortHandle>,
     /// Opened, and not live yet.
     opened: HashMap<u64, (Opened, Arc<Version>)>,
     folder: FolderHandle,
@@ -88,6 +93,8 @@ impl Keeper {
             router,
             roster,
             stats,
+            waiting: HashMap::new(),
+            opening: HashMap::new(),
             opened: HashMap::new(),
             folder: folder.handle(),
             changes,
@@ -102,13 +109,15 @@ impl Keeper {
     }
 
     /// Opens every library of the folder. One that can't be taken is refused with a reason; it keeps no other from being
-    /// opened. Returns when each is live or refused.
+    /// opened. Returns when each is live or refused, or waits for room.
     pub(crate) async fn load(&mut self, folder: &mut Folder) -> Result<(), FolderError> {
         for change in folder.load().await? {
             self.changed(change);
             self.carry_out().await;
         }
-        while self.core.is_opening()
+        while self
+            .core
+            .is_opening(|number| !self.waiting.contains_key(&number))
             && let Some(event) = self.events.recv().await
         {
             self.handle_event(event);
@@ -151,6 +160,14 @@ impl Keeper {
                 self.core.holds(staged, settings);
             }
             Change::Unusable { file, reason } => self.core.unusable(&file, reason),
+            Change::Waits { file, reason } => {
+                let refusal = Refusal {
+                    plugin: None,
+                    state: State::Candidate,
+                    reason,
+                };
+                self.refuse(&file, &refusal);
+            }
             Change::Gone { file } => self.core.gone(&file),
         }
     }
@@ -163,6 +180,8 @@ impl Keeper {
                 version,
                 opened,
             } => {
+                self.opening.remove(&number);
+                self.waiting.remove(&number);
                 let opened = opened.map(|opened| {
                     self.opened.insert(number, (opened, version));
                 });
@@ -171,6 +190,7 @@ impl Keeper {
             Event::Notice { number, notice } => match notice {
                 Notice::Recovered => self.core.recovered(number),
                 Notice::Lost => self.core.lost(number),
+                Notice::Short(why) => self.wait_for_room(number, &why),
                 Notice::Crashed {
                     in_row,
                     quarantined,
@@ -186,7 +206,38 @@ impl Keeper {
         }
     }
 
+    /// There is no room for the first worker of a candidate. It is shown with the reason until it has been opened.
+    fn wait_for_room(&mut self, number: u64, why: &str) {
+        let Some(version) = self.core.candidate(number) else {
+            return;
+        };
+        if let Some(opening) = self.opening.get(&number) {
+            self.waiting.insert(number, opening.clone());
+        }
+        let refusal = Refusal {
+            plugin: Some(version.plugin().to_owned()),
+            state: State::Candidate,
+            reason: format!("no worker can be started for it now, it is tried again: {why}"),
+        };
+        self.refuse(version.file(), &refusal);
+    }
+
+    fn refuse(&self, file: &Path, refusal: &Refusal) {
+        log_refusal(file, refusal);
+        self.roster.refuse(file, refusal);
+    }
+
+    /// Candidates that wait for room, and that nobody wants any more, are not waited for.
+    fn let_go_of_waiting(&mut self) {
+        let unwanted = |number: &u64| self.core.candidate(*number).is_none();
+        for (number, opening) in self.waiting.extract_if(|number, _| unwanted(number)) {
+            opening.abort();
+            self.opening.remove(&number);
+        }
+    }
+
     async fn carry_out(&mut self) {
+        self.let_go_of_waiting();
         for command in self.core.take_commands() {
             match command {
                 Command::Open { number, version } => self.open(number, version),
@@ -204,10 +255,7 @@ impl Keeper {
                     reason,
                 } => self.announce(number, state, reason),
                 Command::Forget { number } => self.roster.forget(number),
-                Command::Refuse { file, refusal } => {
-                    log_refusal(&file, &refusal);
-                    self.roster.refuse(&file, &refusal);
-                }
+                Command::Refuse { file, refusal } => self.refuse(&file, &refusal),
                 Command::Tell { file, refusal } => {
                     log_refusal(&file, &refusal);
                     self.roster.tell(&file, &refusal);
@@ -235,7 +283,7 @@ impl Keeper {
                 tokio::spawn(async move { notices.send(full.into_inner()).await });
             }
         });
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let opening = Arc::clone(&version);
             let opened = caught(async move { open(spec, &opening, &stats, notify).await }).await;
             let opened = opened.unwrap_or_else(|_| {
@@ -248,6 +296,7 @@ impl Keeper {
             };
             let _ = mailbox.send(opened).await;
         });
+        self.opening.insert(number, task.abort_handle());
     }
 
     fn go_live(&mut self, number: u64) {
@@ -336,6 +385,7 @@ fn log_refusal(file: &Path, refusal: &Refusal) {
     let (file, plugin) = (file.display(), plugin.as_deref());
     match state {
         State::Rejected => tracing::error!(%file, plugin, "{state}: {reason}"),
+        State::Candidate => tracing::warn!(%file, plugin, "{state}: {reason}"),
         _ => tracing::info!(%file, plugin, "{state}: {reason}"),
     }
 }
@@ -379,8 +429,19 @@ pub(crate) async fn try_open(config: &Config, path: &Path) -> Result<Manifest, S
     let settings = staged.settings(config)?;
     let version = Version { staged, settings };
     let spec = Arc::new(spec(config, &version));
-    let Opened { manifest, pool } =
-        open(spec, &version, &Stats::default(), Arc::new(|_| ())).await?;
+    let (short, mut shortage) = mpsc::channel(1);
+    let notify: Notify = Arc::new(move |notice| {
+        if let Notice::Short(why) = notice {
+            let _ = short.try_send(why);
+        }
+    });
+    let stats = Stats::default();
+    let Opened { manifest, pool } = tokio::select! {
+        opened = open(spec, &version, &stats, notify) => opened?,
+        Some(why) = shortage.recv() => {
+            return Err(format!("no worker can be started to try it: {why}"));
+        }
+    };
     pool.drain(Duration::ZERO, Drain::Ended).await;
     Ok(manifest)
 }

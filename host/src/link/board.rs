@@ -142,7 +142,7 @@ impl Board {
         self.set(cell, CellState::HandedOver);
     }
 
-    /// Host: takes the task back if it has not started. True: it never will.
+    /// Host, or worker without a thread: takes the task back if it has not started. True: it never will.
     pub(crate) fn take_back(&self, cell: u8) -> bool {
         self.swap(cell, CellState::HandedOver, CellState::TakenBack)
     }

@@ -14,6 +14,8 @@ pub(crate) mod link_status {
     pub(crate) const SKIPPED: u32 = u32::MAX;
     /// The handler's result is not valid JSON; the payload says why.
     pub(crate) const INVALID_RESULT: u32 = u32::MAX - 1;
+    /// The system has no thread for the task, which has not started; the payload says why.
+    pub(crate) const NO_THREAD: u32 = u32::MAX - 3;
     /// The handler's result is longer than a line may be; the payload is its length in decimal digits.
     pub(crate) const RESULT_TOO_LARGE: u32 = u32::MAX - 2;
 }
@@ -103,6 +105,10 @@ pub(crate) enum ToHost {
     OpenFailed {
         reason: String,
     },
+    /// The system has no room for this worker now. It ends, and is no worse for it.
+    Short {
+        why: String,
+    },
     Return(Return),
     Progress(ProgressReport),
     Log(LogRecord),
@@ -142,6 +148,7 @@ mod kind {
     pub(super) const RETURN: u8 = 19;
     pub(super) const PROGRESS: u8 = 20;
     pub(super) const LOG: u8 = 21;
+    pub(super) const SHORT: u8 = 22;
 }
 
 const HEADER_LEN: usize = 4;
@@ -182,6 +189,9 @@ impl ToHost {
                 frame(out, kind::OPEN_FAILED, |out| {
                     out.put_slice(reason.as_bytes());
                 });
+            }
+            Self::Short { why } => {
+                frame(out, kind::SHORT, |out| out.put_slice(why.as_bytes()));
             }
             Self::Return(r) => frame(out, kind::RETURN, |out| {
                 out.put_u64_le(r.task);
@@ -315,6 +325,9 @@ fn decode_to_host(kind: u8, mut payload: Bytes) -> Result<ToHost, FrameError> {
         },
         kind::OPEN_FAILED => ToHost::OpenFailed {
             reason: text(&payload),
+        },
+        kind::SHORT => ToHost::Short {
+            why: text(&payload),
         },
         kind::RETURN => ToHost::Return(Return {
             task: payload.try_get_u64_le().map_err(malformed)?,

@@ -39,6 +39,9 @@ pub(crate) fn samples_to_host() -> Vec<ToHost> {
         ToHost::OpenFailed {
             reason: "no ü".to_owned(),
         },
+        ToHost::Short {
+            why: "of threads".to_owned(),
+        },
         ToHost::Return(Return {
             task: u64::MAX,
             cell: 255,

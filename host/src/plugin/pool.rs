@@ -10,9 +10,10 @@ use service::supervise::caught;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::process::{self, Process, Spec, WorkerEvent};
+use super::process::{self, NotStarted, Process, Spec, WorkerEvent};
 use super::scheduler::{
     Command, Function, PoolReport, Scheduler, Settings, WorkerId, cancelled_before_start,
+    shortage_back_off,
 };
 use crate::clock::Moment;
 use crate::link::{LogRecord, ToHost, ToWorker};
@@ -84,6 +85,8 @@ pub(crate) enum Notice {
     },
     /// A task has been returned after all.
     Recovered,
+    /// A candidate's first worker can't be started for now: it is tried again, until there is room.
+    Short(String),
     /// The pool has panicked. It has ended, and its tasks were answered `internal`.
     Lost,
 }
@@ -168,35 +171,77 @@ pub(crate) struct Opened {
     pub(crate) pool: PoolHandle,
 }
 
-/// Starts the first worker of a candidate and waits until it has opened the plugin. The error is a sentence for the
-/// plugin's author; nothing is left of the candidate then.
+/// Why a candidate has not been opened.
+enum NotOpened {
+    /// Something is wrong with it: a sentence for the plugin's author.
+    Refused(String),
+    /// The host has no room for its first worker.
+    Short(String),
+}
+
+impl From<NotStarted> for NotOpened {
+    fn from(error: NotStarted) -> Self {
+        match error {
+            NotStarted::Short(why) => Self::Short(why),
+            NotStarted::Refused(why) => {
+                Self::Refused(format!("its first worker could not be started: {why}"))
+            }
+        }
+    }
+}
+
+/// Starts the first worker of a candidate and waits until it has opened the plugin; also until there is room for one. The
+/// error is a sentence for the plugin's author; nothing is left of the candidate then.
 pub(crate) async fn open(
     spec: Arc<Spec>,
     settings: PoolSettings,
     stats: &Stats,
     notify: Notify,
 ) -> Result<Opened, String> {
+    let mut tries = 0;
+    loop {
+        let opening = open_once(&spec, &settings, stats, &notify).await;
+        match opening {
+            Ok(opened) => return Ok(opened),
+            Err(NotOpened::Refused(why)) => return Err(why),
+            Err(NotOpened::Short(why)) => {
+                if tries == 0 {
+                    notify(Notice::Short(why));
+                }
+                tokio::time::sleep(shortage_back_off(tries)).await;
+                tries += 1;
+            }
+        }
+    }
+}
+
+async fn open_once(
+    spec: &Arc<Spec>,
+    settings: &PoolSettings,
+    stats: &Stats,
+    notify: &Notify,
+) -> Result<Opened, NotOpened> {
+    let refused = NotOpened::Refused;
     let (mailbox, mut events) = mpsc::channel(MAILBOX_LEN);
     let first = WorkerId(1);
-    let process = process::spawn(&spec, first, mailbox.clone(), Event::Worker)
-        .map_err(|error| format!("its first worker could not be started: {error}"))?;
+    let process = process::spawn(spec, first, mailbox.clone(), Event::Worker)?;
     let timeout = settings.scheduler.open_timeout;
     let opening = wait_until_opened(&mut events, &spec.plugin, process.pid);
     let (slots, manifest) = match tokio::time::timeout(timeout, opening).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(why)) => return Err(why),
         Err(_elapsed) => {
-            return Err(format!(
+            return Err(refused(format!(
                 "its `open` did not return within {} ms (open_timeout)",
                 timeout.as_millis()
-            ));
+            )));
         }
     };
     let manifest: Manifest = serde_json::from_slice(&manifest)
-        .map_err(|error| format!("its manifest can't be read: {error}"))?;
+        .map_err(|error| refused(format!("its manifest can't be read: {error}")))?;
     let mut scheduler = Scheduler::new(
-        scheduler_settings(&settings, &manifest),
-        functions(&settings, &manifest, stats),
+        scheduler_settings(settings, &manifest),
+        functions(settings, &manifest, stats),
     );
     scheduler.adopt(first, Arc::clone(&process.board), slots, Moment::now());
     let names = manifest
@@ -205,14 +250,14 @@ pub(crate) async fn open(
         .map(|function| function.name.clone())
         .collect();
     let pool = Pool {
-        spec,
+        spec: Arc::clone(spec),
         scheduler,
         processes: HashMap::from([(first, process)]),
         open_failures: HashMap::new(),
         function_names: names,
         mailbox: mailbox.clone(),
         drain: None,
-        notify,
+        notify: Arc::clone(notify),
         cut_at: None,
     };
     pool.start(events);
@@ -261,7 +306,8 @@ async fn wait_until_opened(
     events: &mut mpsc::Receiver<Event>,
     plugin: &str,
     pid: u32,
-) -> Result<(u32, Bytes), String> {
+) -> Result<(u32, Bytes), NotOpened> {
+    let refused = NotOpened::Refused;
     while let Some(event) = events.recv().await {
         let Event::Worker(_, event) = event else {
             continue;
@@ -271,7 +317,8 @@ async fn wait_until_opened(
                 for frame in frames {
                     match frame {
                         ToHost::Opened { slots, manifest } => return Ok((slots, manifest)),
-                        ToHost::OpenFailed { reason } => return Err(reason),
+                        ToHost::OpenFailed { reason } => return Err(refused(reason)),
+                        ToHost::Short { why } => return Err(NotOpened::Short(why)),
                         ToHost::Log(record) => log(plugin, pid, None, &record),
                         ToHost::Hello { .. } | ToHost::Return(_) | ToHost::Progress(_) => {}
                     }
@@ -279,11 +326,13 @@ async fn wait_until_opened(
             }
             WorkerEvent::Exited { exit, broken } => {
                 let why = broken.unwrap_or_else(|| exit.to_string());
-                return Err(format!("its worker {why} while it opened the plugin"));
+                return Err(refused(format!(
+                    "its worker {why} while it opened the plugin"
+                )));
             }
         }
     }
-    Err("its worker was lost".to_owned())
+    Err(refused("its worker was lost".to_owned()))
 }
 
 struct Pool {
@@ -403,6 +452,10 @@ impl Pool {
             }
             ToHost::Progress(report) => self.scheduler.progressed(id, report),
             ToHost::Opened { slots, .. } => {
+                if self.scheduler.shortage().is_some() {
+                    let plugin = &self.spec.plugin;
+                    tracing::info!(plugin, "workers can be started again");
+                }
                 if let Some(process) = self.processes.get(&id) {
                     self.scheduler
                         .worker_opened(id, Arc::clone(&process.board), slots, now);
@@ -421,8 +474,21 @@ impl Pool {
                 let name = function.and_then(|index| self.function_names.get(index as usize));
                 log(&self.spec.plugin, pid, name.map(String::as_str), &record);
             }
+            ToHost::Short { why } => self.short(id, &why, now),
             ToHost::Hello { .. } => {}
         }
+    }
+
+    /// There is no room for a worker: said once, however often it is tried.
+    fn short(&mut self, id: WorkerId, why: &str, now: Moment) {
+        if self.scheduler.shortage().is_none() {
+            let plugin = &self.spec.plugin;
+            tracing::warn!(
+                plugin,
+                "no worker can be started now, it is tried again: {why}"
+            );
+        }
+        self.scheduler.worker_without_room(id, why, now);
     }
 
     fn handle_exit(
@@ -508,13 +574,13 @@ impl Pool {
                 );
                 self.processes.insert(id, process);
             }
-            Err(error) => {
+            Err(NotStarted::Short(why)) => self.short(id, &why, Moment::now()),
+            Err(NotStarted::Refused(error)) => {
                 tracing::error!(
                     plugin = self.spec.plugin,
                     "a worker could not be started: {error}"
                 );
-                self.scheduler
-                    .worker_not_started(id, &error.to_string(), Moment::now());
+                self.scheduler.worker_not_started(id, &error, Moment::now());
             }
         }
     }

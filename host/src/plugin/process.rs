@@ -11,6 +11,7 @@ use bytes::{Buf, BytesMut};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, PidfdFlags, Signal, getpid, kill_process_group, pidfd_open};
 use service::rate::{Rate, Sample};
+use service::shortage;
 use service::supervise::caught;
 use service::sync::lock;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
@@ -51,6 +52,24 @@ pub(crate) struct Spec {
     /// The library, as a file that nobody can change any more.
     pub(crate) library: Arc<OwnedFd>,
     pub(crate) open: Open,
+}
+
+/// Why a worker could not be started.
+#[derive(Debug)]
+pub(crate) enum NotStarted {
+    /// The system is out of something, for now.
+    Short(String),
+    /// Trying again won't help.
+    Refused(String),
+}
+
+impl From<io::Error> for NotStarted {
+    fn from(error: io::Error) -> Self {
+        match shortage::describe(&error) {
+            Some(why) => Self::Short(why),
+            None => Self::Refused(error.to_string()),
+        }
+    }
 }
 
 /// What a worker has to say. All that it sent before it died comes before `Exited`.
@@ -136,13 +155,14 @@ pub(crate) fn spawn<E: Send + 'static>(
     id: WorkerId,
     events: mpsc::Sender<E>,
     wrap: fn(WorkerId, WorkerEvent) -> E,
-) -> io::Result<Process> {
+) -> Result<Process, NotStarted> {
     let (host_end, worker_end) = socketpair(
         AddressFamily::UNIX,
         SocketType::STREAM,
         SocketFlags::CLOEXEC,
         None,
-    )?;
+    )
+    .map_err(io::Error::from)?;
     let child = Command::new("/proc/self/exe")
         .arg("worker")
         .arg(&spec.plugin)
@@ -153,7 +173,7 @@ pub(crate) fn spawn<E: Send + 'static>(
         .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
-    attach(child, host_end, spec, id, events, wrap)
+    Ok(attach(child, host_end, spec, id, events, wrap)?)
 }
 
 /// Hands a process that was started just now what it needs, and listens to it from then on.

@@ -48,6 +48,8 @@ pub(crate) enum Change {
     Holds(Staged),
     /// It holds nothing that could be opened: a sentence for whoever put it there.
     Unusable { file: PathBuf, reason: String },
+    /// It can't be taken yet, and is later by itself: why.
+    Waits { file: PathBuf, reason: String },
     /// It is gone for good.
     Gone { file: PathBuf },
 }
@@ -167,10 +169,15 @@ impl Folder {
                     }
                     change(path.clone(), staged)
                 }
-                Sight::NoFile(reason) | Sight::Unknown(reason) => {
+                Sight::NoFile(reason) => {
                     track.pass_over(reason);
                     let (file, reason) = (path.clone(), reason.clone());
                     Change::Unusable { file, reason }
+                }
+                Sight::Unknown(reason) => {
+                    track.pass_over(reason);
+                    let (file, reason) = (path.clone(), reason.clone());
+                    Change::Waits { file, reason }
                 }
             });
             self.files.insert(path, track);
@@ -249,7 +256,7 @@ impl Folder {
             Due::Tell(reason) => {
                 let reason = reason.into_owned();
                 self.look_by(Instant::now() + LOOK_WAIT);
-                self.tell(Change::Unusable { file: path, reason }).await;
+                self.tell(Change::Waits { file: path, reason }).await;
             }
             Due::Replaced(reason) => {
                 let file = path.clone();
@@ -336,15 +343,18 @@ fn told(news: &News, library: &Path) -> Told {
 
 /// Whether the host lacked something that it may have in a moment.
 fn is_short(staged: &StageResult) -> bool {
-    matches!(staged, Ok(Err(error)) if error.is_passing())
+    matches!(staged, Ok(Err(error)) if error.passing().is_some())
 }
 
 fn change(file: PathBuf, staged: StageResult) -> Change {
     match staged {
         Ok(Ok(staged)) => Change::Holds(staged),
-        Ok(Err(error)) => Change::Unusable {
-            file,
-            reason: error.to_string(),
+        Ok(Err(error)) => match error.passing() {
+            Some(reason) => Change::Waits { file, reason },
+            None => Change::Unusable {
+                file,
+                reason: error.to_string(),
+            },
         },
         Err(Panicked) => Change::Unusable {
             file,

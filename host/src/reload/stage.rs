@@ -13,6 +13,7 @@ use std::sync::Arc;
 use plugin_api::note::Note;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
+use service::shortage;
 use sha2::{Digest, Sha256};
 
 use super::elf::{self, ElfError};
@@ -79,22 +80,10 @@ pub(crate) enum StageError {
 impl std::fmt::Display for StageError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Read(error) if is_passing(error) => {
-                write!(f, "it can't be read: {error}; it is tried again")
-            }
-            Self::Copy(error) if is_passing(error) => write!(
-                f,
-                "the host could not make its private copy: {error}; it is tried again"
-            ),
             Self::Read(error) => write!(f, "it can't be read: {error}"),
             Self::Configuration(path, error) => {
-                let again = if is_passing(error) {
-                    "; it is tried again"
-                } else {
-                    ""
-                };
                 let path = path.display();
-                write!(f, "its configuration {path} can't be read: {error}{again}")
+                write!(f, "its configuration {path} can't be read: {error}")
             }
             Self::TooLarge { len } => {
                 write!(
@@ -114,14 +103,15 @@ impl std::fmt::Display for StageError {
 impl std::error::Error for StageError {}
 
 impl StageError {
-    /// Whether the host lacked something that it may have in a moment.
-    pub(crate) fn is_passing(&self) -> bool {
-        match self {
+    /// Why it can't be read now, where the same may work in a moment.
+    pub(crate) fn passing(&self) -> Option<String> {
+        let why = match self {
             Self::Read(error) | Self::Configuration(_, error) | Self::Copy(error) => {
-                is_passing(error)
+                passing(error)?
             }
-            Self::TooLarge { .. } | Self::Unstable | Self::Elf(_) => false,
-        }
+            Self::TooLarge { .. } | Self::Unstable | Self::Elf(_) => return None,
+        };
+        Some(format!("it can't be read now, and is tried again: {why}"))
     }
 
     /// Whether the file may only not be finished yet.
@@ -136,22 +126,11 @@ impl StageError {
     }
 }
 
-/// Whether the same may work in a moment: descriptors, memory, disks and servers come back.
-fn is_passing(error: &io::Error) -> bool {
-    Errno::from_io_error(error).is_some_and(|errno| {
-        [
-            Errno::MFILE,
-            Errno::NFILE,
-            Errno::NOMEM,
-            Errno::NOSPC,
-            Errno::DQUOT,
-            Errno::AGAIN,
-            Errno::INTR,
-            Errno::IO,
-            Errno::STALE,
-            Errno::TIMEDOUT,
-        ]
-        .contains(&errno)
+/// What a system lacks comes back, and so do disks and servers.
+fn passing(error: &io::Error) -> Option<String> {
+    shortage::describe(error).or_else(|| match Errno::from_io_error(error)? {
+        Errno::IO | Errno::STALE | Errno::TIMEDOUT | Errno::INTR => Some(error.to_string()),
+        _ => None,
     })
 }
 
@@ -280,6 +259,17 @@ mod tests {
         file.read_to_string(&mut text).unwrap();
         assert_eq!(text, "abc");
         assert_eq!(file.metadata().unwrap().nlink(), 0);
+    }
+
+    #[test]
+    fn what_the_system_is_short_of_is_no_fault_of_the_file() {
+        let error = || io::Error::from(Errno::MFILE);
+        for short in [StageError::Read(error()), StageError::Copy(error())] {
+            assert!(short.passing().unwrap().contains("ulimit -n"));
+        }
+        let missing = StageError::Read(Errno::NOENT.into());
+        assert_eq!(missing.passing(), None);
+        assert_eq!(StageError::Unstable.passing(), None);
     }
 
     #[test]

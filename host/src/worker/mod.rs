@@ -20,6 +20,7 @@ use bytes::Bytes;
 use plugin_api::abi::PluginModuleRef;
 use plugin_api::manifest::Manifest;
 use rustix::process::{Resource, Rlimit, setrlimit};
+use service::shortage;
 
 use self::outbox::Outbox;
 use self::tasks::Tasks;
@@ -57,9 +58,24 @@ fn run() -> io::Result<()> {
         board,
         host,
     } = receive_fds(link.as_fd())?;
+    let outbox = OUTBOX.get_or_init_with(Outbox::new(link.try_clone()?));
+    let served = serve(link, library, board, host, outbox);
+    if let Some(why) = served.as_ref().err().and_then(shortage::describe) {
+        outbox.send(&ToHost::Short { why });
+        return Ok(());
+    }
+    served
+}
+
+fn serve(
+    link: UnixStream,
+    library: OwnedFd,
+    board: OwnedFd,
+    host: Option<OwnedFd>,
+    outbox: &'static Outbox,
+) -> io::Result<()> {
     watch::start(host, &link)?;
     let board = BOARD.get_or_init_with(Board::map(board)?);
-    let outbox = OUTBOX.get_or_init_with(Outbox::new(link.try_clone()?));
     let mut reader = Reader::new(link);
     outbox.send(&ToHost::Hello {
         link_version: LINK_VERSION,
@@ -86,8 +102,9 @@ fn run() -> io::Result<()> {
         .spawn(move || reader.run(tasks))?;
 
     match open_plugin(library, &open, tasks) {
-        Ok((slots, manifest)) => {
-            tasks.set_slots(slots);
+        Ok((module, slots, manifest)) => {
+            // A worker that is told to be open can run a task.
+            tasks.set_slots(module, slots)?;
             outbox.send(&ToHost::Opened { slots, manifest });
         }
         Err(reason) => outbox.send(&ToHost::OpenFailed { reason }),
@@ -122,7 +139,7 @@ fn open_plugin(
     library: OwnedFd,
     open: &Open,
     tasks: &'static Tasks,
-) -> Result<(u32, Bytes), String> {
+) -> Result<(PluginModuleRef, u32, Bytes), String> {
     let debug = |report: &str| {
         tasks.log(LogRecord {
             task: 0,
@@ -146,7 +163,7 @@ fn open_plugin(
         .into_result()
         .map_err(|reason| format!("its `open` failed: {}", String::from_utf8_lossy(&reason)))?;
     MODULE.get_or_init(|| module);
-    Ok((slots, manifest))
+    Ok((module, slots, manifest))
 }
 
 struct Reader {
@@ -213,7 +230,7 @@ impl Reader {
             let module = MODULE
                 .get()
                 .ok_or_else(|| io::Error::other("a call before `opened`"))?;
-            tasks.hand_over(*module, &mut calls)?;
+            tasks.hand_over(*module, &mut calls);
         }
         self.fill()
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use plugin_api::abi::{PluginModuleRef, status};
 use service::rate::{Rate, Sample};
+use service::shortage;
 use service::sync::lock;
 
 use super::outbox::Outbox;
@@ -76,37 +77,80 @@ impl Tasks {
         }
     }
 
-    /// From now on `slots` tasks run at once.
-    pub(super) fn set_slots(&self, slots: u32) {
-        lock(&self.queue).slots = slots;
-    }
-
-    /// Queues calls, and sees that there are threads to run them.
-    pub(super) fn hand_over(
+    /// From now on `slots` tasks run at once. The first one's thread is there from now on, others come when they are needed.
+    ///
+    /// # Errors
+    /// The system has no thread.
+    pub(super) fn set_slots(
         &'static self,
         module: PluginModuleRef,
-        calls: &mut Vec<Call>,
+        slots: u32,
     ) -> std::io::Result<()> {
+        let mut queue = lock(&self.queue);
+        queue.slots = slots;
+        self.start_thread(&mut queue, module)
+    }
+
+    fn start_thread(
+        &'static self,
+        queue: &mut Queue,
+        module: PluginModuleRef,
+    ) -> std::io::Result<()> {
+        std::thread::Builder::new()
+            .name("slot".to_owned())
+            .stack_size(STACK_LEN)
+            .spawn(move || self.run_slot(module))?;
+        queue.threads += 1;
+        Ok(())
+    }
+
+    /// Queues calls, and sees that there are threads to run them. Of what has no thread the newest is given back.
+    pub(super) fn hand_over(&'static self, module: PluginModuleRef, calls: &mut Vec<Call>) {
         let mut queue = lock(&self.queue);
         queue.waiting.extend(calls.drain(..));
         let wanted = u32::try_from(queue.waiting.len()).unwrap_or(u32::MAX);
         let missing = wanted
             .saturating_sub(queue.threads_idle)
             .min(queue.slots.saturating_sub(queue.threads));
-        for _ in 0..missing {
-            queue.threads += 1;
-            std::thread::Builder::new()
-                .name("slot".to_owned())
-                .stack_size(STACK_LEN)
-                .spawn(move || self.run_slot(module))?;
+        let mut given_back = Vec::new();
+        for started in 0..missing {
+            if let Err(error) = self.start_thread(&mut queue, module) {
+                let left = usize::try_from(missing - started).unwrap_or(usize::MAX);
+                let kept = queue.waiting.len().saturating_sub(left);
+                given_back = queue.waiting.split_off(kept).into();
+                // As if they ran, for the answer.
+                queue.running += u32::try_from(given_back.len()).unwrap_or(u32::MAX);
+                drop(queue);
+                self.give_back(&given_back, &error);
+                queue = lock(&self.queue);
+                break;
+            }
         }
         drop(queue);
+        let wanted = wanted - u32::try_from(given_back.len()).unwrap_or(0);
         if wanted == 1 {
             self.bell.notify_one();
         } else {
             self.bell.notify_all();
         }
-        Ok(())
+    }
+
+    /// Answers calls for which there is no thread, and which have not started.
+    fn give_back(&self, calls: &[Call], error: &std::io::Error) {
+        let why = shortage::describe(error).unwrap_or_else(|| error.to_string());
+        for call in calls {
+            if !self.board.take_back(call.cell) {
+                self.skip(call);
+                continue;
+            }
+            self.answer(Return {
+                task: call.task,
+                cell: call.cell,
+                status: link_status::NO_THREAD,
+                ran_ns: 0,
+                payload: why.clone().into(),
+            });
+        }
     }
 
     /// A thread that runs one task after another, for ever.

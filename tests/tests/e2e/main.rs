@@ -34,6 +34,7 @@ mod other_protocols;
 mod plugin_pages;
 mod progress;
 mod reload;
+mod shortage;
 mod soak;
 mod timeouts;
 mod unread_log;

@@ -90,16 +90,6 @@ fn half_a_line_from_many_clients_is_bounded() {
     });
 }
 
-/// Sets the host's soft limit of open files.
-#[track_caller]
-fn limit_files(host: &Host, count: u64) {
-    let (pid, limit) = (
-        host.process().pid().to_string(),
-        format!("--nofile={count}:"),
-    );
-    let _ = run(Command::new("prlimit").args(["--pid", &pid, &limit])).output();
-}
-
 #[test]
 fn connections_leave_descriptors_to_workers() {
     let setup = Setup::new().plugin(Plugin::Good);
@@ -151,7 +141,8 @@ fn when_descriptors_run_out_connections_wait_and_the_host_rests() {
     let host = Host::with(&[Plugin::Good]);
     let mut client = host.client();
     assert_eq!(client.result("echo", json!(1)), 1);
-    limit_files(&host, 8);
+    let before = host.process().open_files_limit().0;
+    host.process().set_open_files_limit(Some(8));
     let mut waiting = TcpStream::connect(("127.0.0.1", host.port())).unwrap();
     waiting.set_read_timeout(Some(DEADLINE)).unwrap();
     waiting
@@ -162,7 +153,7 @@ fn when_descriptors_run_out_connections_wait_and_the_host_rests() {
     for number in 0..100 {
         assert_eq!(client.result("echo", json!(number)), number);
     }
-    limit_files(&host, 1024);
+    host.process().set_open_files_limit(before);
     let mut answer = [0; 28];
     waiting.read_exact(&mut answer).unwrap();
     assert_eq!(answer, *b"{\"ok\":true,\"result\":\"pong\"}\n");

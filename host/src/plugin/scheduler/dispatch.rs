@@ -102,8 +102,8 @@ impl Scheduler {
         if self.growth_due().is_none_or(|due| now < due) {
             return;
         }
-        // After a crash loop one probe is enough to know whether it is over.
-        let at_once = if self.is_quarantined() {
+        // After a crash loop, or where there is no room, one probe is enough to know whether it is over.
+        let at_once = if self.is_quarantined() || self.shortage.is_some() {
             1
         } else {
             self.settings.cores * 2

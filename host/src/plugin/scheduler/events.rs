@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use protocol::{ErrorCode, TaskFailure};
 
-use super::failure::{back_off, cancelled, cut_short, outcome_of};
+use super::failure::{back_off, cancelled, cut_short, no_thread, outcome_of, shortage_back_off};
 use super::worker::{Handed, Phase, Worker, free_cell};
-use super::{BACK_OFF_FIRST, Command, Entry, Place, Scheduler, Stop, WorkerId};
+use super::{BACK_OFF_FIRST, Command, Entry, Place, Scheduler, Shortage, Stop, WorkerId};
 use crate::clock::Moment;
 use crate::link::{Board, CellState, ProgressReport, Return, link_status};
 use crate::plugin::outcome::{self, Exit};
@@ -25,6 +25,7 @@ impl Scheduler {
         if self.opening.remove(&id).is_none() {
             return;
         }
+        self.shortage = None;
         self.workers.insert(id, Worker::new(board, slots, now));
         self.dispatch(now);
         self.settle(id, now);
@@ -55,7 +56,10 @@ impl Scheduler {
         if let Some(worker) = self.workers.get_mut(&worker_id) {
             worker.unload(&entry);
         }
-        if returned.status == link_status::SKIPPED {
+        if returned.status == link_status::NO_THREAD {
+            let why = String::from_utf8_lossy(&returned.payload);
+            self.answer(entry, Err(no_thread(&why)), now);
+        } else if returned.status == link_status::SKIPPED {
             // Nobody took it back, so it must have run: a broken worker must not make a task run twice.
             self.answer(
                 entry,
@@ -145,6 +149,20 @@ impl Scheduler {
         if self.is_closed(now) {
             self.fail_queue(now);
         }
+    }
+
+    /// The host has no room for the worker. That is no crash: what waits goes on waiting, and another try is made soon.
+    pub(crate) fn worker_without_room(&mut self, id: WorkerId, why: &str, now: Moment) {
+        if self.opening.remove(&id).is_none() {
+            return;
+        }
+        let tries = self.shortage.as_ref().map_or(0, |before| before.tries);
+        let not_before = now + shortage_back_off(tries);
+        self.spawn_not_before = self.spawn_not_before.max(not_before);
+        self.shortage = Some(Shortage {
+            why: why.to_owned(),
+            tries: tries.saturating_add(1),
+        });
     }
 
     /// The worker's process has ended, and all that it had sent has been read.

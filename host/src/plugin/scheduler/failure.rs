@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use protocol::{ErrorCode, Outcome, TaskFailure};
 
-use super::{BACK_OFF_FIRST, BACK_OFF_MAX, CRASHES_WITHOUT_BACK_OFF, Entry, Stop};
+use super::{
+    BACK_OFF_FIRST, BACK_OFF_MAX, CRASHES_WITHOUT_BACK_OFF, Entry, SHORTAGE_WAIT_MAX, Stop,
+};
 use crate::link::Return;
 use crate::plugin::outcome;
 
@@ -41,8 +43,26 @@ pub(super) fn cut_before_start() -> TaskFailure {
     )
 }
 
-pub(super) fn timeout_in_queue() -> TaskFailure {
-    let mut failure = TaskFailure::new(ErrorCode::Timeout, "its time was up before it began");
+/// How long to wait before the next try, after so many for which there was no room.
+pub(crate) fn shortage_back_off(tries: u32) -> Duration {
+    BACK_OFF_FIRST
+        .saturating_mul(1 << tries.min(16))
+        .min(SHORTAGE_WAIT_MAX)
+}
+
+/// A worker with several slots could not get a thread for the task.
+pub(super) fn no_thread(why: &str) -> TaskFailure {
+    let message = format!("its worker has no thread for it: {why}");
+    TaskFailure::new(ErrorCode::Overloaded, message).with_retry_after(SHORTAGE_WAIT_MAX)
+}
+
+/// `shortage`: why there is no worker for it.
+pub(super) fn timeout_in_queue(shortage: Option<&str>) -> TaskFailure {
+    let message = match shortage {
+        Some(why) => format!("its time was up before it began: no worker can be started, {why}"),
+        None => "its time was up before it began".to_owned(),
+    };
+    let mut failure = TaskFailure::new(ErrorCode::Timeout, message);
     failure.started = false;
     failure
 }

@@ -14,6 +14,8 @@ mod tests;
 mod time;
 mod worker;
 
+pub(crate) use self::failure::shortage_back_off;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +45,8 @@ const QUEUE_WAIT_GOOD: Duration = Duration::from_millis(5);
 const CRASHES_WITHOUT_BACK_OFF: u32 = 2;
 const BACK_OFF_FIRST: Duration = Duration::from_millis(50);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+/// The longest wait before another worker is tried where there was no room for one.
+const SHORTAGE_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Crashes in a row after which the plugin is quarantined.
 const CRASHES_MAX: u32 = 10;
 /// What a function costs that has never run: nothing is stacked on it.
@@ -181,6 +185,17 @@ pub(crate) struct PoolReport {
     pub(crate) quarantined: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_crash: Option<String>,
+    /// Why no worker can be started now; it is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) shortage: Option<String>,
+}
+
+/// The host has no room for another worker.
+#[derive(Debug)]
+struct Shortage {
+    why: String,
+    /// Workers that could not be started for it, in a row.
+    tries: u32,
 }
 
 #[derive(Debug)]
@@ -201,6 +216,7 @@ pub(crate) struct Scheduler {
     cut: bool,
     crashes: u64,
     last_crash: Option<String>,
+    shortage: Option<Shortage>,
     commands: Vec<Command>,
 }
 
@@ -227,6 +243,7 @@ impl Scheduler {
             cut: false,
             crashes: 0,
             last_crash: None,
+            shortage: None,
             commands: Vec::new(),
         }
     }
@@ -234,6 +251,11 @@ impl Scheduler {
     /// Workers that ended without having been told to.
     pub(crate) fn crashes(&self) -> u64 {
         self.crashes
+    }
+
+    /// Why no worker can be started now.
+    pub(crate) fn shortage(&self) -> Option<&str> {
+        self.shortage.as_ref().map(|shortage| shortage.why.as_str())
     }
 
     /// Crashes since a task was returned last.
@@ -283,6 +305,7 @@ impl Scheduler {
             crashes: self.crashes,
             quarantined: self.is_quarantined(),
             last_crash: self.last_crash.clone(),
+            shortage: self.shortage().map(str::to_owned),
         }
     }
 
@@ -353,7 +376,7 @@ impl Scheduler {
             ));
         }
         if entry.deadline <= now {
-            return Some(timeout_in_queue());
+            return Some(timeout_in_queue(None));
         }
         if self.is_closed(now) {
             return Some(self.unavailable(now));

@@ -1,6 +1,7 @@
 //! The scheduler without a process or a clock: events in, commands out.
 
 mod ends;
+mod shortage;
 
 use std::sync::Mutex;
 

@@ -77,7 +77,7 @@ impl Scheduler {
             return;
         };
         match entry.place {
-            Place::Queued => self.answer_unstarted(id, timeout_in_queue(), now),
+            Place::Queued => self.answer_unstarted(id, timeout_in_queue(self.shortage()), now),
             Place::Handed { worker, .. } if entry.stop.is_some() => {
                 if entry.stop == Some(Stop::Finished) {
                     self.answer_now(id, lost_return(), now);

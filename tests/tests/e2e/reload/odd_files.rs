@@ -28,7 +28,18 @@ fn wait_for_version(host: &Host, expected: u64) {
 /// The next rejection, whose reason has these texts in it.
 #[track_caller]
 fn wait_for_refusal(watch: &mut PluginWatch, texts: &[&str]) -> Value {
-    let event = watch.wait_for_state("rejected");
+    wait_for_state(watch, "rejected", texts)
+}
+
+/// The next that waits for something, whose reason has these texts in it.
+#[track_caller]
+fn wait_for_waiting(watch: &mut PluginWatch, texts: &[&str]) -> Value {
+    wait_for_state(watch, "candidate", texts)
+}
+
+#[track_caller]
+fn wait_for_state(watch: &mut PluginWatch, state: &str, texts: &[&str]) -> Value {
+    let event = watch.wait_for_state(state);
     let reason = event["reason"].as_str().unwrap();
     for text in texts {
         assert!(reason.contains(text), "{text:?} is missing in {event}");
@@ -36,11 +47,11 @@ fn wait_for_refusal(watch: &mut PluginWatch, texts: &[&str]) -> Value {
     event
 }
 
-/// Sets soft limits of the host.
+/// Sets the longest file that the host may write, in bytes.
 #[track_caller]
-fn limit(host: &Host, limit: &str) {
-    let pid = host.process().pid().to_string();
-    let _ = run(Command::new("prlimit").args(["--pid", &pid, limit])).output();
+fn limit_file_size(host: &Host, max: &str) {
+    let (pid, limit) = (host.process().pid().to_string(), format!("--fsize={max}:"));
+    let _ = run(Command::new("prlimit").args(["--pid", &pid, &limit])).output();
 }
 
 #[test]
@@ -55,7 +66,7 @@ fn what_is_written_in_place_is_taken_when_it_is_closed_and_not_before() {
     let mut file = OpenOptions::new().write(true).open(library).unwrap();
     let (first, rest) = new.bytes().split_at(old.len() / 2);
     file.write_all(first).unwrap();
-    wait_for_refusal(&mut watch, &["still writing to it", "rename"]);
+    wait_for_waiting(&mut watch, &["still writing to it", "rename"]);
     assert_eq!(version(&mut host.client()), 1);
     file.write_all(rest).unwrap();
     assert_eq!(version(&mut host.client()), 1);
@@ -87,13 +98,31 @@ fn a_configuration_that_is_no_file_is_refused_and_holds_nobody_up() {
 fn a_limit_of_file_sizes_is_a_refusal_with_its_reason() {
     let host = serving_version_1("");
     let mut watch = PluginWatch::start(&host);
-    limit(&host, "--fsize=100000:unlimited");
+    limit_file_size(&host, "100000");
     put(&host, &Versioned::new(2));
     wait_for_refusal(&mut watch, &["private copy", "File too large"]);
     assert_eq!(version(&mut host.client()), 1);
-    limit(&host, "--fsize=unlimited:unlimited");
+    limit_file_size(&host, "unlimited");
     put(&host, &Versioned::new(3));
     wait_for_version(&host, 3);
+}
+
+#[test]
+fn what_could_not_be_read_for_want_of_descriptors_is_tried_again_by_itself() {
+    let host = serving_version_1("");
+    let mut watch = PluginWatch::start(&host);
+    let before = host.process().open_files_limit().0;
+    host.process().leave_descriptors(1);
+    put(&host, &Versioned::new(2));
+    wait_for_waiting(&mut watch, &["Too many open files", "tried again"]);
+    host.process().set_open_files_limit(before);
+    wait_for_version(&host, 2);
+    let mut events = watch.seen().iter();
+    assert!(
+        events.all(|event| event["state"] != "rejected"),
+        "{:?}",
+        watch.seen()
+    );
 }
 
 #[test]
@@ -104,7 +133,7 @@ fn what_can_not_be_looked_at_goes_on_serving() {
     let turning = host.plugins_dir().join(".turning");
     symlink(Versioned::FILE_NAME, &turning).unwrap();
     fs::rename(turning, &library).unwrap();
-    wait_for_refusal(&mut watch, &["can't be looked at", "goes on"]);
+    wait_for_waiting(&mut watch, &["can't be looked at", "goes on"]);
     // Long after a missing file would have counted as gone.
     put_as(&host, "libother.so", b"no library");
     wait_for_refusal(&mut watch, &["not an ELF library"]);
