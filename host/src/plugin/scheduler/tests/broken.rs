@@ -45,10 +45,10 @@ fn a_task_that_was_cancelled_is_not_run_again_when_its_worker_dies() {
 
 #[test]
 fn the_time_of_a_task_is_up_whatever_the_board_says_of_it() {
-    for (state, started) in [
-        (DONE, Moment::default()),
-        (2, Moment::NEVER),
-        (2, Moment::from_nanos(u64::MAX / 2)),
+    for (state, started, code) in [
+        (DONE, Moment::default(), "worker_crashed"),
+        (2, Moment::NEVER, "timeout"),
+        (2, Moment::from_nanos(u64::MAX / 2), "timeout"),
     ] {
         let mut stage = Stage::new(|_| ());
         stage.submit(1);
@@ -59,7 +59,7 @@ fn the_time_of_a_task_is_up_whatever_the_board_says_of_it() {
             stage.wait(Duration::from_secs(10));
             assert!(stage.now.since(begin) <= LIMIT * 3, "{state} {started:?}");
         }
-        assert_eq!(stage.answers(), [(1, "timeout", true)]);
+        assert_eq!(stage.answers(), [(1, code, true)]);
     }
 }
 
