@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::admin::Admin;
 use crate::admit::Door;
+use crate::children;
 use crate::config::{Config, ConfigError};
 use crate::generations::{Keeper, KeeperHandle, Roster};
 use crate::net::{self, Shared, Unread};
@@ -109,6 +110,7 @@ pub(crate) async fn serve(
         unread: Unread::new(config.limits.replies_len_max),
         phases: life.phases(),
     });
+    supervisor.restarting("children", children::reap_adopted);
     let accepting = supervisor.restarting("accept", move || {
         net::accept(Arc::clone(&listener), Arc::clone(&shared))
     });

@@ -37,6 +37,8 @@ struct Check {
     /// Configuration of the host, for the plugin's own in it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    log: log::Flags,
 }
 
 #[derive(Debug, Args)]
@@ -116,6 +118,11 @@ fn serve(flags: Serve) -> ExitCode {
 }
 
 fn check(flags: &Check) -> ExitCode {
+    // What the plugin says and prints while it is opened.
+    let _log = match log::start(&flags.log) {
+        Ok(log) => log,
+        Err(error) => return usage_error(&error),
+    };
     let config = match Config::load(flags.config.as_deref(), Overrides::default()) {
         Ok(config) => config,
         Err(error) => return usage_error(&error.to_string()),

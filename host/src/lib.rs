@@ -9,6 +9,7 @@ mod admit;
 mod app;
 mod call;
 mod check;
+mod children;
 pub mod cli;
 mod clock;
 mod config;

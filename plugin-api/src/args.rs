@@ -20,7 +20,7 @@ pub trait Args: Sized {
 
 impl<T: DeserializeOwned + JsonSchema> Args for T {
     fn read(json: &[u8]) -> Result<Self, String> {
-        read(json)
+        read_as(json, Some(<Self as Args>::schema))
     }
 
     fn schema() -> Value {
@@ -56,22 +56,28 @@ pub(crate) fn result_schema<R: JsonSchema>() -> Value {
 
 /// Reads JSON; the error is "at `PATH`: REASON". The path is only looked for after an error.
 pub(crate) fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(json).map_err(|error| match locate::<T>(json) {
-        Some(complaint) => complaint,
-        None => reason(&error),
+    read_as(json, None)
+}
+
+fn read_as<T: DeserializeOwned>(json: &[u8], schema: Option<fn() -> Value>) -> Result<T, String> {
+    serde_json::from_slice(json).map_err(|error| {
+        let (path, text) = match locate::<T>(json) {
+            Some(located) => located,
+            None => (None, reason(&error)),
+        };
+        match path {
+            Some(path) => format!("at `{path}`: {}", without_type_names(&text, None)),
+            None => without_type_names(&text, schema.map(|schema| schema()).as_ref()),
+        }
     })
 }
 
-fn locate<T: DeserializeOwned>(json: &[u8]) -> Option<String> {
+/// Where the error is, if not in the whole, and what it is.
+fn locate<T: DeserializeOwned>(json: &[u8]) -> Option<(Option<String>, String)> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let error = serde_path_to_error::deserialize::<_, T>(&mut deserializer).err()?;
     let path = error.path().to_string();
-    let reason = reason(error.inner());
-    Some(if path == "." {
-        reason
-    } else {
-        format!("at `{path}`: {reason}")
-    })
+    Some(((path != ".").then_some(path), reason(error.inner())))
 }
 
 /// The error without its line and column, which are of no use for a request of one line.
@@ -84,12 +90,91 @@ fn reason(error: &serde_json::Error) -> String {
     }
 }
 
-/// Whether `json` is an empty array, which is how PHP writes an empty object.
-pub(crate) fn is_empty_array(json: &[u8]) -> bool {
-    json.trim_ascii()
-        .strip_prefix(b"[")
-        .and_then(|rest| rest.strip_suffix(b"]"))
-        .is_some_and(|inner| inner.trim_ascii().is_empty())
+/// Arguments that are an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Array {
+    /// How PHP writes an empty object.
+    Empty,
+    /// serde would take its items for fields, by their order, which is no part of what a function promises.
+    Filled,
+}
+
+/// The array that `json` is, by its looks.
+pub(crate) fn array(json: &[u8]) -> Option<Array> {
+    let rest = json.trim_ascii_start().strip_prefix(b"[")?;
+    let is_empty = rest
+        .trim_ascii_end()
+        .strip_suffix(b"]")
+        .is_some_and(|inner| inner.trim_ascii().is_empty());
+    Some(if is_empty {
+        Array::Empty
+    } else {
+        Array::Filled
+    })
+}
+
+/// Why an array is refused as the arguments of a function that takes an object.
+pub(crate) fn array_refused(schema: &Value) -> String {
+    format!("expected {}, not an array", object_in_words(schema))
+}
+
+/// What to write for an object of this schema.
+fn object_in_words(schema: &Value) -> String {
+    /// As many as fit into a sentence.
+    const NAMES_MAX: usize = 8;
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let mut names: Vec<String> = properties
+        .into_iter()
+        .flat_map(Map::keys)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    if names.is_empty() {
+        return String::from("an object, `{…}`");
+    }
+    if names.len() > NAMES_MAX {
+        names.truncate(NAMES_MAX);
+        names.push(String::from("…"));
+    }
+    format!("an object with {}", names.join(", "))
+}
+
+/// serde's words without the names of Rust's types, which mean nothing to whoever writes JSON. `whole`: what the text as a
+/// whole should be, if it is a schema's.
+fn without_type_names(reason: &str, whole: Option<&Value>) -> String {
+    const EXPECTED: &str = ", expected ";
+    if let Some(name) = reason.strip_prefix("data did not match any variant of untagged enum ") {
+        let rest = name.split_once(' ').map_or("", |(_, rest)| rest);
+        return format!("it is none of what may stand here {rest}")
+            .trim_end()
+            .to_owned();
+    }
+    let Some((found, expected)) = reason.rsplit_once(EXPECTED) else {
+        return reason.to_owned();
+    };
+    let mut words = expected.split(' ');
+    let kind = words.next().unwrap_or_default();
+    let is_elements = expected.contains(" with ") && expected.contains("element");
+    let count = || {
+        let count = expected.split(" with ").nth(1)?.split(' ').next()?;
+        Some(format!("an array of {count}"))
+    };
+    let plain = match kind {
+        "struct" if is_elements => count(),
+        "struct" | "map" | "internally" | "adjacently" => {
+            Some(whole.map_or_else(|| String::from("an object"), object_in_words))
+        }
+        "tuple" => count().or_else(|| Some(String::from("an array"))),
+        "enum" => Some(String::from(
+            "one of its names, in quotes, or an object with one of them",
+        )),
+        "unit" => Some(String::from("null")),
+        "newtype" | "variant" => Some(String::from("what may stand here")),
+        _ => None,
+    };
+    plain.map_or_else(
+        || reason.to_owned(),
+        |plain| format!("{found}{EXPECTED}{plain}"),
+    )
 }
 
 /// Whether `schema` asks for an object, and would take no array.
@@ -164,17 +249,13 @@ mod tests {
             (r"{}", "missing field `to`"),
             (
                 r#""x""#,
-                "invalid type: string \"x\", expected struct Letter",
+                "invalid type: string \"x\", expected an object with `to`, `copies`",
             ),
             (r#"{"to": []} 7"#, "trailing characters"),
             (r#"{"to": ["#, "at `to`: EOF while parsing a list"),
         ];
         for (json, reason) in cases {
-            assert_eq!(
-                read::<Letter>(json.as_bytes()).unwrap_err(),
-                reason,
-                "{json}"
-            );
+            assert_eq!(Letter::read(json.as_bytes()).unwrap_err(), reason, "{json}");
         }
     }
 
@@ -193,12 +274,56 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_array_is_known_by_its_looks() {
-        for yes in ["[]", " [ ] ", "[\n\t]"] {
-            assert!(is_empty_array(yes.as_bytes()), "{yes}");
+    fn arrays_are_known_by_their_looks() {
+        for empty in ["[]", " [ ] ", "[\n\t]"] {
+            assert_eq!(array(empty.as_bytes()), Some(Array::Empty), "{empty}");
         }
-        for no in ["", "[", "]", "{}", "[1]", "[[]]"] {
-            assert!(!is_empty_array(no.as_bytes()), "{no}");
+        for filled in ["[1]", " [[]]", "["] {
+            assert_eq!(array(filled.as_bytes()), Some(Array::Filled), "{filled}");
+        }
+        for other in ["", "]", "{}", "\"[]\""] {
+            assert_eq!(array(other.as_bytes()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn reasons_have_no_names_of_types() {
+        for (reason, plain) in [
+            (
+                "invalid type: integer `5`, expected struct Inner",
+                "invalid type: integer `5`, expected an object",
+            ),
+            (
+                "invalid length 1, expected struct Inner with 2 elements",
+                "invalid length 1, expected an array of 2",
+            ),
+            (
+                "invalid length 1, expected tuple struct P with 2 elements",
+                "invalid length 1, expected an array of 2",
+            ),
+            (
+                "invalid length 1, expected a tuple of size 2",
+                "invalid length 1, expected a tuple of size 2",
+            ),
+            (
+                "invalid type: null, expected internally tagged enum Tagged",
+                "invalid type: null, expected an object",
+            ),
+            (
+                "invalid type: null, expected unit struct U",
+                "invalid type: null, expected null",
+            ),
+            (
+                "unknown variant `c`, expected `a` or `b`",
+                "unknown variant `c`, expected `a` or `b`",
+            ),
+            (
+                "data did not match any variant of untagged enum Either",
+                "it is none of what may stand here",
+            ),
+            ("missing field `to`", "missing field `to`"),
+        ] {
+            assert_eq!(without_type_names(reason, None), plain);
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use crate::runtime::Runtime;
 use crate::{
     answer::Answer,
-    args,
+    args::{self, Array},
     dispatch::{self, Call, Plugin},
     error::TaskError,
     log, panics, task,
@@ -21,7 +21,7 @@ const KIND_UNKNOWN_FUNCTION: &str = "unknown_function";
 /// A plugin's state, while it is open.
 pub struct Instance<P: 'static> {
     state: RwLock<Option<Arc<P>>>,
-    /// Which functions take an object as their arguments; computed when the first empty array comes.
+    /// Which functions take an object as their arguments; computed when the first array comes.
     takes_object: OnceLock<Vec<bool>>,
     #[cfg(feature = "async")]
     runtime: Runtime,
@@ -73,9 +73,17 @@ impl<P: Plugin> Instance<P> {
             let text = format!("the plugin has no function number {function}");
             return Answer::Failed(TaskError::new(KIND_UNKNOWN_FUNCTION, text)).send(task);
         };
+        let args = match self.array_for_object(index, args) {
+            None => args,
+            Some(Array::Empty) => b"{}",
+            Some(Array::Filled) => {
+                let schema = (entry.args_schema)();
+                return Answer::InvalidArgs(args::array_refused(&schema)).send(task);
+            }
+        };
         let call = Call {
             task,
-            args: self.read_empty_array_as_object(index, args),
+            args,
             #[cfg(feature = "async")]
             runtime: &self.runtime,
         };
@@ -102,14 +110,13 @@ impl<P: Plugin> Instance<P> {
         std::mem::replace(&mut *state, plugin)
     }
 
-    fn read_empty_array_as_object<'a>(&self, index: usize, args: &'a [u8]) -> &'a [u8] {
-        if !args::is_empty_array(args) {
-            return args;
-        }
+    /// The array that stands where the function takes an object.
+    fn array_for_object(&self, index: usize, args: &[u8]) -> Option<Array> {
+        let array = args::array(args)?;
         let takes_object = self.takes_object.get_or_init(|| {
             let schemas = P::FUNCTIONS.iter().map(|function| (function.args_schema)());
             schemas.map(|schema| args::is_object(&schema)).collect()
         });
-        if takes_object[index] { b"{}" } else { args }
+        takes_object[index].then_some(array)
     }
 }

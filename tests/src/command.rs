@@ -66,23 +66,39 @@ pub fn run_with_input(command: &mut Command, input: Vec<u8>) -> Finished {
 
 /// The same command, with a file, or whatever has a path, for its standard error.
 pub(crate) fn logging_to(command: &Command, file: &Path) -> Command {
-    let mut shell = Command::new("sh");
-    shell
-        .args(["-c", r#"log=$1; shift; exec "$@" 2>"$log""#, "sh"])
-        .arg(file)
+    let file = file.to_str().expect("the test's folder is text");
+    within(
+        command,
+        &[
+            "sh",
+            "-c",
+            r#"log=$1; shift; exec "$@" 2>"$log""#,
+            "sh",
+            file,
+        ],
+    )
+}
+
+/// The same command, started by another program, which takes it as its last arguments.
+#[must_use]
+pub fn within(command: &Command, program: &[&str]) -> Command {
+    let (program, args) = program.split_first().expect("it has a name");
+    let mut within = Command::new(program);
+    within
+        .args(args)
         .arg(command.get_program())
         .args(command.get_args())
         .stdin(Stdio::null());
     if let Some(folder) = command.get_current_dir() {
-        shell.current_dir(folder);
+        within.current_dir(folder);
     }
     for (name, value) in command.get_envs() {
         match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
+            Some(value) => within.env(name, value),
+            None => within.env_remove(name),
         };
     }
-    shell
+    within
 }
 
 /// Killed if the test gives up on it.

@@ -34,7 +34,7 @@ pub use artifacts::{Plugin, as_from_a_shell, target_dir};
 pub use browser::{Browser, Look};
 pub use cgroup::Cgroup;
 pub use client::{Client, Failure, Reply};
-pub use command::{Finished, run, run_with_input};
+pub use command::{Finished, run, run_with_input, within};
 pub use gateway::{Gateway, GatewaySetup};
 pub use host::{Host, Setup};
 pub use log_pipe::LogPipe;

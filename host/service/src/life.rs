@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -18,6 +19,9 @@ pub const EXIT_USAGE: u8 = 2;
 pub const EXIT_FAILED: u8 = 70;
 /// Exit code after a second signal, as shells give it for Ctrl-C.
 pub const EXIT_NOW: u8 = 130;
+
+/// See [`descriptor_limit_before`].
+static SOFT_LIMIT_BEFORE: OnceLock<Option<u64>> = OnceLock::new();
 
 /// How often a drain looks whether it is over.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
@@ -128,6 +132,7 @@ pub fn announce(address: SocketAddr) {
 /// Returns the limit that holds now; `None`: there is none.
 pub fn raise_descriptor_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
+    SOFT_LIMIT_BEFORE.get_or_init(|| limit.current);
     let raised = Rlimit {
         current: limit.maximum,
         ..limit
@@ -136,6 +141,11 @@ pub fn raise_descriptor_limit() -> Option<u64> {
         tracing::warn!("the limit of open files can't be raised: {error}");
     }
     getrlimit(Resource::Nofile).current
+}
+
+/// The soft limit of open files that the program was started with, for its children; `None`: any number.
+pub fn descriptor_limit_before() -> Option<u64> {
+    *SOFT_LIMIT_BEFORE.get_or_init(|| getrlimit(Resource::Nofile).current)
 }
 
 /// Ends the program at once, whatever it is in the middle of.

@@ -89,13 +89,22 @@ impl Bucket {
     /// # Errors
     /// It may not happen yet, but after that time.
     pub fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        self.take_for(1, now)
+    }
+
+    /// Counts one that weighs as much as so many. What weighs more than may happen at once weighs as much as that.
+    ///
+    /// # Errors
+    /// It may not happen yet, but after that time.
+    pub fn take_for(&mut self, weight: u32, now: Instant) -> Result<(), Duration> {
         self.tokens = self.tokens_at(now);
         self.at = now;
-        if self.tokens >= 1.0 {
-            self.tokens -= 1.0;
+        let weight = f64::from(weight).min(self.rate.burst);
+        if self.tokens >= weight {
+            self.tokens -= weight;
             return Ok(());
         }
-        let wait = (1.0 - self.tokens) / self.rate.per_second;
+        let wait = (weight - self.tokens) / self.rate.per_second;
         Err(Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX))
     }
 
@@ -132,7 +141,12 @@ impl Sample {
 
     /// `None`: leave this one out. Otherwise how many were left out since the last one that was shown.
     pub fn take(&mut self, now: Instant) -> Option<u64> {
-        if self.bucket.take(now).is_err() {
+        self.take_for(1, now)
+    }
+
+    /// As [`Sample::take`], for one that weighs as much as so many.
+    pub fn take_for(&mut self, weight: u32, now: Instant) -> Option<u64> {
+        if self.bucket.take_for(weight, now).is_err() {
             self.left_out += 1;
             return None;
         }

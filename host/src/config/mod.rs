@@ -278,8 +278,7 @@ impl PluginConfig {
             pool.scheduler.idle_timeout = idle_timeout.0;
         }
         let config = match table.config {
-            Some(config) => serde_json::to_value(config)
-                .map_err(|error| ConfigError::value(key("config"), error.to_string()))?,
+            Some(config) => as_json(&key("config"), toml::Value::Table(config))?,
             None => serde_json::Value::Object(serde_json::Map::new()),
         };
         Ok(Self {
@@ -291,6 +290,41 @@ impl PluginConfig {
             config,
         })
     }
+}
+
+/// A plugin's own configuration as it gets it. TOML has values that JSON has not: they are refused rather than changed.
+fn as_json(key: &str, value: toml::Value) -> Result<serde_json::Value, ConfigError> {
+    use serde_json::Value;
+    let refused = |why: &str| Err(ConfigError::value(key.to_owned(), why.to_owned()));
+    Ok(match value {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Boolean(yes) => yes.into(),
+        toml::Value::Float(number) => match serde_json::Number::from_f64(number) {
+            Some(number) => Value::Number(number),
+            None => {
+                return refused(
+                    "a plugin can't be given nan or inf; leave it out, or write it as a text",
+                );
+            }
+        },
+        toml::Value::Datetime(_) => {
+            return refused("a plugin can't be given a date or a time; write it in quotes");
+        }
+        toml::Value::Array(values) => {
+            let values = values.into_iter().enumerate();
+            values
+                .map(|(index, value)| as_json(&format!("{key}[{index}]"), value))
+                .collect::<Result<_, _>>()?
+        }
+        toml::Value::Table(table) => {
+            let entries = table.into_iter().map(|(name, value)| {
+                let value = as_json(&format!("{key}.{name}"), value)?;
+                Ok((name, value))
+            });
+            Value::Object(entries.collect::<Result<_, ConfigError>>()?)
+        }
+    })
 }
 
 #[cfg(test)]
@@ -341,6 +375,15 @@ mod tests {
             ("[plugins.mail]\nworkers = 0", "plugins.mail.workers"),
             ("[plugins.mail]\nslots = 257", "plugins.mail.slots"),
             ("[plugins.mail]\ntimeout = \"5 parsecs\"", "parsecs"),
+            (
+                "[plugins.mail.config]\nat = [1, 2026-01-01]",
+                "plugins.mail.config.at[1]",
+            ),
+            (
+                "[plugins.mail.config.a]\nb = nan",
+                "plugins.mail.config.a.b",
+            ),
+            ("[plugins.mail.config]\nb = -inf", "plugins.mail.config.b"),
             ("timeout = 5", "timeout"),
             ("[limits]\nline_len_max = \"10 furlongs\"", "furlongs"),
             ("listen = \"nowhere\"", "listen"),

@@ -403,6 +403,7 @@ fn spec(config: &Config, Version { staged, settings }: &Version) -> Spec {
             memory_max: settings.memory_max,
             // Each worker is told what is so when it starts.
             log_level: 0,
+            open_files_max: None,
         },
     }
 }

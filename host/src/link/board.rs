@@ -10,6 +10,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::clock::Moment;
@@ -87,7 +88,12 @@ unsafe impl Sync for Board {}
 impl Board {
     /// A board with every cell free, and the descriptor by which a worker maps the same memory.
     pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
-        let fd = memfd_create("board", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let fd = match memfd_create("board", flags | MemfdFlags::NOEXEC_SEAL) {
+            // Kernels before 6.3 don't know the flag; later ones may insist on it.
+            Err(Errno::INVAL) => memfd_create("board", flags)?,
+            other => other?,
+        };
         ftruncate(&fd, size_of::<Layout>() as u64)?;
         // Without these a worker could shrink the file and kill the host with SIGBUS.
         fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;

@@ -33,6 +33,8 @@ pub(crate) struct Open {
     pub(crate) result_len_max: usize,
     /// Hard limit of the worker's private writable memory, in bytes.
     pub(crate) memory_max: Option<u64>,
+    /// Soft limit of the files that a worker may have open; `None`: any number.
+    pub(crate) open_files_max: Option<u64>,
     /// Least severe level that is worth sending: 0 off, 1 error … 5 trace.
     pub(crate) log_level: u32,
 }

@@ -198,6 +198,14 @@ pub(crate) async fn open(
     stats: &Stats,
     notify: Notify,
 ) -> Result<Opened, String> {
+    if let Some(allowed) = process::memory_allowed(&spec.open) {
+        tracing::warn!(
+            plugin = spec.plugin,
+            memory_max = spec.open.memory_max,
+            allowed,
+            "its workers get less memory than memory_max: no more than the hard limit of the host (`ulimit -Hd`)"
+        );
+    }
     let mut tries = 0;
     loop {
         let opening = open_once(&spec, &settings, stats, &notify).await;

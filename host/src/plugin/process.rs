@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -9,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Pid, PidfdFlags, Signal, getpid, kill_process_group, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Signal, getpid, getrlimit, kill_process_group, pidfd_open,
+};
+use service::life;
 use service::rate::{Rate, Sample};
 use service::shortage;
 use service::supervise::caught;
@@ -23,10 +27,13 @@ use tracing::level_filters::LevelFilter;
 
 use super::outcome::Exit;
 use super::scheduler::WorkerId;
+use crate::children::{self, Own};
 use crate::link::{
     Board, FRAME_LEN_MAX_EXTRA, LINK_VERSION, Open, ToHost, ToWorker, WorkerFrames, send_fds,
 };
 
+/// What workers are: this very program, so that both ends of a link are of one build.
+const PROGRAM: &str = "/proc/self/exe";
 /// How much is read from a link at once.
 const READ_LEN: usize = 64 * 1024;
 /// Room for frames that is kept when all are sent.
@@ -37,6 +44,8 @@ const BATCH_MAX: usize = 256;
 const PRINTED_LINE_LEN_MAX: u64 = 8 * 1024;
 /// Printed lines a second and stream that are logged; the rest are counted and left out.
 const PRINTED_LINES_PER_SECOND_MAX: u32 = 200;
+/// A longer printed line counts as several of this length, in bytes.
+const PRINTED_LINE_LEN_USUAL: usize = 512;
 /// How long the end of a killed process is waited for. Only one that hangs in the kernel takes longer than a moment.
 const KILL_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long the end of a dead worker's link is waited for; longer only where something else holds it open.
@@ -163,7 +172,8 @@ pub(crate) fn spawn<E: Send + 'static>(
         None,
     )
     .map_err(io::Error::from)?;
-    let child = Command::new("/proc/self/exe")
+    let mut command = Command::new(PROGRAM);
+    command
         .arg("worker")
         .arg(&spec.plugin)
         .stdin(Stdio::from(worker_end))
@@ -171,14 +181,34 @@ pub(crate) fn spawn<E: Send + 'static>(
         .stderr(Stdio::piped())
         // A group of its own: Ctrl-C in the host's terminal must not hit workers that finish their tasks.
         .process_group(0)
-        .kill_on_drop(true)
-        .spawn()?;
+        .kill_on_drop(true);
+    let started = children::spawn(&mut command);
+    // The worker's end is its own now.
+    drop(command);
+    let child = started.map_err(not_started)?;
     Ok(attach(child, host_end, spec, id, events, wrap)?)
+}
+
+fn not_started(error: io::Error) -> NotStarted {
+    if error.kind() == io::ErrorKind::NotFound && !Path::new(PROGRAM).exists() {
+        return NotStarted::Refused(format!(
+            "{error}: workers are started from {PROGRAM}, and /proc is not mounted"
+        ));
+    }
+    error.into()
+}
+
+/// The memory that workers may really have, where that is less than they should: no more than the host's own hard limit.
+pub(crate) fn memory_allowed(open: &Open) -> Option<u64> {
+    let hard = getrlimit(Resource::Data).maximum?;
+    open.memory_max
+        .is_some_and(|wanted| hard < wanted)
+        .then_some(hard)
 }
 
 /// Hands a process that was started just now what it needs, and listens to it from then on.
 fn attach<E: Send + 'static>(
-    mut child: Child,
+    (mut child, own): (Child, Own),
     host_end: OwnedFd,
     spec: &Spec,
     id: WorkerId,
@@ -213,6 +243,7 @@ fn attach<E: Send + 'static>(
     };
     let open = Open {
         log_level: log_level(),
+        open_files_max: life::descriptor_limit_before(),
         ..spec.open.clone()
     };
     let open = serde_json::to_vec(&open).map_err(io::Error::other)?;
@@ -234,6 +265,7 @@ fn attach<E: Send + 'static>(
         read,
         board,
         child,
+        _own: own,
         pid,
         frames: WorkerFrames::new(spec.open.result_len_max + FRAME_LEN_MAX_EXTRA),
         events: events.clone(),
@@ -260,6 +292,8 @@ struct Listener<E, F> {
     read: OwnedReadHalf,
     board: Arc<Board>,
     child: Child,
+    /// Dropped after it, when it has been reaped.
+    _own: Own,
     pid: u32,
     frames: WorkerFrames,
     events: mpsc::Sender<E>,
@@ -438,7 +472,8 @@ async fn log_printed(stream: impl AsyncRead + Unpin, name: &'static str, plugin:
         if text.is_empty() {
             continue;
         }
-        match sample.take(Instant::now()) {
+        let weight = 1 + u32::try_from(text.len() / PRINTED_LINE_LEN_USUAL).unwrap_or(u32::MAX - 1);
+        match sample.take_for(weight, Instant::now()) {
             Some(0) => {
                 tracing::info!(target: "plugin", plugin, worker = pid, stream = name, "{text}");
             }
@@ -467,6 +502,7 @@ mod tests {
                 slots: None,
                 result_len_max: 1024,
                 memory_max: None,
+                open_files_max: None,
                 log_level: 0,
             },
         }
@@ -481,15 +517,16 @@ mod tests {
             None,
         )
         .unwrap();
-        let mut child = Command::new("sleep")
+        let mut command = Command::new("sleep");
+        command
             .arg("1000")
             .stdin(Stdio::from(worker_end))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+            .kill_on_drop(true);
+        let (mut child, own) = children::spawn(&mut command).unwrap();
+        drop(command);
         child.start_kill().unwrap();
         // Its end of the link goes with it.
         let mut link = std::os::unix::net::UnixStream::from(host_end.try_clone().unwrap());
@@ -497,7 +534,10 @@ mod tests {
 
         let (sender, mut events) = mpsc::channel(8);
         let id = WorkerId(1);
-        let process = attach(child, host_end, &spec(), id, sender, |_, event| event).unwrap();
+        let process = attach((child, own), host_end, &spec(), id, sender, |_, event| {
+            event
+        })
+        .unwrap();
         let WorkerEvent::Exited { exit, broken } = events.recv().await.unwrap() else {
             panic!("it never said anything");
         };

@@ -1,7 +1,9 @@
 //! Opening a plugin's library. The only place where foreign code enters a process, and that process is a worker.
 
+use std::error::Error;
 use std::fmt;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 
 use abi_stable::StableAbi;
 use abi_stable::abi_stability::abi_checking::{
@@ -11,11 +13,20 @@ use abi_stable::library::{AbiHeaderRef, LibHeader, ROOT_MODULE_LOADER_NAME_WITH_
 use abi_stable::sabi_types::VersionNumber;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use plugin_api::abi::PluginModuleRef;
+use rustix::fs::{StatVfsMountFlags, statvfs};
+
+/// Where this process finds its open files by their numbers.
+const FD_DIR: &str = "/proc/self/fd";
 
 /// Why a library was not taken, as a sentence for its author.
 #[derive(Debug)]
 pub(super) enum LibraryError {
-    Load(libloading::Error),
+    Load {
+        /// In the loader's own words.
+        words: String,
+        /// The file lies where nothing may be executed.
+        noexec: bool,
+    },
     NotAPlugin,
     OtherAbiStable(String),
     Version {
@@ -33,7 +44,10 @@ pub(super) enum LibraryError {
 impl fmt::Display for LibraryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Load(error) => write!(f, "the dynamic loader refused it: {error}"),
+            Self::Load { words, noexec } => {
+                write!(f, "the dynamic loader refused it: {words}")?;
+                advice(words, *noexec).map_or(Ok(()), |advice| write!(f, "; {advice}"))
+            }
             Self::NotAPlugin => f.write_str(
                 "it is a library, but not a plugin of this host: it exports no plugin header; \
                  put #[plugin_api::plugin] on an impl block and build with crate-type = [\"cdylib\"]",
@@ -64,16 +78,43 @@ impl fmt::Display for LibraryError {
     }
 }
 
-impl std::error::Error for LibraryError {}
+impl Error for LibraryError {}
+
+/// What to do about a library for which the loader has such words. They are glibc's, which has no error numbers for it.
+fn advice(words: &str, noexec: bool) -> Option<&'static str> {
+    let says = |text| words.contains(text);
+    if says("version `GLIBC") {
+        Some(
+            "it was built on a newer system than this: build it on one that is no newer, or upgrade this one",
+        )
+    } else if says(": cannot open shared object file") {
+        if words.starts_with(FD_DIR) {
+            Some("/proc must be mounted: workers read their library from there")
+        } else {
+            Some(
+                "a library that it needs is not here: install it, or set LD_LIBRARY_PATH for the host",
+            )
+        }
+    } else if says("undefined symbol") {
+        Some("it uses what no library that it names has: link it with the library that has it")
+    } else if says("failed to map segment") && noexec {
+        Some("TMPDIR is mounted noexec: name a folder for the host from which code may be run")
+    } else if says("failed to map segment") || says("Cannot allocate memory") {
+        Some("its worker has too little memory for it: raise memory_max")
+    } else {
+        None
+    }
+}
 
 /// Loads the library behind `file` for the rest of this process, checks that it is a plugin this host understands,
-/// and gives its functions. `debug` takes the layout checker's long report.
+/// and gives its functions. `name`: what its author calls it. `debug` takes the layout checker's long report.
 pub(super) fn open(
     file: OwnedFd,
+    name: &Path,
     debug: impl FnOnce(&str),
 ) -> Result<PluginModuleRef, LibraryError> {
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let header = load(&path)?;
+    let path = format!("{FD_DIR}/{}", file.as_raw_fd());
+    let header = load(&path, name)?;
     // The path must go on naming this file: a reused descriptor number would look like the same library.
     std::mem::forget(file);
     let plugin = version(header)?;
@@ -92,15 +133,23 @@ pub(super) fn open(
     module.map_err(|error| LibraryError::Constructor(error.to_string()))
 }
 
-fn load(path: &str) -> Result<&'static LibHeader, LibraryError> {
+fn load(path: &str, name: &Path) -> Result<&'static LibHeader, LibraryError> {
     #[expect(
         unsafe_code,
         reason = "dlopen runs the library's initialisers; see the SAFETY comment"
     )]
     // SAFETY: initialisers are foreign code, which is why this process does nothing else but serve this one library;
     // the file behind the descriptor is sealed, so its pages cannot change under us.
-    let library =
-        unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(LibraryError::Load)?;
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(|error| {
+        let words = error
+            .source()
+            .map_or_else(|| error.to_string(), ToString::to_string);
+        LibraryError::Load {
+            words: in_words_of_author(&words, path, name),
+            noexec: statvfs(path)
+                .is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::NOEXEC)),
+        }
+    })?;
     #[expect(
         unsafe_code,
         reason = "the symbol's type is an agreement; see the SAFETY comment"
@@ -116,6 +165,16 @@ fn load(path: &str) -> Result<&'static LibHeader, LibraryError> {
     header
         .upgrade()
         .map_err(|error| LibraryError::OtherAbiStable(error.to_string()))
+}
+
+/// The loader names the library by the descriptor that it was read from, of which its author knows nothing. Where that
+/// can't be opened at all, it is what matters.
+fn in_words_of_author(words: &str, path: &str, name: &Path) -> String {
+    if words.starts_with(&format!("{path}: cannot open")) {
+        return words.to_owned();
+    }
+    let name = name.file_name().unwrap_or(name.as_os_str());
+    words.replace(path, &name.to_string_lossy())
 }
 
 fn version(header: &LibHeader) -> Result<VersionNumber, LibraryError> {

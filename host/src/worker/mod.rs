@@ -3,23 +3,27 @@
 //! Architecture invariant: a worker never sees a socket address or a request line; it knows the link, the plugin API and
 //! the plugin. Whatever happens in here, the worst the host sees is a link that ends.
 
+mod copy;
 mod library;
 mod outbox;
+mod progress;
 mod services;
 mod signals;
 mod tasks;
+mod text;
 mod watch;
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
 use plugin_api::abi::PluginModuleRef;
 use plugin_api::manifest::Manifest;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use service::shortage;
 
 use self::outbox::Outbox;
@@ -86,9 +90,10 @@ fn serve(
     };
     let open: Open = serde_json::from_slice(&open)?;
     apply_limits(&open)?;
+    copy::mark_original()?;
     signals::install(board);
     signals::at_exit(|| {
-        if let Some(outbox) = OUTBOX.get() {
+        if let Some(outbox) = OUTBOX.get().filter(|_| !copy::is_copy()) {
             outbox.flush_at_exit();
         }
     });
@@ -97,7 +102,7 @@ fn serve(
     std::thread::Builder::new()
         .name("flusher".to_owned())
         .spawn(|| outbox.run_flusher())?;
-    let reader = std::thread::Builder::new()
+    std::thread::Builder::new()
         .name("link".to_owned())
         .spawn(move || reader.run(tasks))?;
 
@@ -107,29 +112,59 @@ fn serve(
             tasks.set_slots(module, slots)?;
             outbox.send(&ToHost::Opened { slots, manifest });
         }
-        Err(reason) => outbox.send(&ToHost::OpenFailed { reason }),
+        Err(reason) => outbox.send(&ToHost::OpenFailed {
+            reason: text::cut_text(reason, text::TEXT_LEN_MAX),
+        }),
     }
     // The reader ends by ending the process.
-    let _ = reader.join();
-    Ok(())
+    tasks.run_progress()
 }
 
 /// Moves the link away from standard input: plugins, and processes that they start, must not come across it there.
 fn take_link() -> io::Result<UnixStream> {
+    close_foreign();
     let link: OwnedFd = rustix::io::fcntl_dupfd_cloexec(io::stdin().as_fd(), 3)?;
-    let null = std::fs::File::open("/dev/null")?;
-    rustix::stdio::dup2_stdin(&null)?;
+    match std::fs::File::open("/dev/null") {
+        Ok(null) => rustix::stdio::dup2_stdin(&null)?,
+        // Where there is none, a pipe that nobody writes to reads as empty too.
+        Err(_) => rustix::stdio::dup2_stdin(rustix::pipe::pipe()?.0)?,
+    }
     Ok(UnixStream::from(link))
+}
+
+/// Closes what the host has inherited from whoever started it, and was not told to keep to itself. Nothing else is open
+/// yet beyond the standard streams.
+fn close_foreign() {
+    #[expect(
+        unsafe_code,
+        reason = "there is no safe way to close what nobody here has opened; see the SAFETY comment"
+    )]
+    // SAFETY: called before anything of this process has opened a descriptor; nobody loses one of theirs.
+    unsafe {
+        // Kernels before 5.9 can't; there the descriptors stay.
+        libc::close_range(3, libc::c_uint::MAX, 0);
+    }
 }
 
 fn apply_limits(open: &Open) -> io::Result<()> {
     if let Some(memory_max) = open.memory_max {
+        // Nobody but root may go beyond the hard limit; the host has said so where it is lower.
+        let hard = getrlimit(Resource::Data).maximum;
+        let max = Some(hard.map_or(memory_max, |hard| hard.min(memory_max)));
         let limit = Rlimit {
-            current: Some(memory_max),
-            maximum: Some(memory_max),
+            current: max,
+            maximum: max,
         };
         setrlimit(Resource::Data, limit)?;
     }
+    // The host has raised its own for its connections: a program that uses `select`, or closes all that may be open,
+    // counts on the usual one.
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let limit = Rlimit {
+        current: open.open_files_max,
+        maximum: hard,
+    };
+    let _ = setrlimit(Resource::Nofile, limit);
     // When memory runs out for the whole machine, a worker goes before the host does.
     let _ = std::fs::write("/proc/self/oom_score_adj", "500");
     Ok(())
@@ -149,7 +184,8 @@ fn open_plugin(
             fields: String::new(),
         });
     };
-    let module = library::open(library, debug).map_err(|error| error.to_string())?;
+    let module =
+        library::open(library, Path::new(&open.file), debug).map_err(|error| error.to_string())?;
     let manifest = Bytes::from(module.manifest()().into_vec());
     let parsed: Manifest = serde_json::from_slice(&manifest)
         .map_err(|error| format!("its manifest can't be read: {error}"))?;

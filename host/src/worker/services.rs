@@ -9,8 +9,8 @@ use abi_stable::prefix_type::PrefixTypeTrait;
 use abi_stable::std_types::{RSlice, RStr, RVec};
 use plugin_api::abi::{HostServices, HostServicesRef};
 
-use super::TASKS;
 use super::tasks::Tasks;
+use super::{TASKS, copy};
 use crate::clock::Moment;
 use crate::link::LogRecord;
 
@@ -27,20 +27,24 @@ pub(super) fn offer() -> HostServicesRef {
     .leak_into_prefix()
 }
 
+/// The tasks of this worker; `None`: none yet, or this is a copy of the worker, in which locks may be held for ever.
+fn tasks() -> Option<&'static Tasks> {
+    TASKS.get().filter(|_| !copy::is_copy())
+}
+
 extern "C" fn complete(task: u64, status: u32, bytes: RVec<u8>) {
-    if let Some(tasks) = TASKS.get() {
+    copy::end_if_copy();
+    if let Some(tasks) = tasks() {
         tasks.complete(task, status, bytes.into_vec());
     }
 }
 
 extern "C" fn is_cancelled(task: u64) -> bool {
-    TASKS.get().is_none_or(|tasks| tasks.is_cancelled(task))
+    tasks().is_none_or(|tasks| tasks.is_cancelled(task))
 }
 
 extern "C" fn remaining_ns(task: u64) -> u64 {
-    let deadline = TASKS
-        .get()
-        .map_or(Moment::default(), |tasks| tasks.deadline(task));
+    let deadline = tasks().map_or(Moment::default(), |tasks| tasks.deadline(task));
     if deadline == Moment::NEVER {
         return u64::MAX;
     }
@@ -49,13 +53,13 @@ extern "C" fn remaining_ns(task: u64) -> u64 {
 }
 
 extern "C" fn progress(task: u64, done: u64, total: u64, message: RStr<'_>) {
-    if let Some(tasks) = TASKS.get() {
+    if let Some(tasks) = tasks() {
         tasks.progress(task, done, total, message.as_str());
     }
 }
 
 extern "C" fn log_level_max() -> u32 {
-    TASKS.get().map_or(0, Tasks::log_level)
+    tasks().map_or(0, Tasks::log_level)
 }
 
 extern "C" fn log(
@@ -65,7 +69,7 @@ extern "C" fn log(
     message: RStr<'_>,
     fields: RSlice<'_, u8>,
 ) {
-    if let Some(tasks) = TASKS.get() {
+    if let Some(tasks) = tasks() {
         tasks.log(LogRecord {
             task,
             level,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use libc::{c_int, c_void, siginfo_t};
 
+use super::copy;
 use crate::link::Board;
 
 /// The signals by which a process dies of its own doing.
@@ -95,8 +96,10 @@ pub(super) fn at_exit(flush: fn()) {
 
 extern "C" fn note(signal: c_int, info: *mut siginfo_t, _context: *mut c_void) {
     let Some(noted) = NOTED.get() else { return };
-    let cell = CURRENT_CELL.try_with(Cell::get).ok().flatten();
-    noted.board.note_signal(signal.unsigned_abs(), cell);
+    if !copy::is_copy() {
+        let cell = CURRENT_CELL.try_with(Cell::get).ok().flatten();
+        noted.board.note_signal(signal.unsigned_abs(), cell);
+    }
     let Some(index) = FATAL.iter().position(|fatal| *fatal == signal) else {
         return;
     };

@@ -1,6 +1,6 @@
 //! The tasks of this worker: those that wait for a slot, those that run, and how they are answered.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,16 +12,16 @@ use service::shortage;
 use service::sync::lock;
 
 use super::outbox::Outbox;
-use super::signals;
+use super::progress::{Due, Progress, Report};
+use super::text::{self, TEXT_LEN_MAX, cut};
+use super::{copy, signals};
 use crate::clock::Moment;
 use crate::link::{Board, Call, LogRecord, ProgressReport, Return, ToHost, link_status};
 
-/// Progress of one task is sent at most this often; what comes between is coalesced.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
 /// Log records a second; the rest are counted and left out.
 const LOG_RECORDS_PER_SECOND_MAX: u32 = 1000;
-/// Longest text of a log record or a progress event, in bytes.
-const TEXT_LEN_MAX: usize = 8 * 1024;
+/// A longer log record counts as several of this length, in bytes.
+const LOG_RECORD_LEN_USUAL: usize = 1024;
 /// A handler's thread has as much stack as a program's main thread.
 const STACK_LEN: usize = 8 * 1024 * 1024;
 
@@ -38,6 +38,10 @@ pub(super) struct Tasks {
     bell: Condvar,
     running: Mutex<HashMap<u64, Arc<Running>>>,
     log_sample: Mutex<Sample>,
+    /// Tasks with progress that is kept, by the moment at which it is to be sent.
+    kept_progress: Mutex<BTreeSet<(Moment, u64)>>,
+    /// Rung when there is progress to be sent sooner than before.
+    progress_bell: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +60,7 @@ struct Running {
     deadline: Moment,
     progress_wanted: bool,
     cancelled: AtomicBool,
-    progress_sent: Mutex<Option<Moment>>,
+    progress: Mutex<Progress>,
 }
 
 impl Tasks {
@@ -74,6 +78,8 @@ impl Tasks {
             bell: Condvar::new(),
             running: Mutex::default(),
             log_sample: Mutex::new(Sample::new(Rate::per_second(LOG_RECORDS_PER_SECOND_MAX))),
+            kept_progress: Mutex::default(),
+            progress_bell: Condvar::new(),
         }
     }
 
@@ -169,11 +175,12 @@ impl Tasks {
                 deadline: call.deadline.min(limit),
                 progress_wanted: call.progress,
                 cancelled: AtomicBool::new(false),
-                progress_sent: Mutex::new(None),
+                progress: Mutex::default(),
             };
             lock(&self.running).insert(call.task, Arc::new(running));
             signals::set_current_cell(Some(call.cell));
             module.call()(call.function, call.task, (&*call.args).into());
+            copy::end_if_copy();
             signals::set_current_cell(None);
         }
     }
@@ -212,6 +219,10 @@ impl Tasks {
             self.warn(task, "the plugin answered a task a second time, or one it never got; only the first answer counts");
             return;
         };
+        // Whoever asked for progress sees how far it came.
+        if running.progress_wanted {
+            self.send_kept(task, &running);
+        }
         let ran_ns = Moment::now().since(running.started).as_nanos();
         let (status, payload) = self.checked(status, payload);
         self.board.finish(running.cell);
@@ -225,20 +236,19 @@ impl Tasks {
     }
 
     /// A result must be one line of JSON that fits; whatever else a handler calls its result is a failure of its own.
+    /// Texts are cut: they are for people.
     fn checked(&self, status: u32, payload: Vec<u8>) -> (u32, Bytes) {
-        let payload = Bytes::from(payload);
-        if payload.len() > self.result_len_max {
-            return (
+        match status {
+            status::OK if payload.len() > self.result_len_max => (
                 link_status::RESULT_TOO_LARGE,
                 payload.len().to_string().into(),
-            );
-        }
-        if status != status::OK {
-            return (status, payload);
-        }
-        match protocol::json::one_line(&payload) {
-            Ok(line) => (status, line),
-            Err(error) => (link_status::INVALID_RESULT, error.to_string().into()),
+            ),
+            status::OK => match protocol::json::one_line(&payload.into()) {
+                Ok(line) => (status, line),
+                Err(error) => (link_status::INVALID_RESULT, error.to_string().into()),
+            },
+            status::FAILED => (status, text::cut_failure(payload, self.result_len_max)),
+            _ => (status, text::cut_bytes(payload, self.result_len_max)),
         }
     }
 
@@ -288,13 +298,65 @@ impl Tasks {
         if !running.progress_wanted {
             return;
         }
-        let now = Moment::now();
-        let mut sent = lock(&running.progress_sent);
-        if done < total && sent.is_some_and(|sent| now < sent + PROGRESS_INTERVAL) {
-            return;
+        let report = Report {
+            done,
+            total,
+            message: cut(message, TEXT_LEN_MAX).to_owned(),
+        };
+        let mut progress = lock(&running.progress);
+        match progress.report(report, Moment::now()) {
+            // Under the task's lock, so that they are sent in their order.
+            Due::Now(report) => self.send_progress(task, report),
+            Due::At(at) => {
+                lock(&self.kept_progress).insert((at, task));
+                self.progress_bell.notify_one();
+            }
+            Due::Merged => {}
         }
-        *sent = Some(now);
-        let message = cut(message).to_owned();
+    }
+
+    /// Sends what was kept of tasks that have gone silent, for ever.
+    pub(super) fn run_progress(&self) -> ! {
+        let mut kept = lock(&self.kept_progress);
+        loop {
+            let now = Moment::now();
+            kept = match kept.first().copied() {
+                None => self
+                    .progress_bell
+                    .wait(kept)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some((at, _)) if now < at => {
+                    self.progress_bell
+                        .wait_timeout(kept, at.since(now))
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+                Some(due @ (_, task)) => {
+                    kept.remove(&due);
+                    drop(kept);
+                    let running = lock(&self.running).get(&task).cloned();
+                    if let Some(running) = running {
+                        self.send_kept(task, &running);
+                    }
+                    lock(&self.kept_progress)
+                }
+            };
+        }
+    }
+
+    fn send_kept(&self, task: u64, running: &Running) {
+        let mut progress = lock(&running.progress);
+        if let Some(report) = progress.take(Moment::now()) {
+            self.send_progress(task, report);
+        }
+    }
+
+    fn send_progress(&self, task: u64, report: Report) {
+        let Report {
+            done,
+            total,
+            message,
+        } = report;
         self.outbox.send(&ToHost::Progress(ProgressReport {
             task,
             done,
@@ -315,15 +377,22 @@ impl Tasks {
         if record.level > self.log_level() {
             return;
         }
-        let left_out = match lock(&self.log_sample).take(Instant::now()) {
+        let len = record.message.len() + record.fields.len();
+        let weight =
+            1 + u32::try_from(len.min(2 * TEXT_LEN_MAX) / LOG_RECORD_LEN_USUAL).unwrap_or(0);
+        let left_out = match lock(&self.log_sample).take_for(weight, Instant::now()) {
             Some(left_out) => left_out,
             None => return,
         };
         if left_out > 0 {
             self.warn(0, &format!("{left_out} log records left out: at most {LOG_RECORDS_PER_SECOND_MAX} a second are kept"));
         }
-        record.target.truncate(cut(&record.target).len());
-        record.message.truncate(cut(&record.message).len());
+        record
+            .target
+            .truncate(cut(&record.target, TEXT_LEN_MAX).len());
+        record
+            .message
+            .truncate(cut(&record.message, TEXT_LEN_MAX).len());
         if record.fields.len() > TEXT_LEN_MAX {
             record.fields.clear();
         }
@@ -339,9 +408,4 @@ impl Tasks {
             fields: String::new(),
         }));
     }
-}
-
-/// The longest beginning of `text` that fits, whole characters only.
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(TEXT_LEN_MAX)]
 }

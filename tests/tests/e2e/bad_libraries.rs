@@ -150,3 +150,55 @@ fn a_plugin_that_refuses_its_config_is_rejected() {
         .start();
     expect_rejected(&host, "libevil.so", &["opne"]);
 }
+
+/// The library with one text in place of another, wherever it stands.
+fn with(library: &[u8], text: &[u8], other: &[u8]) -> Vec<u8> {
+    assert_eq!(text.len(), other.len());
+    let mut library = library.to_vec();
+    let mut at = 0;
+    let mut found = false;
+    while at + text.len() <= library.len() {
+        if library[at..].starts_with(text) {
+            library[at..at + text.len()].copy_from_slice(other);
+            found = true;
+        }
+        at += 1;
+    }
+    assert!(found, "{}", String::from_utf8_lossy(text));
+    library
+}
+
+#[test]
+fn what_the_loader_says_is_told_and_what_to_do() {
+    let whole = fs::read(Plugin::Evil.library()).unwrap();
+    let table: [(&[u8], &[u8], &[&str]); 3] = [
+        (
+            b"libgcc_s.so.1",
+            b"libgcX_s.so.1",
+            &["libgcX_s.so.1", "No such file", "LD_LIBRARY_PATH"],
+        ),
+        (
+            b"GLIBC_2.34",
+            b"GLIBC_9.34",
+            &["GLIBC_9.34", "not found", "newer system"],
+        ),
+        (
+            b"gnu_get_libc_version",
+            b"gnu_get_libX_version",
+            &[
+                "libevil.so",
+                "undefined symbol",
+                "gnu_get_libX_version",
+                "link it",
+            ],
+        ),
+    ];
+    for (text, other, texts) in table {
+        let library = with(&whole, text, other);
+        let setup = Setup::new().plugin(Plugin::Good);
+        let host = setup.file("libevil.so", &library).start();
+        expect_rejected(&host, "libevil.so", texts);
+        let report = report(&host, "libevil.so");
+        assert!(!report.to_string().contains("/proc/self"), "{report}");
+    }
+}

@@ -277,3 +277,63 @@ fn a_failure_comes_with_all_that_the_handler_said() {
     assert!(failure.retryable);
     assert_eq!(failure.data, json!({"kind": "busy"}));
 }
+
+#[test]
+fn long_texts_are_cut_and_say_so() {
+    let host = evil_and_good(1);
+    let mut client = host.client();
+    let long = json!({"len": 20_000_000});
+    for (function, code) in [
+        ("panic", "handler_panicked"),
+        ("fail_at_length", "handler_failed"),
+    ] {
+        let failure = client.failure(function, long.clone());
+        failure.expect(code, &["xxx", "20000"]);
+        assert!(failure.message.len() < 10_000, "{}", failure.message.len());
+    }
+    let failure = client.failure("fail_at_length", json!({"len": 100_000}));
+    failure.expect("handler_failed", &["100000 bytes"]);
+    assert_eq!(failure.data["kind"], "told");
+    let data = failure.data["data"].as_str().unwrap();
+    assert_eq!(data.len(), 100_000, "what programs read is whole");
+}
+
+/// Both go on from the fork, and only one of them is the worker.
+#[test]
+fn a_copy_of_a_worker_has_no_say() {
+    let host = evil_and_good(1);
+    let mut client = host.client();
+    for _ in 0..20 {
+        assert_eq!(client.result("ok", json!({})), "ok");
+    }
+    for round in 0..10 {
+        client.send(json!({"id": "fork", "function": "fork"}));
+        for id in 0..50 {
+            client.send(json!({"id": id, "function": "ok"}));
+        }
+        for _ in 0..51 {
+            let reply = client.reply();
+            let expected = if reply.id == "fork" {
+                json!(null)
+            } else {
+                json!("ok")
+            };
+            assert_eq!(reply.outcome, Ok(expected), "{} in round {round}", reply.id);
+        }
+    }
+    let log = host.log();
+    assert!(!log.contains("does not have"), "an answer came twice");
+    assert_eq!(client.status()["plugins"]["evil"]["crashes"], 0);
+}
+
+#[test]
+fn arrays_are_no_objects() {
+    let host = evil_and_good(1);
+    let mut client = host.client();
+    let failure = client.failure("sleep", json!([1]));
+    failure.expect("invalid_args", &["an object with `ms`", "not an array"]);
+    let failure = client.failure("sleep", json!("1"));
+    failure.expect("invalid_args", &["expected an object with `ms`"]);
+    assert!(!failure.message.contains("struct"), "{failure:?}");
+    assert_eq!(client.result("print", json!([])), json!(null));
+}

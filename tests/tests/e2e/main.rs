@@ -36,6 +36,7 @@ mod progress;
 mod reload;
 mod shortage;
 mod soak;
+mod surroundings;
 mod timeouts;
 mod unread_log;
 mod worker_ends;

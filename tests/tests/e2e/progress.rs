@@ -1,7 +1,7 @@
 //! Progress events.
 
 use serde_json::{Value, json};
-use tests::{Client, Host, Plugin};
+use tests::{Client, Host, Plugin, Setup};
 
 /// The events before the reply, and the reply.
 #[track_caller]
@@ -92,4 +92,49 @@ fn to_a_slow_reader_events_are_left_out_and_the_reply_is_not() {
         steps,
         "the newest one is kept"
     );
+}
+
+#[test]
+fn the_last_report_before_a_silence_is_sent() {
+    let host = Host::with(&[Plugin::Evil]);
+    let mut client = host.client();
+    let reports: Vec<(u64, u64)> = (1..=9).map(|done| (done, 10)).collect();
+    let args = json!({"reports": reports, "silent_ms": 600_000});
+    client.send(json!({"id": 1, "function": "report", "args": args, "progress": true}));
+    let mut done = 0;
+    while done < 9 {
+        let event = client.recv();
+        assert_eq!(event["event"], "progress", "{event}");
+        assert!(event["done"].as_u64().unwrap() > done, "{event}");
+        done = event["done"].as_u64().unwrap();
+    }
+    client.send(json!({"id": 2, "function": "host.cancel", "args": {"id": 1}}));
+    client.reply();
+    client.reply();
+}
+
+#[test]
+fn what_is_done_never_falls() {
+    let host = Setup::new().plugin(Plugin::Evil).start();
+    let mut client = host.client();
+    for (reports, last) in [
+        (json!([[5, 3], [2, 3]]), (5, 5)),
+        (json!([[1, 9], [7, 9], [3, 9], [4, 2]]), (7, 7)),
+        (json!([[4, 0], [3, 0], [2, 8]]), (4, 8)),
+    ] {
+        let args = json!({"reports": reports, "silent_ms": 0});
+        client.send(json!({"id": 1, "function": "report", "args": args, "progress": true}));
+        let (events, _) = events_and_reply(&mut client);
+        let seen: Vec<(u64, u64)> = events
+            .iter()
+            .map(|event| {
+                (
+                    event["done"].as_u64().unwrap(),
+                    event["total"].as_u64().unwrap(),
+                )
+            })
+            .collect();
+        assert!(seen.is_sorted_by_key(|(done, _)| *done), "{seen:?}");
+        assert_eq!(seen.last(), Some(&last), "{seen:?}");
+    }
 }

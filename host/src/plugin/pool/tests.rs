@@ -77,6 +77,7 @@ fn pool(notify: Notify) -> (Pool, PoolHandle, mpsc::Receiver<Event>) {
         slots: None,
         result_len_max: 1024,
         memory_max: None,
+        open_files_max: None,
         log_level: 0,
     };
     let spec = Spec {

@@ -78,7 +78,7 @@ pub(super) const HOST: House = House {
         // Builds, serves, drains.
         room(
             "app",
-            "net admin admit generations reload router config stats task clock",
+            "net admin admit generations reload router config children stats task clock",
         ),
         room("call", ""),
         room("check", "generations reload config"),
@@ -102,12 +102,13 @@ pub(super) const HOST: House = House {
         room("router", "plugin task"),
         room("config", "plugin link task clock"),
         // Workers, and which of them runs what.
-        room("plugin", "link stats task clock"),
+        room("plugin", "link children stats task clock"),
         // The child process.
         room("worker", "link clock"),
         // What host and worker say to each other.
         room("link", "clock"),
         // What all of them speak of.
+        room("children", ""),
         room("stats", ""),
         room("task", "clock"),
         room("clock", ""),

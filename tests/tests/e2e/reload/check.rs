@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use tests::{Finished, Host, Versioned, run};
+use tests::{Finished, Host, Plugin, Versioned, run};
 
 #[track_caller]
 fn check(bytes: &[u8], config: Option<&str>) -> Finished {
@@ -117,5 +117,17 @@ fn the_plugins_configuration_is_checked_with_it() {
         &check(Versioned::new(1).bytes(), Some(&with("greting"))),
         1,
         &["greting"],
+    );
+}
+
+#[test]
+fn what_a_plugin_printed_before_it_died_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = r#"plugins.evil.config = { open = "abort", print = "these are my last words" }"#;
+    let finished = check_file(Plugin::Evil.library(), Some(config), folder.path());
+    expect(&finished, 1, &["this host refuses it", "SIGABRT"]);
+    assert!(
+        finished.stderr.contains("these are my last words"),
+        "{finished:?}"
     );
 }
