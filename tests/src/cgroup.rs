@@ -144,7 +144,7 @@ fn trees(controller: &str) -> Vec<(PathBuf, bool)> {
             let (first, second) = line.split_once(" - ")?;
             let path = PathBuf::from(first.split(' ').nth(4)?);
             let mut second = second.split(' ');
-            let (kind, options) = (second.next()?, second.last()?);
+            let (kind, options) = (second.next()?, second.next_back()?);
             match kind {
                 "cgroup" => options
                     .split(',')
