@@ -159,6 +159,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_weighs_more_counts_as_several() {
+        let mut sample = Sample::new(Rate::per_second(10));
+        let now = Instant::now();
+        assert_eq!(sample.take_for(6, now), Some(0));
+        assert_eq!(sample.take_for(6, now), None);
+        assert_eq!(sample.take_for(4, now), Some(1));
+        let later = now + Duration::from_secs(1);
+        assert_eq!(
+            sample.take_for(1000, later),
+            Some(0),
+            "as much as may happen at once"
+        );
+        assert_eq!(sample.take(later), None);
+    }
+
+    #[test]
     fn rates_are_read() {
         let rate = |per_second, burst| Ok(Rate { per_second, burst });
         assert_eq!("100/s".parse(), rate(100.0, 100.0));

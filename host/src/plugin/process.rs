@@ -452,6 +452,12 @@ fn kill_group(pid: u32) {
     }
 }
 
+/// How much a printed line counts.
+fn weight(line: &str) -> u32 {
+    u32::try_from(line.len() / PRINTED_LINE_LEN_USUAL)
+        .map_or(u32::MAX, |more| more.saturating_add(1))
+}
+
 /// Logs what a plugin prints, line by line.
 async fn log_printed(stream: impl AsyncRead + Unpin, name: &'static str, plugin: String, pid: u32) {
     let mut reader = BufReader::new(stream);
@@ -472,8 +478,7 @@ async fn log_printed(stream: impl AsyncRead + Unpin, name: &'static str, plugin:
         if text.is_empty() {
             continue;
         }
-        let weight = 1 + u32::try_from(text.len() / PRINTED_LINE_LEN_USUAL).unwrap_or(u32::MAX - 1);
-        match sample.take_for(weight, Instant::now()) {
+        match sample.take_for(weight(text), Instant::now()) {
             Some(0) => {
                 tracing::info!(target: "plugin", plugin, worker = pid, stream = name, "{text}");
             }
@@ -506,6 +511,15 @@ mod tests {
                 log_level: 0,
             },
         }
+    }
+
+    #[test]
+    fn what_is_printed_is_bounded_by_bytes_too() {
+        let mut sample = Sample::new(Rate::per_second(PRINTED_LINES_PER_SECOND_MAX));
+        let (now, line) = (Instant::now(), "x".repeat(8 * 1024));
+        let shown = (0..1000).filter(|_| sample.take_for(weight(&line), now).is_some());
+        assert!(shown.count() * line.len() <= 100 * 1024);
+        assert_eq!((weight(""), weight("a usual line")), (1, 1));
     }
 
     #[tokio::test]

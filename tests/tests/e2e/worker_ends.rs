@@ -57,7 +57,8 @@ fn a_result_that_never_comes_is_not_waited_for_longer_than_the_grace() {
     let mut client = host.client();
     let worker = evil(&host);
     let failure = client.failure("replace_descriptors", json!({}));
-    failure.expect(CRASHED, &["did not hand over the result"]);
+    // Or its end is noticed at once: it depends on whether its link was being read at that moment.
+    failure.expect(CRASHED, &["had finished"]);
     wait_for_end(worker);
     assert_eq!(client.result("ok", json!({})), "ok");
     assert_eq!(client.status()["plugins"]["evil"]["workers"], 1);
