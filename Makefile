@@ -41,8 +41,9 @@ $(PLUGINS:%=plugin-%): plugin-%: build-tools
 test: ## installs what the tests need, then runs every check and every test, and says how long each part took
 	@tests/all.sh
 
-soak: ## reloads in full numbers: 1,000 under load, 1,000 with workers killed, 10,000 without load (6 minutes)
-	SOAK=1 cargo test $(PROFILE) -p tests --test e2e -- --nocapture --test-threads 1 reload::load reload::soak
+soak: ## everything at once for 30 minutes, reloads in full numbers, and 30 s of each fuzzer (45 minutes)
+	@tests/fuzz.sh 30
+	SOAK=1 cargo test $(PROFILE) -p tests --test e2e -- --nocapture --test-threads 1 reload::load reload::soak soak::whatever
 
 fresh: ## both commands on a bare Debian, from a clone to green tests (as root; about an hour)
 	@tests/fresh.sh all
@@ -52,6 +53,7 @@ setup: ## puts in place what the tests need beyond Rust
 
 fmt: ## checks how the code is laid out
 	cargo fmt --all --check
+	rustfmt --edition 2024 --check tests/fuzz/src/*.rs tests/fuzz/targets/*.rs
 
 clippy: ## lints all of the code
 	cargo clippy $(PROFILE) --workspace --all-targets -- -D warnings

@@ -56,6 +56,12 @@ impl PluginWatch {
         self.wait_for(|event| event["state"] == state)
     }
 
+    /// Goes away so that the host knows at once: one that only closes its connection may still be reading, for all the host
+    /// knows, until it is sent the next event.
+    pub fn end(self) {
+        self.client.reset();
+    }
+
     /// All events that were received so far.
     #[must_use]
     pub fn seen(&self) -> &[Value] {

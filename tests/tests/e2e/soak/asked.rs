@@ -31,8 +31,10 @@ enum Expected {
 
 impl Asked {
     fn new(plugin: &'static str, function: &str, args: Value, expected: Expected) -> Self {
+        let mut request = json!({"function": function});
+        request["args"] = args;
         Self {
-            request: json!({"function": function, "args": args}),
+            request,
             expected,
             plugin: Some(plugin),
             is_endless: false,

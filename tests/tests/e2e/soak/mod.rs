@@ -10,12 +10,13 @@ mod figures;
 mod upsets;
 
 use std::env;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tests::{Host, LogPipe, Plugin, Setup, Versioned, wait_until};
+use tests::{Host, LogPipe, Plugin, Setup, Versioned, wait_for};
 
 use self::asked::Counts;
 use self::figures::{Holdings, Latencies};
@@ -40,6 +41,9 @@ workers = 2
 [plugins.versioned]
 workers = 4
 ";
+
+/// One of each plugin.
+const FUNCTIONS: [&str; 3] = ["echo", "ok", "version"];
 
 /// What all threads share.
 struct Soak {
@@ -120,7 +124,7 @@ fn whatever_happens_each_request_is_answered_once_and_nothing_is_left_over() {
             soak.counts
         ));
         soak.counts.expect_all_answered_for();
-        expect_all_well(&soak.host);
+        assert_eq!(soak.host.client().status()["panics"], 0);
         if is_full {
             assert!(latencies.p99() < P99_MAX, "{latencies}");
         }
@@ -151,33 +155,49 @@ fn phase(soak: &Soak, time: Duration) -> Latencies {
 
 /// What the host holds when all is answered, and one worker of each plugin is left.
 fn at_rest(host: &Host) -> Holdings {
-    wait_until("the host to come to rest", || is_at_rest(host));
-    Holdings::of(host)
+    expect_rest(host, |_| true)
 }
 
-fn is_at_rest(host: &Host) -> bool {
-    let status = host.client().status();
-    // The test's own connection, and its own request.
-    status["in_flight"] == 1 && status["connections"] == 1 && host.workers().len() == 3
+/// Waits until it is at rest and holds what is wanted; says what it does otherwise.
+fn expect_rest(host: &Host, is_wanted: impl Fn(&Holdings) -> bool) -> Holdings {
+    let mut last = String::new();
+    let rest = catch_unwind(AssertUnwindSafe(|| {
+        wait_for("the host to come to rest", || match unrest(host) {
+            None => {
+                let holdings = Holdings::of(host);
+                last = format!("it holds {holdings:?}");
+                is_wanted(&holdings).then_some(holdings)
+            }
+            Some(unrest) => {
+                last = unrest;
+                None
+            }
+        })
+    }));
+    rest.unwrap_or_else(|_| panic!("no rest: {last}"))
+}
+
+/// What the host still has to do.
+fn unrest(host: &Host) -> Option<String> {
+    let mut client = host.client();
+    // Its only worker may have been the last that was killed; `evil` may be in quarantine for a while.
+    for function in FUNCTIONS {
+        if let Err(failure) = client.call(function, json!({})) {
+            return Some(format!("{failure:?} to {function}"));
+        }
+    }
+    let status = client.status();
+    let workers = host.workers().len();
+    // This connection, and this request.
+    let is_idle = status["in_flight"] == 1 && status["connections"] == 1;
+    (!is_idle || workers != FUNCTIONS.len()).then(|| format!("{workers} workers, {status}"))
 }
 
 fn expect_no_more_than(host: &Host, before: Holdings) -> Holdings {
-    wait_until(
-        "the host to hold no more descriptors, threads and processes than before",
-        || is_at_rest(host) && Holdings::of(host).is_no_more_than(&before),
-    );
-    let after = Holdings::of(host);
+    let after = expect_rest(host, |now| now.is_no_more_than(&before));
     let grown = after.rss.saturating_sub(before.rss);
     assert!(grown < RSS_GROWTH_MAX, "{before:?}, then {after:?}");
     after
-}
-
-fn expect_all_well(host: &Host) {
-    let mut client = host.client();
-    assert_eq!(client.status()["panics"], 0);
-    for function in ["ok", "echo", "version"] {
-        client.result(function, json!({}));
-    }
 }
 
 /// Sets it also when the test fails, so that nobody goes on without it.

@@ -75,6 +75,7 @@ pub(super) fn reloads(soak: &Soak, who: u64) {
             .reloads
             .fetch_add(usize::from(is_live), Ordering::Relaxed);
     }
+    watch.end();
 }
 
 fn put(soak: &Soak, bytes: &[u8]) {
