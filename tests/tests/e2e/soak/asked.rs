@@ -42,6 +42,12 @@ impl Asked {
         }
     }
 
+    /// The same each time, and quick.
+    pub(super) fn small_echo() -> Self {
+        let args = json!({"to": "me@example.org"});
+        Self::new("good", "echo", args.clone(), Expected::Exactly(args))
+    }
+
     /// Any request, but for those that only a connection with ids can make.
     pub(super) fn random(random: &mut fastrand::Rng) -> Self {
         let ms = random.u64(..=TASK_MS_MAX);

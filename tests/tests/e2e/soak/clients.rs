@@ -25,11 +25,13 @@ pub(super) fn small_echo(soak: &Soak) -> Latencies {
     let mut latencies = Latencies::default();
     while soak.goes_on() {
         let was_starved = soak.is_starved.load(Ordering::Relaxed);
+        let asked = Asked::small_echo();
         let sent = Instant::now();
-        // By the host itself: of those that plugins answer, some are killed.
-        client.ping();
-        if !was_starved && !soak.is_starved.load(Ordering::Relaxed) {
-            latencies.add(sent.elapsed());
+        let outcome = client.request(asked.request.clone());
+        let took = sent.elapsed();
+        let is_well = asked.expect(&outcome, &soak.counts);
+        if is_well && !was_starved && !soak.is_starved.load(Ordering::Relaxed) {
+            latencies.add(took);
         }
         thread::sleep(ECHO_PAUSE);
     }

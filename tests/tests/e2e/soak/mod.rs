@@ -28,6 +28,7 @@ const P99_MAX: Duration = Duration::from_millis(50);
 /// How much more memory the host may hold: what an allocator keeps by chance of replies that nobody read.
 const RSS_GROWTH_MAX: u64 = 32 << 20;
 
+/// More workers of `good` than requests for them, so that none waits for another.
 const CONFIG: &str = "
 [worker]
 cancel_grace = \"500ms\"
@@ -35,7 +36,7 @@ idle_timeout = \"1s\"
 [reload]
 probation = \"1ms\"
 [plugins.good]
-workers = 8
+workers = 128
 [plugins.evil]
 workers = 2
 [plugins.versioned]

@@ -17,6 +17,8 @@ const STARVED_EVERY: Duration = Duration::from_secs(60);
 /// The same, of a run this short.
 const SHORT: Duration = Duration::from_secs(60);
 const STARVED_SHORT: Duration = Duration::from_secs(1);
+/// How often it is looked at whether the host has given any back.
+const SHORTAGE_LOOK: Duration = Duration::from_millis(50);
 /// What is caught up with after that.
 const RECOVERY: Duration = Duration::from_secs(1);
 /// The end of the log that a failed test shows, in bytes.
@@ -119,8 +121,13 @@ pub(super) fn starves(soak: &Soak, who: u64, time: Duration) {
         if !soak.goes_on() {
             return;
         }
-        let shortage = Shortage::of(soak, random.u64(..4));
-        soak.pause(starved);
+        let left = random.u64(..4);
+        let mut shortage = Shortage::of(soak);
+        let end = Instant::now() + starved;
+        while soak.goes_on() && Instant::now() < end {
+            shortage.leave(left);
+            thread::sleep(SHORTAGE_LOOK);
+        }
         drop(shortage);
         soak.counts.starved.fetch_add(1, Ordering::Relaxed);
         soak.pause(RECOVERY);
@@ -129,19 +136,29 @@ pub(super) fn starves(soak: &Soak, who: u64, time: Duration) {
     soak.is_starved.store(false, Ordering::Relaxed);
 }
 
-/// While it lives, the host has hardly any descriptors left.
+/// While it lives, the host may have hardly any descriptors that it doesn't have already.
 struct Shortage {
     host: Process,
     fds_max: u64,
+    now: u64,
 }
 
 impl Shortage {
-    fn of(soak: &Soak, left: u64) -> Self {
+    fn of(soak: &Soak) -> Self {
         let host = soak.host.process();
         let (fds_max, _) = host.fds_max();
         soak.is_starved.store(true, Ordering::Relaxed);
-        host.limit_fds(host.fds() as u64 + left);
-        Self { host, fds_max }
+        Self {
+            host,
+            fds_max,
+            now: fds_max,
+        }
+    }
+
+    /// Leaves it so many more than it has; what it gives back is not given to it again.
+    fn leave(&mut self, left: u64) {
+        self.now = self.now.min(self.host.fds() as u64 + left);
+        self.host.limit_fds(self.now);
     }
 }
 
