@@ -359,10 +359,16 @@ impl<'a> Stage<'a> {
     }
 
     fn not_started(&mut self) {
+        let is_short = self.number() & 1 == 1;
         if let Some(id) = self.spawned.pop_first() {
             self.told.remove(&id);
-            let why = "no processes are left";
-            self.scheduler.worker_not_started(id, why, self.now);
+            if is_short {
+                let why = "no processes are left";
+                self.scheduler.worker_without_room(id, why, self.now);
+            } else {
+                let why = "no such file";
+                self.scheduler.worker_not_started(id, why, self.now);
+            }
         }
     }
 
