@@ -157,7 +157,7 @@ impl Keeper {
         match change {
             Change::Holds(staged) => {
                 let settings = staged.settings(&self.config);
-                self.core.holds(staged, settings);
+                self.core.holds(*staged, settings);
             }
             Change::Unusable { file, reason } => self.core.unusable(&file, reason),
             Change::Waits { file, reason } => {

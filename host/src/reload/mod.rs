@@ -45,7 +45,7 @@ const UNFINISHED_LOOK: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) enum Change {
     /// It holds this library.
-    Holds(Staged),
+    Holds(Box<Staged>),
     /// It holds nothing that could be opened: a sentence for whoever put it there.
     Unusable { file: PathBuf, reason: String },
     /// It can't be taken yet, and is later by itself: why.
@@ -348,7 +348,7 @@ fn is_short(staged: &StageResult) -> bool {
 
 fn change(file: PathBuf, staged: StageResult) -> Change {
     match staged {
-        Ok(Ok(staged)) => Change::Holds(staged),
+        Ok(Ok(staged)) => Change::Holds(Box::new(staged)),
         Ok(Err(error)) => match error.passing() {
             Some(reason) => Change::Waits { file, reason },
             None => Change::Unusable {

@@ -61,7 +61,7 @@ impl News {
             }
             EventKind::Access(_) => return false,
             EventKind::Modify(ModifyKind::Data(_)) => {
-                self.writing.extend(event.paths.iter().cloned())
+                self.writing.extend(event.paths.iter().cloned());
             }
             EventKind::Modify(ModifyKind::Name(mode)) => {
                 self.complete = true;
