@@ -130,6 +130,32 @@ pub(crate) fn progress(seq: u64, id: &RequestId, progress: Progress) -> Utf8Byte
     numbered(seq, len, |line| progress.encode(line))
 }
 
+/// How far a task is that is answered as server-sent events: with the client's id, if there is one.
+pub(crate) fn event_progress(id: Option<&RequestId>, progress: Progress) -> Utf8Bytes {
+    #[derive(Serialize)]
+    struct Message<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a RequestId>,
+        event: &'static str,
+        done: u64,
+        total: u64,
+        message: String,
+    }
+    let Progress {
+        done,
+        total,
+        message,
+        ..
+    } = progress;
+    to_text(&Message {
+        id,
+        event: "progress",
+        done,
+        total,
+        message,
+    })
+}
+
 /// The last message of a task, or the only one of a request that did not become a task.
 pub(crate) fn reply(seq: u64, reply: &Reply) -> Utf8Bytes {
     numbered(seq, reply_len(reply), |line| reply.encode(line))

@@ -11,7 +11,7 @@ use crate::command::logging_to;
 use crate::host::Host;
 use crate::process::Process;
 use crate::server::Server;
-use crate::socket::{Session, Socket};
+use crate::socket::{HttpAnswer, Session, Socket};
 use crate::wait::wait_until;
 
 /// What a gateway is started with.
@@ -195,7 +195,7 @@ impl Gateway {
     #[must_use]
     #[track_caller]
     pub fn get(&self, path: &str) -> (u16, String) {
-        crate::socket::http(self.port(), "GET", path, &[], b"")
+        self.request("GET", path, &[], b"")
     }
 
     /// The status and the body of any request.
@@ -208,7 +208,28 @@ impl Gateway {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> (u16, String) {
+        let answer = self.answer(method, path, headers, body);
+        (answer.status, answer.body)
+    }
+
+    /// The whole answer to any request.
+    #[must_use]
+    #[track_caller]
+    pub fn answer(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> HttpAnswer {
         crate::socket::http(self.port(), method, path, headers, body)
+    }
+
+    /// The whole answer to a request that is written out, after which the gateway closes.
+    #[must_use]
+    #[track_caller]
+    pub fn answer_to(&self, request: &str) -> HttpAnswer {
+        crate::socket::http_bytes(self.port(), request.as_bytes())
     }
 
     /// What it has written on its standard output so far.
@@ -223,8 +244,7 @@ impl Gateway {
     pub fn post(&self, request: &Value) -> (u16, Value) {
         let headers = [("Content-Type", "application/json")];
         let body = request.to_string();
-        let (status, body) =
-            crate::socket::http(self.port(), "POST", "/tasks", &headers, body.as_bytes());
+        let (status, body) = self.request("POST", "/tasks", &headers, body.as_bytes());
         let answer = serde_json::from_str(&body).unwrap_or(Value::String(body));
         (status, answer)
     }

@@ -45,7 +45,7 @@ pub use port::lasting_port;
 pub use process::{Process, raise_open_files_limit};
 pub use relay::Relay;
 pub use smtp::{Mail, SmtpServer};
-pub use socket::{Session, Socket};
+pub use socket::{HttpAnswer, Session, Socket};
 pub use tools::{node, npm, php, python, venv_python, workspace_dir};
 pub use versioned::Versioned;
 pub use wait::{DEADLINE, wait_for, wait_until};

@@ -280,7 +280,30 @@ fn outcome(ok: bool, message: &Value) -> Result<Value, Failure> {
     })
 }
 
-/// One request and its answer: the status and the body.
+/// What a request over HTTP was answered with.
+#[derive(Debug)]
+pub struct HttpAnswer {
+    /// The status.
+    pub status: u16,
+    /// The status line and the headers.
+    pub head: String,
+    /// The body, whole.
+    pub body: String,
+}
+
+impl HttpAnswer {
+    /// The value of a header, the first of that name.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
+    }
+}
+
+/// One request and its answer.
 #[track_caller]
 pub(crate) fn http(
     port: u16,
@@ -288,12 +311,7 @@ pub(crate) fn http(
     path: &str,
     headers: &[(&str, &str)],
     body: &[u8],
-) -> (u16, String) {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))
-        .unwrap_or_else(|error| panic!("port {port}: {error}"));
-    stream
-        .set_read_timeout(Some(DEADLINE))
-        .expect("a fresh socket takes options");
+) -> HttpAnswer {
     let mut head = format!(
         "{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n",
         body.len()
@@ -305,9 +323,18 @@ pub(crate) fn http(
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str("\r\n");
+    http_bytes(port, &[head.as_bytes(), body].concat())
+}
+
+/// What is answered to these bytes, up to the end of the connection.
+#[track_caller]
+pub(crate) fn http_bytes(port: u16, request: &[u8]) -> HttpAnswer {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))
+        .unwrap_or_else(|error| panic!("port {port}: {error}"));
     stream
-        .write_all(&[head.as_bytes(), body].concat())
-        .expect("the gateway takes it");
+        .set_read_timeout(Some(DEADLINE))
+        .expect("a fresh socket takes options");
+    stream.write_all(request).expect("the gateway takes it");
     let mut answer = Vec::new();
     stream
         .read_to_end(&mut answer)
@@ -329,7 +356,11 @@ pub(crate) fn http(
     } else {
         body.to_owned()
     };
-    (status, body)
+    HttpAnswer {
+        status,
+        head: head.to_owned(),
+        body,
+    }
 }
 
 /// What a chunked body holds.

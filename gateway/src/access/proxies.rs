@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use service::config::ConfigError;
 
@@ -25,10 +25,49 @@ impl Proxies {
                 ConfigError::value("trusted_proxies", problem)
             })
         };
-        list.iter().map(net).collect::<Result<_, _>>().map(Self)
+        let plain = |net: IpNet| match net {
+            // Peers are known by the plain form of such an address.
+            IpNet::V6(mapped) if mapped.prefix_len() >= 96 => {
+                match mapped.addr().to_ipv4_mapped() {
+                    Some(address) => {
+                        Ipv4Net::new(address, mapped.prefix_len() - 96).map_or(net, IpNet::V4)
+                    }
+                    None => net,
+                }
+            }
+            _ => net,
+        };
+        list.iter()
+            .map(|text| net(text).map(plain))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|net| net.contains(&address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_ipv4_is_one_however_it_is_written() {
+        let listed = ["::ffff:10.0.0.1", "::ffff:10.1.0.0/112", "2001:db8::/32"].map(str::to_owned);
+        let proxies = Proxies::check(&listed).unwrap();
+        for (address, expected) in [
+            ("10.0.0.1", true),
+            ("10.0.0.2", false),
+            ("10.1.7.7", true),
+            ("10.2.0.1", false),
+            ("2001:db8::1", true),
+        ] {
+            assert_eq!(
+                proxies.contains(address.parse().unwrap()),
+                expected,
+                "{address}"
+            );
+        }
     }
 }

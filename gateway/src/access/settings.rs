@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
+use protocol::HOST_PREFIX;
 use serde::Deserialize;
 use values::secret::SecretSource;
 use values::units::Time;
@@ -98,10 +99,18 @@ impl Access {
 }
 
 fn check_role(name: String, table: &RoleTable) -> Result<Role, ConfigError> {
+    let pattern = |text: &String| {
+        if text.starts_with(HOST_PREFIX) {
+            return Err(format!(
+                "{text:?} allows nothing: the host's own functions, {HOST_PREFIX}*, are never for clients"
+            ));
+        }
+        Pattern::new(text)
+    };
     let allow = table
         .allow
         .iter()
-        .map(|text| Pattern::new(text))
+        .map(pattern)
         .collect::<Result<_, _>>()
         .map_err(|problem| ConfigError::value(format!("roles.{name}.allow"), problem))?;
     Ok(Role { name, allow })

@@ -1,6 +1,7 @@
 //! Accepts connections.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,10 +13,11 @@ use service::listen::Listener;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use super::pace::{Pace, Paced};
 use super::peer::Peer;
-use super::{Site, route};
+use super::{Site, respond};
 use crate::tls::Tls;
 
 /// Longest request head, in bytes.
@@ -85,23 +87,34 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     peer: Arc<Peer>,
 ) {
+    let limits = &site.gateway.limits;
+    let pace = Pace::new(limits.header_timeout, limits.idle_timeout);
     let service = service_fn(|request| {
         let site = Arc::clone(&site);
         let peer = Arc::clone(&peer);
-        async move { Ok::<_, Infallible>(route::<S>(site, peer, request).await) }
+        let exchange = pace.begin();
+        async move { Ok::<_, Infallible>(respond::<S>(site, peer, request, exchange).await) }
     });
     let mut phase = site.gateway.life.phases();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(site.gateway.limits.header_timeout)
+        // Its clock would count the time between requests, too.
+        .header_read_timeout(None)
         .max_buf_size(HEAD_LEN_MAX)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Paced::new(stream, Arc::clone(&pace))), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let stopping = phase.wait_for(|phase| *phase >= Phase::Draining);
+    let mut timer = std::pin::pin!(sleep(limits.header_timeout));
+    let over = poll_fn(|cx| pace.poll_over(cx, timer.as_mut()));
     let done = tokio::select! {
+        biased;
         done = &mut connection => Some(done),
         _ = stopping => None,
+        () = over => {
+            tracing::debug!(peer = %peer.address, "a connection was idle, or began a request, for too long");
+            return;
+        }
     };
     let done = match done {
         Some(done) => done,

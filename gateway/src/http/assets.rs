@@ -6,12 +6,13 @@ use hyper::{Response, StatusCode};
 use super::settings::Settings;
 use super::{Body, reply};
 
-struct Asset {
+#[derive(Debug)]
+pub(super) struct Asset {
     path: &'static str,
     media_type: &'static str,
     content: &'static str,
-    /// Whether it is served without the console, too.
-    always: bool,
+    /// The client library, which is served without the console, too.
+    pub(super) is_library: bool,
 }
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -25,7 +26,7 @@ macro_rules! console {
             path: concat!("/console/", $name),
             media_type: $media_type,
             content: include_str!(concat!("../../console/", $name)),
-            always: false,
+            is_library: false,
         }
     };
 }
@@ -35,13 +36,13 @@ const ASSETS: &[Asset] = &[
         path: "/",
         media_type: HTML,
         content: include_str!("../../console/index.html"),
-        always: false,
+        is_library: false,
     },
     Asset {
         path: "/client.js",
         media_type: JS,
         content: include_str!("../../client/client.js"),
-        always: true,
+        is_library: true,
     },
     console!("console.css", CSS),
     console!("console.js", JS),
@@ -54,22 +55,19 @@ const ASSETS: &[Asset] = &[
 /// blob URLs.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
 
-pub(super) fn serve(settings: &Settings, path: &str) -> Response<Body> {
-    let asset = ASSETS
+/// What is served under that path.
+pub(super) fn find(settings: &Settings, path: &str) -> Option<&'static Asset> {
+    ASSETS
         .iter()
-        .find(|asset| asset.path == path && (asset.always || settings.console));
-    let Some(asset) = asset else {
-        return reply::not_found();
-    };
+        .find(|asset| asset.path == path && (asset.is_library || settings.console))
+}
+
+pub(super) fn serve(asset: &Asset) -> Response<Body> {
     let media_type = HeaderValue::from_static(asset.media_type);
     let mut response = reply::new(StatusCode::OK, media_type, asset.content);
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert("referrer-policy", HeaderValue::from_static("no-referrer"));
-    // Pages elsewhere may import the client library; what it may do there is up to the origins that are listed.
-    if asset.always {
-        headers.insert("access-control-allow-origin", HeaderValue::from_static("*"));
-    }
     response
 }

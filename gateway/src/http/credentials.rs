@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, COOKIE, HeaderMap};
-use hyper::{Request, Response, StatusCode};
+use hyper::http::request::Parts;
+use hyper::{Response, StatusCode};
 
-use super::peer::Peer;
-use super::{Body, Site, origin, reply};
+use super::{Body, Site, reply};
 use crate::access::Identity;
 
 /// The answer to requests without a token.
@@ -47,30 +47,19 @@ pub(super) fn credentials(site: &Site, headers: &HeaderMap) -> Credentials {
         None => Credentials::Missing,
         Some(token) => match access.authenticate(token) {
             Ok(identity) => Credentials::Identity(Arc::new(identity)),
-            Err(denied) => {
-                site.gateway.metrics.denied();
-                Credentials::Denied(denied.to_string())
-            }
+            Err(denied) => Credentials::Denied(denied.to_string()),
         },
     }
 }
 
-/// Answers the request if its origin and its token allow it.
-pub(super) fn identified<B>(
+/// Answers the request if its token allows it.
+pub(super) fn identified(
     site: &Site,
-    peer: &Peer,
-    request: &Request<B>,
+    head: &Parts,
     answer: impl FnOnce(&Identity) -> Bytes,
 ) -> Response<Body> {
-    if let Err(refusal) = origin::check(site, peer, request.headers()) {
-        return refusal;
-    }
-    match credentials(site, request.headers()) {
-        Credentials::Identity(identity) => origin::allow(
-            site,
-            request.headers(),
-            reply::json(StatusCode::OK, answer(&identity)),
-        ),
+    match credentials(site, &head.headers) {
+        Credentials::Identity(identity) => reply::json(StatusCode::OK, answer(&identity)),
         Credentials::Missing => reply::unauthorized(&site.gateway, TOKEN_NEEDED),
         Credentials::Denied(reason) => reply::unauthorized(&site.gateway, &reason),
     }

@@ -2,13 +2,17 @@
 
 mod accept;
 mod assets;
+mod body;
 mod credentials;
+mod door;
 mod forwarded;
 mod metrics;
 mod openapi;
 mod origin;
+mod pace;
 mod peer;
 mod reply;
+mod routes;
 mod settings;
 mod tasks;
 mod upgrade;
@@ -19,12 +23,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue, ORIGIN};
+use hyper::http::request::Parts;
+use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(crate) use self::accept::accept;
+use self::body::RequestBody;
 use self::credentials::identified;
+use self::pace::{Answer, Exchange};
 use self::peer::Peer;
+use self::routes::{Page, Route};
 pub(crate) use self::settings::{Keys, Settings};
 use crate::gateway::Gateway;
 use crate::socket;
@@ -39,41 +49,63 @@ pub(crate) struct Site {
     pub(crate) socket: Arc<socket::Settings>,
 }
 
-async fn route<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+/// Answers a request, whatever it is.
+async fn respond<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     site: Arc<Site>,
     peer: Arc<Peer>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
+    exchange: Exchange,
+) -> Response<Answer> {
+    let upgraded = hyper::upgrade::on(&mut request);
+    let (mut head, incoming) = request.into_parts();
+    let mut body = RequestBody::new(incoming, &head.headers);
+    let route = Route::of(head.uri.path(), &site.settings);
+    let sent_origin = head.headers.get(ORIGIN).cloned();
+    let mut response = match door::check(&site, &peer, &route, &mut head) {
+        Ok(()) => serve::<S>(&site, &peer, &route, &head, &mut body, upgraded).await,
+        Err(refusal) => refusal,
+    };
+    door::label(&site, &route, sent_origin.as_ref(), &mut response);
+    if body.may_never_come() {
+        // What comes next may be the body or another request: nobody can tell.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response.map(|answer| exchange.answer(answer, body))
+}
+
+/// Answers a request that may be made.
+async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    site: &Site,
+    peer: &Peer,
+    route: &Route,
+    head: &Parts,
+    body: &mut RequestBody,
+    upgraded: OnUpgrade,
 ) -> Response<Body> {
-    let path = request.uri().path().to_owned();
-    let method = request.method().clone();
-    let get = method == Method::GET || method == Method::HEAD;
-    match path.as_str() {
-        "/ws" if get => upgrade::upgrade::<S>(&site, &peer, request),
-        "/tasks" if method == Method::POST => tasks::run(site, peer, request).await,
-        "/tasks" | "/openapi.json" | "/functions.json" if method == Method::OPTIONS => {
-            origin::preflight(&site, &peer, &request)
-        }
-        "/openapi.json" if get => identified(&site, &peer, &request, |identity| {
+    if matches!(route.page, Page::None) {
+        return reply::not_found();
+    }
+    if !route.takes(&head.method) {
+        return reply::method_not_allowed(head.uri.path(), route.methods);
+    }
+    if head.method == Method::OPTIONS {
+        return door::options(route);
+    }
+    match route.page {
+        Page::Socket => upgrade::upgrade::<S>(site, peer, head, upgraded),
+        Page::Tasks => tasks::run(site, peer, head, body).await,
+        Page::OpenApi => identified(site, head, |identity| {
             openapi::document(&site.gateway, identity)
         }),
-        "/functions.json" if get => identified(&site, &peer, &request, |identity| {
+        Page::Functions => identified(site, head, |identity| {
             openapi::functions(&site.gateway, identity)
         }),
-        "/healthz" if get => reply::text(StatusCode::OK, "alive\n"),
-        "/readyz" if get => ready(&site.gateway),
-        "/metrics" if get => {
-            if peer.address.ip().to_canonical().is_loopback()
-                && !forwarded::is_forwarded(request.headers())
-            {
-                reply::text(StatusCode::OK, &metrics::page(&site.gateway))
-            } else {
-                reply::text(StatusCode::FORBIDDEN, "metrics are for this machine only\n")
-            }
-        }
-        _ if get => assets::serve(&site.settings, &path),
-        "/ws" | "/tasks" | "/openapi.json" | "/functions.json" | "/healthz" | "/readyz"
-        | "/metrics" | "/" => reply::method_not_allowed(&path),
-        _ => reply::not_found(),
+        Page::Health => reply::text(StatusCode::OK, "alive\n"),
+        Page::Readiness => ready(&site.gateway),
+        Page::Metrics => reply::text(StatusCode::OK, &metrics::page(&site.gateway)),
+        Page::Asset(asset) => assets::serve(asset),
+        Page::None => reply::not_found(),
     }
 }
 

@@ -2,24 +2,83 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use hyper::header::{
-    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, HOST, HeaderMap, HeaderValue, ORIGIN,
-    VARY,
-};
-use hyper::{Request, Response, StatusCode};
+use hyper::header::{HOST, HeaderMap, HeaderValue};
 
+use super::forwarded;
 use super::peer::Peer;
-use super::{Body, Site, forwarded, reply};
-use crate::gateway::Gateway;
 
 /// Where a page comes from: scheme, host and port (RFC 6454).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     is_https: bool,
-    /// In lower case.
+    /// In lower case, an IPv6 address in its shortest form.
     host: String,
     port: u16,
+}
+
+/// Origins that may connect, as the configuration lists them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OriginPattern {
+    /// Without the label that may be any.
+    origin: Origin,
+    /// Whether one label of any name stands before the host, as in `https://*.example.com`.
+    is_wildcard: bool,
+}
+
+impl OriginPattern {
+    /// # Errors
+    /// No page has such an origin: what to write, as a sentence.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let not = |problem: &str| format!("{text:?} is not an origin: {problem}");
+        let (scheme, rest) = text
+            .split_once("://")
+            .ok_or_else(|| not("write its scheme, like \"https://app.example\""))?;
+        if rest.contains(['/', '?', '#']) {
+            return Err(not(
+                "write it without what comes after host and port, like \"https://app.example\"",
+            ));
+        }
+        let (is_wildcard, host) = match rest.strip_prefix("*.") {
+            Some(host) => (true, host),
+            None => (false, rest),
+        };
+        if host.contains('*') {
+            return Err(not(
+                "`*` stands for one whole label at the beginning, like \"https://*.example.com\"",
+            ));
+        }
+        if !host.is_ascii() {
+            return Err(not(
+                "write the host as browsers send it, like \"https://xn--bcher-kva.example\"",
+            ));
+        }
+        let origin = Origin::parse(&format!("{scheme}://{host}")).ok_or_else(|| {
+            not("write scheme, full name and, unless it is the usual one, port, like \"https://app.example\" or \"http://localhost:3000\"")
+        })?;
+        let is_name = !origin.host.starts_with('[') && origin.host.parse::<IpAddr>().is_err();
+        if is_wildcard && !(is_name && origin.host.contains('.')) {
+            return Err(not(
+                "behind `*.` comes a name of two labels or more, like \"https://*.example.com\"",
+            ));
+        }
+        Ok(Self {
+            origin,
+            is_wildcard,
+        })
+    }
+
+    pub(crate) fn matches(&self, page: &Origin) -> bool {
+        if !self.is_wildcard {
+            return self.origin == *page;
+        }
+        let label = page
+            .host
+            .strip_suffix(&self.origin.host)
+            .and_then(|rest| rest.strip_suffix('.'));
+        self.origin.is_https == page.is_https
+            && self.origin.port == page.port
+            && label.is_some_and(|label| !label.is_empty() && !label.contains('.'))
+    }
 }
 
 impl Origin {
@@ -30,14 +89,15 @@ impl Origin {
         let (host, port) = host_and_port(rest)?;
         Some(Self {
             is_https,
-            host: host.to_ascii_lowercase(),
+            host: plain(host),
             port: port.unwrap_or(port_of(is_https)),
         })
     }
 
     /// Whether the gateway itself has served the page, as seen from its client.
-    fn is_own(&self, peer: &Peer, headers: &HeaderMap) -> bool {
-        let Some((host, port)) = host_and_port(host(headers)) else {
+    pub(super) fn is_own(&self, peer: &Peer, headers: &HeaderMap) -> bool {
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+        let Some((host, port)) = host.and_then(host_and_port) else {
             return false;
         };
         let is_https = peer.is_https(headers);
@@ -46,7 +106,7 @@ impl Origin {
         let elsewhere = peer.forwarded_port(headers).filter(|_| port.is_none());
         let port = port.unwrap_or(port_of(is_https));
         self.is_https == is_https
-            && self.host.eq_ignore_ascii_case(host)
+            && self.host == plain(host)
             && (self.port == port || Some(self.port) == elsewhere)
     }
 }
@@ -80,89 +140,29 @@ fn bare(host: &str) -> Option<&str> {
     host.strip_prefix('[')?.strip_suffix(']')
 }
 
-fn host(headers: &HeaderMap) -> &str {
-    headers
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default()
-}
-
-/// Whether the page that a request comes from may send it.
-///
-/// # Errors
-/// It may not: the response.
-pub(super) fn check(site: &Site, peer: &Peer, headers: &HeaderMap) -> Result<(), Response<Body>> {
-    // Without authentication, a page elsewhere could have its name lead to this machine, and then be of the same origin
-    // as the gateway. What it can't do is to change the name under which it asks.
-    if !site.gateway.access.is_required() && !is_local(host(headers)) {
-        return Err(refused(
-            &site.gateway,
-            "without authentication, the gateway answers only requests to localhost",
-        ));
+/// The one way to write a host.
+fn plain(host: &str) -> String {
+    match bare(host).map(str::parse::<Ipv6Addr>) {
+        Some(Ok(address)) => format!("[{address}]"),
+        _ => host.to_ascii_lowercase(),
     }
-    let Some(sent) = headers.get(ORIGIN) else {
-        // Not a page, but a program.
-        return Ok(());
-    };
-    if let Some(origin) = read(sent)
-        && (origin.is_own(peer, headers) || site.settings.origins.contains(&origin))
-    {
-        return Ok(());
-    }
-    Err(refused(
-        &site.gateway,
-        "pages of this origin may not connect; the gateway's configuration lists under `origins` those that may",
-    ))
 }
 
-/// Adds the headers that let pages of listed origins read the response.
-pub(super) fn allow(
-    site: &Site,
-    request: &HeaderMap,
-    mut response: Response<Body>,
-) -> Response<Body> {
-    let headers = response.headers_mut();
-    headers.insert(VARY, HeaderValue::from_static("origin"));
-    if let Some(sent) = request.get(ORIGIN)
-        && read(sent).is_some_and(|origin| site.settings.origins.contains(&origin))
-    {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, sent.clone());
-        if site.settings.cookie.is_some() {
-            let yes = HeaderValue::from_static("true");
-            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
-        }
-    }
-    response
-}
-
-/// Answers a browser that asks whether a page may send a request.
-pub(super) fn preflight<B>(site: &Site, peer: &Peer, request: &Request<B>) -> Response<Body> {
-    if let Err(refusal) = check(site, peer, request.headers()) {
-        return refusal;
-    }
-    let mut response = Response::new(reply::body(""));
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    let headers = response.headers_mut();
-    let methods = HeaderValue::from_static("GET, POST");
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
-    let allowed = HeaderValue::from_static("authorization, content-type");
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
-    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-    allow(site, request.headers(), response)
-}
-
-fn refused(gateway: &Gateway, reason: &str) -> Response<Body> {
-    gateway.metrics.denied();
-    reply::text(StatusCode::FORBIDDEN, &format!("{reason}\n"))
-}
-
-fn read(sent: &HeaderValue) -> Option<Origin> {
+pub(super) fn read(sent: &HeaderValue) -> Option<Origin> {
     sent.to_str().ok().and_then(Origin::parse)
 }
 
+/// Whether a `Host` header is one.
+pub(super) fn is_host(value: &HeaderValue) -> bool {
+    value
+        .to_str()
+        .is_ok_and(|host| host_and_port(host).is_some())
+}
+
 /// Whether a `Host` header names this machine.
-fn is_local(host: &str) -> bool {
-    host_and_port(host).is_some_and(|(host, _)| {
+pub(super) fn is_local(value: &HeaderValue) -> bool {
+    let host = value.to_str().ok().and_then(host_and_port);
+    host.is_some_and(|(host, _)| {
         let address = bare(host).unwrap_or(host).parse();
         host.eq_ignore_ascii_case("localhost")
             || address.is_ok_and(|address: IpAddr| address.is_loopback())
@@ -322,7 +322,7 @@ mod tests {
             "[::1]:80",
             "[::1]",
         ] {
-            assert!(is_local(host), "{host}");
+            assert!(is_local(&HeaderValue::from_static(host)), "{host}");
         }
         for host in [
             "",
@@ -331,7 +331,70 @@ mod tests {
             "10.0.0.1:8080",
             "127.0.0.1.evil.example",
         ] {
-            assert!(!is_local(host), "{host}");
+            assert!(!is_local(&HeaderValue::from_static(host)), "{host}");
+        }
+    }
+    #[test]
+    fn what_is_listed_matches_what_browsers_send() {
+        for (listed, sent, expected) in [
+            ("https://App.Example", "https://app.example", true),
+            ("https://app.example:443", "https://app.example", true),
+            ("wss://app.example", "https://app.example", true),
+            ("http://app.example:80", "http://app.example", true),
+            (
+                "http://[2001:DB8:0::7]:8080",
+                "http://[2001:db8::7]:8080",
+                true,
+            ),
+            ("https://app.example", "http://app.example", false),
+            ("https://*.example.com", "https://app.example.com", true),
+            ("https://*.Example.com:443", "https://app.example.com", true),
+            ("https://*.example.com", "https://a.b.example.com", false),
+            ("https://*.example.com", "https://example.com", false),
+            ("https://*.example.com", "https://.example.com", false),
+            ("https://*.example.com", "https://evilexample.com", false),
+            (
+                "https://*.example.com",
+                "https://app.example.com:8443",
+                false,
+            ),
+            (
+                "https://*.example.com:8443",
+                "https://app.example.com:8443",
+                true,
+            ),
+            ("https://*.example.com", "http://app.example.com", false),
+            (
+                "https://*.example.com",
+                "https://app.example.com.evil.example",
+                false,
+            ),
+        ] {
+            let pattern = OriginPattern::parse(listed).unwrap();
+            let page = Origin::parse(sent).unwrap();
+            assert_eq!(pattern.matches(&page), expected, "{listed}: {sent}");
+        }
+    }
+
+    #[test]
+    fn what_no_browser_sends_is_refused_with_what_to_write() {
+        for (listed, told) in [
+            ("app.example", "its scheme"),
+            ("*", "its scheme"),
+            ("null", "its scheme"),
+            ("https://app.example/", "without what comes after"),
+            ("https://app.example/path", "without what comes after"),
+            ("https://*", "one whole label"),
+            ("https://app-*.example", "one whole label"),
+            ("https://*.*.example", "one whole label"),
+            ("https://*.com", "two labels"),
+            ("https://*.10.0.0.1", "two labels"),
+            ("https://b\u{fc}cher.example", "xn--"),
+            ("file:///home", "without what comes after"),
+            ("chrome-extension://abcdefgh", "full name"),
+        ] {
+            let problem = OriginPattern::parse(listed).unwrap_err();
+            assert!(problem.contains(told), "{listed}: {problem}");
         }
     }
 }

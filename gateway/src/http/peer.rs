@@ -22,11 +22,12 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// The address of its client, if it is a trusted proxy and says so.
+    /// If it is a trusted proxy: the address of its client, or its own where that can't be read, so that whatever comes
+    /// through it counts for somebody. None otherwise: then the connection itself counts for its address.
     pub(super) fn asks_for(&self, proxies: &Proxies, headers: &HeaderMap) -> Option<IpAddr> {
-        self.is_proxy
-            .then(|| forwarded::client(proxies, headers))
-            .flatten()
+        self.is_proxy.then(|| {
+            forwarded::client(proxies, headers).unwrap_or_else(|| self.address.ip().to_canonical())
+        })
     }
 
     /// Whether the client has connected by TLS, to the gateway or to a trusted proxy.

@@ -59,12 +59,7 @@ pub(super) fn not_found() -> Response<Body> {
     )
 }
 
-pub(super) fn method_not_allowed(path: &str) -> Response<Body> {
-    let allowed = if path == "/tasks" {
-        "POST, OPTIONS"
-    } else {
-        "GET, HEAD"
-    };
+pub(super) fn method_not_allowed(path: &str, allowed: &'static str) -> Response<Body> {
     let mut response = text(
         StatusCode::METHOD_NOT_ALLOWED,
         &format!("{path} takes {allowed}\n"),

@@ -2,7 +2,7 @@
 
 use service::config::ConfigError;
 
-use super::origin::Origin;
+use super::origin::OriginPattern;
 use crate::access::Proxies;
 
 /// What is served, and to which pages.
@@ -10,7 +10,7 @@ use crate::access::Proxies;
 pub(crate) struct Settings {
     pub(crate) console: bool,
     /// Origins that may connect besides the gateway's own.
-    pub(crate) origins: Vec<Origin>,
+    pub(crate) origins: Vec<OriginPattern>,
     /// The cookie that may hold the token.
     pub(crate) cookie: Option<String>,
     pub(crate) trusted_proxies: Proxies,
@@ -27,26 +27,30 @@ pub(crate) struct Keys {
 
 impl Settings {
     /// # Errors
-    /// An origin, an address or a network can't be read.
+    /// An origin, a cookie's name, an address or a network can't be read, or could never match.
     pub(crate) fn check(keys: Keys) -> Result<Self, ConfigError> {
         Ok(Self {
             console: keys.console,
             origins: keys
                 .origins
                 .iter()
-                .map(|text| origin(text))
+                .map(|text| {
+                    OriginPattern::parse(text)
+                        .map_err(|problem| ConfigError::value("origins", problem))
+                })
                 .collect::<Result<_, _>>()?,
-            cookie: keys.cookie,
+            cookie: keys.cookie.map(cookie).transpose()?,
             trusted_proxies: Proxies::check(&keys.trusted_proxies)?,
         })
     }
 }
 
-fn origin(text: &str) -> Result<Origin, ConfigError> {
-    Origin::parse(text).ok_or_else(|| {
-        let problem = format!(
-            "{text:?} is not an origin: write scheme, full name and, unless it is the usual one, port, like \"https://app.example\" or \"http://localhost:3000\""
-        );
-        ConfigError::value("origins", problem)
-    })
+/// The name of a cookie, if it is one (RFC 6265, section 4.1.1).
+fn cookie(name: String) -> Result<String, ConfigError> {
+    let is_token = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte);
+    if !name.is_empty() && name.bytes().all(is_token) {
+        return Ok(name);
+    }
+    let problem = format!("{name:?} is not the name of a cookie, like \"session\"");
+    Err(ConfigError::value("cookie", problem))
 }

@@ -7,68 +7,70 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Frame, Incoming};
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::{Request, Response, StatusCode};
+use hyper::body::Frame;
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue,
+};
+use hyper::http::request::Parts;
+use hyper::{Response, StatusCode};
 use protocol::{ErrorCode, Outcome, Progress, Reply, RequestId, TaskFailure};
-use service::bytes::HeldBytes;
 use service::sync::lock;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::body::RequestBody;
 use super::credentials::{Credentials, TOKEN_NEEDED, credentials};
 use super::peer::Peer;
-use super::{Body, Site, origin, reply};
+use super::{Body, Site, reply};
 use crate::access::Identity;
 use crate::gateway::Gateway;
-use crate::limits::{INCOMING_FREE_LEN, REST_TIMEOUT, TaskPermit, too_many_bytes};
+use crate::limits::TaskPermit;
+use crate::message;
 use crate::upstream::Sink;
 
 /// How often something is sent, so that nobody on the way takes the connection for dead.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
-/// How long the whole body of a request may take.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const EVENT_STREAM: &str = "text/event-stream";
 
 pub(super) async fn run(
-    site: Arc<Site>,
-    peer: Arc<Peer>,
-    request: Request<Incoming>,
+    site: &Site,
+    peer: &Peer,
+    head: &Parts,
+    body: &mut RequestBody,
 ) -> Response<Body> {
-    let headers = request.headers().clone();
-    if let Err(refusal) = origin::check(&site, &peer, &headers) {
-        return refusal;
-    }
-    let response = match credentials(&site, &headers) {
-        Credentials::Identity(identity) => answer(&site, &peer, &identity, request).await,
+    match credentials(site, &head.headers) {
+        Credentials::Identity(identity) => answer(site, peer, &identity, head, body).await,
         Credentials::Missing => reply::unauthorized(&site.gateway, TOKEN_NEEDED),
         Credentials::Denied(reason) => reply::unauthorized(&site.gateway, &reason),
-    };
-    origin::allow(&site, &headers, response)
+    }
 }
 
 async fn answer(
     site: &Site,
     peer: &Peer,
     identity: &Identity,
-    request: Request<Incoming>,
+    head: &Parts,
+    body: &mut RequestBody,
 ) -> Response<Body> {
     let gateway = &*site.gateway;
-    let wants_stream = wants_stream(&request);
-    let asks_for = peer.asks_for(&site.settings.trusted_proxies, request.headers());
-    if !is_json(request.headers()) {
-        return reply::text(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "send `Content-Type: application/json`\n",
-        );
+    let wants_stream = wants_stream(head);
+    let asks_for = peer.asks_for(&site.settings.trusted_proxies, &head.headers);
+    if let Err(refusal) = check_media(&head.headers) {
+        return refusal;
     }
     let read = match peer.with_permit(|permit| Ok(permit.incoming())) {
-        Ok(held) => read(gateway, held, request).await,
+        Ok(held) => body.read(gateway.limits.message_len_max, held).await,
         Err(failure) => Err(failure),
     };
     let body = match read {
         Ok(body) => body,
         Err(failure) => return refuse(gateway, None, failure),
+    };
+    // RFC 8259 lets a reader pass over it, and some editors and PowerShell write it.
+    let body = match body.strip_prefix(BYTE_ORDER_MARK) {
+        Some(rest) => body.slice_ref(rest),
+        None => body,
     };
     let request = match protocol::Request::parse(&body) {
         Ok(request) => request,
@@ -91,6 +93,25 @@ async fn answer(
             })
         }
     }
+}
+
+/// # Errors
+/// The body is none that can be read: the response.
+fn check_media(headers: &HeaderMap) -> Result<(), Response<Body>> {
+    let unsupported =
+        |message: &str| reply::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &format!("{message}\n"));
+    if !is_json(headers) {
+        return Err(unsupported("send `Content-Type: application/json`"));
+    }
+    let is_plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(CONTENT_ENCODING).iter().all(is_plain) {
+        return Ok(());
+    }
+    let mut refusal = unsupported("send the request as it is, without `Content-Encoding`");
+    // As RFC 9110, section 12.5.3, has it.
+    let identity = HeaderValue::from_static("identity");
+    refusal.headers_mut().insert(ACCEPT_ENCODING, identity);
+    Err(refusal)
 }
 
 fn refuse(gateway: &Gateway, id: Option<RequestId>, failure: TaskFailure) -> Response<Body> {
@@ -131,48 +152,6 @@ fn begin(
     Ok(task)
 }
 
-async fn read(
-    gateway: &Gateway,
-    mut held: HeldBytes,
-    request: Request<Incoming>,
-) -> Result<Bytes, TaskFailure> {
-    let len_max = gateway.limits.message_len_max;
-    let bad = |message: &str| TaskFailure::new(ErrorCode::BadRequest, message);
-    let mut body = request.into_body();
-    let mut read = Vec::new();
-    let all = async {
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| bad("the request broke off"))?.into_data() else {
-                continue;
-            };
-            let len = read.len() + data.len();
-            if len > len_max {
-                let message =
-                    format!("the request is longer than {len_max} bytes (limits.message_len_max)");
-                return Err(TaskFailure::new(ErrorCode::TooLarge, message));
-            }
-            if !held.try_set(len.saturating_sub(INCOMING_FREE_LEN)) {
-                return Err(too_many_bytes());
-            }
-            read.extend_from_slice(&data);
-        }
-        // A task may keep a part of it for as long as it runs.
-        read.shrink_to_fit();
-        Ok(())
-    };
-    let all = timeout(BODY_TIMEOUT, all)
-        .await
-        .unwrap_or_else(|_| Err(bad("the request was not complete in time")));
-    if let Err(failure) = all {
-        drop((read, held));
-        // Or the kernel would take the answer back.
-        let rest = async { while let Some(Ok(_)) = body.frame().await {} };
-        drop(timeout(REST_TIMEOUT, rest).await);
-        return Err(failure);
-    }
-    Ok(read.into())
-}
-
 fn is_json(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_TYPE)
@@ -181,13 +160,13 @@ fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.trim().eq_ignore_ascii_case("application/json"))
 }
 
-fn wants_stream(request: &Request<Incoming>) -> bool {
-    let by_query = request
-        .uri()
+fn wants_stream(head: &Parts) -> bool {
+    let by_query = head
+        .uri
         .query()
         .is_some_and(|query| query.split('&').any(|pair| pair == "stream=1"));
-    let by_header = request
-        .headers()
+    let by_header = head
+        .headers
         .get_all(ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok())
@@ -261,10 +240,12 @@ fn events(task: Arc<HttpTask>) -> Response<Body> {
                 let frame = event(name, |out| reply.encode(out));
                 return Some((frame, None));
             }
-            if let Some(mut progress) = progress {
-                // A task without an id needs one for its events.
-                progress.id = task.id.clone().unwrap_or_else(|| 0_u64.into());
-                let frame = event("progress", |out| progress.encode(out));
+            if let Some(progress) = progress {
+                let text = message::event_progress(task.id.as_ref(), progress);
+                let frame = event("progress", |out| {
+                    out.extend_from_slice(text.as_bytes());
+                    out.push(b'\n');
+                });
                 return Some((frame, Some(task)));
             }
             if timeout(KEEP_ALIVE_INTERVAL, task.changed.notified())

@@ -2,33 +2,43 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hyper::body::Incoming;
 use hyper::header::{
     CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use hyper::{Request, Response, StatusCode};
+use hyper::http::request::Parts;
+use hyper::upgrade::OnUpgrade;
+use hyper::{Method, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use service::sync::lock;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::credentials::{Credentials, credentials};
+use super::pace::Paced;
 use super::peer::Peer;
-use super::{Body, Site, origin, reply};
+use super::{Body, Site, reply};
 use crate::socket::{self, Client, Mode, TASKS_V1};
 
 /// Lets the connection of a request become a WebSocket.
 pub(super) fn upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     site: &Site,
     peer: &Peer,
-    mut request: Request<Incoming>,
+    head: &Parts,
+    upgraded: OnUpgrade,
 ) -> Response<Body> {
-    let Some(key) = websocket_key(request.headers()) else {
-        return upgrade_required();
+    let key = match handshake(head) {
+        Ok(key) => key,
+        Err(Refused::NoHandshake) => return upgrade_required(),
+        Err(Refused::Wrong(why)) => {
+            let message = format!("{why} (RFC 6455, section 4.2.1)\n");
+            return reply::text(StatusCode::BAD_REQUEST, &message);
+        }
     };
-    let client = match admit(site, peer, request.headers()) {
+    let client = match admit(site, peer, &head.headers) {
         Ok(client) => client,
         Err(refusal) => return refusal,
     };
@@ -36,13 +46,12 @@ pub(super) fn upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let response = switching_protocols(&key, client.mode);
     let gateway = Arc::clone(&site.gateway);
     let settings = Arc::clone(&site.socket);
-    let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
         // The connection itself, without the layers that HTTP needed.
-        match upgraded.downcast::<TokioIo<S>>() {
+        match upgraded.downcast::<TokioIo<Paced<S>>>() {
             Ok(parts) => {
-                let stream = parts.io.into_inner();
+                let stream = parts.io.into_inner().into_inner();
                 socket::serve(gateway, settings, stream, parts.read_buf, client).await;
             }
             Err(upgraded) => {
@@ -57,7 +66,6 @@ pub(super) fn upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 
 /// What is known of the client, or the response if it may not have a WebSocket.
 fn admit(site: &Site, peer: &Peer, headers: &HeaderMap) -> Result<Client, Response<Body>> {
-    origin::check(site, peer, headers)?;
     let mode = mode(headers).ok_or_else(|| {
         let message = format!("use the subprotocol {TASKS_V1}, or none\n");
         reply::text(StatusCode::BAD_REQUEST, &message)
@@ -114,8 +122,21 @@ fn switching_protocols(key: &HeaderValue, mode: Mode) -> Response<Body> {
     response
 }
 
-/// The key of a request for a WebSocket; none if it isn't one by RFC 6455, section 4.2.1.
-fn websocket_key(headers: &HeaderMap) -> Option<HeaderValue> {
+/// Why a request does not become a WebSocket.
+#[derive(Debug, PartialEq, Eq)]
+enum Refused {
+    /// It does not want to, or in another version.
+    NoHandshake,
+    /// It is not as RFC 6455 has it.
+    Wrong(&'static str),
+}
+
+/// The key of a request for a WebSocket.
+///
+/// # Errors
+/// It isn't one by RFC 6455, section 4.2.1.
+fn handshake(head: &Parts) -> Result<HeaderValue, Refused> {
+    let headers = &head.headers;
     let names = |header: HeaderName, wanted: &str| {
         headers
             .get_all(header)
@@ -124,15 +145,31 @@ fn websocket_key(headers: &HeaderMap) -> Option<HeaderValue> {
             .flat_map(|value| value.split(','))
             .any(|word| word.trim().eq_ignore_ascii_case(wanted))
     };
-    let is_upgrade = names(CONNECTION, "upgrade")
-        && names(UPGRADE, "websocket")
-        && headers
-            .get(SEC_WEBSOCKET_VERSION)
-            .is_some_and(|version| version.as_bytes() == b"13");
-    headers
-        .get(SEC_WEBSOCKET_KEY)
-        .filter(|key| is_upgrade && key.len() == 24)
-        .cloned()
+    if !names(UPGRADE, "websocket") {
+        return Err(Refused::NoHandshake);
+    }
+    let wrong = |why| Err(Refused::Wrong(why));
+    if head.method != Method::GET {
+        return wrong("a WebSocket is opened by GET");
+    }
+    if head.version < Version::HTTP_11 {
+        return wrong("a WebSocket is opened by HTTP/1.1");
+    }
+    if !names(CONNECTION, "upgrade") {
+        return wrong("`Connection` has to say `upgrade`");
+    }
+    let mut versions = headers.get_all(SEC_WEBSOCKET_VERSION).iter();
+    match (versions.next(), versions.next()) {
+        (Some(version), None) if version.as_bytes() == b"13" => {}
+        (None, None) => return wrong("`Sec-WebSocket-Version` is missing"),
+        _ => return Err(Refused::NoHandshake),
+    }
+    let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
+    let is_key = |key: &HeaderValue| STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16);
+    match (keys.next(), keys.next()) {
+        (Some(key), None) if is_key(key) => Ok(key.clone()),
+        _ => wrong("`Sec-WebSocket-Key` has to be there once, 16 bytes in base64"),
+    }
 }
 
 /// How the client wants to be spoken to; none if it names subprotocols, and ours isn't among them.

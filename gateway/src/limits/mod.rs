@@ -3,7 +3,7 @@
 mod settings;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ pub(crate) use self::settings::{Allowance, CapSettings, Settings, Table};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     User(Arc<str>),
+    /// An address, or the network of one of IPv6.
     Address(IpAddr),
 }
 
@@ -146,6 +147,18 @@ impl Caps {
         Ok(permit)
     }
 
+    /// Whom an address counts for. Whoever has one address of IPv6 has all of its network.
+    fn key_of(&self, address: IpAddr) -> Key {
+        let address = match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let mask = u128::MAX << (128 - u32::from(self.settings.ipv6_prefix));
+                Ipv6Addr::from_bits(address.to_bits() & mask).into()
+            }
+            address @ IpAddr::V4(_) => address,
+        };
+        Key::Address(address)
+    }
+
     fn holders(&self) -> MutexGuard<'_, HashMap<Key, Arc<Holder>>> {
         lock(&self.holders)
     }
@@ -201,7 +214,7 @@ impl ConnectionPermit {
     /// # Errors
     /// The address has as many as it may.
     pub(crate) fn of_address(&mut self, address: IpAddr) -> Result<(), TooMany> {
-        self.count(&Key::Address(address))
+        self.count(&self.caps.key_of(address))
             .map_err(|()| TooMany::OfAddress)
     }
 
@@ -248,7 +261,7 @@ impl ConnectionPermit {
             in_flight: Some(InFlight::new(&self.caps)),
         };
         let user = user.map(|user| self.caps.holder(&Key::User(Arc::clone(user))));
-        let address = address.map(|address| self.caps.holder(&Key::Address(address)));
+        let address = address.map(|address| self.caps.holder(&self.caps.key_of(address)));
         for holder in self.holders.iter().chain(&user).chain(&address) {
             holder.begin()?;
             permit.holders.push(Arc::clone(holder));
@@ -368,7 +381,7 @@ mod tests {
     use super::*;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-    const THERE: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+    const THERE: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
     fn caps(connections: usize, in_flight: usize, rate: Option<Rate>) -> Arc<Caps> {
         let allowance = Allowance {
@@ -380,6 +393,7 @@ mod tests {
             connections_max: 3,
             user: allowance,
             address: allowance,
+            ipv6_prefix: 64,
             connection_rate: None,
             connection_in_flight_max: 10,
             requests_len_max: 100,
@@ -401,6 +415,25 @@ mod tests {
         again.of_user(&user).unwrap();
         drop(again);
         assert_eq!(caps.connections(), 2);
+    }
+
+    #[test]
+    fn addresses_of_one_network_count_as_one() {
+        let caps = caps(2, 9, None);
+        let connect = |text: &str| caps.connect(Some(text.parse().unwrap()));
+        let _one = connect("2001:db8:0:7::1").unwrap();
+        let _two = connect("2001:db8:0:7:ffff::2").unwrap();
+        assert_eq!(connect("2001:db8:0:7::3").unwrap_err(), TooMany::OfAddress);
+        // The next customer; an address of IPv4, however it is written.
+        let _other = connect("2001:db8:0:8::1").unwrap();
+        assert_eq!(
+            caps.key_of("::ffff:203.0.113.7".parse().unwrap()),
+            caps.key_of("203.0.113.7".parse().unwrap())
+        );
+        assert_ne!(
+            caps.key_of("203.0.113.7".parse().unwrap()),
+            caps.key_of("203.0.113.8".parse().unwrap())
+        );
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) auth_timeout: Duration,
     /// How long the head of a request may take.
     pub(crate) header_timeout: Duration,
+    /// How long a connection may be idle between requests.
+    pub(crate) idle_timeout: Duration,
 }
 
 /// All limits that count across connections.
@@ -28,6 +30,8 @@ pub(crate) struct CapSettings {
     pub(crate) connections_max: usize,
     pub(crate) user: Allowance,
     pub(crate) address: Allowance,
+    /// Addresses of IPv6 that begin with the same bits, this many of them, count as one.
+    pub(crate) ipv6_prefix: u8,
     /// For each connection by itself.
     pub(crate) connection_rate: Option<Rate>,
     pub(crate) connection_in_flight_max: usize,
@@ -54,11 +58,22 @@ pub(crate) struct Table {
     requests_len_max: Size,
     auth_timeout: Time,
     header_timeout: Time,
+    idle_timeout: Time,
     user: AllowanceTable,
-    address: AllowanceTable,
+    address: AddressTable,
 }
 
-/// `[limits.user]` and `[limits.address]`.
+/// `[limits.address]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AddressTable {
+    connections_max: usize,
+    in_flight_max: usize,
+    rate: Option<Rate>,
+    ipv6_prefix: u8,
+}
+
+/// `[limits.user]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct AllowanceTable {
@@ -77,8 +92,10 @@ impl Default for Table {
             requests_len_max: Size(1 << 30),
             auth_timeout: Time(Duration::from_secs(5)),
             header_timeout: Time(Duration::from_secs(10)),
+            // Longer than most proxies keep a connection: who closes first must not be the one who is asked.
+            idle_timeout: Time(Duration::from_secs(75)),
             user: AllowanceTable::default(),
-            address: AllowanceTable::default(),
+            address: AddressTable::default(),
         }
     }
 }
@@ -89,6 +106,23 @@ impl Default for AllowanceTable {
             connections_max: 12_000,
             in_flight_max: 10_000,
             rate: None,
+        }
+    }
+}
+
+impl Default for AddressTable {
+    fn default() -> Self {
+        let AllowanceTable {
+            connections_max,
+            in_flight_max,
+            rate,
+        } = AllowanceTable::default();
+        Self {
+            connections_max,
+            in_flight_max,
+            rate,
+            // What a provider gives to one customer.
+            ipv6_prefix: 64,
         }
     }
 }
@@ -105,7 +139,12 @@ impl Settings {
             caps: CapSettings {
                 connections_max: count("limits.connections_max", table.connections_max)?,
                 user: table.user.check(),
-                address: table.address.check(),
+                address: table.address.allowance().check(),
+                ipv6_prefix: within(
+                    "limits.address.ipv6_prefix",
+                    table.address.ipv6_prefix,
+                    1..=128,
+                )?,
                 connection_rate: table.rate,
                 connection_in_flight_max: count("limits.in_flight_max", table.in_flight_max)?,
                 requests_len_max,
@@ -114,7 +153,18 @@ impl Settings {
             message_len_max: message_len_max.min(requests_len_max),
             auth_timeout: table.auth_timeout.0,
             header_timeout: table.header_timeout.0,
+            idle_timeout: table.idle_timeout.0,
         })
+    }
+}
+
+impl AddressTable {
+    fn allowance(&self) -> AllowanceTable {
+        AllowanceTable {
+            connections_max: self.connections_max,
+            in_flight_max: self.in_flight_max,
+            rate: self.rate,
+        }
     }
 }
 

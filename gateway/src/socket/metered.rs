@@ -145,6 +145,7 @@ mod tests {
             connections_max: 9,
             user: allowance,
             address: allowance,
+            ipv6_prefix: 64,
             connection_rate: None,
             connection_in_flight_max: 9,
             requests_len_max: 100_000,

@@ -123,9 +123,9 @@ impl<T> Connection<T> {
         self.lock().is_clogged
     }
 
-    /// Takes out what the host should have answered long ago.
+    /// Gives out what the host should have answered long ago, and asks it to end that.
     pub(super) fn expire(&self, now: Instant) -> Vec<Unanswered<T>> {
-        self.lock().client.expire(now)
+        self.write(|state| state.client.expire(now))
     }
 
     /// Takes nothing more, and gives out what was in flight.

@@ -22,6 +22,8 @@ pub(super) struct Dispatcher {
     /// The functions of each host.
     functions: Mutex<Vec<Vec<Function>>>,
     catalogue: watch::Sender<Arc<Catalogue>>,
+    /// How much later than a task's time limit its answer is waited for.
+    answer_grace: Duration,
 }
 
 /// A connection that tasks are put on.
@@ -40,16 +42,23 @@ enum Item {
     Ended(Ended<Kept>),
     Progress(Arc<dyn Sink>, Progress),
     Watched(Arc<Notify>),
+    /// A task has ended that was given up.
+    Late,
     /// The connection as a whole is refused.
     Broken(Outcome),
 }
 
 impl Dispatcher {
-    pub(super) fn new(placement: Placement<Arc<HostConnection>>, hosts: usize) -> Self {
+    pub(super) fn new(
+        placement: Placement<Arc<HostConnection>>,
+        hosts: usize,
+        answer_grace: Duration,
+    ) -> Self {
         Self {
             placement: Mutex::new(placement),
             functions: Mutex::new(vec![Vec::new(); hosts]),
             catalogue: watch::Sender::default(),
+            answer_grace,
         }
     }
 
@@ -169,6 +178,7 @@ impl Dispatcher {
                 Item::Ended(ended) => self.told(handle, ended, now),
                 Item::Progress(sink, progress) => sink.progress(progress),
                 Item::Watched(changed) => changed.notify_one(),
+                Item::Late => {}
                 Item::Broken(outcome) => result = Err(broken(outcome)),
             }
         }
@@ -178,23 +188,14 @@ impl Dispatcher {
         result
     }
 
-    /// Answers what the host should have answered long ago.
+    /// Answers what the host should have answered long ago. It keeps its place there until the host has ended it.
     pub(super) fn expire(&self, handle: &Handle) {
-        let mut sinks = Vec::new();
         for Unanswered { kept, .. } in handle.connection.expire(Instant::now()) {
             if let Kept::Task(_, sink) = kept {
-                sinks.push(sink);
+                let message = "the host did not end the task when its time was over; it was asked to cancel it";
+                sink.done(Err(TaskFailure::new(ErrorCode::Timeout, message)));
             }
         }
-        if sinks.is_empty() {
-            return;
-        }
-        self.placement().ended(handle.key, sinks.len());
-        for sink in sinks {
-            let message = "the host did not answer in time, though it should have ended the task";
-            sink.done(Err(TaskFailure::new(ErrorCode::Timeout, message)));
-        }
-        self.fill();
     }
 
     /// Sends a ping, unless one is on its way.
@@ -235,14 +236,8 @@ impl Dispatcher {
 
     /// The host has told its functions.
     pub(super) fn has_functions(&self, host: usize, list: Vec<Function>) {
-        let limits = list
-            .iter()
-            .map(|function| {
-                let limit = function.timeout_ms.map(Duration::from_millis);
-                (function.name.clone(), limit)
-            })
-            .collect();
-        self.placement().has_functions(host, limits);
+        let names = list.iter().map(|function| function.name.clone());
+        self.placement().has_functions(host, names.collect());
         let mut functions = lock(&self.functions);
         if functions[host] != list {
             functions[host] = list;
@@ -284,7 +279,7 @@ impl Dispatcher {
                 sink,
             } = task;
             let kept = Kept::Task(terms, Arc::clone(&sink));
-            match connection.send(request, terms.expires_at(), kept) {
+            match connection.send(request, terms.expires_at(self.answer_grace), kept) {
                 Ok(id) => {
                     sink.placed(TaskAtHost { connection, id });
                     return false;
@@ -394,6 +389,7 @@ impl News {
                 kept: Kept::Watch(changed),
                 ..
             } => Item::Watched(Arc::clone(changed)),
+            Received::Late => Item::Late,
             Received::OfConnection(outcome) => Item::Broken(outcome),
             Received::Progress(..) | Received::Event { .. } | Received::ForNobody => return,
         };
@@ -402,7 +398,8 @@ impl News {
 
     /// Tasks that have ended.
     fn tasks(&self) -> usize {
-        self.count(|kept| matches!(kept, Kept::Task(..)))
+        let late = self.0.iter().filter(|item| matches!(item, Item::Late));
+        self.count(|kept| matches!(kept, Kept::Task(..))) + late.count()
     }
 
     fn has_pong(&self) -> bool {

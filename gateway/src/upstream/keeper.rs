@@ -261,7 +261,7 @@ mod tests {
         let now = Instant::now();
         let placement = Placement::new(settings.hosts.clone(), rules, now);
         let keeper = Keeper {
-            dispatcher: Arc::new(Dispatcher::new(placement, 1)),
+            dispatcher: Arc::new(Dispatcher::new(placement, 1, settings.answer_grace)),
             settings: Arc::new(settings),
             host: 0,
             index: 0,

@@ -44,7 +44,11 @@ impl Upstream {
             waiting_max: settings.waiting_max,
         };
         let placement = Placement::new(settings.hosts.clone(), rules, Instant::now());
-        let dispatcher = Arc::new(Dispatcher::new(placement, settings.hosts.len()));
+        let dispatcher = Arc::new(Dispatcher::new(
+            placement,
+            settings.hosts.len(),
+            settings.answer_grace,
+        ));
         let settings = Arc::new(settings);
         for host in 0..settings.hosts.len() {
             for index in 0..settings.connections {

@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) suspect_after: Duration,
     /// A host that is silent for so long is given up.
     pub(crate) ping_timeout: Duration,
+    /// How much later than a task's time limit its answer is waited for.
+    pub(crate) answer_grace: Duration,
     pub(crate) backoff_min: Duration,
     pub(crate) backoff_max: Duration,
 }
@@ -41,6 +43,7 @@ pub(crate) struct Table {
     ping_interval: Time,
     suspect_after: Time,
     ping_timeout: Time,
+    answer_grace: Time,
     backoff_min: Time,
     backoff_max: Time,
 }
@@ -55,6 +58,7 @@ impl Default for Table {
             ping_interval: Time(Duration::from_secs(1)),
             suspect_after: Time(Duration::from_millis(500)),
             ping_timeout: Time(Duration::from_secs(5)),
+            answer_grace: Time(Duration::from_secs(30)),
             backoff_min: Time(Duration::from_millis(50)),
             backoff_max: Time(Duration::from_secs(5)),
         }
@@ -82,6 +86,7 @@ impl Settings {
             ping_interval: table.ping_interval.0,
             suspect_after: table.suspect_after.0,
             ping_timeout: table.ping_timeout.0,
+            answer_grace: table.answer_grace.0,
             backoff_min: table.backoff_min.0,
             backoff_max: table.backoff_max.0.max(table.backoff_min.0),
         })

@@ -9,9 +9,6 @@ use tokio::sync::{Notify, oneshot};
 
 use super::connection::Connection;
 
-/// How much later than a task's time limit its answer is waited for.
-const ANSWER_GRACE: Duration = Duration::from_secs(30);
-
 /// A connection to a host, with what is kept for each request on it.
 pub(super) type HostConnection = Connection<Kept>;
 
@@ -29,7 +26,8 @@ pub(super) struct Task {
 pub(super) struct Terms {
     /// When the client handed it over: its time runs from then.
     pub(super) since: Instant,
-    /// How long it may take at most, with the function's own limit, as far as that is known.
+    /// How long it may take at most, as the client has asked, waiting included. The function's own limit is the host's
+    /// concern: it begins with the handler.
     pub(super) limit: Option<Duration>,
     /// Hosts that have given it back.
     pub(super) attempts: u32,
@@ -82,12 +80,6 @@ impl Task {
         }
     }
 
-    /// Its function may take no longer than that.
-    pub(super) fn limit_to(&mut self, of_function: Duration) {
-        let own = self.terms.limit.unwrap_or(of_function);
-        self.terms.limit = Some(own.min(of_function));
-    }
-
     /// Whether its time is over.
     pub(super) fn is_late(&self, now: Instant) -> bool {
         let Terms { since, limit, .. } = self.terms;
@@ -98,15 +90,19 @@ impl Task {
     pub(super) fn shorten(&mut self, now: Instant) {
         if let Some(limit) = self.terms.limit {
             let spent = now.duration_since(self.terms.since);
-            self.request.timeout = Some(limit.saturating_sub(spent));
+            // The protocol has no shorter one.
+            let left = limit.saturating_sub(spent).max(Duration::from_millis(1));
+            self.request.timeout = Some(left);
         }
     }
 }
 
 impl Terms {
-    /// When the host should have answered, whatever happened.
-    pub(super) fn expires_at(&self) -> Option<Instant> {
-        self.limit.map(|limit| self.since + limit + ANSWER_GRACE)
+    /// When the host should have answered, whatever happened. None where the host was told of no limit.
+    pub(super) fn expires_at(&self, answer_grace: Duration) -> Option<Instant> {
+        self.since
+            .checked_add(self.limit?)?
+            .checked_add(answer_grace)
     }
 }
 

@@ -50,7 +50,7 @@ pub fn call<S: Read + Write>(
                 Received::OfConnection(outcome) => return Ok(outcome),
                 Received::Progress((), progress) => tell(News::Progress(progress)),
                 Received::Event { name, data, .. } => tell(News::Event(name, data)),
-                Received::ForNobody => {}
+                Received::Late | Received::ForNobody => {}
             }
         }
         match stream.read(&mut chunk)? {

@@ -54,7 +54,7 @@ struct Pending<T> {
     end: u64,
     /// When the host should have answered, whatever happened.
     expires_at: Option<Instant>,
-    /// None for what the client asks by itself.
+    /// None for what the client asks by itself, and for what has expired.
     kept: Option<T>,
 }
 
@@ -74,6 +74,8 @@ pub enum Received<'c, T> {
         /// The news: valid JSON.
         data: Bytes,
     },
+    /// A task has ended that had expired: there is room for another one.
+    Late,
     /// Said of the connection as a whole: that it is one too many, or sent what is no request.
     OfConnection(Outcome),
     /// Nobody waits for it, or no longer.
@@ -185,7 +187,7 @@ impl<T> Client<T> {
     }
 
     /// Sends a request. It gets an id of the client's own, whatever it had before: that id is what is returned.
-    /// `expires_at` is when [`Client::expire`] takes it for unanswered.
+    /// `expires_at` is when [`Client::expire`] takes it for unanswered: some time after what the host was told.
     ///
     /// # Errors
     /// The connection takes no more, or not so much at once.
@@ -263,21 +265,25 @@ impl<T> Client<T> {
         }
     }
 
-    /// Takes out what the host should have answered by now. Its answer, if it comes after all, is for nobody.
+    /// Gives out what the host should have answered by now, and asks the host to cancel it. It keeps its place until the
+    /// host has answered ([`Received::Late`]), since the host may be busy with it; the answer is for nobody.
     pub fn expire(&mut self, now: Instant) -> Vec<Unanswered<T>> {
-        let is_over = |pending: &Pending<T>| {
-            pending
-                .expires_at
-                .is_some_and(|expires_at| expires_at <= now)
+        let is_over = |(id, pending): (&u64, &Pending<T>)| {
+            let is_over = pending.expires_at.is_some_and(|at| at <= now);
+            is_over.then_some(*id)
         };
-        let expired: Vec<_> = self
-            .pending
-            .extract_if(|_, pending| is_over(pending))
-            .collect();
+        let expired: Vec<u64> = self.pending.iter().filter_map(is_over).collect();
         let mut unanswered = Vec::with_capacity(expired.len());
-        for (_, Pending { request, kept, .. }) in expired {
-            self.tasks -= weight(&request);
-            if let Some(kept) = kept {
+        for id in expired {
+            self.cancel(id);
+            let Some(pending) = self.pending.get_mut(&id) else {
+                continue;
+            };
+            pending.expires_at = None;
+            // What is left says whether it counts.
+            let left = Request::new(pending.request.function.clone());
+            let request = mem::replace(&mut pending.request, left);
+            if let Some(kept) = pending.kept.take() {
                 unanswered.push(Unanswered { request, kept });
             }
         }
@@ -357,6 +363,7 @@ impl<T> Client<T> {
                 kept,
                 outcome,
             }),
+            None if weight(&request) > 0 => Received::Late,
             None => Received::ForNobody,
         }
     }

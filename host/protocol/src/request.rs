@@ -47,7 +47,7 @@ const FIELDS: [&str; 10] = [
 ];
 
 /// For clients whose line is not an object.
-const EXAMPLE: &str = r#"a request is one object on one line, like {"function":"host.ping"}"#;
+const EXAMPLE: &str = r#"a request is one object on one line, like {"function":"NAME","args":{}}"#;
 
 impl Request {
     /// A request for `function` with empty `args` and nothing else.

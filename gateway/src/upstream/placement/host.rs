@@ -1,6 +1,6 @@
 //! What is known of one host: its connections, its health, its functions.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::{ConnectionKey, HostStatus};
@@ -15,8 +15,8 @@ pub(super) struct Host<C> {
     /// It takes nothing new. Ends with the next connection that it accepts.
     pub(super) is_draining: bool,
     pub(super) was_asked: bool,
-    /// With their time limits. None until it has told.
-    functions: Option<BTreeMap<String, Option<Duration>>>,
+    /// None until it has told.
+    functions: Option<BTreeSet<String>>,
     pub(super) last_error: Option<String>,
 }
 
@@ -120,7 +120,7 @@ impl<C: Clone> Host<C> {
     }
 
     /// True if they are others than before.
-    pub(super) fn set_functions(&mut self, functions: BTreeMap<String, Option<Duration>>) -> bool {
+    pub(super) fn set_functions(&mut self, functions: BTreeSet<String>) -> bool {
         let functions = Some(functions);
         let has_changed = self.functions != functions;
         self.functions = functions;
@@ -131,12 +131,7 @@ impl<C: Clone> Host<C> {
     pub(super) fn has(&self, function: &str) -> bool {
         self.functions
             .as_ref()
-            .is_some_and(|functions| functions.contains_key(function))
-    }
-
-    /// The time limit of that function, if it has one. None where the host doesn't have the function.
-    pub(super) fn limit_of(&self, function: &str) -> Option<Option<Duration>> {
-        self.functions.as_ref()?.get(function).copied()
+            .is_some_and(|functions| functions.contains(function))
     }
 
     /// Whether it has ever told what functions it has.

@@ -7,7 +7,7 @@ mod failure;
 mod host;
 mod queue;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::mem;
 use std::time::{Duration, Instant};
 
@@ -101,10 +101,7 @@ impl<C: Clone> Placement<C> {
     // ---- tasks ----
 
     /// What becomes of a new task.
-    pub(super) fn submit(&mut self, mut task: Task, now: Instant) -> Step<C> {
-        if let Some(limit) = self.limit_of(&task.request.function) {
-            task.limit_to(limit);
-        }
+    pub(super) fn submit(&mut self, task: Task, now: Instant) -> Step<C> {
         self.place_or_wait(task, now)
     }
 
@@ -286,12 +283,8 @@ impl<C: Clone> Placement<C> {
         !mem::replace(&mut self.hosts[host].was_asked, true)
     }
 
-    /// The host has these functions, and no others, with their time limits.
-    pub(super) fn has_functions(
-        &mut self,
-        host: usize,
-        functions: BTreeMap<String, Option<Duration>>,
-    ) {
+    /// The host has these functions, and no others.
+    pub(super) fn has_functions(&mut self, host: usize, functions: BTreeSet<String>) {
         if self.hosts[host].set_functions(functions) {
             // Who waits in which line may be another matter now.
             let mut queue = mem::take(&mut self.queue);
@@ -406,11 +399,6 @@ impl<C: Clone> Placement<C> {
     fn is_to_hear_more(&self, now: Instant) -> bool {
         now.duration_since(self.began) < self.rules.connect_wait
             && self.hosts.iter().any(|host| !host.has_told())
-    }
-
-    /// How long the function may take: where several hosts have it, what the first of them says.
-    fn limit_of(&self, function: &str) -> Option<Duration> {
-        self.hosts.iter().find_map(|host| host.limit_of(function))?
     }
 
     /// Where a task waits: with those of its function, or with all whose function no host is known to have.

@@ -87,7 +87,7 @@ impl Hosts {
     }
 
     fn tells(&mut self, host: usize, functions: &[&str]) {
-        let functions = functions.iter().map(|name| ((*name).to_owned(), None));
+        let functions = functions.iter().map(|name| (*name).to_owned());
         self.placement.has_functions(host, functions.collect());
         self.placement.was_asked(host);
     }
@@ -270,7 +270,7 @@ fn who_has_waited_for_a_host_for_too_long_is_told() {
 fn who_waits_may_cancel_and_has_a_time_limit() {
     let mut hosts = Hosts::new(&["a:1"]);
     let mut task = hosts.task("late");
-    task.limit_to(Duration::from_secs(1));
+    task.terms.limit = Some(Duration::from_secs(1));
     assert!(matches!(
         hosts.placement.submit(task, hosts.now),
         Step::Wait
@@ -293,41 +293,37 @@ fn who_waits_may_cancel_and_has_a_time_limit() {
 }
 
 #[test]
-fn time_runs_while_a_task_waits() {
+fn the_clients_time_runs_while_a_task_waits() {
     let (mut hosts, keys) = Hosts::one(&["only"], 1);
-    let limits = [("echo".to_owned(), Some(Duration::from_secs(10)))];
-    hosts.placement.has_functions(0, limits.into());
     assert_eq!(hosts.submit("echo"), At::On("only"));
-    assert_eq!(hosts.submit("echo"), At::Waits);
-    hosts.after(Duration::from_secs(4));
-    hosts.placement.ended(keys[0], 1);
-    let Some(Step::Hand(_, _, task)) = hosts.placement.next(hosts.now) else {
-        panic!("there is room");
-    };
-    assert_eq!(task.request.timeout, Some(Duration::from_secs(6)));
-    assert_eq!(task.terms.limit, Some(Duration::from_secs(10)));
+    for (own, left) in [(Some(10), Some(6)), (None, None)] {
+        let mut request = Request::new("echo");
+        request.timeout = own.map(Duration::from_secs);
+        let task = Task::new(request, hosts.now, Arc::new(Client::default()));
+        assert!(matches!(
+            hosts.placement.submit(task, hosts.now),
+            Step::Wait
+        ));
+        hosts.after(Duration::from_secs(4));
+        hosts.placement.ended(keys[0], 1);
+        let Some(Step::Hand(_, _, task)) = hosts.placement.next(hosts.now) else {
+            panic!("there is room");
+        };
+        assert_eq!(task.request.timeout, left.map(Duration::from_secs));
+        let grace = Duration::from_secs(30);
+        let told = left.map(|left| hosts.now + Duration::from_secs(left) + grace);
+        assert_eq!(task.terms.expires_at(grace), told, "what the host was told");
+    }
 }
 
 #[test]
-fn the_shorter_limit_counts() {
-    let (mut hosts, _) = Hosts::one(&["only"], TASKS_MAX);
-    let limits = [("echo".to_owned(), Some(Duration::from_secs(10)))];
-    hosts.placement.has_functions(0, limits.into());
-    for (own, expected) in [(None, 10), (Some(3), 3), (Some(60), 10)] {
-        let mut request = Request::new("echo");
-        request.timeout = own.map(Duration::from_secs);
-        let sink = Arc::new(Client::default());
-        let task = Task::new(request, hosts.now, sink);
-        let Step::Hand(_, _, task) = hosts.placement.submit(task, hosts.now) else {
-            panic!("there is room");
-        };
-        assert_eq!(task.terms.limit, Some(Duration::from_secs(expected)));
-        assert_eq!(
-            task.request.timeout,
-            own.map(Duration::from_secs),
-            "as it was sent"
-        );
-    }
+fn what_is_left_of_a_task_s_time_is_never_nothing() {
+    let mut hosts = Hosts::new(&["a:1"]);
+    let mut task = hosts.task("echo");
+    task.terms.limit = Some(Duration::from_secs(1));
+    hosts.after(Duration::from_secs(1));
+    task.shorten(hosts.now);
+    assert_eq!(task.request.timeout, Some(Duration::from_millis(1)));
 }
 
 #[test]

@@ -44,6 +44,7 @@ fn received(client: &mut Client<&'static str>, line: &str) -> String {
             format!("{kept} {name} {}", String::from_utf8_lossy(&data))
         }
         Received::OfConnection(outcome) => format!("connection {}", outcome.unwrap_err().code),
+        Received::Late => "late".to_owned(),
         Received::ForNobody => "nobody".to_owned(),
     }
 }
@@ -190,10 +191,13 @@ fn who_cancels_is_answered_all_the_same() {
 }
 
 #[test]
-fn what_is_not_answered_in_time_is_taken_out() {
+fn what_is_not_answered_in_time_is_cancelled_and_keeps_its_place_until_it_ends() {
     let now = Instant::now();
     let at = |seconds: u64| now + Duration::from_secs(seconds);
-    let mut client = client();
+    let mut client = Client::new(Room {
+        tasks_max: 2,
+        ..Room::UNLIMITED
+    });
     client
         .send(Request::new("echo"), Some(at(5)), "soon")
         .unwrap();
@@ -201,19 +205,34 @@ fn what_is_not_answered_in_time_is_taken_out() {
     client
         .send(Request::new("host.ping"), Some(at(9)), "later")
         .unwrap();
+    written(&mut client);
     assert!(client.expire(at(4)).is_empty());
     let expired = client.expire(at(5));
     assert_eq!((expired.len(), expired[0].kept), (1, "soon"));
-    assert_eq!(client.tasks(), 1);
     assert_eq!(
-        received(&mut client, r#"{"id":1,"ok":true,"result":{}}"#),
+        written(&mut client),
+        "{\"id\":4,\"function\":\"host.cancel\",\"args\":{\"id\":1}}\n"
+    );
+    // The host may be busy with it all the same.
+    assert!(client.expire(at(6)).is_empty());
+    assert_eq!(client.tasks(), 2);
+    assert_eq!(refusal(&mut client, Request::new("echo")), Refusal::Full);
+    assert_eq!(
+        received(&mut client, r#"{"id":4,"ok":true,"result":{}}"#),
         "nobody"
     );
+    assert_eq!(client.tasks(), 2);
+    assert_eq!(
+        received(&mut client, r#"{"id":1,"ok":true,"result":{}}"#),
+        "late"
+    );
+    assert_eq!(client.tasks(), 1);
     assert_eq!(client.expire(at(100))[0].kept, "later");
     assert_eq!(
         received(&mut client, r#"{"id":2,"ok":true,"result":2}"#),
         "whenever 2"
     );
+    assert_eq!(client.tasks(), 0);
 }
 
 #[test]

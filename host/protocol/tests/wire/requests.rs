@@ -228,7 +228,7 @@ fn a_line_that_is_no_object_is_refused_with_an_example() {
         assert_eq!(
             got,
             format!(
-                r#"{message}; a request is one object on one line, like {{"function":"host.ping"}}"#
+                r#"{message}; a request is one object on one line, like {{"function":"NAME","args":{{}}}}"#
             )
         );
     }

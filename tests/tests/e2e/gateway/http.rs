@@ -106,7 +106,7 @@ fn what_is_no_request_gets_an_answer_that_helps() {
     assert_eq!(request("POST", "/tasks", &[], b"{}").0, 415);
     assert_eq!(request("POST", "/tasks", &json_type, b"").0, 400);
     assert_eq!(request("POST", "/tasks", &json_type, b"{\xff}").0, 400);
-    assert_eq!(request("GET", "/tasks", &[], b"").0, 404);
+    assert_eq!(request("GET", "/tasks", &[], b"").0, 405);
     assert_eq!(request("DELETE", "/tasks", &[], b"").0, 405);
     assert_eq!(request("GET", "/nothing", &[], b"").0, 404);
     assert_eq!(request("GET", "/ws", &[], b"").0, 426);
