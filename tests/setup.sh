@@ -60,6 +60,9 @@ missing_packages() {
     has_font 'NotoSansArabic-Regular.ttf' || echo fonts-noto-core
     has_font 'NotoSansCJK-Regular.ttc' || echo fonts-noto-cjk
     has_font 'NotoColorEmoji.ttf' || echo fonts-noto-color-emoji
+    has nginx || echo nginx-light
+    has haproxy || echo haproxy
+    has caddy || echo caddy
     has debootstrap || echo debootstrap
 }
 
@@ -75,7 +78,7 @@ ensure_packages() {
     say "installing ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
-    # Databases are wanted for their programs: at this "run level" their packages start no service.
+    # Databases and proxies are wanted for their programs: at this "run level" their packages start no service.
     RUNLEVEL=1 apt-get install -qq --yes --no-install-recommends "${packages[@]}" >/dev/null
     # Another netcat may hold the name `nc`.
     if [[ " ${packages[*]} " == *' netcat-openbsd '* ]] && ! has_openbsd_nc; then

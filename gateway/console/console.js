@@ -1,6 +1,6 @@
 /** The console: functions, a form for each, and the tasks that were begun here. */
 
-import { TaskClient } from "/client.js";
+import { TaskClient, stringify } from "../client.js";
 import { Problem, element, form, marked, showProblem } from "./form.js";
 import { view } from "./result.js";
 
@@ -24,9 +24,14 @@ const WORDS = {
   internal: "Something is wrong with the server.",
   connection_lost: "The connection was lost for too long; the task may be done all the same.",
   unauthorized: "The gateway needs another token.",
+  forbidden: "This page may not connect to the gateway.",
+  protocol_error: "The gateway did not understand this page.",
   taken_over: "Another tab has taken over this session.",
   closed: "The connection was closed.",
 };
+
+/** How long a form stays shut after it was sent, in milliseconds: longer than the pause within a double click. */
+const CLICK_PAUSE = 700;
 
 let token = sessionStorage.getItem("token") ?? undefined;
 let client = null;
@@ -40,12 +45,29 @@ async function start() {
   connect();
   at("search").addEventListener("input", listFunctions);
   at("clear").addEventListener("click", clearFinished);
+  at("reconnect").addEventListener("click", connect);
 }
 
 function connect() {
-  client = new TaskClient({ token });
-  client.addEventListener("state", () => showState(client.state));
+  const made = new TaskClient({ url: new URL("ws", document.baseURI), token, exactNumbers: true });
+  client = made;
+  client.addEventListener("state", () => {
+    if (made === client) {
+      showState(made.state);
+    }
+  });
   showState(client.state);
+}
+
+/** The gateway has ended the session. The form stays, whatever is in it. */
+async function ended({ code }) {
+  if (code !== "unauthorized") {
+    at("connection").textContent = WORDS[code] ?? "Not connected";
+    at("reconnect").hidden = false;
+    return;
+  }
+  await login(token ? "That token is not valid any more." : "");
+  connect();
 }
 
 function showState(state) {
@@ -53,6 +75,10 @@ function showState(state) {
   const shown = at("connection");
   shown.textContent = words[state];
   shown.dataset.state = state;
+  at("reconnect").hidden = true;
+  if (state === "closed") {
+    ended(client.error);
+  }
   if (state === "open") {
     refreshFunctions();
   }
@@ -65,7 +91,7 @@ async function loadFunctions() {
     const headers = token ? { authorization: `Bearer ${token}` } : {};
     let response;
     try {
-      response = await fetch("/functions.json", { headers });
+      response = await fetch("functions.json", { headers });
     } catch {
       await new Promise((resolve) => setTimeout(resolve, 1000));
       continue;
@@ -85,7 +111,7 @@ async function refreshFunctions() {
   const before = JSON.stringify(functions);
   try {
     const headers = token ? { authorization: `Bearer ${token}` } : {};
-    const response = await fetch("/functions.json", { headers });
+    const response = await fetch("functions.json", { headers });
     if (response.ok) {
       functions = (await response.json()).functions;
     }
@@ -100,6 +126,7 @@ async function refreshFunctions() {
 function login(problem) {
   const dialog = at("login");
   at("login-problem").textContent = problem;
+  at("token").value = "";
   dialog.showModal();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
@@ -135,14 +162,31 @@ function choose(name, focus) {
   history.replaceState(null, "", `#${encodeURIComponent(name)}`);
   listFunctions();
   const one = functions.find((candidate) => candidate.name === name);
-  const args = form(one.args_schema);
+  let args;
+  try {
+    args = form(one.args_schema);
+  } catch (error) {
+    // Rather no form than one of another function.
+    at("function").replaceChildren(element("h2", {}, name), element("p", { class: "problem", role: "alert" }, `There is no form for it: ${error.message}`));
+    return;
+  }
   const problem = element("p", { class: "problem", role: "alert" });
+  const button = element("button", { class: "primary" }, `Run ${name}`);
   const limit = one.timeout_ms ? `At most ${duration(one.timeout_ms)}. ` : "";
   const made = element("form", { novalidate: true, onsubmit: (event) => {
     event.preventDefault();
     problem.textContent = "";
+    if (button.disabled) {
+      return;
+    }
     try {
-      run(name, args.read());
+      const value = args.read();
+      // A double click is one click.
+      button.disabled = true;
+      const until = Promise.all([run(name, value), new Promise((resolve) => setTimeout(resolve, CLICK_PAUSE))]);
+      until.finally(() => {
+        button.disabled = false;
+      });
     } catch (error) {
       if (!(error instanceof Problem)) {
         throw error;
@@ -151,7 +195,7 @@ function choose(name, focus) {
       showProblem(error.input, error.message);
     }
   } },
-  args.element, problem, element("div", { class: "actions" }, element("button", { class: "primary" }, `Run ${name}`), element("span", { class: "quiet" }, `${limit}Plugin ${one.plugin} ${one.version}`)));
+  args.element, problem, element("div", { class: "actions" }, button, element("span", { class: "quiet" }, `${limit}Plugin ${one.plugin} ${one.version}`)));
   const description = (one.description ?? "").split(/\n\s*\n/).map((text) => element("p", {}, ...marked(text)));
   at("function").replaceChildren(element("h2", {}, name), ...description, made);
   if (focus) {
@@ -168,6 +212,7 @@ function duration(ms) {
 
 // ---- tasks ----
 
+/** Runs a task: a promise that ends when the gateway has taken it, or refused it. */
 function run(name, args) {
   at("history-section").hidden = false;
   const abort = new AbortController();
@@ -191,10 +236,15 @@ function run(name, args) {
     words.remove();
     at("announcer").textContent = `${name}: ${text}`;
   };
+  let taken;
+  const isTaken = new Promise((resolve) => {
+    taken = resolve;
+  });
   client.run(name, args, {
     signal: abort.signal,
     onAccepted: () => {
       state.textContent = "Running";
+      taken();
     },
     onProgress: ({ done, total, message }) => {
       if (total > 0) {
@@ -212,14 +262,15 @@ function run(name, args) {
   }, (error) => {
     end("failed", error.code === "cancelled" ? "Cancelled" : "Failed");
     row.append(describe(error));
-  });
+  }).finally(taken);
+  return isTaken;
 }
 
 function describe(error) {
   const retry = error.retryable ? (error.started ? "Trying again may help, and may do the work twice." : "Trying again may help.") : "";
   const made = element("div", { class: "error" }, element("strong", {}, WORDS[error.code] ?? "The task has failed."), element("p", {}, ...marked(error.message)), retry ? element("p", { class: "quiet" }, retry) : null);
   if (error.data !== undefined) {
-    made.append(element("details", {}, element("summary", {}, "Details"), element("pre", {}, JSON.stringify({ code: error.code, data: error.data }, null, 2))));
+    made.append(element("details", {}, element("summary", {}, "Details"), element("pre", {}, stringify({ code: error.code, data: error.data }, 2))));
   }
   return made;
 }

@@ -5,7 +5,11 @@
  * know, it asks for as JSON.
  */
 
+import { parse, stringify } from "../client.js";
+
 let lastId = 0;
+/** Forms within forms; what lies deeper is opened on demand. */
+const DEPTH_MAX = 6;
 
 /** Makes an element. */
 export function element(name, attributes = {}, ...children) {
@@ -33,7 +37,7 @@ export class Problem extends Error {
 
 /** The form for a function's arguments: an element, and `read()`, which gives the value or throws a `Problem`. */
 export function form(schema) {
-  const context = { root: schema };
+  const context = { root: schema, within: [] };
   const resolved = resolve(context, schema ?? {});
   if (isEmptyObject(resolved)) {
     return { element: element("p", { class: "quiet" }, "It takes no arguments."), read: () => ({}) };
@@ -46,6 +50,9 @@ function isEmptyObject(schema) {
   return typeOf(schema) === "object" && Object.keys(schema.properties ?? {}).length === 0 && !schema.additionalProperties && !choices(schema);
 }
 
+/** Which part of the schema a merged one was referred to as. */
+const ORIGIN = Symbol("origin");
+
 /** Follows `$ref`, and merges what stands beside it; one `allOf` is what `$ref` with a description used to be. */
 function resolve({ root }, schema, depth = 0) {
   if (typeof schema !== "object" || schema === null || depth > 20) {
@@ -56,7 +63,7 @@ function resolve({ root }, schema, depth = 0) {
     const path = schema.$ref.slice(1).split("/").filter(Boolean).map((part) => decodeURIComponent(part).replace(/~1/g, "/").replace(/~0/g, "~"));
     const target = path.reduce((at, part) => at?.[part], root);
     const { $ref, ...beside } = schema;
-    merged = { ...resolve({ root }, target, depth + 1), ...beside };
+    merged = { ...resolve({ root }, target, depth + 1), ...beside, [ORIGIN]: target };
   }
   if (Array.isArray(merged.allOf) && merged.allOf.length === 1) {
     const { allOf: [only], ...beside } = merged;
@@ -98,8 +105,43 @@ function constants(context, schema) {
 }
 
 /** The part of the form for one value. `read()` gives undefined where nothing was entered. */
-function editor(context, given, { label, isRoot = false, required = false }) {
+function editor(context, given, options) {
   const schema = resolve(context, given);
+  const origin = schema[ORIGIN];
+  const isAgain = origin !== undefined && context.within.includes(origin);
+  if (isAgain || context.within.length >= DEPTH_MAX) {
+    return onDemand({ ...context, within: [] }, schema, options);
+  }
+  const within = origin === undefined ? context.within : [...context.within, origin];
+  return editorOf({ ...context, within }, schema, options);
+}
+
+/** A part that may hold itself, and is made only when it is wanted. */
+function onDemand(context, schema, { label, required = false }) {
+  let part = null;
+  const made = element("details", { class: "more" }, element("summary", { class: required ? "required" : undefined }, label));
+  const make = () => {
+    part = editorOf({ ...context, within: [schema[ORIGIN]] }, schema, { label, required });
+    made.append(part.element);
+  };
+  made.addEventListener("toggle", () => {
+    if (made.open && !part) {
+      make();
+    }
+  });
+  return {
+    element: made,
+    read() {
+      if (!part && required) {
+        make();
+      }
+      return part?.read();
+    },
+    isTouched: () => part?.isTouched?.() ?? false,
+  };
+}
+
+function editorOf(context, schema, { label, isRoot = false, required = false }) {
   const options = constants(context, schema);
   if (options) {
     return select(schema, options, label, required);
@@ -208,12 +250,15 @@ function text(schema, label, required) {
       }
       return value;
     },
+    isTouched: () => made.input.value !== "",
   };
 }
 
 function placeholder(schema) {
   return schema.default === undefined || schema.default === null ? undefined : typeof schema.default === "string" ? schema.default : JSON.stringify(schema.default);
 }
+
+const JSON_NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 
 function number(schema, label, required) {
   const isInteger = typeOf(schema) === "integer";
@@ -230,7 +275,7 @@ function number(schema, label, required) {
         return undefined;
       }
       const number = Number(value);
-      if (!Number.isFinite(number) || (isInteger && !Number.isInteger(number))) {
+      if (!Number.isFinite(number) || !JSON_NUMBER.test(value) || (isInteger && !Number.isInteger(number))) {
         throw new Problem(`${label} has to be a ${isInteger ? "whole number" : "number"}.`, made.input);
       }
       if (schema.minimum !== undefined && number < schema.minimum) {
@@ -239,8 +284,10 @@ function number(schema, label, required) {
       if (schema.maximum !== undefined && number > schema.maximum) {
         throw new Problem(`${label} has to be at most ${schema.maximum}.`, made.input);
       }
-      return number;
+      // With all its digits, of which JavaScript may hold fewer.
+      return parse(value);
     },
+    isTouched: () => made.input.value.trim() !== "",
   };
 }
 
@@ -253,6 +300,7 @@ function checkbox(schema, label, required) {
   return {
     element: element("div", { class: "field" }, input, " ", element("label", { for: id }, label), hint),
     read: () => (input.checked === before && !required ? undefined : input.checked),
+    isTouched: () => input.checked !== before,
   };
 }
 
@@ -274,11 +322,12 @@ function select(schema, options, label, required) {
       }
       return options[Number(made.input.value)].value;
     },
+    isTouched: () => made.input.value !== "",
   };
 }
 
 function plain(value) {
-  return typeof value === "string" ? value : JSON.stringify(value);
+  return typeof value === "string" ? value : stringify(value);
 }
 
 /** A file, which goes into the request as base64. */
@@ -320,6 +369,7 @@ function file(schema, label, required) {
       }
       return content;
     },
+    isTouched: () => made.input.files.length > 0,
   };
 }
 
@@ -355,11 +405,12 @@ function json(schema, label, required, empty) {
         return undefined;
       }
       try {
-        return JSON.parse(value);
+        return parse(value);
       } catch (error) {
         throw new Problem(`That is not JSON: ${error.message}`, made.input);
       }
     },
+    isTouched: () => made.input.value.trim() !== "",
   };
 }
 
@@ -383,8 +434,10 @@ function object(context, schema, label, isRoot, required) {
   const made = isRoot
     ? element("div", {}, ...children)
     : element("fieldset", {}, element("legend", { class: required ? "required" : undefined }, label), text ? element("p", { class: "hint" }, ...marked(text)) : null, ...children);
+  const isTouched = () => parts.some((part) => part.isTouched?.());
   return {
     element: made,
+    isTouched,
     read() {
       const value = {};
       for (const { name, read } of parts.filter((part) => !part.isWanted)) {
@@ -394,16 +447,11 @@ function object(context, schema, label, isRoot, required) {
         }
       }
       // An optional part that is left empty needs none of its required fields.
-      const isTouched = isRoot || required || Object.keys(value).length > 0;
-      for (const { name, read } of needed) {
-        try {
+      if (isRoot || required || isTouched()) {
+        for (const { name, read } of needed) {
           const part = read();
           if (part !== undefined) {
             value[name] = part;
-          }
-        } catch (problem) {
-          if (isTouched || !(problem instanceof Problem)) {
-            throw problem;
           }
         }
       }
@@ -444,6 +492,7 @@ function list(context, schema, label, required) {
       const value = items.map(({ item }) => item.read()).filter((item) => item !== undefined);
       return value.length > 0 || required ? value : undefined;
     },
+    isTouched: () => items.some(({ item }) => item.isTouched?.()) || (!required && items.length > 0),
   };
 }
 
@@ -471,6 +520,7 @@ function choice(context, schema, alternatives, label, required) {
   return {
     element: element("fieldset", {}, element("legend", { class: required ? "required" : undefined }, label), text ? element("p", { class: "hint" }, ...marked(text)) : null, element("div", { class: "choice" }, ...radios), body),
     read: () => current.read(),
+    isTouched: () => current.isTouched?.() ?? false,
   };
 }
 

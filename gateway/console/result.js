@@ -1,5 +1,6 @@
 /** A task's result, as people like to see it: pictures, files to save, tables, and the rest as it is. */
 
+import { ExactNumber, parse, stringify } from "../client.js";
 import { element, size } from "./form.js";
 
 const ROWS_SHOWN = 500;
@@ -22,7 +23,10 @@ export function view(result) {
   const raw = element("details", {}, element("summary", {}, "As JSON"));
   raw.addEventListener("toggle", () => {
     if (raw.open && raw.children.length === 1) {
-      raw.append(element("pre", { tabindex: "0" }, JSON.stringify(shortened(result), null, 2)));
+      const whole = stringify(result, 2);
+      const url = URL.createObjectURL(new Blob([whole], { type: "application/json;charset=utf-8" }));
+      urls.push(url);
+      raw.append(element("pre", { tabindex: "0" }, stringify(shortened(result), 2)), save(url, "result.json", new Blob([whole]).size));
     }
   });
   if (typeof result === "object" && result !== null) {
@@ -35,10 +39,14 @@ function show(value, urls, depth) {
   if (Array.isArray(value)) {
     return array(value, urls, depth);
   }
-  if (typeof value === "object" && value !== null) {
+  if (isObject(value)) {
     return object(value, urls, depth);
   }
   return element("p", {}, scalar(value));
+}
+
+function isObject(value) {
+  return typeof value === "object" && value !== null && !(value instanceof ExactNumber);
 }
 
 function scalar(value) {
@@ -59,10 +67,10 @@ function object(value, urls, depth) {
       parts.append(file(entry, value, urls));
     } else if (typeof entry === "string" && isText(value, key, entry)) {
       parts.append(textFile(entry, value, urls));
-    } else if (typeof entry === "object" && entry !== null && depth < 4) {
+    } else if (isObject(entry) && depth < 4) {
       list.append(element("dt", {}, key), element("dd", {}, show(entry, urls, depth + 1)));
     } else {
-      list.append(element("dt", {}, key), element("dd", {}, scalar(entry)));
+      list.append(element("dt", {}, key), element("dd", {}, isObject(entry) ? stringify(entry) : scalar(entry)));
     }
   }
   if (list.children.length > 0) {
@@ -100,7 +108,43 @@ function textFile(text, owner, urls) {
   const blob = new Blob([text], { type: `${types[owner.format] ?? "text/plain"};charset=utf-8` });
   const url = URL.createObjectURL(blob);
   urls.push(url);
-  return element("div", {}, save(url, `result.${owner.format}`, blob.size));
+  return element("div", {}, preview(text, owner.format, urls), save(url, `result.${owner.format}`, blob.size));
+}
+
+/** A document as it is meant to be seen, as far as that is safe. */
+function preview(text, format, urls) {
+  switch (format) {
+    case "html":
+      // Without leave to do anything: no scripts, no forms, no way to this page.
+      return element("iframe", { sandbox: true, srcdoc: text, title: "The resulting document", class: "document" });
+    case "csv": {
+      const [names, ...rows] = csv(text);
+      return names && rows.length > 0 ? table(names, rows) : element("pre", { tabindex: "0" }, text);
+    }
+    case "json":
+      try {
+        return show(parse(text), urls, 1);
+      } catch {
+        return element("pre", { tabindex: "0" }, text);
+      }
+    default:
+      return element("pre", { tabindex: "0" }, text);
+  }
+}
+
+/** The rows of a CSV file (RFC 4180). */
+function csv(text) {
+  const rows = [];
+  let row = [];
+  // A field: quoted, or without quotes, separators and line ends; and what ends it.
+  for (const [, quoted, bare, end] of text.replace(/^\uFEFF/, "").matchAll(/(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r\n|\n|\r|$)/g)) {
+    row.push(quoted?.replaceAll('""', '"') ?? bare);
+    if (end !== ",") {
+      rows.push(row);
+      row = [];
+    }
+  }
+  return rows.filter((fields) => fields.length > 1 || fields[0] !== "");
 }
 
 function save(url, name, length) {
@@ -111,21 +155,25 @@ function array(list, urls, depth) {
   if (list.length === 0) {
     return element("p", { class: "quiet" }, "an empty list");
   }
-  const rows = list.every((row) => typeof row === "object" && row !== null && !Array.isArray(row)) ? list : null;
+  const rows = list.every((row) => isObject(row) && !Array.isArray(row)) ? list : null;
   if (!rows || list.some((row) => Object.keys(row).some((key) => /base64$/.test(key)))) {
     return element("ol", {}, ...list.slice(0, ROWS_SHOWN).map((entry) => element("li", {}, show(entry, urls, depth + 1))));
   }
   const columns = [...new Set(rows.slice(0, ROWS_SHOWN).flatMap((row) => Object.keys(row)))];
-  const head = element("tr", {}, ...columns.map((name) => element("th", { scope: "col" }, name)));
+  return table(columns, rows.map((row) => columns.map((name) => row[name])));
+}
+
+/** Rows of values under their names. */
+function table(names, rows) {
+  const head = element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name)));
   const body = rows.slice(0, ROWS_SHOWN).map((row) =>
-    element("tr", {}, ...columns.map((name) => {
-      const value = row[name];
-      const text = typeof value === "object" && value !== null ? JSON.stringify(value) : scalar(value);
-      return element("td", { class: typeof value === "number" ? "number" : undefined }, text);
+    element("tr", {}, ...row.map((value) => {
+      const isNumber = typeof value === "number" || value instanceof ExactNumber;
+      return element("td", { class: isNumber ? "number" : undefined }, isObject(value) ? stringify(value) : scalar(value));
     })));
-  const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...body));
-  const scroll = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Rows" }, table);
-  const more = list.length > ROWS_SHOWN ? element("p", { class: "quiet" }, `${list.length - ROWS_SHOWN} more rows are not shown.`) : null;
+  const made = element("table", {}, element("thead", {}, head), element("tbody", {}, ...body));
+  const scroll = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Rows" }, made);
+  const more = rows.length > ROWS_SHOWN ? element("p", { class: "quiet" }, `${rows.length - ROWS_SHOWN} more rows are not shown.`) : null;
   return element("div", {}, scroll, more);
 }
 
@@ -138,7 +186,7 @@ function shortened(value) {
   if (Array.isArray(value)) {
     return value.slice(0, ROWS_SHOWN).map(shortened);
   }
-  if (typeof value === "object" && value !== null) {
+  if (isObject(value)) {
     return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, shortened(entry)]));
   }
   return value;

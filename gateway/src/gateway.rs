@@ -42,7 +42,7 @@ impl Gateway {
         let caps = Caps::new(limits.caps);
         let swept = Arc::clone(&caps);
         supervisor.restarting("limits", move || sweep(Arc::clone(&swept)));
-        Arc::new(Self {
+        let gateway = Arc::new(Self {
             access,
             limits,
             upstream: Upstream::start(upstream, supervisor),
@@ -50,7 +50,13 @@ impl Gateway {
             caps,
             metrics: Metrics::default(),
             life: Life::default(),
-        })
+        });
+        let kept = Arc::clone(&gateway);
+        supervisor.restarting("keys of tokens", move || {
+            let kept = Arc::clone(&kept);
+            async move { kept.access.keep_keys_fresh().await }
+        });
+        gateway
     }
 
     pub(crate) fn is_serving(&self) -> bool {

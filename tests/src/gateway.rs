@@ -20,6 +20,7 @@ pub struct GatewaySetup {
     folder: TempDir,
     config: String,
     args: Vec<String>,
+    envs: Vec<(String, PathBuf)>,
     log: Option<PathBuf>,
 }
 
@@ -41,6 +42,7 @@ impl GatewaySetup {
             folder,
             config: String::new(),
             args: Vec::new(),
+            envs: Vec::new(),
             log: None,
         }
     }
@@ -85,6 +87,13 @@ impl GatewaySetup {
         self
     }
 
+    /// With a variable in its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &Path) -> Self {
+        self.envs.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// With a file, or whatever has a path, for its standard error. The test can't ask for its log then.
     #[must_use]
     pub fn log_to(mut self, file: &Path) -> Self {
@@ -104,6 +113,7 @@ impl GatewaySetup {
         let mut command = Command::new(gateway_binary());
         command
             .env_remove("RUST_LOG")
+            .envs(self.envs.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .current_dir(self.folder.path());
         if !self.args.iter().any(|arg| arg == "--listen") {

@@ -254,7 +254,8 @@ impl Host {
         let line = log.lines().find(|line| line.contains(SAID));
         let port = line.and_then(|line| line.trim_end().rsplit(':').next()?.parse().ok());
         let port = port.unwrap_or_else(|| panic!("no port in {line:?}"));
-        crate::socket::http(port, "GET", path, &[], b"")
+        let answer = crate::socket::http(port, "GET", path, &[], b"");
+        (answer.status, answer.body)
     }
 
     /// Waits until one line of the log has all of the texts.

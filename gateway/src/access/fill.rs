@@ -48,6 +48,11 @@ impl Fills {
             .map(Self)
     }
 
+    /// The paths of the arguments that are filled.
+    pub(super) fn args(&self) -> Vec<Vec<String>> {
+        self.0.iter().map(|fill| fill.arg.clone()).collect()
+    }
+
     /// What these claims fill in, in the order of the arguments.
     pub(super) fn values(&self, claims: &Value) -> Vec<Option<Value>> {
         self.0

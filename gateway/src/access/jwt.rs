@@ -1,27 +1,23 @@
 //! JSON Web Tokens (RFC 7519).
 
-use std::fmt;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::jwk::{Jwk, JwkSet};
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Validation, decode, decode_header};
-use serde_json::Value;
+use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header};
+use serde_json::{Map, Value};
 
 use super::Denied;
-use service::sync::lock;
+use super::keys::Keys;
 
-/// How often the key file is checked for changes.
-const KEYS_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// Longest token, in bytes. A longer one is rejected.
 const TOKEN_LEN_MAX: usize = 16 * 1024;
 
 /// How tokens are checked.
 #[derive(Debug)]
 pub(super) struct JwtSettings {
-    pub(super) keys: KeySource,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) issuer: Option<String>,
     pub(super) audience: Option<String>,
@@ -30,100 +26,124 @@ pub(super) struct JwtSettings {
     pub(super) leeway: Duration,
 }
 
-/// Where the keys are.
-pub(super) enum KeySource {
-    /// For HS256.
-    Secret(Vec<u8>),
-    /// A public key in PEM, for the algorithms of one family.
-    Pem(Vec<u8>),
-    /// A JWKS file (RFC 7517), read again when it changes.
-    Jwks(PathBuf),
-}
-
-impl fmt::Debug for KeySource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Secret(_) => f.write_str("a secret"),
-            Self::Pem(_) => f.write_str("a public key"),
-            Self::Jwks(file) => write!(f, "{}", file.display()),
-        }
-    }
-}
-
 /// Checks tokens.
 #[derive(Debug)]
 pub(super) struct JwtVerifier {
-    settings: JwtSettings,
-    keys: Mutex<Keys>,
-}
-
-#[derive(Debug)]
-struct Keys {
-    keys: Arc<Vec<Key>>,
-    /// When their file was last changed.
-    modified: Option<SystemTime>,
-    checked_at: SystemTime,
-}
-
-struct Key {
-    id: Option<String>,
-    /// The algorithm that it is for; none if it is for all of its family.
-    algorithm: Option<Algorithm>,
-    family: AlgorithmFamily,
-    key: DecodingKey,
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} {:?}", self.id, self.family)
-    }
+    pub(super) settings: JwtSettings,
+    pub(super) keys: Keys,
 }
 
 /// What a valid token says.
 #[derive(Debug)]
 pub(super) struct Verified {
     pub(super) user: Arc<str>,
-    pub(super) role: Option<String>,
+    /// None where the token has no such claim.
+    pub(super) roles: Option<Vec<String>>,
     pub(super) claims: Value,
     pub(super) expires_at: Option<SystemTime>,
 }
 
+/// Why a token was not verified.
+enum Failure {
+    Denied(Denied),
+    /// It is signed by a key that is not known, or by none: newer keys may tell.
+    OfKey(Denied),
+}
+
+impl From<Denied> for Failure {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
 impl JwtVerifier {
     /// # Errors
-    /// The keys can't be read, or none of them is for one of the algorithms.
-    pub(super) fn new(settings: JwtSettings) -> Result<Self, String> {
-        let (keys, modified) = read_keys(&settings)?;
-        Ok(Self {
-            settings,
-            keys: Mutex::new(Keys {
-                keys: Arc::new(keys),
-                modified,
-                checked_at: SystemTime::now(),
-            }),
+    /// The token is not valid, or not any more; or it can't be told since there are no keys.
+    pub(super) async fn verify(&self, token: &str) -> Result<Verified, Denied> {
+        match self.check(token) {
+            Err(Failure::OfKey(_)) if self.keys.fetch_again().await => self.check(token),
+            checked => checked,
+        }
+        .map_err(|(Failure::Denied(denied) | Failure::OfKey(denied))| denied)
+    }
+
+    fn check(&self, token: &str) -> Result<Verified, Failure> {
+        let header = self.header(token)?;
+        let keys = self
+            .keys
+            .current()
+            .map_err(|why| Failure::OfKey(Denied::without_keys(why)))?;
+        let mut fitting = keys
+            .iter()
+            .filter(|key| key.fits(header.alg, header.kid.as_deref()))
+            .peekable();
+        if fitting.peek().is_none() {
+            let why = format!(
+                "no key is for its `kid` {:?} and `alg` {:?}",
+                header.kid, header.alg
+            );
+            return Err(Failure::OfKey(Denied::invalid(why)));
+        }
+        let validation = self.validation(header.alg);
+        let mut failure = None;
+        for key in fitting {
+            match decode::<Value>(token, &key.key, &validation) {
+                Ok(data) => return Ok(self.verified(data.claims)?),
+                // What is wrong with a token of another key says less than what is wrong with one of ours.
+                Err(error) if failure.is_none() || !is_of_key(&error) => failure = Some(error),
+                Err(_) => {}
+            }
+        }
+        let Some(error) = failure else {
+            return Err(Denied::invalid("no key fits".to_owned()).into());
+        };
+        let denied = self.denied(&error);
+        Err(if is_of_key(&error) && header.kid.is_none() {
+            // Which of the keys it is signed by is not said; it may be a newer one.
+            Failure::OfKey(denied)
+        } else {
+            denied.into()
         })
     }
 
-    pub(super) fn verify(&self, token: &str) -> Result<Verified, Denied> {
+    /// The header, if it is one that is understood here.
+    fn header(&self, token: &str) -> Result<Header, Denied> {
         if token.len() > TOKEN_LEN_MAX {
-            return Err(Denied::Invalid);
+            return Err(Denied::invalid(format!(
+                "it is longer than {TOKEN_LEN_MAX} bytes"
+            )));
         }
-        let header = decode_header(token).map_err(|_| Denied::Invalid)?;
+        let header = decode_header(token).map_err(|_| {
+            Denied::invalid("it is neither listed under `tokens` nor a JSON Web Token with an algorithm that is known here".to_owned())
+        })?;
         if !self.settings.algorithms.contains(&header.alg) {
-            return Err(Denied::Invalid);
+            let why = format!(
+                "its algorithm is {:?}, which `jwt.algorithms` doesn't list",
+                header.alg
+            );
+            return Err(Denied::invalid(why));
         }
-        let keys = self.keys();
-        // A key with an id is chosen by it, one without by its algorithm.
-        let fitting = keys.iter().filter(|key| {
-            key.family == header.alg.family()
-                && key
-                    .algorithm
-                    .is_none_or(|algorithm| algorithm == header.alg)
-                && match (&key.id, &header.kid) {
-                    (Some(id), Some(wanted)) => id == wanted,
-                    _ => true,
-                }
-        });
-        let mut validation = Validation::new(header.alg);
+        // RFC 7515, section 4.1.11: who doesn't understand all of these must refuse the token, and none is understood here.
+        let fields = token
+            .split('.')
+            .next()
+            .and_then(|part| URL_SAFE_NO_PAD.decode(part).ok())
+            .and_then(|json| serde_json::from_slice::<Map<String, Value>>(&json).ok());
+        match fields {
+            Some(fields) if !fields.contains_key("crit") => Ok(header),
+            Some(fields) => {
+                let why = format!(
+                    "its header has `crit` {}, which is not understood here",
+                    fields["crit"]
+                );
+                Err(Denied::invalid(why))
+            }
+            None => Err(Denied::invalid("its header can't be read".to_owned())),
+        }
+    }
+
+    fn validation(&self, algorithm: Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm);
         validation.leeway = self.settings.leeway.as_secs();
         validation.validate_nbf = true;
         validation.set_required_spec_claims(&["exp"]);
@@ -138,163 +158,121 @@ impl JwtVerifier {
             }
             None => validation.validate_aud = false,
         }
-        let mut denied = Denied::Invalid;
-        for key in fitting {
-            match decode::<Value>(token, &key.key, &validation) {
-                Ok(data) => return self.verified(data.claims),
-                Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => {
-                    denied = Denied::Expired;
-                }
-                Err(_) => {}
+        validation
+    }
+
+    fn denied(&self, error: &jsonwebtoken::errors::Error) -> Denied {
+        let settings = &self.settings;
+        let why = match error.kind() {
+            ErrorKind::ExpiredSignature => return Denied::expired(),
+            ErrorKind::InvalidAudience => {
+                format!(
+                    "its audience `aud` is not {:?}",
+                    settings.audience.as_deref().unwrap_or_default()
+                )
             }
-        }
-        Err(denied)
+            ErrorKind::InvalidIssuer => {
+                format!(
+                    "its issuer `iss` is not {:?}",
+                    settings.issuer.as_deref().unwrap_or_default()
+                )
+            }
+            ErrorKind::ImmatureSignature => "it is not valid yet (`nbf`)".to_owned(),
+            ErrorKind::MissingRequiredClaim(claim) => format!("it has no `{claim}`"),
+            ErrorKind::InvalidClaimFormat(claim) => {
+                format!("its `{claim}` is not what it should be")
+            }
+            ErrorKind::InvalidSignature => "no key of its kind has signed it".to_owned(),
+            // What else goes wrong is said without what the token holds.
+            _ => "it can't be checked by any key".to_owned(),
+        };
+        Denied::invalid(why)
     }
 
     fn verified(&self, claims: Value) -> Result<Verified, Denied> {
-        let text = |name: &str| match claims.get(name) {
-            Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
-            Some(Value::Number(number)) => Some(number.to_string()),
-            _ => None,
-        };
-        let user = text(&self.settings.user_claim).ok_or(Denied::Invalid)?;
-        // A role that is not a text is one that nobody has configured.
-        let role = self.settings.role_claim.as_deref().and_then(|name| {
-            let is_there = claims.get(name).is_some_and(|claim| !claim.is_null());
-            is_there.then(|| text(name).unwrap_or_default())
-        });
+        let settings = &self.settings;
+        let user = claim(&claims, &settings.user_claim)
+            .and_then(text)
+            .ok_or_else(|| {
+                Denied::invalid(format!(
+                    "it has no `{}` (jwt.user_claim)",
+                    settings.user_claim
+                ))
+            })?;
+        let roles = settings
+            .role_claim
+            .as_deref()
+            .and_then(|name| claim(&claims, name))
+            .filter(|claim| !claim.is_null())
+            .map(|claim| match claim {
+                Value::Array(several) => several.iter().filter_map(text).collect(),
+                // A role that is not a text is one that nobody has configured.
+                one => vec![text(one).unwrap_or_default()],
+            });
         let expires_at = claims
             .get("exp")
             .and_then(Value::as_f64)
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
             .and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since))
-            .and_then(|at| at.checked_add(self.settings.leeway));
+            .and_then(|at| at.checked_add(settings.leeway));
         Ok(Verified {
             user: user.into(),
-            role,
+            roles,
             claims,
             expires_at,
         })
     }
+}
 
-    /// The keys, read again if their file has changed. While it can't be read, those from before stay in use.
-    fn keys(&self) -> Arc<Vec<Key>> {
-        let mut keys = lock(&self.keys);
-        let now = SystemTime::now();
-        let is_old = now
-            .duration_since(keys.checked_at)
-            .is_ok_and(|age| age > KEYS_CHECK_INTERVAL);
-        if let KeySource::Jwks(file) = &self.settings.keys
-            && is_old
-        {
-            keys.checked_at = now;
-            let modified = std::fs::metadata(file)
-                .and_then(|meta| meta.modified())
-                .ok();
-            if modified.is_some() && modified != keys.modified {
-                match read_keys(&self.settings) {
-                    Ok((new, modified)) => {
-                        tracing::info!(file = %file.display(), keys = new.len(), "keys were read again");
-                        keys.keys = Arc::new(new);
-                        keys.modified = modified;
-                    }
-                    Err(error) => {
-                        tracing::warn!(file = %file.display(), error, "the keys from before stay in use");
-                        keys.modified = modified;
-                    }
-                }
-            }
-        }
-        Arc::clone(&keys.keys)
+/// Whether another key might have done.
+fn is_of_key(error: &jsonwebtoken::errors::Error) -> bool {
+    !matches!(
+        error.kind(),
+        ErrorKind::ExpiredSignature
+            | ErrorKind::InvalidAudience
+            | ErrorKind::InvalidIssuer
+            | ErrorKind::InvalidSubject
+            | ErrorKind::ImmatureSignature
+            | ErrorKind::MissingRequiredClaim(_)
+            | ErrorKind::InvalidClaimFormat(_)
+    )
+}
+
+/// The claim of that name, like `https://login.example/role`, or at that path, like `realm_access.roles`.
+fn claim<'c>(claims: &'c Value, name: &str) -> Option<&'c Value> {
+    claims
+        .get(name)
+        .or_else(|| name.split('.').try_fold(claims, |at, part| at.get(part)))
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
     }
 }
 
-fn read_keys(settings: &JwtSettings) -> Result<(Vec<Key>, Option<SystemTime>), String> {
-    let families = |algorithms: &[Algorithm]| {
-        let mut families: Vec<_> = algorithms
-            .iter()
-            .map(|algorithm| algorithm.family())
-            .collect();
-        families.dedup();
-        families
-    };
-    let (keys, modified) = match &settings.keys {
-        KeySource::Secret(secret) => {
-            let key = Key {
-                id: None,
-                algorithm: None,
-                family: AlgorithmFamily::Hmac,
-                key: DecodingKey::from_secret(secret),
-            };
-            (vec![key], None)
-        }
-        KeySource::Pem(pem) => {
-            let [family] = families(&settings.algorithms)[..] else {
-                return Err(
-                    "one public key serves algorithms of one family, like [\"RS256\"]".to_owned(),
-                );
-            };
-            let key = match family {
-                AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(pem),
-                AlgorithmFamily::Ec => DecodingKey::from_ec_pem(pem),
-                AlgorithmFamily::Ed => DecodingKey::from_ed_pem(pem),
-                AlgorithmFamily::Hmac => {
-                    return Err("a public key can't check HS256; a `secret_file` does".to_owned());
-                }
-            };
-            let key = key.map_err(|error| format!("the public key can't be read: {error}"))?;
-            let key = Key {
-                id: None,
-                algorithm: None,
-                family,
-                key,
-            };
-            (vec![key], None)
-        }
-        KeySource::Jwks(file) => {
-            let problem = |error: &dyn fmt::Display| format!("{}: {error}", file.display());
-            let text = std::fs::read_to_string(file).map_err(|error| problem(&error))?;
-            let modified = std::fs::metadata(file)
-                .and_then(|meta| meta.modified())
-                .ok();
-            let set: JwkSet = serde_json::from_str(&text).map_err(|error| problem(&error))?;
-            let keys = set
-                .keys
-                .iter()
-                .filter_map(|jwk| key(jwk).transpose())
-                .collect::<Result<_, _>>()
-                .map_err(|error| problem(&error))?;
-            (keys, modified)
-        }
-    };
-    let is_usable = |key: &Key| families(&settings.algorithms).contains(&key.family);
-    if !keys.iter().any(is_usable) {
-        return Err(format!(
-            "no key of {:?} is for {:?}",
-            settings.keys, settings.algorithms
-        ));
-    }
-    Ok((keys, modified))
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-/// A key of a set; none if it is for anything but signatures that are known here.
-fn key(jwk: &Jwk) -> Result<Option<Key>, jsonwebtoken::errors::Error> {
-    if !jwk.is_supported() && jwk.common.key_algorithm.is_some() {
-        return Ok(None);
+    use super::*;
+
+    #[test]
+    fn a_claim_has_a_name_or_a_path() {
+        let claims = json!({
+            "role": "a", "realm_access": {"roles": ["b"]}, "https://login.example/role": "c", "x.y": 1, "x": {"y": 2},
+        });
+        for (name, expected) in [
+            ("role", Some(json!("a"))),
+            ("realm_access.roles", Some(json!(["b"]))),
+            ("https://login.example/role", Some(json!("c"))),
+            ("x.y", Some(json!(1))),
+            ("realm_access.missing", None),
+            ("role.a", None),
+        ] {
+            assert_eq!(claim(&claims, name), expected.as_ref(), "{name}");
+        }
     }
-    let key = match DecodingKey::from_jwk(jwk) {
-        Ok(key) => key,
-        Err(error) if matches!(error.kind(), ErrorKind::UnsupportedAlgorithm) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let algorithm = jwk
-        .common
-        .key_algorithm
-        .and_then(|algorithm| algorithm.to_string().parse().ok());
-    Ok(Some(Key {
-        id: jwk.common.key_id.clone(),
-        algorithm,
-        family: key.family(),
-        key,
-    }))
 }

@@ -13,7 +13,9 @@ use values::units::Time;
 
 use super::fill::Fills;
 use super::identity::Role;
-use super::jwt::{JwtSettings, JwtVerifier, KeySource};
+use super::jwks_url::JwksUrl;
+use super::jwt::{JwtSettings, JwtVerifier};
+use super::keys::{KeySource, Keys};
 use super::pattern::Pattern;
 use super::tokens::{TokenOwner, Tokens};
 use super::{Access, ROLE_DEFAULT};
@@ -21,8 +23,6 @@ use service::config::{ConfigError, read_text};
 
 /// Shortest token that may be listed, in bytes.
 const TOKEN_LEN_MIN: usize = 16;
-/// Shortest secret for HS256, in bytes (RFC 7518, 3.2).
-const SECRET_LEN_MIN: usize = 32;
 
 /// `[roles.NAME]`.
 #[derive(Debug, Deserialize)]
@@ -48,6 +48,7 @@ pub(crate) struct JwtTable {
     secret_file: Option<PathBuf>,
     public_key_file: Option<PathBuf>,
     jwks_file: Option<PathBuf>,
+    jwks_url: Option<String>,
     issuer: Option<String>,
     audience: Option<String>,
     #[serde(default = "user_claim_default")]
@@ -160,43 +161,64 @@ fn check_jwt(table: JwtTable) -> Result<JwtVerifier, ConfigError> {
     if algorithms.is_empty() {
         return Err(problem("`algorithms` is empty"));
     }
-    let keys = match (table.secret_file, table.public_key_file, table.jwks_file) {
-        (Some(file), None, None) => {
+    let shortest = algorithms.iter().map(|one| secret_len_min(*one)).max();
+    let keys = match (
+        table.secret_file,
+        table.public_key_file,
+        table.jwks_file,
+        table.jwks_url,
+    ) {
+        (Some(file), None, None, None) => {
             let secret = read_text(&file)?.trim_end().as_bytes().to_vec();
-            if secret.len() < SECRET_LEN_MIN {
-                return Err(problem(
-                    "the secret has fewer than the 32 bytes that HS256 asks for (RFC 7518)",
-                ));
+            if Some(secret.len()) < shortest {
+                return Err(problem(&format!(
+                    "the secret has fewer than the {} bytes that {} asks for (RFC 7518)",
+                    shortest.unwrap_or_default(),
+                    table.algorithms.join(", ")
+                )));
             }
             KeySource::Secret(secret)
         }
-        (None, Some(file), None) => KeySource::Pem(read_text(&file)?.into_bytes()),
-        (None, None, Some(file)) => KeySource::Jwks(file),
+        (None, Some(file), None, None) => KeySource::Pem(read_text(&file)?.into_bytes()),
+        (None, None, Some(file), None) => KeySource::File(file),
+        (None, None, None, Some(url)) => {
+            let url = JwksUrl::parse(&url)
+                .map_err(|problem| ConfigError::value("jwt.jwks_url", problem))?;
+            KeySource::Url(Box::new(url))
+        }
         _ => {
             return Err(problem(
-                "give one of `secret_file`, `public_key_file` and `jwks_file`",
+                "give one of `secret_file`, `public_key_file`, `jwks_file` and `jwks_url`",
             ));
         }
     };
-    JwtVerifier::new(JwtSettings {
-        keys,
-        algorithms,
-        issuer: table.issuer,
-        audience: table.audience,
-        user_claim: table.user_claim,
-        role_claim: table.role_claim,
-        leeway: table.leeway.0,
+    Ok(JwtVerifier {
+        keys: Keys::new(keys, algorithms.clone()).map_err(|error| problem(&error))?,
+        settings: JwtSettings {
+            algorithms,
+            issuer: table.issuer,
+            audience: table.audience,
+            user_claim: table.user_claim,
+            role_claim: table.role_claim,
+            leeway: table.leeway.0,
+        },
     })
-    .map_err(|error| problem(&error))
+}
+
+/// Shortest secret of an algorithm, in bytes (RFC 7518, section 3.2).
+fn secret_len_min(algorithm: Algorithm) -> usize {
+    match algorithm {
+        Algorithm::HS384 => 48,
+        Algorithm::HS512 => 64,
+        _ => 32,
+    }
 }
 
 fn algorithm(name: &str) -> Result<Algorithm, String> {
-    match name {
-        "HS256" | "RS256" | "ES256" | "EdDSA" => {
-            name.parse().map_err(|_| format!("{name} is not available"))
-        }
-        other => Err(format!(
-            "{other:?} is not an algorithm that is known here: write HS256, RS256, ES256 or EdDSA"
-        )),
-    }
+    // The text "none" and whatever else is no signature is not among them.
+    name.parse().map_err(|_| {
+        format!(
+            "{name:?} is not an algorithm that is known here: write HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA"
+        )
+    })
 }

@@ -1,7 +1,9 @@
 //! Files, and what comes of them.
 
-use super::*;
+use futures_util::FutureExt;
 use service::config::parse;
+
+use super::*;
 
 fn load(text: &str) -> Result<Config, String> {
     let file = parse(text)?;
@@ -61,10 +63,11 @@ fn roles_say_what_may_be_called() {
          [[tokens]]\ntoken = \"fedcba9876543210\"\nuser = \"bob\"",
     )
     .unwrap();
-    let ada = config.access.authenticate("0123456789abcdef").unwrap();
-    let bob = config.access.authenticate("fedcba9876543210").unwrap();
+    let authenticate = |token: &str| config.access.authenticate(token).now_or_never().unwrap();
+    let ada = authenticate("0123456789abcdef").unwrap();
+    let bob = authenticate("fedcba9876543210").unwrap();
     assert!(ada.may_call("send_mail") && !bob.may_call("send_mail") && bob.may_call("resize"));
-    assert!(config.access.authenticate("0123456789abcdeX").is_err());
+    assert!(authenticate("0123456789abcdeX").is_err());
 }
 
 #[test]

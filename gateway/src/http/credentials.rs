@@ -8,7 +8,7 @@ use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 
 use super::{Body, Site, reply};
-use crate::access::Identity;
+use crate::access::{Denied, Identity};
 
 /// The answer to requests without a token.
 pub(super) const TOKEN_NEEDED: &str = "a token is needed: `Authorization: Bearer TOKEN`";
@@ -18,11 +18,11 @@ pub(super) enum Credentials {
     Identity(Arc<Identity>),
     /// It has no token, and needs one.
     Missing,
-    Denied(String),
+    Denied(Denied),
 }
 
 /// Reads the token from the header or the cookie.
-pub(super) fn credentials(site: &Site, headers: &HeaderMap) -> Credentials {
+pub(super) async fn credentials(site: &Site, headers: &HeaderMap) -> Credentials {
     let access = &site.gateway.access;
     if !access.is_required() {
         return Credentials::Identity(Arc::new(access.anonymous()));
@@ -45,22 +45,22 @@ pub(super) fn credentials(site: &Site, headers: &HeaderMap) -> Credentials {
     });
     match bearer.or(cookie) {
         None => Credentials::Missing,
-        Some(token) => match access.authenticate(token) {
+        Some(token) => match access.authenticate(token).await {
             Ok(identity) => Credentials::Identity(Arc::new(identity)),
-            Err(denied) => Credentials::Denied(denied.to_string()),
+            Err(denied) => Credentials::Denied(denied),
         },
     }
 }
 
 /// Answers the request if its token allows it.
-pub(super) fn identified(
+pub(super) async fn identified(
     site: &Site,
     head: &Parts,
     answer: impl FnOnce(&Identity) -> Bytes,
 ) -> Response<Body> {
-    match credentials(site, &head.headers) {
+    match credentials(site, &head.headers).await {
         Credentials::Identity(identity) => reply::json(StatusCode::OK, answer(&identity)),
         Credentials::Missing => reply::unauthorized(&site.gateway, TOKEN_NEEDED),
-        Credentials::Denied(reason) => reply::unauthorized(&site.gateway, &reason),
+        Credentials::Denied(denied) => reply::denied(&site.gateway, &denied),
     }
 }

@@ -13,6 +13,7 @@ mod pace;
 mod peer;
 mod reply;
 mod routes;
+mod schema;
 mod settings;
 mod tasks;
 mod upgrade;
@@ -93,14 +94,20 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         return door::options(route);
     }
     match route.page {
-        Page::Socket => upgrade::upgrade::<S>(site, peer, head, upgraded),
+        Page::Socket => upgrade::upgrade::<S>(site, peer, head, upgraded).await,
         Page::Tasks => tasks::run(site, peer, head, body).await,
-        Page::OpenApi => identified(site, head, |identity| {
-            openapi::document(&site.gateway, identity)
-        }),
-        Page::Functions => identified(site, head, |identity| {
-            openapi::functions(&site.gateway, identity)
-        }),
+        Page::OpenApi => {
+            identified(site, head, |identity| {
+                openapi::document(&site.gateway, identity)
+            })
+            .await
+        }
+        Page::Functions => {
+            identified(site, head, |identity| {
+                openapi::functions(&site.gateway, identity)
+            })
+            .await
+        }
         Page::Health => reply::text(StatusCode::OK, "alive\n"),
         Page::Readiness => ready(&site.gateway),
         Page::Metrics => reply::text(StatusCode::OK, &metrics::page(&site.gateway)),

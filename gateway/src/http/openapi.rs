@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::schema;
 use crate::access::Identity;
 use crate::gateway::Gateway;
 use crate::upstream::Function;
@@ -29,10 +30,11 @@ pub(super) fn functions(gateway: &Gateway, identity: &Identity) -> Bytes {
 /// The document for this client: `POST /tasks` takes one schema for each function.
 pub(super) fn document(gateway: &Gateway, identity: &Identity) -> Bytes {
     let functions = allowed(gateway, identity);
+    let filled = gateway.access.filled_args();
     let mut schemas = Map::new();
     schemas.insert("Error".to_owned(), error_schema());
     for function in &functions {
-        add_schemas(function, &mut schemas);
+        add_schemas(function, &filled, &mut schemas);
     }
     let mut document = json!({
         "openapi": "3.1.0",
@@ -41,12 +43,14 @@ pub(super) fn document(gateway: &Gateway, identity: &Identity) -> Bytes {
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Hands tasks to handlers, and answers when they are done.",
         },
+        // Relative to the document, which may lie under a proxy's path.
+        "servers": [{"url": "."}],
         "paths": {"/tasks": {"post": {
             "operationId": "runTask",
             "summary": "Run a task and wait for its answer",
             "parameters": [{
-                "name": "stream", "in": "query", "schema": {"enum": ["1"]},
-                "description": "Answer with server-sent events: `progress` any number of times, then `result` or `error`.",
+                "name": "stream", "in": "query", "schema": {"type": "string"},
+                "description": "With `1`, the answer comes as server-sent events: `progress` any number of times, then `result` or `error`.",
             }],
             "requestBody": {"required": true, "content": {"application/json": {"schema": request_schema(&functions)}}},
             "responses": responses(&functions),
@@ -62,28 +66,41 @@ pub(super) fn document(gateway: &Gateway, identity: &Identity) -> Bytes {
 }
 
 /// Adds the schemas of a function's args, result, request and reply.
-fn add_schemas(function: &Function, schemas: &mut Map<String, Value>) {
+fn add_schemas(function: &Function, filled: &[Vec<String>], schemas: &mut Map<String, Value>) {
     let mut part = |what: &str, schema: &Value| {
         let name = schema_name(function, what);
         let base = reference(&name);
-        schemas.insert(name, rebased(schema, &base));
-        json!({ "$ref": base })
+        let mut schema = schema::rebased(schema, &base);
+        if what == "args" {
+            schema::without_required(&mut schema, filled);
+        }
+        let needs_something = schema::refuses_nothing_given(&schema);
+        schemas.insert(name, schema);
+        (json!({ "$ref": base }), needs_something)
     };
-    let args = part("args", &function.args_schema);
-    let result = part("result", &function.result_schema);
+    let (args, needs_args) = part("args", &function.args_schema);
+    let (result, _) = part("result", &function.result_schema);
+    let required: &[&str] = if needs_args {
+        &["function", "args"]
+    } else {
+        &["function"]
+    };
+    let mut properties = json!({
+        "function": {"const": function.name},
+        "args": args,
+        "id": id_schema("A name for the request, which the answer carries."),
+        "timeout_ms": {"type": "integer", "minimum": 1, "description": "The most that the task may take, in milliseconds."},
+    });
+    for reserved in protocol::RESERVED_FIELDS {
+        properties[reserved] = Value::Bool(false);
+    }
     schemas.insert(
         schema_name(function, "request"),
         json!({
             "type": "object",
             "description": function.description,
-            "required": ["function"],
-            "properties": {
-                "function": {"const": function.name},
-                "args": args,
-                "id": {"type": ["string", "integer"], "description": "A name for the request, which the answer carries."},
-                "timeout_ms": {"type": "integer", "minimum": 1, "description": "The most that the task may take, in milliseconds."},
-            },
-            "additionalProperties": false,
+            "required": required,
+            "properties": properties,
         }),
     );
     schemas.insert(
@@ -91,9 +108,19 @@ fn add_schemas(function: &Function, schemas: &mut Map<String, Value>) {
         json!({
             "type": "object",
             "required": ["ok", "result"],
-            "properties": {"id": {"type": ["string", "integer"]}, "ok": {"const": true}, "result": result},
+            "properties": {"id": id_schema("As in the request."), "ok": {"const": true}, "result": result},
         }),
     );
+}
+
+fn id_schema(description: &str) -> Value {
+    json!({
+        "description": description,
+        "oneOf": [
+            {"type": "string", "minLength": 1, "maxLength": 64},
+            {"type": "integer", "minimum": i64::MIN, "maximum": u64::MAX},
+        ],
+    })
 }
 
 fn request_schema(functions: &[Function]) -> Value {
@@ -125,23 +152,40 @@ fn responses(functions: &[Function]) -> Value {
             "content": {"application/json": {"schema": {"$ref": reference("Error")}}},
         })
     };
+    let for_now = |description: &str| {
+        let mut response = failure(description);
+        response["headers"] = json!({"Retry-After": {
+            "description": "Seconds after which to try again.",
+            "schema": {"type": "integer", "minimum": 1},
+        }});
+        response
+    };
+    let plain = |description: &str| {
+        json!({
+            "description": description,
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        })
+    };
     json!({
-        "200": {"description": "The task has succeeded.", "content": {
+        "200": {"description": "The task has succeeded; as server-sent events, it has begun.", "content": {
             "application/json": {"schema": reply_schema},
             "text/event-stream": {"schema": {"type": "string"}},
         }},
-        "400": failure("The request is wrong."),
-        "401": {"description": "A token is needed, or is not valid."},
-        "403": {"description": "The page's origin is not allowed."},
+        "400": {"description": "The request is wrong.", "content": {
+            "application/json": {"schema": {"$ref": reference("Error")}},
+            "text/plain": {"schema": {"type": "string"}},
+        }},
+        "401": plain("A token is needed, or is not valid."),
+        "403": plain("The page's origin, or the host's name, is not allowed."),
         "404": failure("There is no such function, or it is not allowed."),
         "409": failure("The task was cancelled."),
         "413": failure("The request is too long."),
-        "415": {"description": "The request is not JSON."},
+        "415": plain("The request is not plain JSON."),
         "422": failure("The arguments are not what the function takes."),
-        "429": failure("Too many tasks; `Retry-After` says when to try again."),
+        "429": for_now("Too many tasks; `Retry-After` says when to try again."),
         "500": failure("The handler has failed."),
         "502": failure("The handler's process, or its host, has died."),
-        "503": failure("No host can take the task now."),
+        "503": for_now("No host can take the task now."),
         "504": failure("The task's time was up."),
     })
 }
@@ -176,38 +220,15 @@ fn allowed(gateway: &Gateway, identity: &Identity) -> Vec<Function> {
 
 /// A name with only those characters that `OpenAPI` allows in the names of components.
 fn component(name: &str) -> String {
-    name.chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') {
-                c
-            } else {
-                '_'
-            }
-        })
-        .collect()
-}
-
-/// Moves a schema into a larger document, so that its references to itself lead there.
-fn rebased(schema: &Value, base: &str) -> Value {
-    match schema {
-        Value::Object(object) => object
-            .iter()
-            .filter(|(key, _)| *key != "$schema")
-            .map(|(key, value)| {
-                let value = match (key.as_str(), value) {
-                    ("$ref", Value::String(reference)) => match reference.strip_prefix('#') {
-                        Some(rest) => Value::from(format!("{base}{rest}")),
-                        None => value.clone(),
-                    },
-                    _ => rebased(value, base),
-                };
-                (key.clone(), value)
-            })
-            .collect(),
-        Value::Array(list) => list.iter().map(|value| rebased(value, base)).collect(),
-        Value::Null => Value::Object(Map::new()),
-        other => other.clone(),
+    let mut component = String::with_capacity(name.len());
+    for c in name.chars() {
+        if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') {
+            component.push(c);
+        } else {
+            component.push_str(&format!("-x{:x}.", u32::from(c)));
+        }
     }
+    component
 }
 
 fn error_schema() -> Value {
@@ -215,7 +236,7 @@ fn error_schema() -> Value {
         "type": "object",
         "required": ["ok", "error"],
         "properties": {
-            "id": {"type": ["string", "integer"]},
+            "id": id_schema("As in the request."),
             "ok": {"const": false},
             "error": {
                 "type": "object",

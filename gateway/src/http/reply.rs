@@ -9,6 +9,7 @@ use hyper::{Response, StatusCode};
 use protocol::{ErrorCode, Reply, RequestId, TaskFailure};
 
 use super::Body;
+use crate::access::{Denied, DeniedKind};
 use crate::gateway::Gateway;
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -78,6 +79,20 @@ pub(super) fn unauthorized(gateway: &Gateway, reason: &str) -> Response<Body> {
         .headers_mut()
         .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
+}
+
+/// The request's token is refused.
+pub(super) fn denied(gateway: &Gateway, denied: &Denied) -> Response<Body> {
+    match denied.kind {
+        DeniedKind::Invalid | DeniedKind::Expired => {
+            let mut response = unauthorized(gateway, &denied.to_string());
+            // RFC 6750, section 3.1.
+            let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+            response
+        }
+        DeniedKind::WithoutKeys => unavailable(&denied.to_string()),
+    }
 }
 
 /// How a task has ended.

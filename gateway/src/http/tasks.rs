@@ -39,10 +39,10 @@ pub(super) async fn run(
     head: &Parts,
     body: &mut RequestBody,
 ) -> Response<Body> {
-    match credentials(site, &head.headers) {
+    match credentials(site, &head.headers).await {
         Credentials::Identity(identity) => answer(site, peer, &identity, head, body).await,
         Credentials::Missing => reply::unauthorized(&site.gateway, TOKEN_NEEDED),
-        Credentials::Denied(reason) => reply::unauthorized(&site.gateway, &reason),
+        Credentials::Denied(denied) => reply::denied(&site.gateway, &denied),
     }
 }
 

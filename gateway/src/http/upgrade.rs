@@ -24,7 +24,7 @@ use super::{Body, Site, reply};
 use crate::socket::{self, Client, Mode, TASKS_V1};
 
 /// Lets the connection of a request become a WebSocket.
-pub(super) fn upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+pub(super) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     site: &Site,
     peer: &Peer,
     head: &Parts,
@@ -38,7 +38,7 @@ pub(super) fn upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             return reply::text(StatusCode::BAD_REQUEST, &message);
         }
     };
-    let client = match admit(site, peer, &head.headers) {
+    let client = match admit(site, peer, &head.headers).await {
         Ok(client) => client,
         Err(refusal) => return refusal,
     };
@@ -65,16 +65,16 @@ pub(super) fn upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 }
 
 /// What is known of the client, or the response if it may not have a WebSocket.
-fn admit(site: &Site, peer: &Peer, headers: &HeaderMap) -> Result<Client, Response<Body>> {
+async fn admit(site: &Site, peer: &Peer, headers: &HeaderMap) -> Result<Client, Response<Body>> {
     let mode = mode(headers).ok_or_else(|| {
         let message = format!("use the subprotocol {TASKS_V1}, or none\n");
         reply::text(StatusCode::BAD_REQUEST, &message)
     })?;
-    let identity = match credentials(site, headers) {
+    let identity = match credentials(site, headers).await {
         Credentials::Identity(identity) => Some(identity),
         // It may say who it is in its first message.
         Credentials::Missing => None,
-        Credentials::Denied(reason) => return Err(reply::unauthorized(&site.gateway, &reason)),
+        Credentials::Denied(denied) => return Err(reply::denied(&site.gateway, &denied)),
     };
     if !site.gateway.is_serving() {
         return Err(reply::unavailable("the gateway is about to stop"));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use crate::access::{Denied, DeniedKind};
 use crate::session::Eviction;
 
 /// Why a socket is closed.
@@ -24,7 +25,8 @@ pub(crate) enum Close {
     Internal,
     /// The gateway is about to stop.
     Restart,
-    /// Too many connections, too many bytes of messages that aren't whole, or a message that isn't whole for too long.
+    /// Too many connections, too many bytes of messages that aren't whole, or a message that isn't whole for too long; or
+    /// there are no keys by which tokens could be checked.
     TooMany,
     /// The token is missing, wrong, or has expired.
     Unauthorized,
@@ -65,7 +67,7 @@ pub(crate) const CLOSES: [CloseInfo; 14] = [
     CloseInfo { close: Close::TooLong, code: 1009, reason: "the message is longer than `limits.message_len_max`", retry: "no: send less at once" },
     CloseInfo { close: Close::Internal, code: 1011, reason: "the gateway's own fault", retry: "yes, and resume" },
     CloseInfo { close: Close::Restart, code: 1012, reason: "the gateway is about to stop", retry: "yes, after the time that the reason gives" },
-    CloseInfo { close: Close::TooMany, code: 1013, reason: "too many connections, or too many bytes of unfinished messages", retry: "yes, later, and resume" },
+    CloseInfo { close: Close::TooMany, code: 1013, reason: "too many connections, too many bytes of unfinished messages, or tokens can't be checked at the moment", retry: "yes, later, and resume" },
     CloseInfo { close: Close::Unauthorized, code: 4401, reason: "the token is missing, wrong, or has expired", retry: "with a new token" },
     CloseInfo { close: Close::AuthTimeout, code: 4408, reason: "no token came in time", retry: "with a token" },
     CloseInfo { close: Close::TakenOver, code: 4409, reason: "another socket has resumed this session", retry: "no" },
@@ -96,6 +98,15 @@ impl Close {
         CloseFrame {
             code: CloseCode::from(info.code),
             reason: reason.into(),
+        }
+    }
+}
+
+impl From<Denied> for Close {
+    fn from(denied: Denied) -> Self {
+        match denied.kind {
+            DeniedKind::Invalid | DeniedKind::Expired => Self::Unauthorized,
+            DeniedKind::WithoutKeys => Self::TooMany,
         }
     }
 }

@@ -66,7 +66,11 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
         if self.mode == Mode::TasksV1 {
             self.hello(false);
         }
-        let close = match first.map_or(Ok(()), |control| self.control(control)) {
+        let begun = match first {
+            Some(control) => self.control(control).await,
+            None => Ok(()),
+        };
+        let close = match begun {
             Ok(()) => self.converse().await,
             Err(close) => close,
         };
@@ -103,7 +107,7 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
             let expires_in = self.client.session.identity.expires_in();
             tokio::select! {
                 said = next(self.socket), if self.requests.has_room() => {
-                    if let Err(close) = self.hear_all(said) {
+                    if let Err(close) = self.hear_all(said).await {
                         return close;
                     }
                 }
@@ -239,21 +243,28 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
     // ---- from the client ----
 
     /// Takes what the client has said, and what else it has said meanwhile.
-    fn hear_all(&mut self, said: Option<Result<Message, Error>>) -> Result<(), Close> {
-        self.hear(said)?;
+    async fn hear_all(&mut self, said: Option<Result<Message, Error>>) -> Result<(), Close> {
+        if let Some(control) = self.hear(said)? {
+            self.control(control).await?;
+        }
         for _ in 1..MESSAGES_AT_ONCE {
             if !self.requests.has_room() {
                 break;
             }
             match next(self.socket).now_or_never() {
-                Some(said) => self.hear(said)?,
+                Some(said) => {
+                    if let Some(control) = self.hear(said)? {
+                        self.control(control).await?;
+                    }
+                }
                 None => break,
             }
         }
         Ok(())
     }
 
-    fn hear(&mut self, said: Option<Result<Message, Error>>) -> Result<(), Close> {
+    /// Takes a message. What is not a task is given back.
+    fn hear(&mut self, said: Option<Result<Message, Error>>) -> Result<Option<Control>, Close> {
         self.flow.heard();
         match said {
             Some(Ok(Message::Text(text))) => self.text(&text.into()),
@@ -261,16 +272,16 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
                 if let Ok(seen) = <[u8; 8]>::try_from(&payload[..]) {
                     self.client.session.acknowledge(u64::from_be_bytes(seen));
                 }
-                Ok(())
+                Ok(None)
             }
-            Some(Ok(Message::Ping(_))) => Ok(()),
+            Some(Ok(Message::Ping(_))) => Ok(None),
             Some(Ok(Message::Binary(_) | Message::Frame(_))) => Err(Close::Binary),
             Some(Ok(Message::Close(_))) | None => Err(Close::ByClient),
             Some(Err(error)) => Err(fault(&error)),
         }
     }
 
-    fn text(&mut self, text: &Bytes) -> Result<(), Close> {
+    fn text(&mut self, text: &Bytes) -> Result<Option<Control>, Close> {
         let client = &self.client;
         client.session.check(client.number)?;
         match self.mode {
@@ -278,7 +289,7 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
                 Ok(ClientMessage::Task(request)) => {
                     self.requests.run(client, *request, text.len());
                 }
-                Ok(ClientMessage::Control(control)) => return self.control(control),
+                Ok(ClientMessage::Control(control)) => return Ok(Some(control)),
                 Err((id, message)) => {
                     let failure = TaskFailure::new(ErrorCode::BadRequest, message);
                     self.requests.refuse(client, id, failure);
@@ -292,10 +303,10 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
                 Err(bad) => self.requests.refuse_bad(client, bad.id, bad.message),
             },
         }
-        Ok(())
+        Ok(None)
     }
 
-    fn control(&mut self, control: Control) -> Result<(), Close> {
+    async fn control(&mut self, control: Control) -> Result<(), Close> {
         let Control {
             cancel,
             resume,
@@ -303,7 +314,7 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
             token,
         } = control;
         if let Some(token) = token {
-            self.renew(&token)?;
+            self.renew(&token).await?;
         }
         if let Some(id) = cancel
             && !self.client.session.cancel(&id)
@@ -323,15 +334,13 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
     }
 
     /// Takes a new token for the same user: the session lasts as long as that.
-    fn renew(&mut self, token: &str) -> Result<(), Close> {
+    async fn renew(&mut self, token: &str) -> Result<(), Close> {
         let access = &self.gateway.access;
         if !access.is_required() {
             return Ok(());
         }
+        let identity = access.authenticate(token).await?;
         let session = &self.client.session;
-        let identity = access
-            .authenticate(token)
-            .map_err(|_| Close::Unauthorized)?;
         if !identity.is_same_user(&session.identity) {
             return Err(Close::Unauthorized);
         }

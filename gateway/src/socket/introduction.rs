@@ -24,11 +24,8 @@ pub(super) async fn introduce<S: AsyncRead + AsyncWrite + Unpin>(
     let Ok(ClientMessage::Control(mut control)) = ClientMessage::parse(&text) else {
         return Err(Close::Unauthorized);
     };
-    let identity = control
-        .token
-        .take()
-        .and_then(|token| gateway.access.authenticate(&token).ok())
-        .ok_or(Close::Unauthorized)?;
+    let token = control.token.take().ok_or(Close::Unauthorized)?;
+    let identity = gateway.access.authenticate(&token).await?;
     socket.get_mut().introduced();
     Ok((Arc::new(identity), control))
 }

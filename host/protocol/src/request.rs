@@ -32,19 +32,25 @@ pub struct Request {
     pub progress: bool,
 }
 
-/// The fields that a request may have; the last five are kept for durable tasks.
-const FIELDS: [&str; 10] = [
-    "id",
-    "function",
-    "args",
-    "timeout_ms",
-    "progress",
-    "background",
-    "key",
-    "delay_ms",
-    "priority",
-    "retry",
-];
+/// Fields that are kept for durable tasks: a request that has one of them is refused.
+pub const RESERVED_FIELDS: [&str; 5] = ["background", "key", "delay_ms", "priority", "retry"];
+
+/// The fields that a request may have.
+const FIELDS: [&str; 10] = {
+    let [background, key, delay_ms, priority, retry] = RESERVED_FIELDS;
+    [
+        "id",
+        "function",
+        "args",
+        "timeout_ms",
+        "progress",
+        background,
+        key,
+        delay_ms,
+        priority,
+        retry,
+    ]
+};
 
 /// For clients whose line is not an object.
 const EXAMPLE: &str = r#"a request is one object on one line, like {"function":"NAME","args":{}}"#;

@@ -377,3 +377,74 @@ fn a_flood_of_one_client_is_not_everybodys() {
         assert!(answered > 20, "{answered}");
     });
 }
+
+#[test]
+fn a_function_s_own_limit_is_the_host_s_concern() {
+    // One task at a time, each of which may take 300 ms: the last has waited for far longer.
+    let host = Setup::new()
+        .plugin(Plugin::Good)
+        .config("[plugins.good]\nworkers = 1\ntimeout = \"300ms\"")
+        .start();
+    let gateway = GatewaySetup::new()
+        .host(&host)
+        .allow("*")
+        .config("[upstream]\nanswer_grace = \"100ms\"")
+        .start();
+    gateway.wait_until_ready();
+    wait_until("the functions to be known", || {
+        gateway
+            .get("/functions.json")
+            .1
+            .contains("\"timeout_ms\":300")
+    });
+    let mut session = gateway.session();
+    for id in 0..20 {
+        session.send(&json!({"id": id, "function": "sleep", "args": {"ms": 100}}));
+    }
+    for _ in 0..20 {
+        let (id, outcome) = session.reply();
+        assert!(outcome.is_ok(), "{id}: {outcome:?}");
+    }
+}
+
+#[test]
+fn what_a_host_should_have_ended_is_cancelled_there_and_keeps_its_place() {
+    let host = Host::with(&[Plugin::Good]);
+    let gateway = GatewaySetup::new()
+        .host(&host)
+        .allow("*")
+        .config(&format!("{PATIENT}\nanswer_grace = \"100ms\""))
+        .start();
+    gateway.wait_until_ready();
+    let mut session = gateway.session();
+    session.send(&json!({"id": "endless", "function": "sleep", "args": {"ms": 600_000}}));
+    session.send(
+        &json!({"id": "late", "function": "sleep", "args": {"ms": 600_000}, "timeout_ms": 60_000}),
+    );
+    session.send(
+        &json!({"id": "soon", "function": "sleep", "args": {"ms": 600_000}, "timeout_ms": 1000}),
+    );
+    wait_until("the tasks to be at the host", || {
+        host.client().status()["in_flight"].as_u64() > Some(3)
+    });
+    host.process().stop();
+    let (id, outcome) = session.reply();
+    let failure = outcome.unwrap_err();
+    assert_eq!((id, failure.code.as_str()), (json!("soon"), "timeout"));
+    assert!(failure.message.contains("asked to cancel"), "{failure:?}");
+    assert_eq!(
+        gateway.host_metric("tasks_in_flight", &host),
+        3.0,
+        "the host has it still"
+    );
+    host.signal(Signal::CONT);
+    wait_until("the host to have answered", || {
+        gateway.host_metric("tasks_in_flight", &host) == 2.0
+    });
+    for id in ["endless", "late"] {
+        session.send(&json!({"cancel": id}));
+    }
+    for _ in 0..2 {
+        assert_eq!(session.reply().1.unwrap_err().code, "cancelled");
+    }
+}

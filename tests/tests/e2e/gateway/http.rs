@@ -1,7 +1,11 @@
 //! Without a WebSocket.
 
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use tests::{Gateway, GatewaySetup, Host, Plugin};
+use tests::{DEADLINE, Gateway, GatewaySetup, Host, Plugin};
 
 #[test]
 fn a_posted_task_is_answered() {
@@ -168,4 +172,56 @@ fn the_functions_describe_themselves() {
         let path = reference.split('"').next().unwrap();
         assert!(document.pointer(path).is_some(), "{path}");
     }
+}
+
+/// A connection on which the gateway has answered a request, and may be asked again.
+fn asked_once(gateway: &Gateway) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", gateway.port())).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    ask(&mut stream);
+    stream
+}
+
+fn ask(stream: &mut TcpStream) {
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\nalive\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        answer.extend(byte);
+    }
+}
+
+#[test]
+fn a_connection_may_be_idle_for_longer_than_a_head_may_take() {
+    let gateway = GatewaySetup::new()
+        .host_at(1)
+        .config("[limits]\nheader_timeout = \"200ms\"\nidle_timeout = \"60s\"")
+        .start();
+    let mut stream = asked_once(&gateway);
+    // Far longer than a head may take, nothing comes: not the end either.
+    stream
+        .set_read_timeout(Some(Duration::from_secs(1)))
+        .unwrap();
+    let silence = stream.read(&mut [0]).unwrap_err().kind();
+    assert!([ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&silence));
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    ask(&mut stream);
+    // A head that has begun has less time, also after others; and one that never begins.
+    stream.write_all(b"GET /healthz HT").unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
+    let mut silent = TcpStream::connect(("127.0.0.1", gateway.port())).unwrap();
+    silent.set_read_timeout(Some(DEADLINE)).unwrap();
+    assert_eq!(silent.read(&mut [0]).unwrap_or(0), 0);
+}
+
+#[test]
+fn a_connection_that_is_idle_for_too_long_is_closed() {
+    let gateway = GatewaySetup::new()
+        .host_at(1)
+        .config("[limits]\nheader_timeout = \"60s\"\nidle_timeout = \"200ms\"")
+        .start();
+    assert_eq!(asked_once(&gateway).read(&mut [0]).unwrap(), 0);
 }
