@@ -107,6 +107,7 @@ print(
             **{name + size: token(name + size, good) for name in ("HS", "RS", "PS") for size in sha},
             **{alg: token(alg, good) for alg in ("ES256", "ES384", "EdDSA")},
             "no id": token("RS256", good, kid=None),
+            "soon": token("EdDSA", {**good, "exp": now + 12}),
             "short": token("EdDSA", {**good, "exp": now + 6}),
             "staff and others": roles("offline_access", "staff", "readers"),
             "others": roles("offline_access"),

@@ -80,7 +80,8 @@ impl JwtVerifier {
         if fitting.peek().is_none() {
             let why = format!(
                 "no key is for its `kid` {:?} and `alg` {:?}",
-                header.kid, header.alg
+                header.kid.as_deref().unwrap_or_default(),
+                header.alg
             );
             return Err(Failure::OfKey(Denied::invalid(why)));
         }

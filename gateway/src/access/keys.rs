@@ -177,7 +177,10 @@ impl Keys {
             return;
         };
         loop {
+            // Whoever needs keys meanwhile waits for these.
+            let demand = self.on_demand.lock().await;
             let wait = self.fetch(url).await.unwrap_or(RETRY);
+            drop(demand);
             sleep(wait).await;
         }
     }

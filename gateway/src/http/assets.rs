@@ -52,8 +52,9 @@ const ASSETS: &[Asset] = &[
 ];
 
 /// Scripts, styles and images of the console's own, and nothing from anywhere else; results are shown from data and
-/// blob URLs.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
+/// blob URLs. Documents that tasks result in are shown under the same policy, in frames without any rights; they have
+/// their styles in them.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
 
 /// What is served under that path.
 pub(super) fn find(settings: &Settings, path: &str) -> Option<&'static Asset> {

@@ -10,7 +10,7 @@ use tests::{
     Browser, Gateway, GatewaySetup, Host, Look, Plugin, Relay, run, venv_python, workspace_dir,
 };
 
-fn page(port: u16, path: &str) -> String {
+pub(super) fn page(port: u16, path: &str) -> String {
     format!("http://127.0.0.1:{port}{path}")
 }
 
@@ -23,7 +23,7 @@ fn photo(gateway: &Gateway) -> String {
 }
 
 /// The field that belongs to a label.
-fn field(browser: &Browser, label: &str) -> String {
+pub(super) fn field(browser: &Browser, label: &str) -> String {
     let script = format!(
         "return [...document.querySelectorAll('#function label')].find((one) => one.textContent === {})?.htmlFor",
         json!(label)
@@ -39,7 +39,7 @@ fn states(browser: &Browser) -> Vec<String> {
     serde_json::from_value(states).unwrap()
 }
 
-fn wait_for_states(browser: &Browser, wanted: &[&str]) {
+pub(super) fn wait_for_states(browser: &Browser, wanted: &[&str]) {
     tests::wait_until(&format!("tasks to be {wanted:?}"), || {
         states(browser) == wanted
     });
@@ -321,7 +321,7 @@ fn a_page_that_posts_to_a_host_runs_nothing() {
 }
 
 /// The port of a server with a page that is none of ours.
-fn foreign_page() -> u16 {
+pub(super) fn foreign_page() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {

@@ -3,6 +3,7 @@
 mod access;
 mod browser;
 mod command_line;
+mod console;
 mod faults;
 mod http;
 mod libraries;

@@ -66,7 +66,6 @@ fn the_document_is_valid_for_every_plugin_there_is() {
         ["echo.request", {"function": "echo", "args": [null]}, true],
         ["fail.request", {"function": "fail", "args": {"kind": "a", "message": "b", "data": null}}, true],
         ["resize.request", {"function": "resize"}, false],
-        ["send_mail.request", {"function": "send_mail", "args": {}}, false],
         ["sleep.reply", {"ok": true, "result": {"slept_ms": 1}}, true],
         ["sleep.reply", {"ok": true, "result": {}}, false],
         ["Error", {"ok": false, "error": {"code": "timeout", "message": "", "retryable": true, "started": true}}, true],
