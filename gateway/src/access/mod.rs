@@ -107,7 +107,8 @@ impl Access {
     /// # Errors
     /// The token is not known here, or has expired.
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Identity, Denied> {
-        let identity = self.identify(token).await;
+        // On the heap: it may fetch keys, and what that needs must not lie in each connection for all of its life.
+        let identity = Box::pin(self.identify(token)).await;
         if let Err(denied) = &identity {
             tracing::warn!(why = denied.why, "a token was refused");
         }
