@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use protocol::{ErrorCode, Outcome, TaskFailure};
+#[cfg(any(test, fuzzing))]
+use service::bytes::ByteBudget;
 use service::bytes::HeldBytes;
 
 use crate::clock::Moment;
@@ -101,4 +103,20 @@ pub(crate) struct Task {
     pub(crate) answer: Answer,
     /// Its share of the memory that requests may hold; given back with the task.
     pub(crate) held: HeldBytes,
+}
+
+#[cfg(any(test, fuzzing))]
+impl Task {
+    /// A task without a connection, that was received now and has no deadline.
+    pub(crate) fn made_up(id: u64, client: Arc<dyn Client>, budget: &ByteBudget) -> Self {
+        Self {
+            id: TaskId(id),
+            args: Bytes::from_static(b"{}"),
+            received: Moment::now(),
+            deadline: Moment::NEVER,
+            progress: false,
+            answer: Answer::new(client, id),
+            held: budget.hold(2).expect("a test has so much room"),
+        }
+    }
 }

@@ -141,37 +141,6 @@ impl Process {
         kib.map_or(0, |kib| kib * 1024)
     }
 
-    /// How many file descriptors it may have open: now, and at most.
-    #[must_use]
-    #[track_caller]
-    pub fn fds_max(self) -> (u64, u64) {
-        let limits = fs::read_to_string(self.path("limits")).unwrap_or_default();
-        let line = limits
-            .lines()
-            .find(|line| line.starts_with("Max open files"));
-        let words: Vec<u64> = line
-            .unwrap_or_default()
-            .split_whitespace()
-            .filter_map(|word| word.parse().ok())
-            .collect();
-        let [now, at_most] = words[..] else {
-            panic!("{line:?} of {self:?}")
-        };
-        (now, at_most)
-    }
-
-    /// Has it have so many file descriptors open and no more, however many it has.
-    #[track_caller]
-    pub fn limit_fds(self, max: u64) {
-        let (_, at_most) = self.fds_max();
-        let limit = Rlimit {
-            current: Some(max),
-            maximum: Some(at_most),
-        };
-        prlimit(Some(self.raw()), Resource::Nofile, limit)
-            .unwrap_or_else(|error| panic!("the limits of {self:?}: {error}"));
-    }
-
     /// The words of its command line.
     #[must_use]
     pub(crate) fn command_line(self) -> Vec<String> {

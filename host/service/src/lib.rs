@@ -1,8 +1,9 @@
 //! What every long-running program of ours does alike. Host and gateway stand on it; it knows neither of them, nor the
 //! protocol.
 //!
-//! [`config`] reads files into checked values, with sizes, durations and secrets of [`values`]. [`log`] writes lines and waits for nobody. [`listen`] opens sockets, [`life`] has signals, phases and the
-//! drain, [`supervise`] decides what the end of a loop means. [`bytes`] and [`rate`] bound what clients may ask for.
+//! [`config`] reads files into checked values, with sizes, durations and secrets of [`values`]. [`log`] writes lines and
+//! waits for nobody. [`listen`] opens sockets, [`life`] has signals, phases and the drain, [`shortage`] says what the
+//! system is out of, [`supervise`] decides what the end of a loop means. [`bytes`] and [`rate`] bound what clients may ask for.
 //! [`metrics`] and [`pages`] tell operators how the program fares.
 
 pub mod bytes;

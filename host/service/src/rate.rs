@@ -154,6 +154,13 @@ impl Sample {
     }
 }
 
+/// How much something of `len` bytes weighs, where `usual` bytes are what one usually has: once, and once more for each
+/// `usual` bytes.
+#[must_use]
+pub fn weight(len: usize, usual: usize) -> u32 {
+    u32::try_from(len / usual).map_or(u32::MAX, |more| more.saturating_add(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

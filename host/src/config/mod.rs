@@ -224,10 +224,9 @@ impl Limits {
 
 /// The system counts it in seconds, up to 32767.
 fn keep_alive(time: Duration) -> Result<Duration, ConfigError> {
-    let secs = within("limits.keep_alive", time.as_secs(), 1..=32_767);
-    match secs {
-        Ok(secs) => Ok(Duration::from_secs(secs)),
-        Err(_) => Err(ConfigError::value(
+    match time.as_secs() {
+        secs @ 1..=32_767 => Ok(Duration::from_secs(secs)),
+        _ => Err(ConfigError::value(
             "limits.keep_alive",
             "must be from 1s to 9h",
         )),

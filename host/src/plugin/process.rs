@@ -14,7 +14,7 @@ use rustix::process::{
     Pid, PidfdFlags, Resource, Signal, getpid, getrlimit, kill_process_group, pidfd_open,
 };
 use service::life;
-use service::rate::{Rate, Sample};
+use service::rate::{self, Rate, Sample};
 use service::shortage;
 use service::supervise::caught;
 use service::sync::lock;
@@ -61,6 +61,26 @@ pub(crate) struct Spec {
     /// The library, as a file that nobody can change any more.
     pub(crate) library: Arc<OwnedFd>,
     pub(crate) open: Open,
+}
+
+#[cfg(test)]
+impl Spec {
+    /// Of a library that no worker could load.
+    pub(crate) fn made_up() -> Self {
+        Self {
+            plugin: "p".to_owned(),
+            library: Arc::new(std::fs::File::open("/dev/null").unwrap().into()),
+            open: Open {
+                file: "libp.so".to_owned(),
+                config: "{}".to_owned(),
+                slots: None,
+                result_len_max: 1024,
+                memory_max: None,
+                open_files_max: None,
+                log_level: 0,
+            },
+        }
+    }
 }
 
 /// Why a worker could not be started.
@@ -454,8 +474,7 @@ fn kill_group(pid: u32) {
 
 /// How much a printed line counts.
 fn weight(line: &str) -> u32 {
-    u32::try_from(line.len() / PRINTED_LINE_LEN_USUAL)
-        .map_or(u32::MAX, |more| more.saturating_add(1))
+    rate::weight(line.len(), PRINTED_LINE_LEN_USUAL)
 }
 
 /// Logs what a plugin prints, line by line.
@@ -497,22 +516,6 @@ mod tests {
 
     use super::*;
 
-    fn spec() -> Spec {
-        Spec {
-            plugin: "p".to_owned(),
-            library: Arc::new(std::fs::File::open("/dev/null").unwrap().into()),
-            open: Open {
-                file: "libp.so".to_owned(),
-                config: "{}".to_owned(),
-                slots: None,
-                result_len_max: 1024,
-                memory_max: None,
-                open_files_max: None,
-                log_level: 0,
-            },
-        }
-    }
-
     #[test]
     fn what_is_printed_is_bounded_by_bytes_too() {
         let mut sample = Sample::new(Rate::per_second(PRINTED_LINES_PER_SECOND_MAX));
@@ -548,9 +551,14 @@ mod tests {
 
         let (sender, mut events) = mpsc::channel(8);
         let id = WorkerId(1);
-        let process = attach((child, own), host_end, &spec(), id, sender, |_, event| {
-            event
-        })
+        let process = attach(
+            (child, own),
+            host_end,
+            &Spec::made_up(),
+            id,
+            sender,
+            |_, event| event,
+        )
         .unwrap();
         let WorkerEvent::Exited { exit, broken } = events.recv().await.unwrap() else {
             panic!("it never said anything");

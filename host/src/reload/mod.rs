@@ -162,12 +162,13 @@ impl Folder {
                     track.take_in(Some(&sight), &self.reload.settle, Told::default(), now);
                     track.begin_examination();
                     let staged = read(path.clone(), Arc::clone(&self.staging)).await;
-                    if is_short(&staged) {
+                    let change = change(path.clone(), staged);
+                    if matches!(change, Change::Waits { .. }) {
                         track.set_short(Moment::now());
                     } else {
                         track.end_examination(true);
                     }
-                    change(path.clone(), staged)
+                    change
                 }
                 Sight::NoFile(reason) => {
                     track.pass_over(reason);
@@ -289,15 +290,16 @@ impl Folder {
             return;
         };
         let now = Moment::now();
-        if is_short(&staged) {
+        let may_be_unfinished = matches!(&staged, Ok(Err(error)) if error.may_be_unfinished());
+        let change = change(file, staged);
+        if matches!(change, Change::Waits { .. }) {
             let is_first = track.set_short(now);
             self.look_by(Instant::now());
             if is_first {
-                self.tell(change(file, staged)).await;
+                self.tell(change).await;
             }
             return;
         }
-        let may_be_unfinished = matches!(&staged, Ok(Err(error)) if error.may_be_unfinished());
         if may_be_unfinished && track.age(now) < UNFINISHED_MAX {
             track.end_examination(false);
             self.look_by(Instant::now() + UNFINISHED_LOOK);
@@ -306,7 +308,7 @@ impl Folder {
         track.end_examination(true);
         // It may have changed while it was read.
         self.look_by(Instant::now());
-        self.tell(change(file, staged)).await;
+        self.tell(change).await;
     }
 
     async fn tell(&self, change: Change) {
@@ -339,11 +341,6 @@ fn told(news: &News, library: &Path) -> Told {
         },
         is_being_written: is_so(News::is_being_written),
     }
-}
-
-/// Whether the host lacked something that it may have in a moment.
-fn is_short(staged: &StageResult) -> bool {
-    matches!(staged, Ok(Err(error)) if error.passing().is_some())
 }
 
 fn change(file: PathBuf, staged: StageResult) -> Change {

@@ -121,9 +121,8 @@ mod tests {
     use service::bytes::ByteBudget;
 
     use super::*;
-    use crate::clock::Moment;
     use crate::plugin::PoolHandle;
-    use crate::task::{Answer, Client, TaskId};
+    use crate::task::Client;
 
     const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -149,15 +148,7 @@ mod tests {
         );
         let runner = router.route("f").unwrap();
         let (client, answers) = mpsc::channel();
-        let task = Task {
-            id: TaskId(1),
-            args: Bytes::from_static(b"{}"),
-            received: Moment::now(),
-            deadline: Moment::NEVER,
-            progress: false,
-            answer: Answer::new(Arc::new(Waiting(client)), 1),
-            held: ByteBudget::new(2).hold(2).unwrap(),
-        };
+        let task = Task::made_up(1, Arc::new(Waiting(client)), &ByteBudget::new(2));
         // In a thread of its own: a loop that never yields has no deadline.
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().build();

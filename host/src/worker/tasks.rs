@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use plugin_api::abi::{PluginModuleRef, status};
-use service::rate::{Rate, Sample};
+use service::rate::{self, Rate, Sample};
 use service::shortage;
 use service::sync::lock;
 
@@ -378,8 +378,7 @@ impl Tasks {
             return;
         }
         let len = record.message.len() + record.fields.len();
-        let weight =
-            1 + u32::try_from(len.min(2 * TEXT_LEN_MAX) / LOG_RECORD_LEN_USUAL).unwrap_or(0);
+        let weight = rate::weight(len.min(2 * TEXT_LEN_MAX), LOG_RECORD_LEN_USUAL);
         let left_out = match lock(&self.log_sample).take_for(weight, Instant::now()) {
             Some(left_out) => left_out,
             None => return,

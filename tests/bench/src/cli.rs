@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::burst::Burst;
-use crate::compare::CompareArgs;
 use crate::gateway::GatewayArgs;
 use crate::load::{Load, Shape};
 use crate::reload::ReloadArgs;
+use crate::rounds::RoundsArgs;
 use crate::workload::Dialect;
 
 /// Measures the task server beside servers that do nothing.
@@ -32,7 +32,7 @@ pub(crate) enum Command {
     /// Sends many `sleep` requests at once on one connection
     Burst(BurstArgs),
     /// Starts the host and the bare servers, measures them in turns, prints Markdown tables
-    Compare(CompareArgs),
+    Compare(RoundsArgs),
     /// Measures reloads: how long one takes, how long a refusal, and what clients notice
     Reload(ReloadArgs),
     /// Measures the gateway beside a WebSocket echo: round trips, memory of idle clients, and who suffers from a flood

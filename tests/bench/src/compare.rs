@@ -2,10 +2,8 @@
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
-
-use clap::Args;
 
 use crate::burst::{self, Burst, BurstReport};
 use crate::error::BenchError;
@@ -13,6 +11,7 @@ use crate::load::{self, Load, Report, Shape};
 use crate::machine;
 use crate::note;
 use crate::results::{Bursts, SERVERS, ShapeRounds};
+use crate::rounds::RoundsArgs;
 use crate::server::{Server, stop_all_when_told_to_end};
 use crate::table;
 use crate::workload::Dialect;
@@ -45,25 +44,8 @@ const BURST_MS: u64 = 50;
 /// replaces.
 const BURST_WORKERS: [usize; 2] = [20, 100];
 
-#[derive(Args)]
-pub(crate) struct CompareArgs {
-    /// The host's binary
-    #[arg(long)]
-    host: PathBuf,
-    /// A folder that holds the `good` fixture plugin
-    #[arg(long)]
-    plugins: PathBuf,
-    /// How often each server is measured in each shape; the tables show medians
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
-    #[arg(long, default_value_t = 1.0)]
-    warm_up_seconds: f64,
-    #[arg(long, default_value_t = 3.0)]
-    seconds: f64,
-}
-
 /// Measures and returns the tables.
-pub(crate) fn run(args: &CompareArgs) -> Result<String, BenchError> {
+pub(crate) fn run(args: &RoundsArgs) -> Result<String, BenchError> {
     stop_all_when_told_to_end()?;
     let shapes = compare(args)?;
     let bursts = BURST_WORKERS
@@ -80,7 +62,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<String, BenchError> {
     ))
 }
 
-fn compare(args: &CompareArgs) -> Result<Vec<ShapeRounds>, BenchError> {
+fn compare(args: &RoundsArgs) -> Result<Vec<ShapeRounds>, BenchError> {
     let myself = env::current_exe().map_err(BenchError::io("can't find this program"))?;
     let servers = [
         (Server::start(&myself, &["line-echo"])?, Dialect::LineEcho),
@@ -116,7 +98,7 @@ fn compare(args: &CompareArgs) -> Result<Vec<ShapeRounds>, BenchError> {
     Ok(all)
 }
 
-fn bursts(args: &CompareArgs, workers: usize) -> Result<Bursts, BenchError> {
+fn bursts(args: &RoundsArgs, workers: usize) -> Result<Bursts, BenchError> {
     let folder = tempfile::tempdir().map_err(BenchError::io("can't make a folder"))?;
     let config = folder.path().join("host.toml");
     fs::write(&config, format!("[plugins.good]\nworkers = {workers}\n"))
@@ -141,7 +123,7 @@ fn bursts(args: &CompareArgs, workers: usize) -> Result<Bursts, BenchError> {
     })
 }
 
-fn start_host(args: &CompareArgs, more: &[&str]) -> Result<Server, BenchError> {
+fn start_host(args: &RoundsArgs, more: &[&str]) -> Result<Server, BenchError> {
     let plugins = text(&args.plugins)?;
     let mut all = vec![
         "--listen",

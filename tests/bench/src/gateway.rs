@@ -17,6 +17,7 @@ use crate::error::BenchError;
 use crate::load::{self, Load, Report, Shape, block_on};
 use crate::machine;
 use crate::note;
+use crate::rounds::RoundsArgs;
 use crate::server::{Server, stop_all_when_told_to_end};
 use crate::table::{line, median, ms, p50_us, p99_us, sorted, thousands};
 use crate::websocket;
@@ -52,19 +53,8 @@ pub(crate) struct GatewayArgs {
     /// The gateway's binary
     #[arg(long)]
     gateway: PathBuf,
-    /// The host's binary
-    #[arg(long)]
-    host: PathBuf,
-    /// A folder that holds the `good` fixture plugin
-    #[arg(long)]
-    plugins: PathBuf,
-    /// How often each is measured in each shape; the tables show medians
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
-    #[arg(long, default_value_t = 1.0)]
-    warm_up_seconds: f64,
-    #[arg(long, default_value_t = 3.0)]
-    seconds: f64,
+    #[command(flatten)]
+    rounds: RoundsArgs,
     /// Clients that only are there
     #[arg(long, default_value_t = 10_000)]
     idle: usize,
@@ -80,9 +70,9 @@ struct Servers {
 impl Servers {
     fn start(args: &GatewayArgs) -> Result<Self, BenchError> {
         let myself = env::current_exe().map_err(BenchError::io("can't find this program"))?;
-        let plugins = args.plugins.display().to_string();
+        let plugins = args.rounds.plugins.display().to_string();
         let host = Server::start(
-            &args.host,
+            &args.rounds.host,
             &[
                 "--listen",
                 "127.0.0.1:0",
@@ -125,8 +115,8 @@ impl Servers {
             upstream,
             dialect,
             shape,
-            warm_up: Duration::from_secs_f64(args.warm_up_seconds + connecting),
-            duration: Duration::from_secs_f64(args.seconds),
+            warm_up: Duration::from_secs_f64(args.rounds.warm_up_seconds + connecting),
+            duration: Duration::from_secs_f64(args.rounds.seconds),
         }
     }
 }
@@ -153,7 +143,7 @@ fn round_trips(servers: &Servers, args: &GatewayArgs, page: &mut String) -> Resu
     );
     for shape in SHAPES {
         let mut rounds: Vec<[Report; 2]> = Vec::new();
-        for round in 1..=args.rounds {
+        for round in 1..=args.rounds.rounds {
             let mut reports = Vec::new();
             for dialect in DIALECTS {
                 let report = load::run(&servers.load(dialect, shape, args))?;

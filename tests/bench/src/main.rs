@@ -15,6 +15,7 @@ mod load;
 mod machine;
 mod reload;
 mod results;
+mod rounds;
 mod server;
 mod table;
 mod websocket;

@@ -102,20 +102,14 @@ fn connections_leave_descriptors_to_workers() {
     let idle: Vec<TcpStream> = (0..100)
         .map(|_| TcpStream::connect(("127.0.0.1", host.port())).unwrap())
         .collect();
-    let refused = idle.iter().filter(|stream| {
+    for stream in &idle {
         stream
             .set_read_timeout(Some(Duration::from_millis(1)))
             .unwrap();
-        stream.peek(&mut [0]).is_ok()
-    });
-    let mut refused = refused.count();
-    // The rest of them may be on its way.
+    }
     wait_until("four of them to be told that they are too many", || {
-        refused = idle
-            .iter()
-            .filter(|stream| stream.peek(&mut [0]).is_ok())
-            .count();
-        refused == 4
+        let refused = idle.iter().filter(|stream| stream.peek(&mut [0]).is_ok());
+        refused.count() == 4
     });
     drop(idle);
     let mut client = wait_for("a free place", || {

@@ -1,6 +1,5 @@
 //! A pool whose workers are played by the test.
 
-use std::fs::File;
 use std::sync::Mutex;
 
 use plugin_api::abi::status;
@@ -9,9 +8,9 @@ use service::bytes::ByteBudget;
 use tokio::sync::Notify as Bell;
 
 use super::*;
-use crate::link::{Board, Open, Return};
+use crate::link::{Board, Return};
 use crate::plugin::outcome::Exit;
-use crate::task::{Answer, Client};
+use crate::task::Client;
 
 /// How long anything may take.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -71,22 +70,8 @@ fn pool(notify: Notify) -> (Pool, PoolHandle, mpsc::Receiver<Event>) {
     let mut scheduler = Scheduler::new(settings, functions);
     let board = Arc::new(Board::create().unwrap().0);
     scheduler.adopt(WorkerId(1), board, 1, Moment::now());
-    let open = Open {
-        file: "libp.so".to_owned(),
-        config: "{}".to_owned(),
-        slots: None,
-        result_len_max: 1024,
-        memory_max: None,
-        open_files_max: None,
-        log_level: 0,
-    };
-    let spec = Spec {
-        plugin: "p".to_owned(),
-        library: Arc::new(File::open("/dev/null").unwrap().into()),
-        open,
-    };
     let pool = Pool {
-        spec: Arc::new(spec),
+        spec: Arc::new(Spec::made_up()),
         scheduler,
         processes: HashMap::new(),
         open_failures: HashMap::new(),
@@ -101,15 +86,7 @@ fn pool(notify: Notify) -> (Pool, PoolHandle, mpsc::Receiver<Event>) {
 
 fn task(number: u64, answers: &Arc<Answers>) -> Task {
     let client: Arc<dyn Client> = Arc::clone(answers) as Arc<dyn Client>;
-    Task {
-        id: TaskId(number),
-        args: Bytes::from_static(b"{}"),
-        received: Moment::now(),
-        deadline: Moment::NEVER,
-        progress: false,
-        answer: Answer::new(client, number),
-        held: ByteBudget::new(2).hold(2).unwrap(),
-    }
+    Task::made_up(number, client, &ByteBudget::new(2))
 }
 
 #[tokio::test]

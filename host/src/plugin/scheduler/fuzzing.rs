@@ -221,13 +221,10 @@ impl<'a> Stage<'a> {
         };
         let client: Arc<dyn Client> = Arc::clone(&self.answers) as Arc<dyn Client>;
         let task = Task {
-            id: TaskId(id),
-            args: Bytes::from_static(b"{}"),
             received: self.now,
             deadline,
             progress: how & 2 != 0,
-            answer: Answer::new(client, id),
-            held: self.budget.hold(2).expect("there are only so many tasks"),
+            ..Task::made_up(id, client, &self.budget)
         };
         let function = u32::from(how >> 2) % 2;
         self.scheduler.submit(function, task, self.now);

@@ -95,13 +95,9 @@ impl Stage {
     fn submit_until(&mut self, id: u64, deadline: Moment) {
         let client: Arc<dyn Client> = Arc::clone(&self.answers) as Arc<dyn Client>;
         let task = Task {
-            id: TaskId(id),
-            args: Bytes::from_static(b"{}"),
             received: self.now,
             deadline,
-            progress: false,
-            answer: Answer::new(client, id),
-            held: self.budget.hold(2).unwrap(),
+            ..Task::made_up(id, client, &self.budget)
         };
         self.scheduler.submit(0, task, self.now);
         self.carry_out();

@@ -18,6 +18,16 @@ fn note_what_can_be_saved(browser: &Browser) {
     );
 }
 
+/// A browser that shows the form of `echo`.
+fn open_echo(gateway: &Gateway) -> Browser {
+    let browser = Browser::start(Look::Light);
+    browser.open(&page(gateway.port(), "/#echo"));
+    browser.wait_for("#connection[data-state=open]");
+    browser.wait_for("#function textarea");
+    note_what_can_be_saved(&browser);
+    browser
+}
+
 /// What would be saved by that link.
 fn saved(browser: &Browser, link: &str) -> String {
     browser.wait_for(link);
@@ -40,11 +50,7 @@ fn enter_json(browser: &Browser, text: &str) {
 fn numbers_keep_all_their_digits_on_the_way_there_and_back() {
     let host = Host::with(&[Plugin::Good]);
     let gateway = Gateway::to(&host);
-    let browser = Browser::start(Look::Light);
-    browser.open(&page(gateway.port(), "/#echo"));
-    browser.wait_for("#connection[data-state=open]");
-    browser.wait_for("#function textarea");
-    note_what_can_be_saved(&browser);
+    let browser = open_echo(&gateway);
     let sent = r#"[{"id":9007199254740993,"price":0.1000000000000000055511151231257827,"n":1e400,"small":7.50}]"#;
     enter_json(&browser, sent);
     browser.click("#function button.primary");
@@ -229,11 +235,7 @@ fn a_double_click_is_one_task() {
 fn documents_are_shown_and_saved() {
     let host = Host::with(&[Plugin::Good]);
     let gateway = Gateway::to(&host);
-    let browser = Browser::start(Look::Light);
-    browser.open(&page(gateway.port(), "/#echo"));
-    browser.wait_for("#connection[data-state=open]");
-    browser.wait_for("#function textarea");
-    note_what_can_be_saved(&browser);
+    let browser = open_echo(&gateway);
     let long = "x".repeat(300);
     let html = format!(
         "<h1>Report</h1><script>parent.stolen = true; document.title = 'run'</script><p>{long}</p>"

@@ -139,31 +139,31 @@ pub(super) fn starves(soak: &Soak, who: u64, time: Duration) {
 /// While it lives, the host may have hardly any descriptors that it doesn't have already.
 struct Shortage {
     host: Process,
-    fds_max: u64,
+    files_max: u64,
     now: u64,
 }
 
 impl Shortage {
     fn of(soak: &Soak) -> Self {
         let host = soak.host.process();
-        let (fds_max, _) = host.fds_max();
+        let files_max = host.open_files_limit().0.expect("a limit");
         soak.is_starved.store(true, Ordering::Relaxed);
         Self {
             host,
-            fds_max,
-            now: fds_max,
+            files_max,
+            now: files_max,
         }
     }
 
     /// Leaves it so many more than it has; what it gives back is not given to it again.
     fn leave(&mut self, left: u64) {
         self.now = self.now.min(self.host.fds() as u64 + left);
-        self.host.limit_fds(self.now);
+        self.host.set_open_files_limit(Some(self.now));
     }
 }
 
 impl Drop for Shortage {
     fn drop(&mut self) {
-        self.host.limit_fds(self.fds_max);
+        self.host.set_open_files_limit(Some(self.files_max));
     }
 }
