@@ -514,9 +514,13 @@ impl Core {
             return false;
         };
         let is_new = now.since(current.live_since) <= probation;
-        let Some(before) = current.before.take_if(|_| is_new) else {
+        // It stays wanted until it is live: should it not open now, the next crash has it tried again.
+        let Some(before) = current.before.clone().filter(|_| is_new) else {
             return false;
         };
+        if self.candidates.has(&before) {
+            return false;
+        }
         let plugin = before.plugin();
         // A name that was given up since then may be another plugin's by now.
         if let Err(taken) = self.check_names(&before.staged) {

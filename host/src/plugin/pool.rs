@@ -1,6 +1,6 @@
 //! A generation's workers, and the one loop that all their events pass through.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,7 +63,8 @@ enum Event {
 pub(crate) enum Drain {
     /// The host ends, or the pool was never routed to: what is there is finished, what comes is refused.
     Ended,
-    /// Its plugin was removed: what is there is finished, what comes is rerouted, to an error in most cases.
+    /// Its plugin was removed: what is there is finished within the grace, what comes, and what has not started by then,
+    /// is rerouted: to an error in most cases.
     Removed(Arc<dyn Reroute>),
     /// Another generation has taken its place: what has not started is rerouted.
     Replaced(Arc<dyn Reroute>),
@@ -71,7 +72,8 @@ pub(crate) enum Drain {
 
 /// Where tasks go whose pool no longer starts any: to whatever runs their function now.
 pub(crate) trait Reroute: Send + Sync + std::fmt::Debug {
-    fn reroute(&self, function: &str, task: Task);
+    /// `tasks` are of one function, the oldest first.
+    fn reroute(&self, function: &str, tasks: Vec<Task>);
 }
 
 /// What a pool tells of its health, to whoever looks after generations.
@@ -405,7 +407,7 @@ impl Pool {
     fn submit(&mut self, function: u32, task: Task, now: Moment) {
         match &self.drain {
             Some(Drain::Removed(reroute) | Drain::Replaced(reroute)) => {
-                pass_on(reroute.as_ref(), &self.function_names, function, task);
+                pass_on(reroute.as_ref(), &self.function_names, [(function, task)]);
             }
             Some(Drain::Ended) | None if task.answer.is_cancelled() => {
                 task.answer.finish(Err(cancelled_before_start()));
@@ -414,12 +416,18 @@ impl Pool {
         }
     }
 
-    /// What a replaced generation has not started is its successor's, also what comes back from a worker that died.
+    /// What is not to be begun here, also what comes back from a worker that died: a replaced generation's is its
+    /// successor's, and a removed plugin's, once the grace is over, whoever's its functions are now.
     fn pass_on_waiting(&mut self) {
-        if let Some(Drain::Replaced(reroute)) = &self.drain {
-            for (function, task) in self.scheduler.give_up_waiting(Moment::now()) {
-                pass_on(reroute.as_ref(), &self.function_names, function, task);
+        let now = Moment::now();
+        match &self.drain {
+            Some(Drain::Ended) if self.scheduler.is_cut() => self.scheduler.refuse_waiting(now),
+            Some(Drain::Removed(_)) if !self.scheduler.is_cut() => {}
+            Some(Drain::Removed(reroute) | Drain::Replaced(reroute)) => {
+                let waiting = self.scheduler.give_up_waiting(now);
+                pass_on(reroute.as_ref(), &self.function_names, waiting);
             }
+            Some(Drain::Ended) | None => {}
         }
     }
 
@@ -611,10 +619,20 @@ impl Pool {
     }
 }
 
-fn pass_on(reroute: &dyn Reroute, names: &[String], function: u32, task: Task) {
-    // No runner is made with an index that the manifest doesn't have.
-    let name = names.get(function as usize).map_or("", String::as_str);
-    reroute.reroute(name, task);
+fn pass_on(
+    reroute: &dyn Reroute,
+    names: &[String],
+    tasks: impl IntoIterator<Item = (u32, Task)>,
+) {
+    let mut by_function: BTreeMap<u32, Vec<Task>> = BTreeMap::new();
+    for (function, task) in tasks {
+        by_function.entry(function).or_default().push(task);
+    }
+    for (function, tasks) in by_function {
+        // No runner is made with an index that the manifest doesn't have.
+        let name = names.get(function as usize).map_or("", String::as_str);
+        reroute.reroute(name, tasks);
+    }
 }
 
 fn resident_bytes(pid: u32) -> Option<u64> {

@@ -75,13 +75,21 @@ impl Router {
 }
 
 impl Reroute for Router {
-    fn reroute(&self, function: &str, task: Task) {
+    fn reroute(&self, function: &str, tasks: Vec<Task>) {
         match self.route(function) {
             Ok(runner) => {
                 let (router, function) = (self.clone(), function.to_owned());
-                tokio::spawn(async move { router.submit(&function, runner, task).await });
+                tokio::spawn(async move {
+                    for task in tasks {
+                        router.submit(&function, runner.clone(), task).await;
+                    }
+                });
             }
-            Err(failure) => task.answer.finish(Err(failure)),
+            Err(failure) => {
+                for task in tasks {
+                    task.answer.finish(Err(failure.clone()));
+                }
+            }
         }
     }
 }

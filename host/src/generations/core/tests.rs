@@ -201,6 +201,51 @@ fn what_crashes_in_its_first_moments_gives_way_to_the_one_before() {
 }
 
 #[test]
+fn a_roll_back_that_fails_is_tried_again_at_the_next_crash() {
+    let mut stage = Stage::new();
+    stage.serves("p", 1, 1);
+    stage.serves("p", 2, 2);
+    assert_eq!(stage.crashes(2, 3, false), ["open 3"]);
+    assert!(stage.crashes(2, 4, false).is_empty(), "it is under way");
+    // Its first worker was killed.
+    assert_eq!(stage.failed(3), ["refuse libp.so"]);
+    assert_eq!(stage.crashes(2, 5, false), ["open 4"]);
+    let said = stage.opened(4);
+    assert!(said.contains(&"live 4".to_owned()), "{said:?}");
+    // There is none before that one.
+    assert!(stage.crashes(4, 3, false).is_empty());
+}
+
+#[test]
+fn a_roll_back_takes_no_name_that_another_plugin_has_by_now() {
+    let mut stage = Stage::new();
+    stage.holds_with("p.so", "p", 1, &["f", "g"]);
+    stage.opened(1);
+    stage.holds_with("p.so", "p", 2, &["f"]);
+    stage.opened(2);
+    assert_eq!(stage.holds_with("q.so", "q", 3, &["g"]), ["open 3"]);
+    assert!(stage.crashes(2, 3, false).is_empty(), "`g` is being opened");
+    stage.opened(3);
+    assert!(stage.crashes(2, 4, false).is_empty(), "`g` is q's");
+    stage.core.gone(Path::new("q.so"));
+    stage.said();
+    assert_eq!(stage.crashes(2, 5, false), ["open 4"], "it is free again");
+}
+
+#[test]
+fn a_name_is_not_given_away_while_a_roll_back_that_has_it_is_opened() {
+    let mut stage = Stage::new();
+    stage.holds_with("p.so", "p", 1, &["f", "g"]);
+    stage.opened(1);
+    stage.holds_with("p.so", "p", 2, &["f"]);
+    stage.opened(2);
+    assert_eq!(stage.crashes(2, 3, false), ["open 3"]);
+    assert_eq!(stage.holds_with("q.so", "q", 3, &["g"]), ["refuse q.so"]);
+    let said = stage.failed(3);
+    assert!(said.contains(&"examine q.so".to_owned()), "{said:?}");
+}
+
+#[test]
 fn what_has_stood_the_test_is_quarantined_and_recovers() {
     let mut stage = Stage::new();
     stage.serves("p", 1, 1);

@@ -10,7 +10,8 @@ use crate::task::TaskId;
 
 impl Scheduler {
     pub(super) fn dispatch(&mut self, now: Moment) {
-        while let Some(id) = self.queue.front().copied()
+        while !self.cut
+            && let Some(id) = self.queue.front()
             && let Some(entry) = self.tasks.get(&id)
         {
             let cost = self.cost_of(entry.function);
@@ -132,8 +133,8 @@ impl Scheduler {
 
     /// When the next worker should be started for the queue as it stands; `None`: not for this queue.
     pub(super) fn growth_due(&self) -> Option<Moment> {
-        let front = self.tasks.get(self.queue.front()?)?;
-        if self.room() == 0 || self.opening.len() >= self.queue.len() {
+        let front = self.tasks.get(&self.queue.front()?)?;
+        if self.cut || self.room() == 0 || self.opening.len() >= self.queue.len() {
             return None;
         }
         let quick = self

@@ -246,7 +246,7 @@ impl Scheduler {
 
     pub(super) fn fail_queue(&mut self, now: Moment) {
         let failure = self.unavailable(now);
-        for id in std::mem::take(&mut self.queue) {
+        for id in self.queue.take() {
             if let Some(entry) = self.forget(id) {
                 self.answer(entry, Err(failure.clone()), now);
             }

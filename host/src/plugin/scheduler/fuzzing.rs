@@ -1,7 +1,7 @@
 //! What must hold of a pool whatever its workers do: frames of any content, a board that a plugin has written over, ends
 //! at any moment. For the fuzzers of `tests/fuzz`, and for a few scripts in every test.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::BytesMut;
@@ -428,6 +428,10 @@ impl<'a> Stage<'a> {
     }
 
     fn obey(&mut self) {
+        if self.scheduler.is_cut() {
+            self.scheduler.refuse_waiting(self.now);
+            self.carry_out();
+        }
         while let Some(id) = self.told.pop_first() {
             self.gone(id, Exit::default());
             self.carry_out();

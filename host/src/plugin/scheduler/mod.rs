@@ -9,6 +9,7 @@ mod events;
 mod failure;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod queue;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -16,7 +17,7 @@ mod worker;
 
 pub(crate) use self::failure::shortage_back_off;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use serde::Serialize;
 use service::bytes::HeldBytes;
 
 use self::failure::{cancelled, cut_before_start, timeout_in_queue};
+use self::queue::Queue;
 use self::worker::{Phase, Worker, take_back};
 use crate::clock::Moment;
 use crate::link::{Board, Call};
@@ -203,7 +205,7 @@ pub(crate) struct Scheduler {
     settings: Settings,
     functions: Vec<Function>,
     tasks: FxHashMap<TaskId, Entry>,
-    queue: VecDeque<TaskId>,
+    queue: Queue,
     timers: BTreeSet<(Moment, TaskId)>,
     workers: BTreeMap<WorkerId, Worker>,
     /// Workers that open their plugin, and until when they may.
@@ -232,7 +234,7 @@ impl Scheduler {
             settings,
             functions,
             tasks: FxHashMap::default(),
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             timers: BTreeSet::new(),
             workers: BTreeMap::new(),
             opening: BTreeMap::new(),
@@ -289,7 +291,7 @@ impl Scheduler {
         let oldest = self
             .queue
             .front()
-            .and_then(|id| self.tasks.get(id))
+            .and_then(|id| self.tasks.get(&id))
             .map(|entry| entry.received);
         PoolReport {
             workers: self.workers.len(),
@@ -309,20 +311,14 @@ impl Scheduler {
         }
     }
 
-    /// Gives back every task that has not started, and the function that it is for, for another generation to run.
+    /// Gives back every task that has not started, and the function that it is for: the oldest first.
     pub(crate) fn give_up_waiting(&mut self, now: Moment) -> Vec<(u32, Task)> {
-        let mut ids: Vec<TaskId> = std::mem::take(&mut self.queue).into();
-        for worker in self.workers.values_mut() {
-            let handed: Vec<(u8, TaskId)> = worker.own_tasks().collect();
-            for (cell, id) in handed {
-                if take_back(worker, cell, self.tasks.get(&id)) {
-                    ids.push(id);
-                }
-            }
+        self.take_back_all();
+        let mut ids: Vec<TaskId> = self.queue.take().collect();
+        if ids.is_empty() {
+            return Vec::new();
         }
-        for worker in self.workers.keys().copied().collect::<Vec<_>>() {
-            self.settle(worker, now);
-        }
+        self.settle_all(now);
         ids.sort_unstable();
         ids.into_iter()
             .filter_map(|id| {
@@ -330,6 +326,27 @@ impl Scheduler {
                 Some((entry.function, entry.into_task(id)?))
             })
             .collect()
+    }
+
+    /// What workers have not begun waits again.
+    fn take_back_all(&mut self) {
+        let mut again = Vec::new();
+        for worker in self.workers.values_mut() {
+            for (cell, id) in worker.own_tasks().collect::<Vec<_>>() {
+                if take_back(worker, cell, self.tasks.get(&id)) {
+                    again.push(id);
+                }
+            }
+        }
+        self.requeue(again);
+    }
+
+    /// Answers every task that has not started: the grace of the drain is over.
+    pub(crate) fn refuse_waiting(&mut self, now: Moment) {
+        for (function, task) in self.give_up_waiting(now) {
+            let failure = Err(cut_before_start());
+            self.give(task.answer, function, task.received, failure, now);
+        }
     }
 
     pub(crate) fn submit(&mut self, function: u32, task: Task, now: Moment) {
@@ -456,7 +473,7 @@ impl Scheduler {
     fn answer_unstarted(&mut self, id: TaskId, failure: TaskFailure, now: Moment) {
         if let Some(entry) = self.forget(id) {
             match entry.place {
-                Place::Queued => self.queue.retain(|queued| *queued != id),
+                Place::Queued => self.queue.remove(id),
                 Place::Handed { worker, .. } => {
                     if let Some(worker) = self.workers.get_mut(&worker) {
                         worker.unload(&entry);
@@ -470,41 +487,37 @@ impl Scheduler {
     /// Takes no new tasks; what is there is finished, then the workers close.
     pub(crate) fn drain(&mut self, now: Moment) {
         self.draining = true;
+        self.settle_all(now);
+        self.dispatch(now);
+    }
+
+    fn settle_all(&mut self, now: Moment) {
         let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
         for id in ids {
             self.settle(id, now);
         }
-        if self.queue.is_empty() {
+        if self.draining && self.queue.is_empty() {
             // Nobody needs those any more.
             self.commands
                 .extend(self.opening.keys().map(|id| Command::Kill(*id)));
         }
-        self.dispatch(now);
     }
 
-    /// The grace of a drain is over: what waits is refused, what runs is told to stop, and killed a little later.
+    /// Whether nothing more is begun.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// The grace of a drain is over: nothing more is begun, what runs is told to stop, and killed a little later. What
+    /// waits is to be given up by its owner, also what comes back from workers after this.
     pub(crate) fn cut_short(&mut self, now: Moment) {
         self.cut = true;
-        for id in std::mem::take(&mut self.queue) {
-            self.answer_unstarted(id, cut_before_start(), now);
-        }
-        let handed: Vec<(TaskId, WorkerId, u8)> = self
-            .tasks
-            .iter()
-            .filter(|(_, entry)| entry.stop.is_none())
-            .filter_map(|(id, entry)| match entry.place {
-                Place::Handed { worker, cell } => Some((*id, worker, cell)),
-                Place::Queued => None,
-            })
-            .collect();
-        for (id, worker, cell) in handed {
-            let entry = self.tasks.get(&id);
-            let worker = self.workers.get_mut(&worker);
-            if worker.is_some_and(|worker| take_back(worker, cell, entry)) {
-                self.answer_unstarted(id, cut_before_start(), now);
-            } else {
-                self.stop(id, Stop::CutShort, now);
-            }
+        self.take_back_all();
+        let running = self.tasks.iter().filter(|(_, entry)| {
+            matches!(entry.place, Place::Handed { .. }) && entry.stop.is_none()
+        });
+        for id in running.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.stop(id, Stop::CutShort, now);
         }
         let latest = self.close_until(now);
         for (id, worker) in &mut self.workers {

@@ -3,6 +3,7 @@
 mod ends;
 mod shortage;
 
+use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use super::*;
@@ -100,6 +101,13 @@ impl Stage {
             ..Task::made_up(id, client, &self.budget)
         };
         self.scheduler.submit(0, task, self.now);
+        self.carry_out();
+    }
+
+    /// The grace of a drain is over, with nobody else to run what waits.
+    fn cut_short(&mut self) {
+        self.scheduler.cut_short(self.now);
+        self.scheduler.refuse_waiting(self.now);
         self.carry_out();
     }
 
@@ -499,8 +507,7 @@ fn a_drain_cut_short_answers_everything() {
     (1..=2).for_each(|task| stage.submit(task));
     stage.start(1);
     stage.scheduler.drain(stage.now);
-    stage.scheduler.cut_short(stage.now);
-    stage.carry_out();
+    stage.cut_short();
     assert_eq!(stage.answers(), [(2, "shutting_down", false)]);
     stage.wait(GRACE);
     assert_eq!(stage.killed, [WorkerId(1)]);
@@ -510,6 +517,41 @@ fn a_drain_cut_short_answers_everything() {
         [(2, "shutting_down", false), (1, "worker_crashed", true)]
     );
     assert!(stage.scheduler.is_drained());
+}
+
+#[test]
+fn what_comes_back_after_a_drain_was_cut_short_is_not_begun_again() {
+    let mut stage = Stage::new(|settings| settings.workers_max = 1);
+    (1..=2).for_each(|task| stage.submit(task));
+    stage.start(1);
+    stage.scheduler.drain(stage.now);
+    stage.scheduler.cut_short(stage.now);
+    let waiting = stage.scheduler.give_up_waiting(stage.now);
+    let ids: Vec<TaskId> = waiting.iter().map(|(_, task)| task.id).collect();
+    assert_eq!(ids, [TaskId(2)], "it is another's to run");
+    stage.carry_out();
+    assert!(stage.scheduler.is_cut());
+    stage.die(1, KILLED);
+    assert_eq!(stage.answers(), [(1, "worker_crashed", true)]);
+    assert_eq!(stage.spawned, [], "nothing is left to run");
+    assert!(stage.scheduler.is_drained());
+}
+
+/// Looking at all that waits, for each that leaves, would take minutes.
+#[test]
+fn a_long_queue_whose_time_is_up_at_once_is_answered() {
+    let mut stage = Stage::new(|settings| settings.queue_len_max = usize::MAX);
+    let deadline = stage.now + Duration::from_secs(1);
+    stage.submit(1);
+    (2..=400_000).for_each(|task| stage.submit_until(task, deadline));
+    stage.wait(Duration::from_secs(1));
+    let answers = stage.answers();
+    assert_eq!(answers.len(), 399_999);
+    assert!(
+        answers
+            .iter()
+            .all(|answer| (answer.1, answer.2) == ("timeout", false))
+    );
 }
 
 #[test]
@@ -559,8 +601,7 @@ fn a_drain_cut_short_ends_workers_that_take_nothing() {
     let mut stage = Stage::new(|settings| settings.workers_max = 1);
     stage.submit(1);
     stage.scheduler.drain(stage.now);
-    stage.scheduler.cut_short(stage.now);
-    stage.carry_out();
+    stage.cut_short();
     assert_eq!(stage.answers(), [(1, "shutting_down", false)]);
     assert_eq!(stage.closed, [WorkerId(1)]);
     stage.wait(GRACE);
