@@ -258,6 +258,13 @@ impl Host {
         (answer.status, answer.body)
     }
 
+    /// How many lines of the log have this text.
+    #[must_use]
+    pub fn lines_with(&self, text: &str) -> usize {
+        let log = self.log();
+        log.lines().filter(|line| line.contains(text)).count()
+    }
+
     /// Waits until one line of the log has all of the texts.
     #[track_caller]
     pub fn wait_for_log(&self, texts: &[&str]) {

@@ -619,11 +619,7 @@ impl Pool {
     }
 }
 
-fn pass_on(
-    reroute: &dyn Reroute,
-    names: &[String],
-    tasks: impl IntoIterator<Item = (u32, Task)>,
-) {
+fn pass_on(reroute: &dyn Reroute, names: &[String], tasks: impl IntoIterator<Item = (u32, Task)>) {
     let mut by_function: BTreeMap<u32, Vec<Task>> = BTreeMap::new();
     for (function, task) in tasks {
         by_function.entry(function).or_default().push(task);

@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use service::supervise::{Panicked, caught};
-use tokio::sync::{Semaphore, mpsc};
+use service::supervise::Panicked;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use self::folder::{Arrival, Due, Sight, Told, Track};
@@ -101,6 +101,8 @@ pub(crate) struct Folder {
     reload: Reload,
     files: BTreeMap<PathBuf, Track>,
     watch: FolderWatch,
+    /// It could not be read at the last look.
+    is_away: bool,
     look_at: Instant,
     staging: Arc<Semaphore>,
     changes: mpsc::Sender<Change>,
@@ -133,6 +135,7 @@ impl Folder {
             reload,
             files: BTreeMap::new(),
             watch,
+            is_away: false,
             look_at: Instant::now(),
             staging: Arc::new(Semaphore::new(STAGING_MAX)),
             changes,
@@ -225,10 +228,15 @@ impl Folder {
             Ok(look) => look,
             Err(error) => {
                 // Nothing is known, so nothing is taken for deleted.
-                tracing::warn!(folder = %self.path.display(), "the plugins folder can't be read: {error}");
+                if !std::mem::replace(&mut self.is_away, true) {
+                    tracing::warn!(folder = %self.path.display(), "the plugins folder can't be read, what serves goes on: {error}");
+                }
                 return;
             }
         };
+        if std::mem::take(&mut self.is_away) {
+            tracing::info!(folder = %self.path.display(), "the plugins folder can be read again");
+        }
         let now = Moment::now();
         for path in look.keys() {
             self.files
@@ -317,12 +325,19 @@ impl Folder {
     }
 }
 
-/// Reads a file beside the loop, when its turn comes.
+/// Reads a file on a thread of its own, when its turn comes.
 async fn read(path: PathBuf, permits: Arc<Semaphore>) -> StageResult {
-    // The semaphore is never closed.
-    let _permit = permits.acquire().await;
-    let blocking = tokio::task::spawn_blocking(move || stage(&path));
-    caught(async move { blocking.await.map_err(|_| Panicked) }).await?
+    let permit = permits.acquire_owned().await;
+    let (done, staged) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("reader".to_owned());
+    let started = thread.spawn(move || {
+        let _ = done.send(stage(&path));
+        drop(permit);
+    });
+    match started {
+        Ok(_) => staged.await.map_err(|_| Panicked),
+        Err(error) => Ok(Err(StageError::NoThread(error))),
+    }
 }
 
 /// What the file system has told of the library and the configuration beside it.

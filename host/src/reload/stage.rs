@@ -66,6 +66,7 @@ impl Staged {
 #[derive(Debug)]
 pub(crate) enum StageError {
     Read(io::Error),
+    NoThread(io::Error),
     TooLarge {
         len: u64,
     },
@@ -81,6 +82,7 @@ impl std::fmt::Display for StageError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Read(error) => write!(f, "it can't be read: {error}"),
+            Self::NoThread(error) => write!(f, "the host has no thread to read it: {error}"),
             Self::Configuration(path, error) => {
                 let path = path.display();
                 write!(f, "its configuration {path} can't be read: {error}")
@@ -106,9 +108,10 @@ impl StageError {
     /// Why it can't be read now, where the same may work in a moment.
     pub(crate) fn passing(&self) -> Option<String> {
         let why = match self {
-            Self::Read(error) | Self::Configuration(_, error) | Self::Copy(error) => {
-                passing(error)?
-            }
+            Self::Read(error)
+            | Self::NoThread(error)
+            | Self::Configuration(_, error)
+            | Self::Copy(error) => passing(error)?,
             Self::TooLarge { .. } | Self::Unstable | Self::Elf(_) => return None,
         };
         Some(format!("it can't be read now, and is tried again: {why}"))
@@ -119,9 +122,11 @@ impl StageError {
         match self {
             Self::Unstable => true,
             Self::Elf(error) => matches!(error, ElfError::NotElf | ElfError::Incomplete(_)),
-            Self::Read(_) | Self::TooLarge { .. } | Self::Configuration(..) | Self::Copy(_) => {
-                false
-            }
+            Self::Read(_)
+            | Self::NoThread(_)
+            | Self::TooLarge { .. }
+            | Self::Configuration(..)
+            | Self::Copy(_) => false,
         }
     }
 }

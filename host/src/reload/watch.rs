@@ -115,6 +115,8 @@ pub(super) struct FolderWatch {
     watcher: Option<RecommendedWatcher>,
     /// Device and inode of the folder that is watched.
     identity: Option<(u64, u64)>,
+    /// The last try to watch it failed.
+    is_refused: bool,
 }
 
 impl FolderWatch {
@@ -126,6 +128,7 @@ impl FolderWatch {
             news: Arc::default(),
             watcher: None,
             identity: None,
+            is_refused: false,
         }
     }
 
@@ -152,13 +155,18 @@ impl FolderWatch {
             watcher.watch(&self.folder, RecursiveMode::NonRecursive)?;
             Ok(watcher)
         });
-        self.watcher = match started {
-            Ok(watcher) => Some(watcher),
-            Err(error) => {
-                tracing::warn!(folder = %self.folder.display(), "the folder can't be watched, only looked at now and then: {error}");
-                None
+        let was_refused = std::mem::replace(&mut self.is_refused, started.is_err());
+        let folder = self.folder.display();
+        match &started {
+            Err(error) if !was_refused => {
+                tracing::warn!(%folder, "the plugins folder can't be watched, it is looked at now and then: {error}");
             }
-        };
+            Ok(_) if was_refused => {
+                tracing::info!(%folder, "the plugins folder is watched again");
+            }
+            _ => {}
+        }
+        self.watcher = started.ok();
     }
 }
 

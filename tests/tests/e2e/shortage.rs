@@ -15,11 +15,6 @@ fn entry(client: &mut Client, plugin: Plugin) -> Value {
     entry.cloned().unwrap_or_default()
 }
 
-fn lines_with(host: &Host, text: &str) -> usize {
-    let log = host.log();
-    log.lines().filter(|line| line.contains(text)).count()
-}
-
 const SHORT: &str = "no worker can be started now";
 const SHORT_FOR_IT: &str = "no worker can be started for it now";
 
@@ -47,7 +42,7 @@ fn without_descriptors_tasks_wait_and_nothing_is_quarantined() {
     host.process().set_open_files_limit(before);
     let reply = waiting.reply();
     assert_eq!((reply.id, reply.outcome), (json!("waits"), Ok(json!(1))));
-    assert_eq!(lines_with(&host, SHORT), 1, "said once");
+    assert_eq!(host.lines_with(SHORT), 1, "said once");
     host.wait_for_log(&["workers can be started again"]);
     let pool = pool(&mut waiting, Plugin::Good);
     assert_eq!(
@@ -76,8 +71,35 @@ fn a_candidate_for_which_there_is_no_room_is_opened_when_there_is() {
         entry(&mut client, Plugin::Evil)["state"] == "live"
     });
     assert_eq!(client.result("ok", json!({})), "ok");
-    assert_eq!(lines_with(&host, SHORT_FOR_IT), 1, "said once");
-    assert_eq!(lines_with(&host, "rejected"), 0);
+    assert_eq!(host.lines_with(SHORT_FOR_IT), 1, "said once");
+    assert_eq!(host.lines_with("rejected"), 0);
+}
+
+/// A library is read on a thread of its own.
+#[test]
+fn a_library_for_which_there_is_no_thread_is_read_when_there_is() {
+    let pids = Cgroup::of_pids();
+    let host = Host::with(&[Plugin::Good]);
+    let mut client = host.client();
+    client.ping();
+    pids.add(host.process());
+    pids.set_pids_max(Some(pids.pids()));
+    let file = host.plugins_dir().join(Plugin::Evil.file_name());
+    std::fs::copy(Plugin::Evil.library(), &file).unwrap();
+    let unread = "it can't be read now, and is tried again";
+    host.wait_for_log(&["candidate", unread, "pids.max"]);
+    let listed = client.result("host.plugins", json!({})).to_string();
+    assert!(listed.contains(unread), "{listed}");
+    // Nothing that reloads has ended: so does the configuration.
+    host.signal(Signal::HUP);
+    host.wait_for_log(&["configuration", "read"]);
+    pids.set_pids_max(None);
+    wait_until("the library to be live", || {
+        entry(&mut client, Plugin::Evil)["state"] == "live"
+    });
+    assert_eq!(host.lines_with(unread), 1, "said once");
+    assert_eq!(host.lines_with("rejected"), 0);
+    assert_eq!(host.lines_with("panicked"), 0);
 }
 
 #[test]

@@ -84,6 +84,35 @@ fn past_the_grace_the_old_code_is_told_to_stop_and_then_killed() {
 }
 
 #[test]
+fn what_a_removed_plugin_has_not_begun_past_the_grace_is_whoever_s_its_function_is() {
+    let config = "[drain]\ngrace = \"200ms\"\n[plugins.versioned]\nworkers = 1";
+    let host = serving_version_1(config);
+    let mut watch = PluginWatch::start(&host);
+    let mut client = host.client();
+    start(&mut client, "runs", json!({"ms": 600_000}));
+    for id in 1..=3 {
+        client.send(json!({"id": id, "function": "version"}));
+    }
+    let mut observer = host.client();
+    wait_until("all of them to be there", || {
+        observer.status()["plugins"]["versioned"]["queued"] == 3
+    });
+    std::fs::remove_file(host.plugins_dir().join(Versioned::FILE_NAME)).unwrap();
+    watch.wait_for_state("retired");
+    for _ in 0..4 {
+        let reply = client.reply();
+        let failure = reply.outcome.unwrap_err();
+        if reply.id == "runs" {
+            failure.expect("worker_crashed", &["the grace of a drain was over"]);
+        } else {
+            failure.expect("unknown_function", &["version"]);
+            assert!(!failure.started, "{failure:?}");
+        }
+    }
+    client.ping();
+}
+
+#[test]
 fn a_slow_close_holds_nobody_up() {
     let host = serving_version_1("");
     let mut watch = PluginWatch::start(&host);

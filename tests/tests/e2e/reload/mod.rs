@@ -1,6 +1,7 @@
 //! New code while the host runs.
 
 mod abi;
+mod away;
 mod check;
 mod configuration;
 mod drain;
