@@ -123,8 +123,10 @@ impl Keeper {
             self.handle_event(event);
             self.carry_out().await;
         }
+        let lists = self.roster.lists();
         for name in self.config.plugin_names() {
-            if !self.core.has(name) {
+            // Of a library that was not taken it has been said why.
+            if !self.core.has(name) && !lists.has_refused(name) {
                 tracing::warn!(
                     plugin = name,
                     "the configuration has a table for this plugin, but no library brings it"

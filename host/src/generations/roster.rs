@@ -208,6 +208,17 @@ impl Roster {
 }
 
 impl Lists {
+    /// Whether a library was not taken that brings this plugin, or is named as if it did.
+    pub(super) fn has_refused(&self, plugin: &str) -> bool {
+        let file_name = format!("lib{plugin}.so");
+        self.refused.iter().any(|(file, refusal)| {
+            refusal.plugin.as_deref() == Some(plugin)
+                || file
+                    .file_name()
+                    .is_some_and(|name| name == file_name.as_str())
+        })
+    }
+
     fn take_out(&mut self, plugin: &str) -> Option<Arc<Generation>> {
         let generation = self.live.remove(plugin)?;
         self.draining.push(Arc::clone(&generation));

@@ -179,3 +179,14 @@ fn a_worker_that_has_grown_is_replaced() {
     });
     assert_eq!(client.status()["plugins"]["evil"]["crashes"], 0);
 }
+
+#[test]
+fn a_table_for_which_there_is_no_library_is_told_unless_it_was_refused() {
+    let host = Setup::new()
+        .file("libbroken.so", b"nothing")
+        .config("[plugins.broken]\nworkers = 1\n[plugins.absent]\nworkers = 1")
+        .start();
+    host.wait_for_log(&["WARN", "no library brings it", "absent"]);
+    host.wait_for_log(&["libbroken.so", "rejected"]);
+    assert_eq!(host.lines_with("no library brings it"), 1, "{}", host.log());
+}

@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::{Client, Host, Plugin, Process, Setup, wait_until, within};
 
@@ -39,6 +40,22 @@ fn as_process_1_it_reaps_what_it_adopts_and_knows_how_its_own_ended() {
         process_1.children().into_iter().all(Process::is_alive)
     });
     assert_eq!(client.status()["plugins"]["evil"]["crashes"], 20);
+}
+
+/// The system delivers process 1 only those signals that it handles.
+#[test]
+fn as_process_1_it_drains_when_it_is_told_to() {
+    let setup = Setup::new().plugin(Plugin::Good);
+    let mut host = host_within(&setup, &AS_PROCESS_1);
+    let mut client = host.client();
+    client.send(json!({"id": "runs", "function": "sleep", "args": {"ms": 300}}));
+    wait_until("it to run", || {
+        host.client().status()["plugins"]["good"]["workers_busy"] == 1
+    });
+    host.process().children()[0].signal(Signal::TERM);
+    client.reply().outcome.unwrap();
+    client.expect_end();
+    assert!(host.wait().success());
 }
 
 #[test]
