@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{abi::status, error::TaskError, task::Task};
+use crate::{abi::status, error::TaskError, finite, task::Task};
 
 /// Error kind for a result that can't be written as JSON.
 const KIND_INVALID_RESULT: &str = "invalid_result";
@@ -21,11 +21,11 @@ pub(crate) enum Answer {
 impl Answer {
     pub(crate) fn from_result<R: Serialize>(result: Result<R, TaskError>) -> Self {
         match result {
-            Ok(result) => match serde_json::to_vec(&result) {
-                Ok(json) => Self::Done(json),
-                Err(error) => Self::Failed(TaskError::new(
+            Ok(result) => match write(&result) {
+                Ok(json) => Self::Done(json.into_bytes()),
+                Err(reason) => Self::Failed(TaskError::new(
                     KIND_INVALID_RESULT,
-                    format!("the result can't be written as JSON: {error}"),
+                    format!("the result can't be written as JSON: {reason}"),
                 )),
             },
             Err(error) => Self::Failed(error),
@@ -49,6 +49,11 @@ impl Answer {
         };
         task.complete(status, bytes);
     }
+}
+
+fn write<R: Serialize>(result: &R) -> Result<String, String> {
+    let json = serde_json::to_string(result).map_err(|error| error.to_string())?;
+    finite::complaint(result, &json).map_or(Ok(json), Err)
 }
 
 /// What a handler leaves behind: its answer, or nothing if the task is answered later.

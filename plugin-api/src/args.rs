@@ -1,7 +1,7 @@
 //! JSON in: arguments and configuration, and the schemas that describe them.
 
 use schemars::{JsonSchema, generate::SchemaSettings};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
 
 /// What a handler may take as its arguments.
@@ -20,7 +20,7 @@ pub trait Args: Sized {
 
 impl<T: DeserializeOwned + JsonSchema> Args for T {
     fn read(json: &[u8]) -> Result<Self, String> {
-        read_as(json, Some(<Self as Args>::schema))
+        read_sent(json, Some(<Self as Args>::schema))
     }
 
     fn schema() -> Value {
@@ -54,12 +54,23 @@ pub(crate) fn result_schema<R: JsonSchema>() -> Value {
         .to_value()
 }
 
-/// Reads JSON; the error is "at `PATH`: REASON". The path is only looked for after an error.
-pub(crate) fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
-    read_as(json, None)
+/// Reads what was sent. `{}`, or `[]` from PHP, may be all that stands for nothing: where the type refuses it and takes
+/// `null`, as `()` and `Option` do, it is that.
+pub(crate) fn read_sent<T: DeserializeOwned>(
+    json: &[u8],
+    schema: Option<fn() -> Value>,
+) -> Result<T, String> {
+    read(json, schema).or_else(|refused| {
+        if is_nothing(json) {
+            serde_json::from_slice(b"null").map_err(|_| refused)
+        } else {
+            Err(refused)
+        }
+    })
 }
 
-fn read_as<T: DeserializeOwned>(json: &[u8], schema: Option<fn() -> Value>) -> Result<T, String> {
+/// Reads JSON; the error is "at `PATH`: REASON". The path is only looked for after an error.
+fn read<T: DeserializeOwned>(json: &[u8], schema: Option<fn() -> Value>) -> Result<T, String> {
     serde_json::from_slice(json).map_err(|error| {
         let (path, text) = match locate::<T>(json) {
             Some(located) => located,
@@ -77,7 +88,15 @@ fn locate<T: DeserializeOwned>(json: &[u8]) -> Option<(Option<String>, String)> 
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let error = serde_path_to_error::deserialize::<_, T>(&mut deserializer).err()?;
     let path = error.path().to_string();
-    Some(((path != ".").then_some(path), reason(error.inner())))
+    // What serde could not name is no help.
+    let path = path.trim_end_matches(".?").trim_start_matches('?');
+    let mut reason = reason(error.inner());
+    if reason == "expected value" && serde_json::from_slice::<IgnoredAny>(json).is_ok() {
+        // serde_json looks for the key that names a variant. What it found in its place is JSON.
+        reason = String::from("an object that names a variant by its one key was expected");
+    }
+    let is_named = path != "." && !path.is_empty();
+    Some((is_named.then(|| path.to_owned()), reason))
 }
 
 /// The error without its line and column, which are of no use for a request of one line.
@@ -101,16 +120,26 @@ pub(crate) enum Array {
 
 /// The array that `json` is, by its looks.
 pub(crate) fn array(json: &[u8]) -> Option<Array> {
-    let rest = json.trim_ascii_start().strip_prefix(b"[")?;
-    let is_empty = rest
-        .trim_ascii_end()
-        .strip_suffix(b"]")
-        .is_some_and(|inner| inner.trim_ascii().is_empty());
-    Some(if is_empty {
-        Array::Empty
-    } else {
-        Array::Filled
+    let is_array = json.trim_ascii_start().starts_with(b"[");
+    is_array.then(|| {
+        if is_empty_between(json, b"[", b"]") {
+            Array::Empty
+        } else {
+            Array::Filled
+        }
     })
+}
+
+/// Whether `json` is empty, which is what a request without `args` has, or an empty array of PHP.
+fn is_nothing(json: &[u8]) -> bool {
+    is_empty_between(json, b"{", b"}") || is_empty_between(json, b"[", b"]")
+}
+
+fn is_empty_between(json: &[u8], begin: &[u8], end: &[u8]) -> bool {
+    json.trim_ascii()
+        .strip_prefix(begin)
+        .and_then(|rest| rest.strip_suffix(end))
+        .is_some_and(|inner| inner.trim_ascii().is_empty())
 }
 
 /// Why an array is refused as the arguments of a function that takes an object.
@@ -257,6 +286,57 @@ mod tests {
         for (json, reason) in cases {
             assert_eq!(Letter::read(json.as_bytes()).unwrap_err(), reason, "{json}");
         }
+    }
+
+    #[test]
+    fn a_reason_without_a_path_or_a_value_says_what_it_can() {
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "it is only refused")]
+        enum Shape {
+            Point,
+            Circle { radius: u8 },
+        }
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "it is only refused")]
+        struct Drawing {
+            shape: Shape,
+            by_number: BTreeMap<u8, u8>,
+        }
+        let refused = |json: &str| read::<Drawing>(json.as_bytes()).unwrap_err();
+        assert_eq!(
+            refused(r#"{"shape": {}}"#),
+            "at `shape`: an object that names a variant by its one key was expected"
+        );
+        let bad_key = refused(r#"{"by_number": {"x": 1}}"#);
+        assert!(bad_key.starts_with("at `by_number"), "{bad_key}");
+        for text in [
+            &bad_key,
+            &read::<BTreeMap<u8, u8>>(br#"{"x": 1}"#).unwrap_err(),
+        ] {
+            assert!(!text.contains('?'), "{text}");
+        }
+        // What is no JSON is told so.
+        assert!(refused(r#"{"shape": ]"#).contains("expected value"));
+    }
+
+    #[test]
+    fn nothing_sent_is_what_the_type_takes_for_nothing() {
+        for nothing in ["{}", " { } ", "[]", "null"] {
+            let nothing = nothing.as_bytes();
+            assert_eq!(<() as Args>::read(nothing), Ok(()));
+            assert_eq!(<Option<Letter> as Args>::read(nothing), Ok(None));
+            assert_eq!(<Option<u8> as Args>::read(nothing), Ok(None));
+        }
+        let empty = |json: &str| <Option<BTreeMap<String, u8>> as Args>::read(json.as_bytes());
+        assert_eq!(empty("{}"), Ok(Some(BTreeMap::new())));
+        assert_eq!(empty("null"), Ok(None));
+        // What is not nothing is refused as ever, and by the reason that is about it.
+        assert!(<() as Args>::read(br#"{"a": 1}"#).is_err());
+        assert_eq!(
+            <Letter as Args>::read(b"{}").unwrap_err(),
+            "missing field `to`"
+        );
+        assert!(<Option<Letter> as Args>::read(br#"{"to": 1}"#).is_err());
     }
 
     #[test]

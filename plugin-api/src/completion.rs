@@ -44,13 +44,6 @@ pub struct Completion<R> {
 }
 
 impl<R: Serialize> Completion<R> {
-    pub(crate) fn new(once: Once) -> Self {
-        Self {
-            once,
-            result: PhantomData,
-        }
-    }
-
     /// Answers the task.
     pub fn complete(self, result: Result<R, TaskError>) {
         self.once.answer(Answer::from_result(result));
@@ -58,6 +51,13 @@ impl<R: Serialize> Completion<R> {
 }
 
 impl<R> Completion<R> {
+    pub(crate) fn new(once: Once) -> Self {
+        Self {
+            once,
+            result: PhantomData,
+        }
+    }
+
     /// The task to be answered.
     #[must_use]
     pub fn task(&self) -> &Task {

@@ -14,7 +14,7 @@ use crate::{
     answer::{Answer, Outcome},
     args::{self, Args},
     completion::{Completion, Once},
-    error::{PluginError, TaskError},
+    error::{HandlerError, PluginError},
     manifest::{self, Manifest},
     panics, task,
     task::Task,
@@ -64,15 +64,36 @@ pub fn args_schema<T: Args>() -> Value {
 
 /// The JSON Schema of the result of a handler that returns `T`.
 #[must_use]
-pub fn returned_schema<T: Returns>() -> Value {
+pub fn returned_schema<T: Returns>() -> Value
+where
+    T::Result: HandlerResult,
+{
     args::result_schema::<T::Result>()
 }
 
 /// The JSON Schema of the result of a handler that answers through `T`.
 #[must_use]
-pub fn completed_schema<T: Completes>() -> Value {
+pub fn completed_schema<T: Completes>() -> Value
+where
+    T::Result: HandlerResult,
+{
     args::result_schema::<T::Result>()
 }
+
+/// The outcome of a handler that has returned.
+pub fn returned<T: Returns>(returned: T) -> Outcome
+where
+    T::Result: HandlerResult,
+    T::Error: HandlerError,
+{
+    let result = returned.into_result();
+    Outcome(Some(Answer::from_result(
+        result.map_err(HandlerError::into_task_error),
+    )))
+}
+
+// In the traits below, what an author may get wrong is a bound of its own, with a sentence of its own. A bound on the whole
+// signature would be explained by the compiler's words for the innermost one.
 
 /// What a handler may return.
 #[diagnostic::on_unimplemented(
@@ -81,36 +102,101 @@ pub fn completed_schema<T: Completes>() -> Value {
 )]
 pub trait Returns {
     /// The type of the result.
-    type Result: Serialize + JsonSchema;
+    type Result;
+    /// The type of the error.
+    type Error;
 
     #[doc(hidden)]
-    fn into_answer(self) -> Outcome;
+    fn into_result(self) -> Result<Self::Result, Self::Error>;
 }
 
-impl<R: Serialize + JsonSchema> Returns for Result<R, TaskError> {
+impl<R, E> Returns for Result<R, E> {
     type Result = R;
+    type Error = E;
 
-    fn into_answer(self) -> Outcome {
-        Outcome(Some(Answer::from_result(self)))
+    fn into_result(self) -> Self {
+        self
     }
 }
 
 /// What a handler may answer through.
+#[diagnostic::on_unimplemented(
+    message = "a handler answers later through `plugin_api::Completion<R>`, not `{Self}`",
+    label = "write `Completion<R>`, where `R` derives `serde::Serialize` and `schemars::JsonSchema`"
+)]
 pub trait Completes {
     /// The type of the result.
-    type Result: Serialize + JsonSchema;
+    type Result;
 }
 
-impl<R: Serialize + JsonSchema> Completes for Completion<R> {
+impl<R> Completes for Completion<R> {
     type Result = R;
+}
+
+/// What a handler may have as its result.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be the result of a handler",
+    label = "derive `serde::Serialize` and `schemars::JsonSchema` for `{Self}`"
+)]
+pub trait HandlerResult: Serialize + JsonSchema {}
+
+impl<R: Serialize + JsonSchema> HandlerResult for R {}
+
+/// What `open` may take as the plugin's configuration.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be the configuration of a plugin",
+    label = "derive `serde::Deserialize` for `{Self}`"
+)]
+pub trait Config: DeserializeOwned {}
+
+impl<C: DeserializeOwned> Config for C {}
+
+/// What `open` may return.
+#[diagnostic::on_unimplemented(
+    message = "`open` returns `Result<Self, PluginError>`, not `{Self}`",
+    label = "write `Result<Self, PluginError>` here",
+    note = "`?` makes a `PluginError` of any `std::error::Error`; of another error make one by `.map_err(|error| PluginError::new(error.to_string()))?`"
+)]
+pub trait Opens<P> {
+    #[doc(hidden)]
+    fn into_opened(self) -> Result<P, PluginError>;
+}
+
+impl<P> Opens<P> for Result<P, PluginError> {
+    fn into_opened(self) -> Self {
+        self
+    }
+}
+
+/// A plugin that needs no `open`.
+#[diagnostic::on_unimplemented(
+    message = "nothing says how `{Self}` is opened",
+    label = "derive `Default` for `{Self}`, or write `fn open() -> Result<Self, PluginError>` in this block"
+)]
+pub trait OpensByDefault: Default {}
+
+impl<P: Default> OpensByDefault for P {}
+
+/// Opens a plugin without `open`.
+#[must_use]
+pub fn opened_by_default<P: OpensByDefault>() -> P {
+    P::default()
+}
+
+/// Opens a plugin by what its `open` has returned.
+///
+/// # Errors
+/// That of `open`.
+pub fn opened<P, O: Opens<P>>(opened: O) -> Result<P, PluginError> {
+    opened.into_opened()
 }
 
 /// Reads a plugin's configuration.
 ///
 /// # Errors
 /// When the configuration is refused.
-pub fn config<C: DeserializeOwned>(json: &[u8]) -> Result<C, PluginError> {
-    args::read(json).map_err(refused)
+pub fn config<C: Config>(json: &[u8]) -> Result<C, PluginError> {
+    args::read_sent(json, None).map_err(refused)
 }
 
 /// Checks that there is no configuration, for a plugin that takes none: to ignore one would hide a mistake.
@@ -155,7 +241,7 @@ impl Call<'_> {
     }
 
     /// Runs a handler that answers by means of its completion.
-    pub fn deferred<R: Serialize>(self, handler: impl FnOnce(Completion<R>)) -> Outcome {
+    pub fn deferred<R>(self, handler: impl FnOnce(Completion<R>)) -> Outcome {
         let once = Once::new(self.task.clone());
         let completion = Completion::new(once.clone());
         // Whatever holds the completion when the handler panics may answer as well: the first answer counts.

@@ -31,37 +31,22 @@ pub const fn note_bytes<P: Plugin, const LEN: usize>() -> NoteBytes<LEN> {
 }
 
 const fn write_note<P: Plugin, const LEN: usize>() -> Writer<LEN> {
-    let desc_len = write_desc::<P, 0>(Writer::new()).len;
-    let writer = Writer::<LEN>::new()
-        .word(NOTE_NAME.len())
-        .word(desc_len)
-        .word(NOTE_TYPE as usize)
-        .raw(NOTE_NAME)
-        .pad();
-    write_desc::<P, LEN>(writer).pad()
-}
-
-const fn write_desc<P: Plugin, const LEN: usize>(writer: Writer<LEN>) -> Writer<LEN> {
+    let mut desc = Writer::<0>::new();
+    desc.desc::<P>();
+    let mut writer = Writer::<LEN>::new();
+    writer.word(NOTE_NAME.len());
+    writer.word(desc.len);
+    writer.word(NOTE_TYPE as usize);
+    writer.raw(NOTE_NAME);
+    writer.pad();
+    writer.desc::<P>();
+    writer.pad();
     writer
-        .raw(b"{\"name\":")
-        .string(P::NAME)
-        .raw(b",\"version\":")
-        .string(P::VERSION)
-        .raw(b",\"plugin_api\":")
-        .string(VERSION)
-        .raw(b",\"rustc\":")
-        .string(RUSTC)
-        .raw(b",\"target\":")
-        .string(TARGET)
-        .raw(b",\"panic\":")
-        .string(PANIC)
-        .raw(b",\"functions\":[")
-        .names(P::FUNCTIONS)
-        .raw(b"]}")
 }
 
-/// Counts the bytes that it is given, and keeps the first `LEN` of them.
-#[derive(Clone, Copy)]
+/// Counts the bytes that it is given, and keeps them, unless `LEN` is 0.
+///
+/// A plugin may have thousands of functions, and each step takes the compiler its time: texts are copied as a whole.
 struct Writer<const LEN: usize> {
     bytes: [u8; LEN],
     len: usize,
@@ -75,61 +60,74 @@ impl<const LEN: usize> Writer<LEN> {
         }
     }
 
-    const fn byte(mut self, byte: u8) -> Self {
-        if self.len < LEN {
-            self.bytes[self.len] = byte;
-        }
-        self.len += 1;
-        self
+    const fn desc<P: Plugin>(&mut self) {
+        self.raw(b"{\"name\":");
+        self.string(P::NAME);
+        self.raw(b",\"version\":");
+        self.string(P::VERSION);
+        self.raw(b",\"plugin_api\":");
+        self.string(VERSION);
+        self.raw(b",\"rustc\":");
+        self.string(RUSTC);
+        self.raw(b",\"target\":");
+        self.string(TARGET);
+        self.raw(b",\"panic\":");
+        self.string(PANIC);
+        self.raw(b",\"functions\":[");
+        self.names(P::FUNCTIONS);
+        self.raw(b"]}");
     }
 
-    const fn raw(mut self, bytes: &[u8]) -> Self {
-        let mut index = 0;
-        while index < bytes.len() {
-            self = self.byte(bytes[index]);
-            index += 1;
+    const fn raw(&mut self, bytes: &[u8]) {
+        if LEN > 0 {
+            let (_, free) = self.bytes.split_at_mut(self.len);
+            let (place, _) = free.split_at_mut(bytes.len());
+            place.copy_from_slice(bytes);
         }
-        self
+        self.len += bytes.len();
     }
 
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a note of 4 GB can't be compiled"
     )]
-    const fn word(self, word: usize) -> Self {
-        self.raw(&(word as u32).to_ne_bytes())
+    const fn word(&mut self, word: usize) {
+        self.raw(&(word as u32).to_ne_bytes());
     }
 
-    const fn pad(mut self) -> Self {
+    const fn pad(&mut self) {
         while !self.len.is_multiple_of(4) {
-            self = self.byte(0);
+            self.raw(b"\0");
         }
-        self
     }
 
-    const fn string(mut self, text: &str) -> Self {
-        let bytes = text.as_bytes();
-        self = self.byte(b'"');
+    const fn string(&mut self, text: &str) {
+        self.raw(b"\"");
+        let mut rest = text.as_bytes();
         let mut index = 0;
-        while index < bytes.len() {
-            if bytes[index] == b'"' || bytes[index] == b'\\' {
-                self = self.byte(b'\\');
+        while index < rest.len() {
+            if rest[index] == b'"' || rest[index] == b'\\' {
+                let (before, from) = rest.split_at(index);
+                self.raw(before);
+                self.raw(b"\\");
+                // The character itself is copied with what follows it.
+                rest = from;
+                index = 0;
             }
-            self = self.byte(bytes[index]);
             index += 1;
         }
-        self.byte(b'"')
+        self.raw(rest);
+        self.raw(b"\"");
     }
 
-    const fn names<P>(mut self, functions: &[Function<P>]) -> Self {
+    /// `#[handler]` takes no name with a character that would have to be escaped.
+    const fn names<P>(&mut self, functions: &[Function<P>]) {
         let mut index = 0;
         while index < functions.len() {
-            if index > 0 {
-                self = self.byte(b',');
-            }
-            self = self.string(functions[index].name);
+            self.raw(if index > 0 { b",\"" } else { b"\"" });
+            self.raw(functions[index].name.as_bytes());
+            self.raw(b"\"");
             index += 1;
         }
-        self
     }
 }

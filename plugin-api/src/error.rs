@@ -30,11 +30,13 @@ const KIND_CANCELLED: &str = "cancelled";
 /// }
 /// assert_eq!(read().unwrap_err().kind(), "error");
 /// ```
-// Not an `Error` itself: `From` for every error would then conflict with `From` for itself.
+///
+/// It is not an [`Error`] itself: `?` could then not turn every other error into one. [`into_error`](Self::into_error)
+/// makes one that is.
 pub struct TaskError(Box<Inner>);
 
 /// Boxed, so that an error doesn't make a handler's `Result` larger.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
     kind: String,
     message: String,
@@ -53,6 +55,55 @@ impl TaskError {
             data: None,
             cancelled: false,
         }))
+    }
+
+    /// What `?` makes of `error`: an error of the kind `error`, with the whole chain of its sources in the message; or the
+    /// task error that [went](Self::into_error) into `error`, with its kind and data, and the message of the chain.
+    ///
+    /// For errors that `?` can't take since they are no [`Error`] themselves: `TaskError::of(&*error)` of a
+    /// `Box<dyn Error>`, `TaskError::of(error.as_ref())` of an `anyhow::Error`.
+    #[must_use]
+    pub fn of(error: &(dyn Error + 'static)) -> Self {
+        Self::of_chain(error, carried(Some(error)))
+    }
+
+    fn of_chain(error: &dyn Error, carried: Option<&Carried>) -> Self {
+        let message = chain(error);
+        match carried {
+            Some(Carried(inner)) => Self(Box::new(Inner {
+                message,
+                ..inner.clone()
+            })),
+            None => Self::new(KIND_OTHER, message),
+        }
+    }
+
+    /// Changes the kind.
+    #[must_use]
+    pub fn with_kind(mut self, kind: impl Into<String>) -> Self {
+        self.0.kind = kind.into();
+        self
+    }
+
+    /// As a [`std::error::Error`], to go through code that wants one: `anyhow`, `io::Error::other`, the source of an
+    /// error of your own. Where `?` makes a task error of what it has become, kind, retryable and data are as they were.
+    ///
+    /// ```
+    /// use std::io;
+    /// use plugin_api::TaskError;
+    ///
+    /// fn full() -> io::Result<()> {
+    ///     Err(io::Error::other(TaskError::new("full", "no room").retryable().into_error()))
+    /// }
+    /// fn store() -> Result<(), TaskError> {
+    ///     Ok(full()?)
+    /// }
+    /// let error = store().unwrap_err();
+    /// assert_eq!((error.kind(), error.message(), error.is_retryable()), ("full", "no room", true));
+    /// ```
+    #[must_use]
+    pub fn into_error(self) -> Box<dyn Error + Send + Sync> {
+        Box::new(Carrier(Carried(*self.0)))
     }
 
     /// Says that the same request may succeed later.
@@ -137,8 +188,133 @@ impl fmt::Display for TaskError {
 
 impl<E: Error> From<E> for TaskError {
     fn from(error: E) -> Self {
-        Self::new(KIND_OTHER, chain(&error))
+        let carried = carried(error.source());
+        Self::of_chain(&error, carried)
     }
+}
+
+/// An error type of your own that a handler returns in place of a [`TaskError`].
+///
+/// A handler may return `Result<R, MyError>` where `MyError` implements this; within it `?` works as your type's own
+/// `From` implementations say.
+///
+/// ```standalone_crate
+/// use std::{fmt, io};
+/// use plugin_api::{HandlerError, Task, TaskError, plugin, testing};
+///
+/// #[derive(Debug)]
+/// enum StoreError {
+///     Full,
+///     Io(io::Error),
+///     Stopped(TaskError),
+/// }
+///
+/// impl fmt::Display for StoreError {
+///     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+///         match self {
+///             Self::Full => f.write_str("no room is left"),
+///             Self::Io(error) => write!(f, "the store failed: {error}"),
+///             Self::Stopped(error) => write!(f, "{error}"),
+///         }
+///     }
+/// }
+///
+/// impl std::error::Error for StoreError {}
+///
+/// impl From<io::Error> for StoreError {
+///     fn from(error: io::Error) -> Self {
+///         Self::Io(error)
+///     }
+/// }
+///
+/// // For `task.check()?`.
+/// impl From<TaskError> for StoreError {
+///     fn from(error: TaskError) -> Self {
+///         Self::Stopped(error)
+///     }
+/// }
+///
+/// impl HandlerError for StoreError {
+///     fn into_task_error(self) -> TaskError {
+///         match self {
+///             Self::Full => TaskError::of(&self).with_kind("full").retryable(),
+///             Self::Io(_) => TaskError::of(&self).with_kind("io"),
+///             Self::Stopped(error) => error,
+///         }
+///     }
+/// }
+///
+/// #[derive(Default)]
+/// struct Store;
+///
+/// fn room() -> Result<u64, StoreError> {
+///     Err(StoreError::Full)
+/// }
+///
+/// #[plugin]
+/// impl Store {
+///     #[handler]
+///     fn put(&self, task: &Task) -> Result<u64, StoreError> {
+///         task.check()?;
+///         Ok(room()? - 1)
+///     }
+/// }
+///
+/// let store = testing::open::<Store>(()).unwrap();
+/// assert_eq!(store.call("put", ()).unwrap_err().kind(), Some("full"));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a handler's error is `TaskError`, not `{Self}`",
+    label = "write `Result<R, TaskError>` here, or implement `plugin_api::HandlerError` for `{Self}` if it is a type of yours"
+)]
+pub trait HandlerError {
+    /// What the client is told.
+    fn into_task_error(self) -> TaskError;
+}
+
+impl HandlerError for TaskError {
+    fn into_task_error(self) -> Self {
+        self
+    }
+}
+
+/// A task error as a standard one. What carries it shows it as a source, also where it is unwrapped by
+/// [`io::Error`](std::io::Error), which shows the source of what it carries.
+#[derive(Debug)]
+struct Carrier(Carried);
+
+#[derive(Debug)]
+struct Carried(Inner);
+
+impl fmt::Display for Carrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl Error for Carrier {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl Error for Carried {}
+
+/// The task error among `error` and its sources.
+fn carried<'a>(mut error: Option<&'a (dyn Error + 'static)>) -> Option<&'a Carried> {
+    while let Some(here) = error {
+        if let Some(carried) = here.downcast_ref() {
+            return Some(carried);
+        }
+        error = here.source();
+    }
+    None
 }
 
 /// Why a plugin could not be opened. The operator sees it as the reason of a rejected candidate.
@@ -245,6 +421,30 @@ mod tests {
         );
         assert!(!error.is_retryable());
         assert!(!error.is_cancelled());
+    }
+
+    #[test]
+    fn a_task_error_goes_through_other_errors_and_comes_back_whole() {
+        fn through_io() -> std::io::Result<()> {
+            let full = TaskError::new("full", "no room").retryable().data(json!(7));
+            Err(std::io::Error::other(full.into_error()))
+        }
+        fn fails() -> Result<(), TaskError> {
+            Ok(through_io()?)
+        }
+        let error = fails().unwrap_err();
+        assert_eq!((error.kind(), error.message()), ("full", "no room"));
+        assert_eq!(
+            (error.is_retryable(), error.get_data()),
+            (true, Some(&json!(7)))
+        );
+
+        let boxed: Box<dyn Error> = TaskError::cancelled().into_error();
+        assert!(TaskError::of(&*boxed).is_cancelled());
+        let boxed: Box<dyn Error> = "just a text".into();
+        let error = TaskError::of(&*boxed);
+        assert_eq!((error.kind(), error.message()), ("error", "just a text"));
+        assert_eq!(error.with_kind("own").kind(), "own");
     }
 
     #[test]

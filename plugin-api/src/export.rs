@@ -15,10 +15,10 @@ use abi_stable::{
 
 use crate::{
     abi::{HostServicesRef, PluginModule, PluginModuleRef},
-    dispatch::{self, Function, Plugin},
+    dispatch::{self, Plugin},
     host::{Host, Worker},
     instance::Instance,
-    log, panics,
+    limits, log, panics,
     task::Task,
 };
 
@@ -38,16 +38,12 @@ static WORKER: OnceLock<HostServicesRef> = OnceLock::new();
 /// The header that `#[plugin]` exports as `symbol`, for loaders to find.
 ///
 /// # Panics
-/// While the plugin is compiled, when loaders would look for another symbol, or two functions have the same name.
+/// While the plugin is compiled, when loaders would look for another symbol.
 #[must_use]
 pub const fn header<P: Plugin + Exported>(symbol: &str) -> LibHeader {
     assert!(
         equal(symbol, ROOT_MODULE_LOADER_NAME),
         "plugin-api-macros and abi_stable don't agree on the header's symbol"
-    );
-    assert!(
-        names_are_unique(P::FUNCTIONS),
-        "two functions of this plugin have the same name; give one of them another: `#[handler(name = \"…\")]`"
     );
     #[expect(
         unsafe_code,
@@ -60,19 +56,23 @@ pub const fn header<P: Plugin + Exported>(symbol: &str) -> LibHeader {
     }
 }
 
-const fn names_are_unique<P>(functions: &[Function<P>]) -> bool {
-    let mut first = 0;
-    while first < functions.len() {
-        let mut second = first + 1;
-        while second < functions.len() {
-            if equal(functions[first].name, functions[second].name) {
-                return false;
-            }
-            second += 1;
-        }
-        first += 1;
-    }
-    true
+/// Checks that of the handlers of one name only one is there, the others being left out by their `#[cfg]`s.
+///
+/// # Panics
+/// While the plugin is compiled, with `text`, when there are more.
+pub const fn only_one(handlers: &[()], text: &str) {
+    assert!(handlers.len() <= 1, "{}", text);
+}
+
+/// Checks that the macros refuse what workers would.
+///
+/// # Panics
+/// While the plugin is compiled, when they would refuse another number.
+pub const fn slots_max(macros: u32) {
+    assert!(
+        macros == limits::SLOTS_MAX,
+        "plugin-api-macros and plugin-api don't agree on the most slots"
+    );
 }
 
 const fn equal(one: &str, other: &str) -> bool {
@@ -114,7 +114,10 @@ extern "C" fn open<P: Plugin + Exported>(
         let worker = *WORKER.get_or_init(|| host);
         let nobody = Task::new(NO_TASK, Host::Worker(Worker(worker)));
         log::set_default_task(&nobody);
-        P::instance().open(&nobody, config.as_slice())
+        let opened = P::instance().open(&nobody, config.as_slice());
+        // Only here, where nothing else runs yet: while hooks are changed, a panic finds none.
+        panics::hook_again();
+        opened
     });
     match opened.flatten() {
         Ok(()) => RResult::ROk(()),

@@ -3,13 +3,13 @@
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 #[cfg(feature = "async")]
-use crate::runtime::Runtime;
+use crate::runtime::{self, Runtime};
 use crate::{
     answer::Answer,
     args::{self, Array},
     dispatch::{self, Call, Plugin},
     error::TaskError,
-    log, panics, task,
+    log, log_crate, panics, task,
     task::Task,
 };
 
@@ -23,8 +23,9 @@ pub struct Instance<P: 'static> {
     state: RwLock<Option<Arc<P>>>,
     /// Which functions take an object as their arguments; computed when the first array comes.
     takes_object: OnceLock<Vec<bool>>,
+    /// Made with its first use, as nothing that is shared by threads can stand in a constant.
     #[cfg(feature = "async")]
-    runtime: Runtime,
+    runtime: OnceLock<Arc<Runtime>>,
 }
 
 impl<P: Plugin> Instance<P> {
@@ -39,7 +40,7 @@ impl<P: Plugin> Instance<P> {
             state: RwLock::new(None),
             takes_object: OnceLock::new(),
             #[cfg(feature = "async")]
-            runtime: Runtime::new(),
+            runtime: OnceLock::new(),
         }
     }
 
@@ -49,14 +50,17 @@ impl<P: Plugin> Instance<P> {
             return Err(String::from("the plugin is open already"));
         }
         log::install();
+        log_crate::install();
         let opened = {
             let _current = task::enter(task);
+            #[cfg(feature = "async")]
+            let _runtime = runtime::enter(self.runtime());
             panics::catch(|| P::open(config))
         };
         let plugin = match opened {
             Ok(Ok(plugin)) => plugin,
-            Ok(Err(error)) => return Err(error.into_message()),
-            Err(text) => return Err(format!("opening the plugin {text}")),
+            Ok(Err(error)) => return Err(log::explain(error.into_message())),
+            Err(text) => return Err(log::explain(format!("opening the plugin {text}"))),
         };
         self.replace(Some(Arc::new(plugin)));
         Ok(())
@@ -81,11 +85,13 @@ impl<P: Plugin> Instance<P> {
                 return Answer::InvalidArgs(args::array_refused(&schema)).send(task);
             }
         };
+        #[cfg(feature = "async")]
+        let _runtime = runtime::enter(self.runtime());
         let call = Call {
             task,
             args,
             #[cfg(feature = "async")]
-            runtime: &self.runtime,
+            runtime: self.runtime(),
         };
         dispatch::run(entry, &plugin, call);
     }
@@ -93,14 +99,19 @@ impl<P: Plugin> Instance<P> {
     /// Drops the state, as soon as the last task that uses it has ended.
     pub(crate) fn close(&self) {
         #[cfg(feature = "async")]
-        self.runtime.stop();
+        self.runtime().stop();
         let plugin = self.replace(None);
         if let Err(text) = panics::catch(|| drop(plugin)) {
             tracing::error!("closing the plugin {text}");
         }
     }
 
-    fn plugin(&self) -> Option<Arc<P>> {
+    #[cfg(feature = "async")]
+    fn runtime(&self) -> &Arc<Runtime> {
+        self.runtime.get_or_init(|| Arc::new(Runtime::new()))
+    }
+
+    pub(crate) fn plugin(&self) -> Option<Arc<P>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         state.clone()
     }

@@ -97,9 +97,12 @@ mod dispatch;
 mod embed;
 mod error;
 mod export;
+mod finite;
 mod host;
 mod instance;
+pub mod limits;
 mod log;
+mod log_crate;
 pub mod manifest;
 pub mod note;
 mod panics;
@@ -107,12 +110,15 @@ mod panics;
 mod runtime;
 mod task;
 pub mod testing;
+pub mod verdict;
 
 pub use abi_stable;
 pub use completion::Completion;
 pub use dispatch::Plugin;
-pub use error::{PluginError, TaskError};
+pub use error::{HandlerError, PluginError, TaskError};
 pub use plugin_api_macros::{handler, plugin};
+#[cfg(feature = "async")]
+pub use runtime::runtime;
 pub use schemars;
 pub use serde;
 pub use serde_json;
@@ -137,11 +143,11 @@ pub mod __private {
         answer::Outcome,
         args::NoArgs,
         dispatch::{
-            Call, Function, Plugin, Returns, args_schema, completed_schema, config, no_config,
-            returned_schema,
+            Call, Function, Plugin, args_schema, completed_schema, config, no_config, opened,
+            opened_by_default, returned, returned_schema,
         },
         embed::{NoteBytes, note_bytes, note_len},
-        export::{Exported, header},
+        export::{Exported, header, only_one, slots_max},
         instance::Instance,
     };
 

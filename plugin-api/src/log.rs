@@ -38,8 +38,24 @@ pub(crate) fn install() {
     });
 }
 
-fn current_task() -> Option<Task> {
+pub(crate) fn current_task() -> Option<Task> {
     task::current().or_else(|| DEFAULT_TASK.get().cloned())
+}
+
+/// Why a plugin could not be opened, and what to do where it is a second subscriber or logger.
+pub(crate) fn explain(mut reason: String) -> String {
+    // As tracing-core and log say it, by `Display` and by `Debug`.
+    const SET_ALREADY: [&str; 4] = [
+        "a global default trace dispatcher has already been set",
+        "attempted to set a logger after the logging system was already initialized",
+        "SetGlobalDefaultError",
+        "SetLoggerError",
+    ];
+    if SET_ALREADY.iter().any(|text| reason.contains(text)) {
+        reason += "; plugin-api has set a subscriber for `tracing` and a logger for `log`, which lead to the host's log: \
+            set none of your own";
+    }
+    reason
 }
 
 fn level_number(level: Level) -> u32 {

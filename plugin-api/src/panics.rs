@@ -34,6 +34,21 @@ pub(crate) fn take_last() -> Option<String> {
     LAST.try_with(RefCell::take).ok().flatten()
 }
 
+/// Puts the hook above one that the plugin has set meanwhile, without which no panic would have a place. Theirs is called
+/// for every panic.
+pub(crate) fn hook_again() {
+    let theirs = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        keep(info);
+        theirs(info);
+    }));
+}
+
+fn keep(info: &PanicHookInfo<'_>) {
+    // A thread that is ending has lost its `LAST`, and runs no handler.
+    let _ = LAST.try_with(|last| last.replace(Some(describe(info))));
+}
+
 /// Only a hook learns where a panic happened. It belongs to this library's own copy of std: neither the host nor
 /// another plugin shares it.
 fn install_hook() {
@@ -41,9 +56,7 @@ fn install_hook() {
     ONCE.call_once(|| {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            let text = describe(info);
-            // A thread that is ending has lost its `LAST`, and runs no handler.
-            let _ = LAST.try_with(|last| last.replace(Some(text)));
+            keep(info);
             if CATCHING.try_with(Cell::get).unwrap_or(0) == 0 {
                 previous(info);
             }
@@ -54,9 +67,26 @@ fn install_hook() {
 fn describe(info: &PanicHookInfo<'_>) -> String {
     let message = message_of(info.payload());
     match info.location() {
-        Some(place) => format!("panicked at {place}: {message}"),
+        Some(place) => format!(
+            "panicked at {}:{}:{}: {message}",
+            short(place.file()),
+            place.line(),
+            place.column()
+        ),
         None => format!("panicked: {message}"),
     }
+}
+
+/// A file's path without what it is on the machine where it was compiled: that of a dependency begins with the crate's name
+/// and version, that of the standard library with `library/`.
+fn short(file: &str) -> &str {
+    const REGISTRY: &str = "/registry/src/";
+    const COMPILER: &str = "/rustc/";
+    let after = |root: &str| {
+        let (_, rest) = file.split_once(root)?;
+        rest.split_once('/').map(|(_, path)| path)
+    };
+    after(REGISTRY).or_else(|| after(COMPILER)).unwrap_or(file)
 }
 
 fn message_of(payload: &(dyn Any + Send)) -> &str {
@@ -112,6 +142,24 @@ mod tests {
         // `resume_unwind` runs no hook, as a library that catches and goes on does.
         let text = catch(|| panic::resume_unwind(Box::new("second hand"))).unwrap_err();
         assert_eq!(text, "panicked: second hand");
+    }
+
+    #[test]
+    fn places_say_nothing_of_the_machine_that_compiled_them() {
+        let registry = "/home/ada/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f";
+        for (file, shown) in [
+            ("src/lib.rs", "src/lib.rs"),
+            (
+                &format!("{registry}/log-0.4.35/src/lib.rs"),
+                "log-0.4.35/src/lib.rs",
+            ),
+            (
+                "/rustc/59807616e1fa2540/library/core/src/cell.rs",
+                "library/core/src/cell.rs",
+            ),
+        ] {
+            assert_eq!(short(file), shown);
+        }
     }
 
     #[test]

@@ -2,32 +2,70 @@
 //! tokio's statics and finds no other runtime.
 
 use std::{
+    cell::RefCell,
     future::poll_fn,
     io,
     pin::pin,
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
     task::Poll,
     time::Duration,
 };
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Handle};
 
 use crate::{
     answer::{Answer, Outcome},
     completion::Once,
     error::TaskError,
-    panics, task,
+    limits, panics, task,
     task::Task,
 };
 
 /// Few threads are enough: a worker runs few tasks at once, and futures mostly wait.
 const THREADS: usize = 2;
-/// Stack of each thread, in bytes: as much as a worker gives to other handlers.
-const STACK_LEN: usize = 8 * 1024 * 1024;
 /// How long closing waits for the runtime's blocking threads.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// Error kind for a task whose runtime could not be started.
 const KIND_NO_RUNTIME: &str = "no_runtime";
+
+thread_local! {
+    /// The runtime of the plugin whose `open` or handler runs on this thread.
+    static CURRENT: RefCell<Option<Arc<Runtime>>> = const { RefCell::new(None) };
+}
+
+/// The plugin's async runtime, on which its async handlers run: in `open`, in handlers, and in futures that it runs. It
+/// starts with the first use.
+///
+/// Keep the handle for threads of your own, to run futures there by `block_on`, or to spawn some.
+///
+/// # Panics
+/// Elsewhere, or when the runtime could not be started for want of threads.
+#[must_use]
+pub fn runtime() -> Handle {
+    if let Ok(handle) = Handle::try_current() {
+        return handle;
+    }
+    let runtime = CURRENT.with_borrow(Clone::clone).expect(
+        "`plugin_api::runtime()` is for `open` and handlers; call it there, and keep the handle",
+    );
+    match runtime.handle() {
+        Ok(handle) => handle,
+        Err(error) => std::panic::panic_any(error.to_string()),
+    }
+}
+
+/// Makes `runtime` that of this thread until the guard is dropped.
+pub(crate) fn enter(runtime: &Arc<Runtime>) -> Entered {
+    Entered(CURRENT.replace(Some(Arc::clone(runtime))))
+}
+
+pub(crate) struct Entered(Option<Arc<Runtime>>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
+}
 
 /// A runtime that starts with the first future.
 pub(crate) struct Runtime(RwLock<Option<tokio::runtime::Runtime>>);
@@ -35,6 +73,22 @@ pub(crate) struct Runtime(RwLock<Option<tokio::runtime::Runtime>>);
 impl Runtime {
     pub(crate) const fn new() -> Self {
         Self(RwLock::new(None))
+    }
+
+    /// Starts the runtime, unless it runs.
+    fn handle(&self) -> Result<Handle, TaskError> {
+        if let Some(runtime) = &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(runtime.handle().clone());
+        }
+        let mut slot = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let runtime = match &mut *slot {
+            Some(runtime) => runtime,
+            None => slot.insert(start().map_err(|error| {
+                let text = format!("the plugin's async runtime could not be started: {error}");
+                TaskError::new(KIND_NO_RUNTIME, text).retryable()
+            })?),
+        };
+        Ok(runtime.handle().clone())
     }
 
     /// Runs `future`, and answers `task` with its outcome.
@@ -46,20 +100,7 @@ impl Runtime {
         task: Task,
         future: impl Future<Output = Outcome> + Send + 'static,
     ) -> Result<(), TaskError> {
-        let driven = drive(task, future);
-        if let Some(runtime) = &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
-            runtime.spawn(driven);
-            return Ok(());
-        }
-        let mut slot = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let runtime = match &mut *slot {
-            Some(runtime) => runtime,
-            None => slot.insert(start().map_err(|error| {
-                let text = format!("the plugin's async runtime could not be started: {error}");
-                TaskError::new(KIND_NO_RUNTIME, text).retryable()
-            })?),
-        };
-        runtime.spawn(driven);
+        self.handle()?.spawn(drive(task, future));
         Ok(())
     }
 
@@ -88,10 +129,11 @@ impl Drop for Runtime {
 }
 
 fn start() -> io::Result<tokio::runtime::Runtime> {
+    let _nobody = task::leave();
     Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name("plugin-async")
-        .thread_stack_size(STACK_LEN)
+        .thread_stack_size(limits::STACK_LEN)
         .enable_all()
         .build()
 }

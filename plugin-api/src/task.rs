@@ -111,6 +111,11 @@ pub(crate) fn enter(task: &Task) -> Entered {
     Entered(CURRENT.replace(Some(task.clone())))
 }
 
+/// Makes no task the current one until the guard is dropped: for what is done once for all tasks.
+pub(crate) fn leave() -> Entered {
+    Entered(CURRENT.replace(None))
+}
+
 pub(crate) struct Entered(Option<Task>);
 
 impl Drop for Entered {

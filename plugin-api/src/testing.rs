@@ -1,8 +1,10 @@
 //! A kit to test a plugin in its own crate, without host, worker or library file.
 //!
 //! [`open`] gives a plugin that is called by name and JSON, on the very same path as in a worker: the arguments are read,
-//! the handler runs, its result is written, its panic is caught. [`task`] gives a [`Task`] for calling a method directly.
-//! Tests may run side by side: none sees the tasks of another.
+//! the handler runs, its result is written, its panic is caught. The bounds are those of one worker under a host that is
+//! configured in no way: the handler's time limit, or a minute, the grace after it, the plugin's slots, the size of a
+//! result. [`Finished::error`] is what a client would read. [`task`] gives a [`Task`] for calling a method directly. Tests
+//! may run side by side: none sees the tasks of another.
 //!
 //! Log events are collected through tracing's global default subscriber. If the test program sets its own, that one gets
 //! them, and none are collected here. Events of threads that the plugin starts by itself are not collected either.
@@ -64,15 +66,18 @@ use crate::{
     error::PluginError,
     host::Host,
     instance::Instance,
+    limits,
     manifest::Manifest,
     task::Task,
 };
 
 mod bench;
 mod outcome;
+mod slots;
 
 use bench::Bench;
 pub use outcome::{CallError, Finished, Log, Progress};
+use slots::Slots;
 
 /// Opens the plugin `P` as a worker would. `config` is written as JSON; `()` stands for none, `{}`.
 ///
@@ -83,30 +88,38 @@ pub use outcome::{CallError, Finished, Log, Progress};
 /// When `config` can't be written as JSON.
 pub fn open<P: Plugin>(config: impl Serialize) -> Result<Opened<P>, PluginError> {
     let instance = Arc::new(Instance::new());
-    let bench = Arc::new(Bench::new(None));
+    let bench = Arc::new(Bench::new());
     let nobody = Task::new(0, Host::StandIn(bench.clone()));
     instance
         .open(&nobody, &to_json(config))
         .map_err(PluginError::new)?;
-    Ok(Opened { instance, bench })
+    let slots = Arc::new(Slots::new(limits::slots(None, P::SLOTS)));
+    Ok(Opened {
+        instance,
+        bench,
+        slots,
+    })
 }
 
 /// A task to call a method with, directly. It has no time limit.
 #[must_use]
 pub fn task() -> TestTask {
-    TestTask::new(None)
+    TestTask::new()
 }
 
 /// Like [`task`], with the time limit `timeout` from now on.
 #[must_use]
 pub fn task_with_timeout(timeout: Duration) -> TestTask {
-    TestTask::new(Some(timeout))
+    let task = TestTask::new();
+    task.bench.start(from_now(timeout));
+    task
 }
 
 /// An opened plugin. It stays open until it is [closed](Self::close), or dropped together with all that runs.
 pub struct Opened<P: Plugin> {
     instance: Arc<Instance<P>>,
     bench: Arc<Bench>,
+    slots: Arc<Slots>,
 }
 
 impl<P: Plugin> Opened<P> {
@@ -114,6 +127,20 @@ impl<P: Plugin> Opened<P> {
     #[must_use]
     pub fn manifest(&self) -> Manifest {
         dispatch::manifest::<P>()
+    }
+
+    /// Sets how many tasks run at once, in place of what the plugin says, as operators may: 1 to
+    /// [`SLOTS_MAX`](limits::SLOTS_MAX).
+    #[must_use]
+    pub fn slots(mut self, slots: u32) -> Self {
+        self.slots = Arc::new(Slots::new(limits::slots(Some(slots), P::SLOTS)));
+        self
+    }
+
+    /// The plugin's state, as its handlers see it.
+    #[must_use]
+    pub fn state(&self) -> Arc<P> {
+        self.instance.plugin().expect("an opened plugin is open")
     }
 
     /// What the plugin logged while it was opened.
@@ -145,6 +172,7 @@ impl<P: Plugin> Opened<P> {
     pub fn prepare(&self, function: &str, args: impl Serialize) -> Prepared<P> {
         Prepared {
             instance: Arc::clone(&self.instance),
+            slots: Arc::clone(&self.slots),
             function: function.to_owned(),
             args: to_json(args),
             timeout: None,
@@ -164,51 +192,61 @@ impl<P: Plugin> fmt::Debug for Opened<P> {
 #[must_use = "a prepared call does nothing until it is run or started"]
 pub struct Prepared<P: Plugin> {
     instance: Arc<Instance<P>>,
+    slots: Arc<Slots>,
     function: String,
     args: Vec<u8>,
     timeout: Option<Duration>,
 }
 
 impl<P: Plugin> Prepared<P> {
-    /// Sets the task's time limit, counted from the moment it is run or started. When it is up, the task is cancelled.
+    /// Sets how much time the client gives the task, counted from the moment it is run or started, with the time in which it
+    /// waits for a slot. The handler's own limit, or a minute, holds as well.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Runs the handler on this thread and waits for the answer.
-    ///
-    /// # Panics
-    /// When there is no answer within a minute after the handler has returned.
+    /// Runs the handler and waits until the task has ended: until the handler has answered, or has gone on for longer than
+    /// the grace after its time was up.
     #[must_use]
     pub fn run(self) -> Finished {
-        let task = TestTask::new(self.timeout);
-        let function = self.function.clone();
-        self.call(&task);
-        task.bench.wait(&function)
+        self.start().wait()
     }
 
-    /// Runs the handler on a thread of its own.
+    /// Starts the task, and goes on. The handler runs on a thread of its own, as soon as there is a slot.
+    ///
+    /// # Panics
+    /// When the machine has no thread left.
     pub fn start(self) -> Running {
-        let task = TestTask::new(self.timeout);
+        let task = TestTask::new();
         let running = Running {
             function: self.function.clone(),
             bench: Arc::clone(&task.bench),
             plugin: Arc::clone(&self.instance) as Arc<dyn Any + Send + Sync>,
         };
-        thread::spawn(move || self.call(&task));
+        let deadline = self.timeout.and_then(from_now);
+        thread::spawn(move || self.go(&task, deadline));
         running
     }
 
-    fn call(self, task: &TestTask) {
-        let functions = P::FUNCTIONS.iter();
-        match functions
-            .zip(0..)
-            .find(|(entry, _)| entry.name == self.function)
-        {
-            Some((_, number)) => self.instance.call(number, task, &self.args),
-            None => task.bench.refuse(CallError::UnknownFunction(self.function)),
-        }
+    fn go(self, task: &TestTask, deadline: Option<Instant>) {
+        let mut functions = P::FUNCTIONS.iter().zip(0..);
+        let Some((entry, number)) = functions.find(|(entry, _)| entry.name == self.function) else {
+            return task.bench.refuse(CallError::UnknownFunction(self.function));
+        };
+        let Some(_slot) = self.slots.take(|| task.bench.ends_unstarted(deadline)) else {
+            return;
+        };
+        let limit = limits::timeout(None, entry.timeout_ms, limits::TIMEOUT_DEFAULT);
+        task.bench
+            .start(from_now(limit).into_iter().chain(deadline).min());
+        let (instance, args, handed) = (self.instance, self.args, task.task.clone());
+        thread::Builder::new()
+            .name(String::from("slot"))
+            .stack_size(limits::STACK_LEN)
+            .spawn(move || instance.call(number, &handed, &args))
+            .expect("a test may have as many threads as it has tasks");
+        task.bench.supervise();
     }
 }
 
@@ -244,13 +282,10 @@ impl Running {
         self.bench.wait_for_progress(&self.function, done);
     }
 
-    /// Waits for the answer.
-    ///
-    /// # Panics
-    /// When there is none within a minute.
+    /// Waits until the task has ended, as [`Prepared::run`] does.
     #[must_use]
     pub fn wait(self) -> Finished {
-        let finished = self.bench.wait(&self.function);
+        let finished = self.bench.wait_for_end();
         drop(self.plugin);
         finished
     }
@@ -283,11 +318,10 @@ pub struct TestTask {
 }
 
 impl TestTask {
-    fn new(timeout: Option<Duration>) -> Self {
+    fn new() -> Self {
         static LAST_ID: AtomicU64 = AtomicU64::new(0);
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let bench = Arc::new(Bench::new(deadline));
+        let bench = Arc::new(Bench::new());
         let task = Task::new(id, Host::StandIn(bench.clone()));
         Self { task, bench }
     }
@@ -314,7 +348,7 @@ impl TestTask {
     /// When that takes more than a minute.
     #[must_use]
     pub fn wait(&self) -> Finished {
-        self.bench.wait("the task")
+        self.bench.wait_for_answer("the task")
     }
 }
 
@@ -324,6 +358,10 @@ impl Deref for TestTask {
     fn deref(&self) -> &Task {
         &self.task
     }
+}
+
+fn from_now(timeout: Duration) -> Option<Instant> {
+    Instant::now().checked_add(timeout)
 }
 
 fn to_json(value: impl Serialize) -> Vec<u8> {

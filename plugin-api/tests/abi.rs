@@ -30,8 +30,19 @@ use plugin_api::{
 };
 use serde_json::json;
 
-#[derive(Default)]
+/// Panics that the plugin's own hook has seen.
+static HOOKED: AtomicU32 = AtomicU32::new(0);
+
 struct Counter;
+
+impl Default for Counter {
+    fn default() -> Self {
+        std::panic::set_hook(Box::new(|_| {
+            HOOKED.fetch_add(1, Ordering::Relaxed);
+        }));
+        Self
+    }
+}
 
 #[plugin]
 impl Counter {
@@ -231,7 +242,18 @@ fn calls_are_answered(call: impl Fn(u32, u64, &str)) {
     call(1, 5, "");
     let (status, text) = answer(5);
     assert_eq!(status, status::PANICKED);
-    assert!(String::from_utf8(text).unwrap().ends_with(": told to"));
+    let text = String::from_utf8(text).unwrap();
+    let place = "panicked at plugin-api/tests/abi.rs:";
+    assert!(
+        text.starts_with(place),
+        "under a hook of the plugin's own: {text}"
+    );
+    assert!(text.ends_with(": told to"), "{text}");
+    assert_eq!(
+        HOOKED.load(Ordering::Relaxed),
+        1,
+        "theirs is called as well"
+    );
 
     call(2, 6, "[]");
     assert_eq!(answer(6), (status::OK, b"5000000000".to_vec()));

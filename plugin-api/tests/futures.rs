@@ -42,6 +42,15 @@ impl Default for Futures {
 
 #[plugin]
 impl Futures {
+    /// What a sync handler spawns on the plugin's runtime.
+    #[handler]
+    fn by_runtime(&self, args: u64) -> Result<u64, TaskError> {
+        Ok(
+            plugin_api::runtime()
+                .block_on(async { tokio::spawn(async move { args + 1 }).await })?,
+        )
+    }
+
     #[handler]
     async fn plain(&self) -> Result<u64, TaskError> {
         Ok(self.calls.fetch_add(1, Ordering::Relaxed) + 1)
@@ -113,7 +122,7 @@ impl Futures {
 }
 
 fn opened() -> Opened<Futures> {
-    testing::open(()).unwrap()
+    testing::open::<Futures>(()).unwrap().slots(64)
 }
 
 #[test]
@@ -126,6 +135,18 @@ fn futures_of_every_form_answer() {
     assert_eq!(futures.call("fail", ()).unwrap_err().kind(), Some("error"));
     let refused = futures.call("all", 5).unwrap_err();
     assert!(matches!(refused, CallError::InvalidArgs(_)), "{refused}");
+}
+
+#[test]
+fn the_runtime_is_within_reach_of_sync_handlers_and_threads() {
+    let futures = opened();
+    assert_eq!(futures.call("by_runtime", 1).unwrap(), 2);
+    // Where no plugin runs, there is none, and that is said.
+    let panic = thread::spawn(|| drop(plugin_api::runtime()))
+        .join()
+        .unwrap_err();
+    let text = panic.downcast_ref::<String>().unwrap();
+    assert!(text.contains("is for `open` and handlers"), "{text}");
 }
 
 #[test]

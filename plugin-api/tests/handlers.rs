@@ -35,6 +35,8 @@ struct Config {
     shout: bool,
     #[serde(default)]
     limits: BTreeMap<String, u8>,
+    #[serde(default)]
+    sets: String,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -50,15 +52,40 @@ struct Sent {
     accepted: usize,
 }
 
+#[derive(Serialize, JsonSchema)]
+struct Statistics {
+    mean: f32,
+}
+
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Options {
     verbose: bool,
 }
 
+struct OwnLogger;
+
+impl log::Log for OwnLogger {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        false
+    }
+
+    fn log(&self, _: &log::Record<'_>) {}
+
+    fn flush(&self) {}
+}
+
 #[plugin(name = "sample", cpu_bound, slots = 8)]
 impl Sample {
     fn open(config: Config) -> Result<Self, PluginError> {
+        match config.sets.as_str() {
+            "a subscriber" => {
+                tracing::subscriber::set_global_default(tracing::subscriber::NoSubscriber::new())?;
+            }
+            "a logger" => log::set_logger(&OwnLogger)?,
+            "a logger, and panics" => log::set_logger(&OwnLogger).unwrap(),
+            _ => {}
+        }
         tracing::info!(limits = config.limits.len(), "opened");
         if config.limits.contains_key("panic") {
             panic!("limits are {:?}", config.limits);
@@ -128,6 +155,21 @@ impl Sample {
     }
 
     #[handler]
+    fn not_a_number(&self) -> Result<Statistics, TaskError> {
+        Ok(Statistics { mean: f32::NAN })
+    }
+
+    #[handler]
+    fn unit(&self, args: ()) -> Result<(), TaskError> {
+        Ok(args)
+    }
+
+    #[handler]
+    fn perhaps(&self, args: Option<Letter>) -> Result<Option<usize>, TaskError> {
+        Ok(args.map(|letter| letter.to.len()))
+    }
+
+    #[handler]
     fn unwritable(&self) -> Result<BTreeMap<Option<u8>, ()>, TaskError> {
         Ok(BTreeMap::from([(None, ())]))
     }
@@ -163,6 +205,12 @@ impl Sample {
         let inner = tracing::info_span!("inner", who = "inner");
         inner.in_scope(|| tracing::warn!(answer = 42, ratio = 0.5, text = %args, debug = ?Some(1), "says {args}"));
         tracing::trace!(target: "elsewhere", parent: None, "alone");
+        Ok(())
+    }
+
+    #[handler]
+    fn log_crate(&self, args: String) -> Result<(), TaskError> {
+        log::warn!(target: "a_dependency", "says {args}");
         Ok(())
     }
 
@@ -326,6 +374,21 @@ fn an_empty_array_stands_for_an_empty_object_where_one_is_wanted() {
 }
 
 #[test]
+fn a_request_without_arguments_is_what_the_type_takes_for_nothing() {
+    let sample = opened();
+    let empty: [u8; 0] = [];
+    for nothing in [json!({}), json!(empty), json!(null)] {
+        assert_eq!(sample.call("unit", &nothing).unwrap(), json!(null));
+        assert_eq!(sample.call("perhaps", &nothing).unwrap(), json!(null));
+    }
+    let letter = json!({"to": ["a"]});
+    assert_eq!(sample.call("perhaps", letter).unwrap(), 1);
+    let refused = sample.call("perhaps", json!({"copies": 1})).unwrap_err();
+    let missing = CallError::InvalidArgs(String::from("missing field `to`"));
+    assert_eq!(refused, missing);
+}
+
+#[test]
 fn refused_arguments_name_path_and_reason() {
     let refused = opened().call("send", json!({"to": ["a", 5]})).unwrap_err();
     let reason = "at `to[1]`: invalid type: integer `5`, expected a string";
@@ -355,6 +418,15 @@ fn a_failure_arrives_with_all_it_says() {
     assert_eq!(
         sample.call("unwritable", ()).unwrap_err().kind(),
         Some("invalid_result")
+    );
+    let CallError::Failed { kind, message, .. } = sample.call("not_a_number", ()).unwrap_err()
+    else {
+        panic!("a number that JSON doesn't have is no result");
+    };
+    assert_eq!(kind, "invalid_result");
+    assert!(
+        message.starts_with("the result can't be written as JSON: at `mean`: JSON has no NaN"),
+        "{message}"
     );
 }
 
@@ -411,18 +483,18 @@ fn a_running_task_is_cancelled_from_elsewhere() {
 }
 
 #[test]
-fn a_task_whose_time_is_up_is_cancelled() {
+fn a_task_whose_time_is_up_is_answered_so() {
     let call = opened().prepare("steps", u64::MAX);
     let finished = call.timeout(Duration::from_millis(5)).run();
-    assert!(matches!(finished.result, Err(CallError::Cancelled(_))));
+    assert!(matches!(finished.result, Err(CallError::Timeout(_))));
 }
 
 #[test]
-fn a_task_knows_its_deadline_if_there_is_one() {
+fn a_task_knows_its_deadline() {
     let sample = opened();
-    assert_eq!(sample.call("time", ()).unwrap(), json!([false, false]));
-    let limited = sample.prepare("time", ()).timeout(Duration::from_secs(60));
-    assert_eq!(limited.run().result.unwrap(), json!([true, true]));
+    assert_eq!(sample.call("time", ()).unwrap(), json!([true, true]));
+    let task = testing::task();
+    assert!(task.deadline().is_none(), "a task of a test has no limit");
 }
 
 #[test]
@@ -443,6 +515,31 @@ fn log_events_arrive_with_their_fields_and_those_of_their_spans() {
         (Level::TRACE, "elsewhere")
     );
     assert!(second.fields.is_empty());
+}
+
+#[test]
+fn what_is_written_to_the_log_crate_arrives_too() {
+    let logs = opened().prepare("log_crate", "hello").run().logs;
+    let [event] = logs.as_slice() else {
+        panic!("{logs:?}");
+    };
+    assert_eq!(
+        (event.level, event.target.as_str()),
+        (Level::WARN, "a_dependency")
+    );
+    assert_eq!(event.message, "says hello");
+}
+
+#[test]
+fn a_subscriber_or_a_logger_of_its_own_is_refused_by_a_sentence() {
+    let sentence = |what: &str| {
+        let opened = testing::open::<Sample>(json!({ "sets": what }));
+        opened.unwrap_err().message().to_owned()
+    };
+    for what in ["a subscriber", "a logger", "a logger, and panics"] {
+        let text = sentence(what);
+        assert!(text.ends_with("set none of your own"), "{text}");
+    }
 }
 
 #[test]

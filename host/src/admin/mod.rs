@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 
 use self::plugins::Watch;
 use crate::clock::Moment;
-use crate::config::{Limits, REPLY_LEN_EXTRA};
+use crate::config::Limits;
 use crate::generations::Roster;
 use crate::plugin::reply_data;
 use crate::router::shutting_down;
@@ -191,7 +191,7 @@ fn unknown(wanted: &str) -> TaskFailure {
 /// The outcome, if it fits into a line of that many bytes.
 fn fitting(outcome: Outcome, line_len_max: usize) -> Outcome {
     let result = outcome?;
-    if result.len() <= line_len_max.saturating_sub(REPLY_LEN_EXTRA) {
+    if result.len() <= plugin_api::limits::result_len_max(line_len_max) {
         return Ok(result);
     }
     let message = format!(

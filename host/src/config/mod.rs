@@ -16,8 +16,6 @@ use crate::plugin::{PoolSettings, Settings};
 
 pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:12345";
 pub(crate) const PLUGINS_DIR_DEFAULT: &str = "./plugins";
-/// How long handlers may run for whom neither author nor operator says.
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 /// What the address for operators' pages could be, for messages.
 const HTTP_EXAMPLE: &str = "127.0.0.1:9100";
 
@@ -62,9 +60,6 @@ pub(crate) struct Limits {
     /// After so long without a word a client is asked whether it is still there, in whole seconds.
     pub(crate) keep_alive: Duration,
 }
-
-/// What a reply line is longer than the result in it, at most: the id and the field names.
-pub(crate) const REPLY_LEN_EXTRA: usize = 512;
 
 /// How long a file must have been unchanged before it is examined.
 #[derive(Clone, Copy, Debug)]
@@ -138,7 +133,9 @@ impl Config {
             },
             workers_max: None,
             timeout: None,
-            timeout_default: raw.timeout.map_or(TIMEOUT_DEFAULT, |timeout| timeout.0),
+            timeout_default: raw
+                .timeout
+                .map_or(plugin_api::limits::TIMEOUT_DEFAULT, |timeout| timeout.0),
         };
         let worker = WorkerLimits {
             memory_max: raw.worker.memory_max.to_limit(),

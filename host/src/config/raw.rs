@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use plugin_api::limits;
 use serde::Deserialize;
 
 use values::units::{Size, Time};
@@ -40,7 +41,7 @@ pub(super) struct LimitsTable {
 impl Default for LimitsTable {
     fn default() -> Self {
         Self {
-            line_len_max: Size(protocol::LINE_LEN_MAX_DEFAULT as u64),
+            line_len_max: Size(limits::LINE_LEN_MAX_DEFAULT as u64),
             connections_max: 12_000,
             in_flight_max: 1024,
             output_len_max: Size(256 << 20),
@@ -103,7 +104,7 @@ impl Default for WorkerTable {
     fn default() -> Self {
         Self {
             open_timeout: Time::secs(30),
-            cancel_grace: Time::secs(2),
+            cancel_grace: Time::secs(limits::CANCEL_GRACE.as_secs()),
             idle_timeout: Time::secs(60),
             memory_max: Size(4 << 30),
             rss_max: Size(1 << 30),

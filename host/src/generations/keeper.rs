@@ -15,7 +15,7 @@ use super::roster::{Generation, Refusal, Roster};
 use super::state::State;
 use super::version::Version;
 use crate::clock::Moment;
-use crate::config::{Config, REPLY_LEN_EXTRA};
+use crate::config::Config;
 use crate::link::Open;
 use crate::plugin::{self, Drain, Notice, Notify, Opened, Reroute, Spec};
 use crate::reload::{Change, Folder, FolderError, FolderHandle, Request, stage};
@@ -401,7 +401,7 @@ fn spec(config: &Config, Version { staged, settings }: &Version) -> Spec {
             file: staged.file.display().to_string(),
             config: settings.config.clone(),
             slots: settings.slots,
-            result_len_max: config.limits.line_len_max.saturating_sub(REPLY_LEN_EXTRA),
+            result_len_max: plugin_api::limits::result_len_max(config.limits.line_len_max),
             memory_max: settings.memory_max,
             // Each worker is told what is so when it starts.
             log_level: 0,

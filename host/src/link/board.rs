@@ -16,7 +16,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use crate::clock::Moment;
 
 /// The most tasks that can be handed to one worker at once.
-pub(crate) const CELLS_MAX: usize = 256;
+pub(crate) const CELLS_MAX: usize = plugin_api::limits::SLOTS_MAX as usize;
 
 /// How far a task has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,12 +12,9 @@ pub(crate) const FRAME_LEN_MAX_EXTRA: usize = 64 * 1024;
 pub(crate) mod link_status {
     /// The host had taken the task back before it started.
     pub(crate) const SKIPPED: u32 = u32::MAX;
-    /// The handler's result is not valid JSON; the payload says why.
-    pub(crate) const INVALID_RESULT: u32 = u32::MAX - 1;
     /// The system has no thread for the task, which has not started; the payload says why.
     pub(crate) const NO_THREAD: u32 = u32::MAX - 3;
-    /// The handler's result is longer than a line may be; the payload is its length in decimal digits.
-    pub(crate) const RESULT_TOO_LARGE: u32 = u32::MAX - 2;
+    pub(crate) use plugin_api::verdict::INVALID_RESULT;
 }
 
 /// The first frame a worker gets, as JSON: everything it needs to open its plugin.

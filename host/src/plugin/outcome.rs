@@ -3,91 +3,42 @@
 use std::fmt;
 
 use bytes::Bytes;
-use plugin_api::abi::{Failure, status};
+use plugin_api::abi::status;
+use plugin_api::verdict::{self, ClientError, Code};
 use protocol::{ErrorCode, Outcome, TaskFailure};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
-use crate::link::{Culprit, Return, link_status};
-
-/// `data` of a `handler_failed` error.
-#[derive(Serialize)]
-struct FailureData<'a> {
-    kind: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a RawValue>,
-}
+use crate::link::{Culprit, Return};
 
 /// The client's answer for what a worker returned. `cancelled`: the client had asked for the task's end.
 pub(super) fn of_return(returned: &Return, cancelled: bool) -> Outcome {
-    let text = || String::from_utf8_lossy(&returned.payload).into_owned();
-    match returned.status {
-        // A line break would end the client's line in the middle. Workers see to it; this catches a broken one.
-        status::OK if memchr::memchr2(b'\n', b'\r', &returned.payload).is_none() => {
-            Ok(returned.payload.clone())
-        }
-        link_status::RESULT_TOO_LARGE => Err(TaskFailure::new(
-            ErrorCode::ResultTooLarge,
-            format!(
-                "the handler's result has {} bytes, more than a line may have; let it write a file and return the path",
-                text()
-            ),
-        )),
-        _ if cancelled => Err(of_cancelled(returned)),
-        status::FAILED => Err(of_failure(&returned.payload)),
-        status::INVALID_ARGS => Err(TaskFailure::new(ErrorCode::InvalidArgs, text())),
-        status::PANICKED => Err(TaskFailure::new(ErrorCode::HandlerPanicked, text())),
-        status::ABANDONED => Err(handler_failed(
-            "abandoned",
-            "the handler ended without an answer (it dropped its completion)".to_owned(),
-        )),
-        status::CANCELLED => Err(handler_failed("cancelled", text())),
-        link_status::INVALID_RESULT => Err(handler_failed(
-            "invalid_result",
-            format!("the handler's result is {}", text()),
-        )),
-        status::OK => Err(handler_failed(
-            "invalid_result",
-            "the handler's result has raw line breaks".to_owned(),
-        )),
-        other => Err(handler_failed(
-            "unknown_status",
-            format!("the handler ended with the unknown status {other}"),
-        )),
+    let Return {
+        status, payload, ..
+    } = returned;
+    // A line break would end the client's line in the middle. Workers see to it; this catches a broken one.
+    if *status == status::OK && memchr::memchr2(b'\n', b'\r', payload).is_none() {
+        return Ok(payload.clone());
     }
+    Err(of_error(verdict::of_answer(*status, payload, cancelled)))
 }
 
-/// Cancelled while it ran; what the handler has to say of how far it came is passed on.
-fn of_cancelled(returned: &Return) -> TaskFailure {
-    let mut failure = TaskFailure::new(ErrorCode::Cancelled, "cancelled while it ran");
-    if returned.status == status::FAILED {
-        let theirs = of_failure(&returned.payload);
-        failure.message = format!("cancelled while it ran: {}", theirs.message);
-        failure.data = theirs.data;
-    }
-    failure.started = true;
-    failure
-}
-
-fn handler_failed(kind: &str, message: String) -> TaskFailure {
-    let mut failure = TaskFailure::new(ErrorCode::HandlerFailed, message);
-    failure.data = data(&FailureData { kind, data: None });
-    failure
-}
-
-fn of_failure(payload: &[u8]) -> TaskFailure {
-    let Ok(theirs) = serde_json::from_slice::<Failure>(payload) else {
-        return handler_failed(
-            "unreadable_failure",
-            "the handler failed and gave no readable reason".to_owned(),
-        );
+/// What the plugin API says went wrong, as the protocol says it.
+pub(super) fn of_error(error: ClientError) -> TaskFailure {
+    let code = match error.code {
+        Code::Cancelled => ErrorCode::Cancelled,
+        Code::HandlerFailed => ErrorCode::HandlerFailed,
+        Code::HandlerPanicked => ErrorCode::HandlerPanicked,
+        Code::InvalidArgs => ErrorCode::InvalidArgs,
+        Code::ResultTooLarge => ErrorCode::ResultTooLarge,
+        Code::Timeout => ErrorCode::Timeout,
+        _ => ErrorCode::Internal,
     };
-    let mut failure = TaskFailure::new(ErrorCode::HandlerFailed, theirs.message);
-    failure.retryable = theirs.retryable;
-    failure.data = data(&FailureData {
-        kind: &theirs.kind,
-        data: theirs.data.as_deref(),
-    });
+    let mut failure = TaskFailure::new(code, error.message);
+    failure.retryable = error.retryable;
+    failure.started = error.started;
+    failure.data = error
+        .data
+        .and_then(|json| protocol::json::one_line(&Bytes::from(json)).ok());
     failure
 }
 
@@ -173,6 +124,7 @@ pub(super) fn of_crash(exit: Exit, cell: u8, finished: bool) -> TaskFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::link_status;
 
     fn returned(status: u32, payload: &'static str) -> Return {
         let payload = Bytes::from_static(payload.as_bytes());
@@ -235,7 +187,7 @@ mod tests {
                 "invalid_result",
             ),
             (
-                link_status::RESULT_TOO_LARGE,
+                verdict::RESULT_TOO_LARGE,
                 "99",
                 ErrorCode::ResultTooLarge,
                 "",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use plugin_api::limits;
 use plugin_api::manifest::Manifest;
 use service::supervise::caught;
 use tokio::sync::{mpsc, oneshot};
@@ -307,8 +308,7 @@ fn functions(settings: &PoolSettings, manifest: &Manifest, stats: &Stats) -> Vec
 impl PoolSettings {
     /// How long a handler may run whose author gave it `timeout_ms`.
     pub(crate) fn limit(&self, timeout_ms: Option<u64>) -> Duration {
-        let authors = timeout_ms.map(Duration::from_millis);
-        self.timeout.or(authors).unwrap_or(self.timeout_default)
+        limits::timeout(self.timeout, timeout_ms, self.timeout_default)
     }
 }
 

@@ -10,7 +10,6 @@ mod progress;
 mod services;
 mod signals;
 mod tasks;
-mod text;
 mod watch;
 
 use std::io::{self, Read, Write};
@@ -22,6 +21,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use plugin_api::abi::PluginModuleRef;
+use plugin_api::limits;
 use plugin_api::manifest::Manifest;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use service::shortage;
@@ -29,8 +29,8 @@ use service::shortage;
 use self::outbox::Outbox;
 use self::tasks::Tasks;
 use crate::link::{
-    Board, CELLS_MAX, FRAME_LEN_MAX_EXTRA, LINK_VERSION, LogRecord, Open, Received, ToHost,
-    ToWorker, WorkerFrames, receive_fds,
+    Board, FRAME_LEN_MAX_EXTRA, LINK_VERSION, LogRecord, Open, Received, ToHost, ToWorker,
+    WorkerFrames, receive_fds,
 };
 
 /// Longest frame from the host; the host bounds its lines itself, this only tells a broken link from a long one.
@@ -113,7 +113,7 @@ fn serve(
             outbox.send(&ToHost::Opened { slots, manifest });
         }
         Err(reason) => outbox.send(&ToHost::OpenFailed {
-            reason: text::cut_text(reason, text::TEXT_LEN_MAX),
+            reason: limits::shorten(&reason).into_owned(),
         }),
     }
     // The reader ends by ending the process.
@@ -189,11 +189,7 @@ fn open_plugin(
     let manifest = Bytes::from(module.manifest()().into_vec());
     let parsed: Manifest = serde_json::from_slice(&manifest)
         .map_err(|error| format!("its manifest can't be read: {error}"))?;
-    let slots = open
-        .slots
-        .or(parsed.slots)
-        .unwrap_or(1)
-        .clamp(1, u32::try_from(CELLS_MAX).unwrap_or(u32::MAX));
+    let slots = limits::slots(open.slots, parsed.slots);
     let host = services::offer();
     module.open()(host, open.config.as_bytes().into())
         .into_result()

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use plugin_api::abi::{PluginModuleRef, status};
+use plugin_api::limits::{self, STACK_LEN, TEXT_LEN_MAX, cut};
 use service::rate::{self, Rate, Sample};
 use service::shortage;
 use service::sync::lock;
 
 use super::outbox::Outbox;
 use super::progress::{Due, Progress, Report};
-use super::text::{self, TEXT_LEN_MAX, cut};
 use super::{copy, signals};
 use crate::clock::Moment;
 use crate::link::{Board, Call, LogRecord, ProgressReport, Return, ToHost, link_status};
@@ -22,8 +22,6 @@ use crate::link::{Board, Call, LogRecord, ProgressReport, Return, ToHost, link_s
 const LOG_RECORDS_PER_SECOND_MAX: u32 = 1000;
 /// A longer log record counts as several of this length, in bytes.
 const LOG_RECORD_LEN_USUAL: usize = 1024;
-/// A handler's thread has as much stack as a program's main thread.
-const STACK_LEN: usize = 8 * 1024 * 1024;
 
 /// Everything the worker's threads share.
 #[derive(Debug)]
@@ -238,17 +236,14 @@ impl Tasks {
     /// A result must be one line of JSON that fits; whatever else a handler calls its result is a failure of its own.
     /// Texts are cut: they are for people.
     fn checked(&self, status: u32, payload: Vec<u8>) -> (u32, Bytes) {
-        match status {
-            status::OK if payload.len() > self.result_len_max => (
-                link_status::RESULT_TOO_LARGE,
-                payload.len().to_string().into(),
-            ),
-            status::OK => match protocol::json::one_line(&payload.into()) {
-                Ok(line) => (status, line),
-                Err(error) => (link_status::INVALID_RESULT, error.to_string().into()),
-            },
-            status::FAILED => (status, text::cut_failure(payload, self.result_len_max)),
-            _ => (status, text::cut_bytes(payload, self.result_len_max)),
+        let (status, payload) = limits::fit(status, payload, self.result_len_max);
+        let payload = Bytes::from(payload);
+        if status != status::OK {
+            return (status, payload);
+        }
+        match protocol::json::one_line(&payload) {
+            Ok(line) => (status, line),
+            Err(error) => (link_status::INVALID_RESULT, error.to_string().into()),
         }
     }
 
@@ -301,7 +296,7 @@ impl Tasks {
         let report = Report {
             done,
             total,
-            message: cut(message, TEXT_LEN_MAX).to_owned(),
+            message: cut(message).to_owned(),
         };
         let mut progress = lock(&running.progress);
         match progress.report(report, Moment::now()) {
@@ -386,12 +381,8 @@ impl Tasks {
         if left_out > 0 {
             self.warn(0, &format!("{left_out} log records left out: at most {LOG_RECORDS_PER_SECOND_MAX} a second are kept"));
         }
-        record
-            .target
-            .truncate(cut(&record.target, TEXT_LEN_MAX).len());
-        record
-            .message
-            .truncate(cut(&record.message, TEXT_LEN_MAX).len());
+        record.target.truncate(cut(&record.target).len());
+        record.message.truncate(cut(&record.message).len());
         if record.fields.len() > TEXT_LEN_MAX {
             record.fields.clear();
         }

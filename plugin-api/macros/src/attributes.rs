@@ -14,7 +14,8 @@ const PLUGIN_KEYS: &str =
     "unknown key: `#[plugin(…)]` takes `name = \"…\"`, `cpu_bound` and `slots = 8`";
 const HANDLER_KEYS: &str =
     "unknown key: `#[handler(…)]` takes `name = \"…\"` and `timeout = \"30s\"`";
-const SLOTS_SHAPE: &str = "`slots` is a whole number, at least 1: write `slots = 8`";
+/// The most slots of a worker. plugin-api compares it with its own whenever a plugin is compiled.
+pub(crate) const SLOTS_MAX: u32 = 256;
 const TIMEOUT_SHAPE: &str = "a time limit is a whole number, at least 1, and `ms`, `s`, `m` or `h`: \
     write `timeout = \"30s\"`";
 
@@ -44,8 +45,15 @@ impl PluginKeys {
                     _ => None,
                 };
                 match number {
-                    Some(number) if number > 0 => set_once(&mut keys.slots, number, &meta),
-                    _ => Err(Error::new_spanned(slots, SLOTS_SHAPE)),
+                    Some(number) if (1..=SLOTS_MAX).contains(&number) => {
+                        set_once(&mut keys.slots, number, &meta)
+                    }
+                    _ => {
+                        let text = format!(
+                            "`slots` is a whole number from 1 to {SLOTS_MAX}: write `slots = 8`"
+                        );
+                        Err(Error::new_spanned(slots, text))
+                    }
                 }
             } else {
                 Err(meta.error(PLUGIN_KEYS))

@@ -103,12 +103,12 @@ impl Handler {
         let args = self.shape.args.as_ref().map(|_| quote!(args,));
         let run = match &self.shape.ending {
             Ending::Returns { takes_task, output } => {
-                let task = takes_task.then(|| quote!(call.task()));
+                let task = takes_task.map(|span| quote_spanned!(span=> call.task()));
                 let called = quote!(Self::#ident(plugin, #args #task));
                 into_answer(output, &called)
             }
             Ending::Future { takes_task, output } => {
-                let task = takes_task.then(|| quote!(&task));
+                let task = takes_task.map(|span| quote_spanned!(span=> &task));
                 let called = quote!(Self::#ident(&plugin, #args #task).await);
                 let answer = into_answer(output, &called);
                 // Spanned to the name, so that the error of a future that isn't `Send` points there.
@@ -137,10 +137,12 @@ impl Handler {
 }
 
 fn into_answer(output: &Type, called: &TokenStream) -> TokenStream {
-    let function = quote_spanned! {
-        output.span()=> <#output as ::plugin_api::__private::Returns>::into_answer
-    };
-    quote!(#function(#called))
+    let function = quote_spanned!(output.span()=> ::plugin_api::__private::returned::<#output>);
+    // Named before it is called: what is wrong with the type is then said at the type alone.
+    quote!({
+        let returned = #function;
+        returned(#called)
+    })
 }
 
 pub(crate) fn cfgs(attributes: &[Attribute]) -> Vec<Attribute> {

@@ -14,7 +14,7 @@ mod signature;
 /// `#[plugin(name = "…", cpu_bound, slots = 8)]`, all optional:
 /// - `name`: the plugin's name, by default that of its crate.
 /// - `cpu_bound`: its handlers keep a core busy; the host then runs no more workers than there are cores.
-/// - `slots`: how many tasks one worker process may run at once, by default 1.
+/// - `slots`: how many tasks one worker process may run at once, by default 1, at most 256.
 ///
 /// The type must be `Send + Sync + 'static`. It is opened by its function `open`, where there is one, else by `Default`:
 /// - `fn open(config: C) -> Result<Self, PluginError>`, where `C: serde::Deserialize`; a configuration that doesn't fit `C`
@@ -37,7 +37,7 @@ pub fn plugin(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// The doc comment is the function's description. The method takes `&self`, then its arguments (`args: T`, where `T`
 /// derives `serde::Deserialize` and `schemars::JsonSchema`), then `task: &Task`; the last two may be missing. It returns
 /// `Result<R, TaskError>`, where `R` derives `serde::Serialize` and `schemars::JsonSchema`. With the feature `async` it may
-/// be an `async fn`. Instead of a task, a method may take `completion: Completion<R>`, return nothing, and answer later.
+/// be an `async fn`. In place of `TaskError` it may name a type that implements `plugin_api::HandlerError`. Instead of a task, a method may take `completion: Completion<R>`, return nothing, and answer later.
 #[proc_macro_attribute]
 pub fn handler(_attribute: TokenStream, item: TokenStream) -> TokenStream {
     plugin::refuse_stray_handler(&item.into()).into()

@@ -1,6 +1,8 @@
 //! The `impl` block above which `#[plugin]` stands.
 
-use proc_macro2::{Span, TokenStream};
+use std::collections::BTreeMap;
+
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{
     Attribute, Error, FnArg, ImplItem, ImplItemFn, Item, ItemImpl, Result, ReturnType, Type,
@@ -8,9 +10,10 @@ use syn::{
 };
 
 use crate::{
-    attributes::PluginKeys,
+    attributes::{PluginKeys, SLOTS_MAX},
     features::Features,
     handler::{Handler, cfgs},
+    signature::borrows,
 };
 
 /// The symbol that loaders look for. plugin-api compares it with the constant of `abi_stable` whenever a plugin is
@@ -22,6 +25,8 @@ const NO_HANDLERS: &str = "a plugin has at least one handler; write `#[handler]`
 const TWO_ATTRIBUTES: &str = "this method has `#[handler]` twice; write it once, with all keys";
 const OPEN_SHAPE: &str = "`open` opens the plugin: `fn open(config: C) -> Result<Self, \
     PluginError>`, or without the config";
+const BORROWED_CONFIG: &str = "`open` owns its configuration: write a type without references \
+    and lifetimes, `String` in place of `&str`";
 const SHAPE: &str = "`#[plugin]` goes above `impl YourPlugin { … }`, the block with the handlers";
 
 /// The item without our attributes, and either the plugin or the errors.
@@ -113,7 +118,6 @@ impl Parts {
                 match Handler::parse(attribute, method, features) {
                     Ok(handler) => {
                         method.attrs.push(tolerate());
-                        complaints.check(check_unique(&handlers, &handler));
                         handlers.push(handler);
                     }
                     Err(error) => complaints.add(error),
@@ -131,6 +135,7 @@ impl Parts {
         if !marked {
             complaints.add(Error::new_spanned(&block.self_ty, NO_HANDLERS));
         }
+        complaints.check(check_unique(&twins(&handlers)));
         complaints.into_result()?;
         Ok(Self { handlers, open })
     }
@@ -179,20 +184,45 @@ fn take_handler_attributes(method: &mut ImplItemFn) -> Vec<Attribute> {
     method.attrs.extract_if(.., is_ours).collect()
 }
 
-/// Handlers under `#[cfg]` may share a name, as only one of them may be there; the table is checked
-/// again once it is known.
-fn check_unique(handlers: &[Handler], new: &Handler) -> Result<()> {
-    let twin =
-        |other: &&Handler| other.name == new.name && other.cfgs.is_empty() && new.cfgs.is_empty();
-    let Some(twin) = handlers.iter().find(twin) else {
-        return Ok(());
-    };
+/// The handlers that share a function name, by name and in the author's order.
+fn twins(handlers: &[Handler]) -> Vec<Vec<&Handler>> {
+    let mut by_name: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
+    for handler in handlers {
+        by_name.entry(&handler.name).or_default().push(handler);
+    }
+    by_name.retain(|_, handlers| handlers.len() > 1);
+    by_name.into_values().collect()
+}
+
+/// Handlers under `#[cfg]` may share a name, as only one of them may be there: the compiler counts them once it knows.
+fn check_unique(twins: &[Vec<&Handler>]) -> Result<()> {
+    let mut complaints = Complaints::default();
+    for handlers in twins {
+        let mut certain = handlers.iter().filter(|handler| handler.cfgs.is_empty());
+        if let Some(first) = certain.next() {
+            for other in certain {
+                let text = format!(
+                    "the method `{}` already has the function name `{}`; give one of them another \
+                     name: `#[handler(name = \"…\")]`",
+                    first.ident, other.name
+                );
+                complaints.add(Error::new_spanned(&other.ident, text));
+            }
+        }
+    }
+    complaints.into_result()
+}
+
+/// Counts the handlers of one name that are there.
+fn count_twins(handlers: &[&Handler]) -> TokenStream {
+    let (name, ident) = (&handlers[0].name, &handlers[0].ident);
     let text = format!(
-        "the method `{}` already has the function name `{}`; give one of them another \
-         name: `#[handler(name = \"…\")]`",
-        twin.ident, new.name
+        "more than one handler has the function name `{name}`; give them names of their own: \
+         `#[handler(name = \"…\")]`"
     );
-    Err(Error::new_spanned(&new.ident, text))
+    let cfgs = handlers.iter().map(|handler| &handler.cfgs);
+    let count = quote_spanned!(ident.span()=> ::plugin_api::__private::only_one);
+    quote!(const _: () = #count(&[#(#(#cfgs)* ()),*], #text);)
 }
 
 fn parse_open(method: &ImplItemFn) -> Result<Open> {
@@ -216,6 +246,9 @@ fn parse_open(method: &ImplItemFn) -> Result<Open> {
             config: None,
             output,
         }),
+        (Some(FnArg::Typed(typed)), None) if borrows(&typed.ty) => {
+            Err(Error::new_spanned(&typed.ty, BORROWED_CONFIG))
+        }
         (Some(FnArg::Typed(typed)), None) => Ok(Open {
             config: Some(Type::clone(&typed.ty)),
             output,
@@ -233,18 +266,17 @@ fn open_body(plugin: &Type, open: Option<&Open>) -> TokenStream {
     let no_config = quote!(::plugin_api::__private::no_config(config)?;);
     let Some(Open { config, output }) = open else {
         let default =
-            quote_spanned!(plugin.span()=> <#plugin as ::core::default::Default>::default);
+            quote_spanned!(plugin.span()=> ::plugin_api::__private::opened_by_default::<#plugin>);
         return quote!(#no_config ::core::result::Result::Ok(#default()));
     };
+    let opened = quote_spanned!(output.span()=> ::plugin_api::__private::opened::<Self, #output>);
     let Some(config) = config else {
-        let open = quote_spanned!(output.span()=> Self::open());
-        return quote!(#no_config #open);
+        return quote!(#no_config #opened(Self::open()));
     };
     let read = quote_spanned!(config.span()=> ::plugin_api::__private::config::<#config>);
-    let open = quote_spanned!(output.span()=> Self::open(config));
     quote! {
         let config = #read(config)?;
-        #open
+        #opened(Self::open(config))
     }
 }
 
@@ -261,12 +293,26 @@ fn generate(block: &ItemImpl, keys: &PluginKeys, parts: &Parts) -> TokenStream {
         None => quote!(::core::option::Option::None),
     };
     let rows = parts.handlers.iter().map(Handler::row);
+    let twins = twins(&parts.handlers);
+    let counts = twins.iter().map(|handlers| count_twins(handlers));
     let open = open_body(plugin, parts.open.as_ref());
     let implement =
         quote_spanned!(plugin.span()=> impl ::plugin_api::__private::Plugin for #plugin);
+    // Two of them can't be: the compiler says so, at the plugin, and before the linker speaks of symbols.
+    let only_one = Ident::new("a_library_holds_one_plugin", plugin.span());
     quote! {
         #(#cfgs)*
         const _: () = {
+            #[doc(hidden)]
+            #[macro_export]
+            #[allow(non_local_definitions, reason = "it is there to be found by another one")]
+            macro_rules! #only_one {
+                () => {};
+            }
+
+            const _: () = ::plugin_api::__private::slots_max(#SLOTS_MAX);
+            #(#counts)*
+
             #implement {
                 const NAME: &'static str = #name;
                 const VERSION: &'static str = ::core::env!("CARGO_PKG_VERSION");

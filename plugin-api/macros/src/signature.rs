@@ -2,9 +2,10 @@
 
 use std::fmt::Display;
 
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{
-    Error, FnArg, GenericArgument, PathArguments, ReceiverKind, Result, ReturnType, Safety,
+    Error, FnArg, GenericArgument, Pat, PathArguments, ReceiverKind, Result, ReturnType, Safety,
     Signature, Type, spanned::Spanned,
 };
 
@@ -24,7 +25,12 @@ const TWO_ARGS: &str = "a handler takes one `args`; make one struct of its argum
     object of the request";
 const BORROWED_ARGS: &str =
     "a handler owns its arguments and borrows its task; write `args: T` or `task: &Task`";
-const OWNED_TASK: &str = "a handler borrows its task; write `task: &Task`";
+const LIFETIME_IN_ARGS: &str = "a handler owns its arguments: write a type without references and \
+    lifetimes, `String` in place of `&str` and `Cow<str>`";
+const OWNED_TASK: &str = "a handler borrows its task; write `task: &Task`. If this is a `Task` of \
+    your own, name the parameter `args`";
+const RESULT_IN_COMPLETION: &str = "a completion names the result alone: write `Completion<R>`; an \
+    error goes through `completion.complete(Err(…))`";
 const ASYNC_COMPLETION: &str =
     "an async handler needs no completion: it is answered when it returns its `Result`";
 const TWO_ANSWERS: &str = "a handler that takes a completion returns nothing: its answer goes \
@@ -40,9 +46,18 @@ pub(crate) struct Shape {
 
 /// The parameter after the arguments, and how the task is answered.
 pub(crate) enum Ending {
-    Returns { takes_task: bool, output: Type },
-    Future { takes_task: bool, output: Type },
-    Completes { completion: Type },
+    /// `takes_task`: where it says so.
+    Returns {
+        takes_task: Option<Span>,
+        output: Type,
+    },
+    Future {
+        takes_task: Option<Span>,
+        output: Type,
+    },
+    Completes {
+        completion: Type,
+    },
 }
 
 impl Shape {
@@ -50,16 +65,16 @@ impl Shape {
         check_plain(signature, features)?;
         check_receiver(signature)?;
         let mut args = None;
-        let mut takes_task = false;
+        let mut takes_task = None;
         let mut completion = None;
         for input in signature.inputs.iter().skip(1) {
             let parameter = Parameter::parse(input)?;
-            if takes_task || completion.is_some() {
+            if takes_task.is_some() || completion.is_some() {
                 let text = format!("the task or the completion is the last parameter: {SHAPE}");
                 return complain(input, text);
             }
             match parameter {
-                Parameter::Task => takes_task = true,
+                Parameter::Task(span) => takes_task = Some(span),
                 Parameter::Completion(ty) => completion = Some(ty),
                 Parameter::Args(ty) if args.is_none() => args = Some(ty),
                 Parameter::Args(_) => return complain(input, TWO_ARGS),
@@ -115,7 +130,7 @@ fn completing(signature: &Signature, completion: Type) -> Result<Ending> {
     Ok(Ending::Completes { completion })
 }
 
-fn returning(signature: &Signature, takes_task: bool) -> Result<Ending> {
+fn returning(signature: &Signature, takes_task: Option<Span>) -> Result<Ending> {
     let ReturnType::Type(_, output) = &signature.output else {
         let text = format!(
             "a handler returns a `Result`: {SHAPE}; without a result, write \
@@ -136,7 +151,7 @@ fn returning(signature: &Signature, takes_task: bool) -> Result<Ending> {
 
 enum Parameter {
     Args(Type),
-    Task,
+    Task(Span),
     Completion(Type),
 }
 
@@ -149,11 +164,17 @@ impl Parameter {
             Type::Reference(reference)
                 if is_named(&reference.elem, "Task") && reference.mutability.is_none() =>
             {
-                Ok(Self::Task)
+                Ok(Self::Task(reference.elem.span()))
             }
             ty @ Type::Reference(_) => complain(ty, BORROWED_ARGS),
-            ty if is_named(ty, "Task") => complain(ty, OWNED_TASK),
-            ty if is_named(ty, "Completion") => Ok(Self::Completion(ty.clone())),
+            ty if is_named(ty, "Task") && is_called_task(&typed.pat) => complain(ty, OWNED_TASK),
+            ty if is_named(ty, "Completion") => match only_argument(ty) {
+                Some(result) if is_named(result, "Result") => complain(ty, RESULT_IN_COMPLETION),
+                Some(_) => Ok(Self::Completion(ty.clone())),
+                // A type of the author's own.
+                None => Ok(Self::Args(ty.clone())),
+            },
+            ty if borrows(ty) => complain(ty, LIFETIME_IN_ARGS),
             ty if mentions_impl(ty) => complain(ty, GENERIC),
             ty => Ok(Self::Args(ty.clone())),
         }
@@ -173,6 +194,47 @@ fn is_named(ty: &Type, name: &str) -> bool {
             .is_some_and(|segment| segment.ident == name),
         _ => false,
     }
+}
+
+/// Whether a parameter's name says that it is the task.
+fn is_called_task(pattern: &Pat) -> bool {
+    matches!(pattern, Pat::Ident(name) if name.ident.to_string().trim_start_matches('_') == "task")
+}
+
+/// `T` of `Name<T>`.
+fn only_argument(ty: &Type) -> Option<&Type> {
+    let Type::Path(path) = ty else { return None };
+    match &path.path.segments.last()?.arguments {
+        PathArguments::AngleBracketed(arguments) => {
+            let types = arguments.args.iter().filter_map(|argument| match argument {
+                GenericArgument::Type(ty) => Some(ty),
+                _ => None,
+            });
+            types.last()
+        }
+        _ => None,
+    }
+}
+
+/// Whether values of this type can't be read from JSON and kept: whether there is a reference or a lifetime in it, but
+/// for `'static`.
+pub(crate) fn borrows(ty: &Type) -> bool {
+    fn any(tokens: TokenStream) -> bool {
+        let mut lifetime = false;
+        tokens.into_iter().any(|token| {
+            let after_quote = std::mem::take(&mut lifetime);
+            match token {
+                TokenTree::Punct(punct) => {
+                    lifetime = punct.as_char() == '\'';
+                    punct.as_char() == '&'
+                }
+                TokenTree::Ident(ident) => after_quote && ident != "static",
+                TokenTree::Group(group) => any(group.stream()),
+                TokenTree::Literal(_) => false,
+            }
+        })
+    }
+    any(ty.to_token_stream())
 }
 
 /// Whether there is an `impl Trait` in it, at the top or as an argument of a path.

@@ -5,7 +5,10 @@ use std::fmt;
 use serde_json::{Map, Value};
 use tracing::Level;
 
-use crate::abi::{Failure, log_level, status};
+use crate::{
+    abi::{Failure, log_level, status},
+    verdict::{self, ClientError},
+};
 
 /// A task that was answered, and what it reported on the way.
 #[derive(Clone, Debug)]
@@ -13,6 +16,11 @@ use crate::abi::{Failure, log_level, status};
 pub struct Finished {
     /// The handler's result, or how the task ended without one.
     pub result: Result<Value, CallError>,
+    /// The error that a client would read, word for word, if there is no result.
+    pub error: Option<ClientError>,
+    /// The handler went on for longer than the grace after it was told to stop, because its time was up or its client
+    /// cancelled: a host would have killed its worker. In a test its thread runs on.
+    pub killed: bool,
     /// All progress reports, in order.
     pub progress: Vec<Progress>,
     /// All log events of this task, in order.
@@ -67,7 +75,7 @@ impl Log {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The handler returned a [`TaskError`](crate::TaskError).
+    /// The handler returned a [`TaskError`](crate::TaskError). The client of a cancelled task reads it as `cancelled`.
     Failed {
         /// Its word for programs.
         kind: String,
@@ -84,8 +92,13 @@ pub enum CallError {
     Panicked(String),
     /// The completion was dropped unanswered.
     Abandoned,
-    /// The handler noticed that its task was cancelled, and stopped.
+    /// The handler noticed that its task was cancelled, and stopped; or it did not, and would have been killed; or the task
+    /// was cancelled before it began.
     Cancelled(String),
+    /// Its time was up, in a slot or while it waited for one.
+    Timeout(String),
+    /// The result has more bytes than a reply may have.
+    ResultTooLarge(String),
     /// The handler answered something that is not JSON, for this reason.
     InvalidResult(String),
     /// The plugin has no such function.
@@ -114,7 +127,9 @@ impl fmt::Display for CallError {
             Self::InvalidArgs(reason) => write!(f, "invalid arguments: {reason}"),
             Self::Panicked(text) => write!(f, "the handler {text}"),
             Self::Abandoned => f.write_str("the completion was dropped unanswered"),
-            Self::Cancelled(text) => f.write_str(text),
+            Self::Cancelled(text) | Self::Timeout(text) | Self::ResultTooLarge(text) => {
+                f.write_str(text)
+            }
             Self::InvalidResult(reason) => write!(f, "the result is not JSON: {reason}"),
             Self::UnknownFunction(name) => write!(f, "the plugin has no function `{name}`"),
             Self::UnknownStatus(status) => write!(f, "the answer has the unknown status {status}"),
@@ -124,30 +139,31 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
-/// What a worker would make of an answer.
+/// What a worker makes of an answer.
 pub(super) fn result_of(status: u32, bytes: &[u8]) -> Result<Value, CallError> {
     let invalid = |error: serde_json::Error| CallError::InvalidResult(error.to_string());
     if status == status::OK {
         return serde_json::from_slice(bytes).map_err(invalid);
     }
-    if status == status::FAILED {
-        let failure: Failure = serde_json::from_slice(bytes).map_err(invalid)?;
-        return Err(CallError::Failed {
-            kind: failure.kind,
-            message: failure.message,
-            retryable: failure.retryable,
-            data: failure
-                .data
-                .map(|data| serde_json::from_str(data.get()).map_err(invalid))
-                .transpose()?,
-        });
-    }
-    let text = String::from_utf8_lossy(bytes).into_owned();
+    let message = || verdict::of_answer(status, bytes, false).message;
     Err(match status {
-        status::INVALID_ARGS => CallError::InvalidArgs(text),
-        status::PANICKED => CallError::Panicked(text),
+        status::FAILED => failed(bytes).map_err(invalid)?,
+        status::INVALID_ARGS => CallError::InvalidArgs(message()),
+        status::PANICKED => CallError::Panicked(message()),
         status::ABANDONED => CallError::Abandoned,
-        status::CANCELLED => CallError::Cancelled(text),
+        status::CANCELLED => CallError::Cancelled(message()),
+        verdict::RESULT_TOO_LARGE => CallError::ResultTooLarge(message()),
         other => CallError::UnknownStatus(other),
+    })
+}
+
+fn failed(bytes: &[u8]) -> serde_json::Result<CallError> {
+    let failure: Failure = serde_json::from_slice(bytes)?;
+    let data = failure.data.map(|data| serde_json::from_str(data.get()));
+    Ok(CallError::Failed {
+        kind: failure.kind,
+        message: failure.message,
+        retryable: failure.retryable,
+        data: data.transpose()?,
     })
 }

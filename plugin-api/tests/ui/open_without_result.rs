@@ -1,4 +1,4 @@
-use plugin_api::{PluginError, TaskError, plugin};
+use plugin_api::{TaskError, plugin};
 
 struct Mail;
 
@@ -7,23 +7,6 @@ impl Mail {
     fn open(config: u8) -> Self {
         let _ = config;
         Self
-    }
-
-    #[handler]
-    fn send(&self) -> Result<(), TaskError> {
-        Ok(())
-    }
-}
-
-struct Config;
-
-struct Other;
-
-#[plugin]
-impl Other {
-    fn open(config: Config) -> Result<Self, PluginError> {
-        let _ = config;
-        Ok(Self)
     }
 
     #[handler]

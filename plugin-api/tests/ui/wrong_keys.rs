@@ -59,6 +59,17 @@ impl Slots {
 }
 
 #[derive(Default)]
+struct ManySlots;
+
+#[plugin(slots = 257)]
+impl ManySlots {
+    #[handler]
+    fn send(&self) -> Result<(), TaskError> {
+        Ok(())
+    }
+}
+
+#[derive(Default)]
 struct Name;
 
 #[plugin(name = "a plugin")]

@@ -15,6 +15,7 @@ mod command_line;
 mod config;
 mod crashes;
 mod documents;
+mod endings;
 mod evil;
 mod features;
 mod gateway;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use plugin_api::verdict;
 use protocol::{ErrorCode, Outcome, TaskFailure};
 
 use super::{
@@ -58,23 +59,15 @@ pub(super) fn no_thread(why: &str) -> TaskFailure {
 
 /// `shortage`: why there is no worker for it.
 pub(super) fn timeout_in_queue(shortage: Option<&str>) -> TaskFailure {
-    let message = match shortage {
-        Some(why) => format!("its time was up before it began: no worker can be started, {why}"),
-        None => "its time was up before it began".to_owned(),
-    };
-    let mut failure = TaskFailure::new(ErrorCode::Timeout, message);
-    failure.started = false;
+    let mut failure = outcome::of_error(verdict::timed_out(None));
+    if let Some(why) = shortage {
+        failure.message += &format!(": no worker can be started, {why}");
+    }
     failure
 }
 
 pub(super) fn timeout_while_running(ran: Duration) -> TaskFailure {
-    let message = format!(
-        "its time was up after the handler had run for {} ms",
-        ran.as_millis()
-    );
-    let mut failure = TaskFailure::new(ErrorCode::Timeout, message);
-    failure.started = true;
-    failure
+    outcome::of_error(verdict::timed_out(Some(ran)))
 }
 
 /// The handler had finished, and its worker kept the result to itself.
@@ -86,12 +79,5 @@ pub(super) fn lost_return() -> TaskFailure {
 }
 
 pub(super) fn cancelled(started: bool) -> TaskFailure {
-    let message = if started {
-        "cancelled while it ran"
-    } else {
-        "cancelled before it began"
-    };
-    let mut failure = TaskFailure::new(ErrorCode::Cancelled, message);
-    failure.started = started;
-    failure
+    outcome::of_error(verdict::cancelled(started))
 }

@@ -110,7 +110,7 @@ fn the_clock_stops_queries_and_tasks() {
     let finished = task.run();
     assert!(at.elapsed() < NOTICE_MAX + Duration::from_millis(200));
     assert!(
-        matches!(finished.result, Err(CallError::Cancelled(_))),
+        matches!(finished.result, Err(CallError::Timeout(_))),
         "{:?}",
         finished.result
     );

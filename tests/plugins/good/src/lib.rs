@@ -138,6 +138,39 @@ impl Good {
         Ok("x".repeat(args.len))
     }
 
+    /// Sleeps until its time is up.
+    #[handler(timeout = "300ms")]
+    fn limited(&self, task: &Task) -> Result<(), TaskError> {
+        loop {
+            task.check()?;
+            thread::sleep(NAP);
+        }
+    }
+
+    /// Fails with a long message.
+    #[handler]
+    fn long_error(&self, args: Big) -> Result<(), TaskError> {
+        Err(TaskError::new("long", "x".repeat(args.len)))
+    }
+
+    /// Has a result that JSON doesn't have.
+    #[handler]
+    fn not_a_number(&self) -> Result<f32, TaskError> {
+        Ok(f32::NAN)
+    }
+
+    /// Takes nothing.
+    #[handler]
+    fn unit(&self, args: ()) -> Result<(), TaskError> {
+        Ok(args)
+    }
+
+    /// Takes something, or nothing.
+    #[handler]
+    fn perhaps(&self, args: Option<Sleep>) -> Result<Option<u64>, TaskError> {
+        Ok(args.map(|sleep| sleep.ms))
+    }
+
     /// Fails as it is told.
     #[handler]
     fn fail(&self, args: Fail) -> Result<(), TaskError> {
@@ -217,6 +250,27 @@ mod tests {
             .unwrap_err();
         assert_eq!(failed.kind(), Some("k"));
         assert_eq!(good.logs()[0].message, "opened");
+    }
+
+    #[test]
+    fn calls_end_as_a_client_reads_it() {
+        let endings: Value = serde_json::from_str(include_str!("../endings.json")).unwrap();
+        let good = testing::open::<Good>(()).unwrap();
+        for ending in endings.as_array().unwrap() {
+            let function = ending["function"].as_str().unwrap();
+            // The kit writes `null` as `{}`, which is what a host hands over for missing arguments.
+            let finished = good.prepare(function, &ending["args"]).run();
+            let code = finished.error.as_ref().map(|error| error.code.as_str());
+            assert_eq!(code, ending["code"].as_str(), "{ending}");
+            let Some(error) = finished.error else {
+                continue;
+            };
+            let begins = ending["begins"].as_str().unwrap();
+            assert!(error.message.starts_with(begins), "{ending}: {error}");
+            let data: Value =
+                serde_json::from_str(&error.data.unwrap_or_default()).unwrap_or_default();
+            assert_eq!(data["kind"].as_str(), ending["kind"].as_str(), "{ending}");
+        }
     }
 
     #[test]
