@@ -48,10 +48,9 @@ pub fn runtime() -> Handle {
     let runtime = CURRENT.with_borrow(Clone::clone).expect(
         "`plugin_api::runtime()` is for `open` and handlers; call it there, and keep the handle",
     );
-    match runtime.handle() {
-        Ok(handle) => handle,
-        Err(error) => std::panic::panic_any(error.to_string()),
-    }
+    runtime
+        .handle()
+        .expect("the system has threads for the plugin's async runtime")
 }
 
 /// Makes `runtime` that of this thread until the guard is dropped.
