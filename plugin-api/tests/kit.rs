@@ -1,9 +1,5 @@
 //! The testing kit keeps the bounds that a worker and its host keep, and says what they say.
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     sync::{
