@@ -302,7 +302,7 @@ mod tests {
             shape: Shape,
             by_number: BTreeMap<u8, u8>,
         }
-        let refused = |json: &str| read::<Drawing>(json.as_bytes()).unwrap_err();
+        let refused = |json: &str| read::<Drawing>(json.as_bytes(), None).unwrap_err();
         assert_eq!(
             refused(r#"{"shape": {}}"#),
             "at `shape`: an object that names a variant by its one key was expected"
@@ -311,7 +311,7 @@ mod tests {
         assert!(bad_key.starts_with("at `by_number"), "{bad_key}");
         for text in [
             &bad_key,
-            &read::<BTreeMap<u8, u8>>(br#"{"x": 1}"#).unwrap_err(),
+            &read::<BTreeMap<u8, u8>>(br#"{"x": 1}"#, None).unwrap_err(),
         ] {
             assert!(!text.contains('?'), "{text}");
         }
@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn nesting_without_end_is_refused() {
         let json = "[".repeat(100_000);
-        assert!(read::<Value>(json.as_bytes()).is_err());
+        assert!(read::<Value>(json.as_bytes(), None).is_err());
     }
 
     #[test]

@@ -287,7 +287,7 @@ fn a_long_error_is_cut_and_keeps_its_kind() {
         panic!("{failed}");
     };
     assert_eq!((kind.as_str(), retryable), ("own", true));
-    assert!(message.ends_with("x… (11534336 bytes)"));
+    assert!(message.ends_with("x… (cut, it has 11534336 bytes)"));
     assert!(message.len() < limits::TEXT_LEN_MAX + 100);
 }
 
