@@ -98,6 +98,11 @@ impl Candidates {
         self.remove_where(|other| other.version.file() == file)
     }
 
+    /// Removes what the file held: it holds something else, which is not opened.
+    pub(super) fn remove_held(&mut self, file: &Path) -> Vec<Candidate> {
+        self.remove_where(|other| other.version.file() == file && other.origin == Origin::File)
+    }
+
     /// Whether this very version is being opened.
     pub(super) fn has(&self, version: &Version) -> bool {
         self.versions().any(|other| other.is_same(version))

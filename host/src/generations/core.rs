@@ -21,6 +21,7 @@ use crate::reload::Staged;
 const ROLL_BACK_CRASHES: u32 = 3;
 /// Why a plugin, or a candidate, goes.
 const FILE_GONE: &str = "its file is gone";
+const FILE_CHANGED: &str = "its file brings another plugin now";
 
 /// What the keeper has to do.
 #[derive(Debug)]
@@ -65,10 +66,17 @@ struct Current {
     before: Option<Arc<Version>>,
 }
 
+/// A name that another plugin has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    Plugin,
+    Function,
+}
+
 #[derive(Debug, Default)]
 struct File {
-    /// Refused for a name that another plugin has: tried again when names become free.
-    waits_for_names: bool,
+    /// Refused for this name, with that reason: tried again when names become free.
+    waits_for: Option<(Name, String)>,
     /// What it held when it was examined last; none: nothing that could be opened.
     holds: Option<Content>,
     /// What it holds was rolled back: not tried again before it is something else.
@@ -123,6 +131,12 @@ impl Core {
         self.candidates.numbers().any(counts)
     }
 
+    /// The candidates' numbers and plugins.
+    pub(super) fn opening(&self) -> impl Iterator<Item = (u64, &str)> {
+        let versions = self.candidates.versions().map(Version::plugin);
+        self.candidates.numbers().zip(versions)
+    }
+
     /// The candidate of this number; `None`: it is one no more.
     pub(super) fn candidate(&self, number: u64) -> Option<&Version> {
         self.candidates.get(number)
@@ -138,27 +152,54 @@ impl Core {
     /// The file holds this library, which is to be run like that; or not at all, for that reason.
     pub(super) fn holds(&mut self, staged: Staged, settings: Result<PluginSettings, String>) {
         let path = staged.file.clone();
-        let file = self.files.entry(path.clone()).or_default();
-        file.waits_for_names = false;
         match settings {
             Ok(settings) => {
                 let version = Version { staged, settings };
-                file.set_holds(Some(version.content()));
-                self.found(&path, version);
+                let said = self.set_holds(&path, Some(version.content()));
+                self.found(&path, version, said);
             }
-            Err(reason) => {
-                file.set_holds(None);
-                self.refuse(&path, Some(staged.note.name), reason);
-            }
+            Err(reason) => self.holds_nothing(&path, Some(staged.note.name), reason),
         }
+        self.take_out_orphans();
     }
 
     /// The file holds nothing that could be opened.
     pub(super) fn unusable(&mut self, path: &Path, reason: String) {
+        self.holds_nothing(path, None, reason);
+        self.take_out_orphans();
+    }
+
+    fn holds_nothing(&mut self, path: &Path, plugin: Option<String>, reason: String) {
+        self.set_holds(path, None);
+        let outdated = self.candidates.remove_held(path);
+        self.give_up(
+            outdated,
+            Event::Superseded,
+            "its file holds something else now",
+        );
+        self.refuse(path, plugin, reason);
+    }
+
+    /// The file was examined. Gives what has been said of it, if it holds what it held before and waits for a name.
+    fn set_holds(&mut self, path: &Path, holds: Option<Content>) -> Option<String> {
         let file = self.files.entry(path.to_owned()).or_default();
-        file.waits_for_names = false;
-        file.set_holds(None);
-        self.refuse(path, None, reason);
+        let before = file.holds.as_ref().map(|holds| holds.plugin.clone());
+        let is_same = file.holds == holds;
+        let waited_for = file.waits_for.take();
+        let brings_another =
+            before.is_some() && before != holds.as_ref().map(|holds| holds.plugin.clone());
+        file.set_holds(holds);
+        if brings_another {
+            self.retry_waiting();
+        }
+        waited_for.filter(|_| is_same).map(|(_, said)| said)
+    }
+
+    /// What the file held is opened no more: it holds something else now, which is not opened.
+    fn give_up_held(&mut self, path: &Path) {
+        let outdated = self.candidates.remove_held(path);
+        let reason = "its file holds something else now";
+        self.give_up(outdated, Event::Superseded, reason);
     }
 
     /// The file is gone for good.
@@ -167,14 +208,13 @@ impl Core {
         self.forget_refusal(path);
         let candidates = self.candidates.remove_file(path);
         self.give_up(candidates, Event::Removed, FILE_GONE);
-        for plugin in self.plugins_where(|_, current| current.version.file() == path) {
-            self.take_out(&plugin, FILE_GONE);
-        }
         self.retry_waiting();
+        self.take_out_orphans();
     }
 
-    /// The file holds this version. It is opened, unless it serves, is being opened, or was rolled back.
-    fn found(&mut self, path: &Path, version: Version) {
+    /// The file holds this version. It is opened, unless it serves, is being opened, or was rolled back. `said`: why not, when
+    /// it was tried before.
+    fn found(&mut self, path: &Path, version: Version, said: Option<String>) {
         let serves = self.serves(&version);
         if serves {
             self.forget_refusal(path);
@@ -191,13 +231,23 @@ impl Core {
         if self.files.get(path).is_some_and(|file| file.rolled_back) {
             return;
         }
-        if let Err(reason) = self.check_names(&version.staged) {
+        if let Err((name, reason)) = self.check_names(&version.staged) {
             if let Some(file) = self.files.get_mut(path) {
-                file.waits_for_names = true;
+                file.waits_for = Some((name, reason.clone()));
             }
-            return self.refuse(path, Some(version.plugin().to_owned()), reason);
+            self.give_up_held(path);
+            if said.as_ref() != Some(&reason) {
+                self.refuse(path, Some(version.plugin().to_owned()), reason);
+            }
+            return;
         }
         self.open(version.into(), Origin::File);
+    }
+
+    /// Whether it is what its file holds.
+    fn is_held(&self, version: &Version) -> bool {
+        let file = self.files.get(version.file());
+        file.and_then(|file| file.holds.as_ref()) == Some(&version.content())
     }
 
     fn serves(&self, version: &Version) -> bool {
@@ -206,8 +256,8 @@ impl Core {
             .is_some_and(|current| current.version.is_same(version))
     }
 
-    /// Whether the plugin's name, and its functions', are no others'.
-    fn check_names(&self, staged: &Staged) -> Result<(), String> {
+    /// Whether the plugin's name, and its functions', are no others'; else which is, and a sentence that says so.
+    fn check_names(&self, staged: &Staged) -> Result<(), (Name, String)> {
         let (plugin, functions) = (&staged.note.name, &staged.note.functions);
         let current = self.current.values().map(|current| &*current.version);
         let versions = current.chain(self.candidates.versions());
@@ -216,10 +266,11 @@ impl Core {
             let shown = other.file.display();
             if other.note.name == *plugin {
                 // A file that was renamed is there under its new name before the old one counts as gone.
-                if (self.is_there)(&other.file) {
-                    return Err(format!(
+                if self.may_bring(&other.file, plugin) && (self.is_there)(&other.file) {
+                    let reason = format!(
                         "a plugin named `{plugin}` comes from {shown} already; remove one of the two files"
-                    ));
+                    );
+                    return Err((Name::Plugin, reason));
                 }
                 continue;
             }
@@ -228,12 +279,54 @@ impl Core {
                 .find(|function| other.note.functions.contains(function))
             {
                 let name = &other.note.name;
-                return Err(format!(
+                let reason = format!(
                     "it exports `{function}`, which the plugin `{name}` ({shown}) exports already; rename one of the two"
-                ));
+                );
+                return Err((Name::Function, reason));
             }
         }
         Ok(())
+    }
+
+    /// Whether the file that has brought this plugin still does, or nothing else.
+    fn may_bring(&self, path: &Path, plugin: &str) -> bool {
+        self.files.get(path).is_some_and(|file| {
+            let holds = file.holds.as_ref();
+            holds.is_none_or(|holds| holds.plugin == plugin)
+        })
+    }
+
+    /// Takes out plugins whose files are gone, or bring another one now, unless other files bring them in a moment.
+    fn take_out_orphans(&mut self) {
+        let is_gone = |plugin: &str, current: &Current| {
+            !self.files.contains_key(current.version.file()) && !self.has_successor(plugin)
+        };
+        for plugin in self.plugins_where(is_gone) {
+            self.take_out(&plugin, FILE_GONE);
+        }
+        let is_replaced = |plugin: &str, current: &Current| {
+            let path = current.version.file();
+            let mut others = self.current.iter().filter(|(other, _)| *other != plugin);
+            !self.may_bring(path, plugin)
+                && others.any(|(_, other)| other.version.file() == path)
+                && !self.has_successor(plugin)
+        };
+        for plugin in self.plugins_where(is_replaced) {
+            self.take_out(&plugin, FILE_CHANGED);
+        }
+    }
+
+    /// Whether another file may bring the plugin in a moment.
+    fn has_successor(&self, plugin: &str) -> bool {
+        let waits = |file: &File| {
+            let holds = file.holds.as_ref();
+            matches!(file.waits_for, Some((Name::Plugin, _)))
+                && holds.is_some_and(|holds| holds.plugin == plugin)
+        };
+        self.candidates
+            .versions()
+            .any(|version| version.plugin() == plugin)
+            || self.files.values().any(waits)
     }
 
     fn plugins_where(&self, wanted: impl Fn(&str, &Current) -> bool) -> Vec<String> {
@@ -258,16 +351,30 @@ impl Core {
 
     /// Names may have become free: files that were refused for them are examined again.
     fn retry_waiting(&mut self) {
-        let waiting = self.files.iter().filter(|(_, file)| file.waits_for_names);
+        let waiting = self
+            .files
+            .iter()
+            .filter(|(_, file)| file.waits_for.is_some());
         let examine = waiting.map(|(file, _)| Command::Examine { file: file.clone() });
         self.commands.extend(examine);
     }
 
+    /// Notes why the file is not taken, and tells of it.
     fn refuse(&mut self, path: &Path, plugin: Option<String>, reason: String) {
         self.commands.push(Command::Refuse {
             file: path.to_owned(),
             refusal: refusal(plugin, Event::Refused, reason),
         });
+    }
+
+    /// As [`Core::refuse`]; of what the file holds no more it is only told.
+    fn refuse_version(&mut self, version: &Version, reason: String) {
+        let (file, plugin) = (version.file().to_owned(), version.plugin().to_owned());
+        if self.is_held(version) {
+            return self.refuse(&file, Some(plugin), reason);
+        }
+        let refusal = refusal(Some(plugin), Event::Refused, reason);
+        self.commands.push(Command::Tell { file, refusal });
     }
 
     fn forget_refusal(&mut self, path: &Path) {
@@ -294,14 +401,19 @@ impl Core {
         self.commands.push(Command::Open { number, version });
     }
 
-    /// Says what became of candidates that are opened no more. They are let go when they have opened.
+    /// Says what became of candidates that are opened no more. They are let go when they have opened. A file that still
+    /// holds one of them is examined again.
     fn give_up(&mut self, candidates: Vec<Candidate>, event: Event, reason: &str) {
         for Candidate { version, .. } in candidates {
             let plugin = version.plugin().to_owned();
+            let file = version.file().to_owned();
             self.commands.push(Command::Tell {
-                file: version.file().to_owned(),
+                file: file.clone(),
                 refusal: refusal(Some(plugin), event, reason.to_owned()),
             });
+            if self.is_held(&version) {
+                self.commands.push(Command::Examine { file });
+            }
         }
     }
 
@@ -326,7 +438,7 @@ impl Core {
             Origin::Lost => format!("what served was lost, and can't be opened again: {reason}"),
             Origin::RollBack(_) => format!("the version before can't be opened again: {reason}"),
         };
-        self.refuse(version.file(), Some(version.plugin().to_owned()), reason);
+        self.refuse_version(&version, reason);
         if origin == Origin::Lost {
             // Nothing runs its functions, and nothing will.
             for plugin in self.plugins_where(|name, current| {
@@ -336,17 +448,21 @@ impl Core {
             }
         }
         self.retry_waiting();
+        self.take_out_orphans();
     }
 
     fn go_live(&mut self, number: u64, Candidate { version, origin }: Candidate, now: Moment) {
         let plugin = version.plugin().to_owned();
-        // The file may have brought a plugin of another name before.
-        for name in self.plugins_where(|name, current| {
-            name != plugin && current.version.file() == version.file()
-        }) {
-            self.take_out(&name, "its file brings another plugin now");
+        // Its file may have brought another plugin before, which had one of its names.
+        let functions = &version.staged.note.functions;
+        let in_the_way = |name: &str, current: &Current| {
+            let theirs = &current.version.staged.note.functions;
+            name != plugin && theirs.iter().any(|function| functions.contains(function))
+        };
+        for name in self.plugins_where(in_the_way) {
+            self.take_out(&name, FILE_CHANGED);
         }
-        if origin == Origin::File {
+        if self.is_held(&version) {
             self.forget_refusal(version.file());
         }
         self.commands.push(Command::GoLive { number });
@@ -374,6 +490,7 @@ impl Core {
             (None, _) => {}
         }
         self.retry_waiting();
+        self.take_out_orphans();
     }
 
     /// What the version that goes live now is rolled back to, should it crash; ends the roll-back that is under way.
@@ -401,17 +518,12 @@ impl Core {
 
     /// The version was taken back: it is refused from now on, if its file holds it still.
     fn set_rolled_back(&mut self, version: &Version, reason: String) {
-        let (path, plugin) = (version.file(), Some(version.plugin().to_owned()));
-        let holds = Some(version.content());
-        let file = self.files.get_mut(path);
-        if let Some(file) = file.filter(|file| file.holds == holds) {
+        if self.is_held(version)
+            && let Some(file) = self.files.get_mut(version.file())
+        {
             file.rolled_back = true;
-            return self.refuse(path, plugin, reason);
         }
-        self.commands.push(Command::Tell {
-            file: path.to_owned(),
-            refusal: refusal(plugin, Event::Refused, reason),
-        });
+        self.refuse_version(version, reason);
     }
 
     /// Drains a generation that is no longer routed to.
@@ -523,7 +635,7 @@ impl Core {
         }
         let plugin = before.plugin();
         // A name that was given up since then may be another plugin's by now.
-        if let Err(taken) = self.check_names(&before.staged) {
+        if let Err((_, taken)) = self.check_names(&before.staged) {
             tracing::warn!(
                 plugin,
                 generation = number,

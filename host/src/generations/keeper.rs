@@ -9,6 +9,7 @@ use plugin_api::manifest::Manifest;
 use service::supervise::caught;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
 
 use super::core::{Command, Core};
 use super::roster::{Generation, Refusal, Roster};
@@ -24,6 +25,9 @@ use crate::stats::Stats;
 
 /// Events that wait for the loop.
 const MAILBOX_LEN: usize = 1024;
+
+/// How long the host waits at its start for plugins that take their time to open.
+const START_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// News for the loop.
 enum Event {
@@ -109,24 +113,34 @@ impl Keeper {
     }
 
     /// Opens every library of the folder. One that can't be taken is refused with a reason; it keeps no other from being
-    /// opened. Returns when each is live or refused, or waits for room.
+    /// opened. Returns when each is live or refused, waits for room, or takes its time.
     pub(crate) async fn load(&mut self, folder: &mut Folder) -> Result<(), FolderError> {
         for change in folder.load().await? {
             self.changed(change);
             self.carry_out().await;
         }
+        let until = Instant::now() + START_WAIT_MAX;
         while self
             .core
             .is_opening(|number| !self.waiting.contains_key(&number))
-            && let Some(event) = self.events.recv().await
+            && let Ok(Some(event)) = timeout_at(until, self.events.recv()).await
         {
             self.handle_event(event);
             self.carry_out().await;
         }
+        for (number, plugin) in self.core.opening() {
+            if !self.waiting.contains_key(&number) {
+                tracing::warn!(
+                    plugin,
+                    "it is still being opened, and goes live when it is; the host serves without it"
+                );
+            }
+        }
         let lists = self.roster.lists();
         for name in self.config.plugin_names() {
             // Of a library that was not taken it has been said why.
-            if !self.core.has(name) && !lists.has_refused(name) {
+            let is_opening = self.core.opening().any(|(_, plugin)| plugin == name);
+            if !self.core.has(name) && !is_opening && !lists.has_refused(name) {
                 tracing::warn!(
                     plugin = name,
                     "the configuration has a table for this plugin, but no library brings it"
@@ -184,6 +198,9 @@ impl Keeper {
             } => {
                 self.opening.remove(&number);
                 self.waiting.remove(&number);
+                if opened.is_err() {
+                    self.router.expect_no_more(number);
+                }
                 let opened = opened.map(|opened| {
                     self.opened.insert(number, (opened, version));
                 });
@@ -235,6 +252,7 @@ impl Keeper {
         for (number, opening) in self.waiting.extract_if(|number, _| unwanted(number)) {
             opening.abort();
             self.opening.remove(&number);
+            self.router.expect_no_more(number);
         }
     }
 
@@ -244,6 +262,7 @@ impl Keeper {
             match command {
                 Command::Open { number, version } => self.open(number, version),
                 Command::LetGo { number } => {
+                    self.router.expect_no_more(number);
                     if let Some((Opened { pool, .. }, _)) = self.opened.remove(&number) {
                         tokio::spawn(async move { pool.drain(Duration::ZERO, Drain::Ended).await });
                     }
@@ -271,6 +290,9 @@ impl Keeper {
     /// Starts the first worker of a candidate.
     fn open(&mut self, number: u64, version: Arc<Version>) {
         let spec = Arc::new(spec(&self.config, &version));
+        let functions = version.staged.note.functions.iter();
+        self.router
+            .expect(number, &spec.plugin, functions.map(String::as_str));
         tracing::debug!(plugin = spec.plugin, generation = number, file = %spec.open.file, "{}", State::Candidate);
         let (stats, mailbox) = (Arc::clone(&self.stats), self.mailbox.clone());
         let notices = mailbox.clone();
@@ -326,10 +348,9 @@ impl Keeper {
             "live"
         );
         let before = self.roster.go_live(Arc::clone(&generation));
-        let out = before.iter().flat_map(|before| before.functions());
-        let runners = (0_u32..).map(|function| generation.pool.runner(function));
-        let with = generation.functions().map(str::to_owned).zip(runners);
-        self.router.replace(out, with);
+        let out = before.iter().flat_map(|before| before.runners());
+        self.router.replace(out, generation.runners());
+        self.router.expect_no_more(number);
     }
 
     fn take_out(&mut self, plugin: &str, why: &str) {
@@ -337,7 +358,7 @@ impl Keeper {
             let number = generation.number;
             tracing::info!(plugin, generation = number, "removed: {why}");
             self.router
-                .replace(generation.functions(), std::iter::empty());
+                .replace(generation.runners(), std::iter::empty());
         }
     }
 

@@ -11,7 +11,7 @@ use service::sync::{read, write};
 use tokio::sync::broadcast;
 
 use super::state::State;
-use crate::plugin::{Drain, PoolHandle};
+use crate::plugin::{Drain, PoolHandle, Runner};
 use crate::task::TaskId;
 
 /// News that a slow watcher may be behind before it loses the oldest.
@@ -33,9 +33,10 @@ impl Generation {
         &self.manifest.name
     }
 
-    pub(super) fn functions(&self) -> impl Iterator<Item = &str> {
-        let functions = self.manifest.functions.iter();
-        functions.map(|function| function.name.as_str())
+    /// What it runs, and how.
+    pub(super) fn runners(&self) -> impl Iterator<Item = (&str, Runner)> {
+        let functions = self.manifest.functions.iter().zip(0_u32..);
+        functions.map(|(function, index)| (function.name.as_str(), self.pool.runner(index)))
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) struct Version {
 /// Tells one version of a file from another, without holding on to the library.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Content {
+    pub(super) plugin: String,
     pub(super) hash: [u8; 32],
     pub(super) settings: PluginSettings,
 }
@@ -32,6 +33,7 @@ impl Version {
 
     pub(super) fn content(&self) -> Content {
         Content {
+            plugin: self.plugin().to_owned(),
             hash: self.staged.hash,
             settings: self.settings.clone(),
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use protocol::{ErrorCode, TaskFailure, excerpt};
 use service::config::did_you_mean;
@@ -10,9 +11,22 @@ use service::sync::{read, write};
 use crate::plugin::{Reroute, Runner};
 use crate::task::Task;
 
+/// When to try again what a plugin will run that is being opened.
+const OPENING_WAIT: Duration = Duration::from_millis(100);
+
+/// A plugin that is being opened.
+#[derive(Debug)]
+struct Coming {
+    /// Of the generation.
+    number: u64,
+    plugin: String,
+}
+
 #[derive(Debug, Default)]
 struct Table {
     runners: HashMap<String, Runner>,
+    /// By function. Those that run already are in `runners` as well.
+    coming: HashMap<String, Coming>,
     /// The host ends: nothing is routed any more.
     ending: bool,
 }
@@ -29,6 +43,9 @@ impl Router {
             match table.runners.get(function) {
                 _ if table.ending => return Err(shutting_down()),
                 Some(runner) => return Ok(runner.clone()),
+                None if let Some(coming) = table.coming.get(function) => {
+                    return Err(is_coming(function, &coming.plugin));
+                }
                 None => table.runners.keys().cloned().collect(),
             }
         };
@@ -55,17 +72,42 @@ impl Router {
         }
     }
 
-    /// In one step, takes out functions and puts in others.
+    /// In one step, takes out functions and puts in others. One that another pool runs by now stays.
     pub(crate) fn replace<'f>(
         &self,
-        out: impl Iterator<Item = &'f str>,
-        with: impl Iterator<Item = (String, Runner)>,
+        out: impl Iterator<Item = (&'f str, Runner)>,
+        with: impl Iterator<Item = (&'f str, Runner)>,
     ) {
         let mut table = write(&self.0);
-        for function in out {
-            table.runners.remove(function);
+        for (function, runner) in out {
+            let runs = table.runners.get(function);
+            if runs.is_some_and(|now| now.is_of_same_pool(&runner)) {
+                table.runners.remove(function);
+            }
         }
+        let with = with.map(|(function, runner)| (function.to_owned(), runner));
         table.runners.extend(with);
+    }
+
+    /// The plugin is being opened, as the generation of this number; it will run these functions.
+    pub(crate) fn expect<'f>(
+        &self,
+        number: u64,
+        plugin: &str,
+        functions: impl Iterator<Item = &'f str>,
+    ) {
+        let functions = functions.map(|function| {
+            let plugin = plugin.to_owned();
+            (function.to_owned(), Coming { number, plugin })
+        });
+        write(&self.0).coming.extend(functions);
+    }
+
+    /// The generation of this number has been opened, or never will be.
+    pub(crate) fn expect_no_more(&self, number: u64) {
+        write(&self.0)
+            .coming
+            .retain(|_, coming| coming.number != number);
     }
 
     /// The host ends: from now on no function is found.
@@ -97,6 +139,11 @@ impl Reroute for Router {
 /// The host finishes what it has, and takes nothing new.
 pub(crate) fn shutting_down() -> TaskFailure {
     TaskFailure::new(ErrorCode::ShuttingDown, "the host is shutting down")
+}
+
+fn is_coming(function: &str, plugin: &str) -> TaskFailure {
+    let message = format!("the plugin `{plugin}`, which exports `{function}`, is being opened");
+    TaskFailure::new(ErrorCode::Unavailable, message).with_retry_after(OPENING_WAIT)
 }
 
 fn runner_lost(function: &str) -> TaskFailure {
@@ -150,10 +197,7 @@ mod tests {
     fn a_task_for_a_pool_that_has_broken_down_is_answered() {
         let router = Router::default();
         let runner = PoolHandle::ended().runner(0);
-        router.replace(
-            std::iter::empty(),
-            std::iter::once(("f".to_owned(), runner)),
-        );
+        router.replace(std::iter::empty(), std::iter::once(("f", runner)));
         let runner = router.route("f").unwrap();
         let (client, answers) = mpsc::channel();
         let task = Task::made_up(1, Arc::new(Waiting(client)), &ByteBudget::new(2));
@@ -170,21 +214,38 @@ mod tests {
     #[test]
     fn functions_come_and_go_in_one_step_until_the_end() {
         let router = Router::default();
-        let runner = || PoolHandle::ended().runner(0);
-        let put = |names: &[&str]| {
-            let with: Vec<_> = names
-                .iter()
-                .map(|name| ((*name).to_owned(), runner()))
-                .collect();
-            with.into_iter()
+        let (first, second) = (PoolHandle::ended(), PoolHandle::ended());
+        let of = |pool: &PoolHandle, names: [&'static str; 2]| {
+            let runner = pool.runner(0);
+            names.map(|name| (name, runner.clone())).into_iter()
         };
-        router.replace(std::iter::empty(), put(&["f", "g"]));
-        router.replace(["f", "g"].into_iter(), put(&["g", "h"]));
+        router.replace(std::iter::empty(), of(&first, ["f", "g"]));
+        router.replace(of(&first, ["f", "g"]), of(&second, ["g", "h"]));
+        // Not what is another's by now.
+        router.replace(of(&first, ["f", "g"]), std::iter::empty());
         for (function, is_there) in [("f", false), ("g", true), ("h", true)] {
             assert_eq!(router.route(function).is_ok(), is_there, "{function}");
         }
         router.end();
         assert_eq!(router.route("g").unwrap_err().code, ErrorCode::ShuttingDown);
+    }
+
+    #[test]
+    fn what_is_being_opened_is_not_unknown() {
+        let router = Router::default();
+        router.expect(1, "p", ["f"].into_iter());
+        let failure = router.route("f").unwrap_err();
+        assert_eq!(failure.code, ErrorCode::Unavailable);
+        assert!(failure.retryable && !failure.started, "{failure:?}");
+        // Another candidate has taken its place.
+        router.expect(2, "p", ["f"].into_iter());
+        router.expect_no_more(1);
+        assert_eq!(router.route("f").unwrap_err().code, ErrorCode::Unavailable);
+        router.expect_no_more(2);
+        assert_eq!(
+            router.route("f").unwrap_err().code,
+            ErrorCode::UnknownFunction
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The life of generations without a file, a process or a clock: events in, commands out.
 
+mod any_order;
+
 use std::path::PathBuf;
 
 use super::*;
@@ -176,7 +178,53 @@ fn a_name_that_another_plugin_has_is_waited_for() {
     for file in ["examine b.so", "examine c.so"] {
         assert!(said.contains(&file.to_owned()), "{said:?}");
     }
-    assert_eq!(stage.holds_with("b.so", "b", 2, &["f"]), ["open 2"]);
+    // What brings the plugin itself comes first: the old code stays until then, and keeps its names.
+    assert!(stage.core.has("a"));
+    assert!(stage.holds_with("b.so", "b", 2, &["f"]).is_empty());
+    assert_eq!(stage.holds_with("c.so", "a", 3, &[]), ["open 2"]);
+    let said = stage.opened(2);
+    assert!(said.contains(&"1 is draining".to_owned()), "{said:?}");
+    assert!(said.contains(&"examine b.so".to_owned()), "{said:?}");
+    assert_eq!(stage.holds_with("b.so", "b", 2, &["f"]), ["open 3"]);
+}
+
+#[test]
+fn a_plugin_goes_with_its_file_when_nothing_else_brings_it_after_all() {
+    let mut stage = Stage::new();
+    stage.serves("a", 1, 1);
+    assert_eq!(stage.holds_with("b.so", "a", 2, &[]), ["refuse b.so"]);
+    stage.core.gone(Path::new("liba.so"));
+    let said = stage.said();
+    assert_eq!(said, ["forget refusal of liba.so", "examine b.so"]);
+    assert_eq!(stage.holds_with("b.so", "a", 2, &[]), ["open 2"]);
+    assert_eq!(
+        stage.failed(2),
+        [
+            "refuse b.so",
+            "take out a",
+            "1 is draining",
+            "drain 1 removed"
+        ]
+    );
+}
+
+#[test]
+fn two_files_may_swap_their_plugins() {
+    let mut stage = Stage::new();
+    stage.holds_with("a.so", "a", 1, &["f"]);
+    stage.opened(1);
+    stage.holds_with("b.so", "b", 2, &["g"]);
+    stage.opened(2);
+    assert_eq!(stage.holds_with("a.so", "b", 2, &["g"]), ["refuse a.so"]);
+    let said = stage.holds_with("b.so", "a", 1, &["f"]);
+    assert_eq!(said, ["examine a.so", "open 3"]);
+    assert_eq!(stage.holds_with("a.so", "b", 2, &["g"]), ["open 4"]);
+    let said = stage.opened(3);
+    assert!(!said.contains(&"take out b".to_owned()), "{said:?}");
+    assert!(stage.core.has("a") && stage.core.has("b"));
+    let said = stage.opened(4);
+    assert!(said.contains(&"2 is draining".to_owned()), "{said:?}");
+    assert!(stage.core.has("a") && stage.core.has("b"));
 }
 
 #[test]
@@ -208,7 +256,7 @@ fn a_roll_back_that_fails_is_tried_again_at_the_next_crash() {
     assert_eq!(stage.crashes(2, 3, false), ["open 3"]);
     assert!(stage.crashes(2, 4, false).is_empty(), "it is under way");
     // Its first worker was killed.
-    assert_eq!(stage.failed(3), ["refuse libp.so"]);
+    assert_eq!(stage.failed(3), ["rejected of libp.so"]);
     assert_eq!(stage.crashes(2, 5, false), ["open 4"]);
     let said = stage.opened(4);
     assert!(said.contains(&"live 4".to_owned()), "{said:?}");
@@ -266,7 +314,15 @@ fn what_was_lost_is_opened_anew() {
     stage.core.lost(1);
     assert_eq!(stage.said(), ["1 is retired", "open 2"]);
     assert_eq!(stage.holds("p", 1), ["forget refusal of libp.so"]);
-    assert_eq!(stage.opened(2), ["live 2", "2 is live", "forget 1"]);
+    assert_eq!(
+        stage.opened(2),
+        [
+            "forget refusal of libp.so",
+            "live 2",
+            "2 is live",
+            "forget 1"
+        ]
+    );
     // While it drains, nothing takes its place: something else has already.
     stage.serves("p", 2, 3);
     stage.core.lost(2);
