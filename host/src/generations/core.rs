@@ -4,11 +4,16 @@
 //! Each candidate ends in one command that tells of it: live, rejected, or superseded by something newer
 //! ([`super::candidates`] has the rule). Any failure leaves what is live as it is.
 
+mod files;
+mod health;
+mod names;
+
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::names::Name;
 use super::candidates::{Candidate, Candidates, Origin};
 use super::roster::Refusal;
 use super::state::{Event, State};
@@ -17,11 +22,8 @@ use crate::clock::Moment;
 use crate::config::PluginSettings;
 use crate::reload::Staged;
 
-/// Crashes in a row after which a generation in its first moments is rolled back.
-const ROLL_BACK_CRASHES: u32 = 3;
 /// Why a plugin, or a candidate, goes.
 const FILE_GONE: &str = "its file is gone";
-const FILE_CHANGED: &str = "its file brings another plugin now";
 
 /// What the keeper has to do.
 #[derive(Debug)]
@@ -64,13 +66,6 @@ struct Current {
     live_since: Moment,
     /// The one before, as long as it may be wanted back.
     before: Option<Arc<Version>>,
-}
-
-/// A name that another plugin has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Name {
-    Plugin,
-    Function,
 }
 
 #[derive(Debug, Default)]
@@ -147,218 +142,6 @@ impl Core {
         self.current.contains_key(plugin)
     }
 
-    // ---- files ----
-
-    /// The file holds this library, which is to be run like that; or not at all, for that reason.
-    pub(super) fn holds(&mut self, staged: Staged, settings: Result<PluginSettings, String>) {
-        let path = staged.file.clone();
-        match settings {
-            Ok(settings) => {
-                let version = Version { staged, settings };
-                let said = self.set_holds(&path, Some(version.content()));
-                self.found(&path, version, said);
-            }
-            Err(reason) => self.holds_nothing(&path, Some(staged.note.name), reason),
-        }
-        self.take_out_orphans();
-    }
-
-    /// The file holds nothing that could be opened.
-    pub(super) fn unusable(&mut self, path: &Path, reason: String) {
-        self.holds_nothing(path, None, reason);
-        self.take_out_orphans();
-    }
-
-    fn holds_nothing(&mut self, path: &Path, plugin: Option<String>, reason: String) {
-        self.set_holds(path, None);
-        let outdated = self.candidates.remove_held(path);
-        self.give_up(
-            outdated,
-            Event::Superseded,
-            "its file holds something else now",
-        );
-        self.refuse(path, plugin, reason);
-    }
-
-    /// The file was examined. Gives what has been said of it, if it holds what it held before and waits for a name.
-    fn set_holds(&mut self, path: &Path, holds: Option<Content>) -> Option<String> {
-        let file = self.files.entry(path.to_owned()).or_default();
-        let before = file.holds.as_ref().map(|holds| holds.plugin.clone());
-        let is_same = file.holds == holds;
-        let waited_for = file.waits_for.take();
-        let brings_another =
-            before.is_some() && before != holds.as_ref().map(|holds| holds.plugin.clone());
-        file.set_holds(holds);
-        if brings_another {
-            self.retry_waiting();
-        }
-        waited_for.filter(|_| is_same).map(|(_, said)| said)
-    }
-
-    /// What the file held is opened no more: it holds something else now, which is not opened.
-    fn give_up_held(&mut self, path: &Path) {
-        let outdated = self.candidates.remove_held(path);
-        let reason = "its file holds something else now";
-        self.give_up(outdated, Event::Superseded, reason);
-    }
-
-    /// The file is gone for good.
-    pub(super) fn gone(&mut self, path: &Path) {
-        self.files.remove(path);
-        self.forget_refusal(path);
-        let candidates = self.candidates.remove_file(path);
-        self.give_up(candidates, Event::Removed, FILE_GONE);
-        self.retry_waiting();
-        self.take_out_orphans();
-    }
-
-    /// The file holds this version. It is opened, unless it serves, is being opened, or was rolled back. `said`: why not, when
-    /// it was tried before.
-    fn found(&mut self, path: &Path, version: Version, said: Option<String>) {
-        let serves = self.serves(&version);
-        if serves {
-            self.forget_refusal(path);
-        }
-        if serves || self.candidates.has(&version) {
-            let outdated = self.candidates.remove_outdated(&version);
-            if !outdated.is_empty() {
-                let reason = "its file holds again what it held before";
-                self.give_up(outdated, Event::Superseded, reason);
-                self.retry_waiting();
-            }
-            return;
-        }
-        if self.files.get(path).is_some_and(|file| file.rolled_back) {
-            return;
-        }
-        if let Err((name, reason)) = self.check_names(&version.staged) {
-            if let Some(file) = self.files.get_mut(path) {
-                file.waits_for = Some((name, reason.clone()));
-            }
-            self.give_up_held(path);
-            if said.as_ref() != Some(&reason) {
-                self.refuse(path, Some(version.plugin().to_owned()), reason);
-            }
-            return;
-        }
-        self.open(version.into(), Origin::File);
-    }
-
-    /// Whether it is what its file holds.
-    fn is_held(&self, version: &Version) -> bool {
-        let file = self.files.get(version.file());
-        file.and_then(|file| file.holds.as_ref()) == Some(&version.content())
-    }
-
-    fn serves(&self, version: &Version) -> bool {
-        self.current
-            .get(version.plugin())
-            .is_some_and(|current| current.version.is_same(version))
-    }
-
-    /// Whether the plugin's name, and its functions', are no others'; else which is, and a sentence that says so.
-    fn check_names(&self, staged: &Staged) -> Result<(), (Name, String)> {
-        let (plugin, functions) = (&staged.note.name, &staged.note.functions);
-        let current = self.current.values().map(|current| &*current.version);
-        let versions = current.chain(self.candidates.versions());
-        let others = versions.map(|version| &version.staged);
-        for other in others.filter(|other| other.file != staged.file) {
-            let shown = other.file.display();
-            if other.note.name == *plugin {
-                // A file that was renamed is there under its new name before the old one counts as gone.
-                if self.may_bring(&other.file, plugin) && (self.is_there)(&other.file) {
-                    let reason = format!(
-                        "a plugin named `{plugin}` comes from {shown} already; remove one of the two files"
-                    );
-                    return Err((Name::Plugin, reason));
-                }
-                continue;
-            }
-            if let Some(function) = functions
-                .iter()
-                .find(|function| other.note.functions.contains(function))
-            {
-                let name = &other.note.name;
-                let reason = format!(
-                    "it exports `{function}`, which the plugin `{name}` ({shown}) exports already; rename one of the two"
-                );
-                return Err((Name::Function, reason));
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the file that has brought this plugin still does, or nothing else.
-    fn may_bring(&self, path: &Path, plugin: &str) -> bool {
-        self.files.get(path).is_some_and(|file| {
-            let holds = file.holds.as_ref();
-            holds.is_none_or(|holds| holds.plugin == plugin)
-        })
-    }
-
-    /// Takes out plugins whose files are gone, or bring another one now, unless other files bring them in a moment.
-    fn take_out_orphans(&mut self) {
-        let is_gone = |plugin: &str, current: &Current| {
-            !self.files.contains_key(current.version.file()) && !self.has_successor(plugin)
-        };
-        for plugin in self.plugins_where(is_gone) {
-            self.take_out(&plugin, FILE_GONE);
-        }
-        let is_replaced = |plugin: &str, current: &Current| {
-            let path = current.version.file();
-            let mut others = self.current.iter().filter(|(other, _)| *other != plugin);
-            !self.may_bring(path, plugin)
-                && others.any(|(_, other)| other.version.file() == path)
-                && !self.has_successor(plugin)
-        };
-        for plugin in self.plugins_where(is_replaced) {
-            self.take_out(&plugin, FILE_CHANGED);
-        }
-    }
-
-    /// Whether another file may bring the plugin in a moment.
-    fn has_successor(&self, plugin: &str) -> bool {
-        let waits = |file: &File| {
-            let holds = file.holds.as_ref();
-            matches!(file.waits_for, Some((Name::Plugin, _)))
-                && holds.is_some_and(|holds| holds.plugin == plugin)
-        };
-        self.candidates
-            .versions()
-            .any(|version| version.plugin() == plugin)
-            || self.files.values().any(waits)
-    }
-
-    fn plugins_where(&self, wanted: impl Fn(&str, &Current) -> bool) -> Vec<String> {
-        let plugins = self.current.iter();
-        plugins
-            .filter(|(plugin, current)| wanted(plugin, current))
-            .map(|(plugin, _)| plugin.clone())
-            .collect()
-    }
-
-    fn take_out(&mut self, plugin: &str, why: &str) {
-        let Some(current) = self.current.remove(plugin) else {
-            return;
-        };
-        self.commands.push(Command::TakeOut {
-            plugin: plugin.to_owned(),
-            why: why.to_owned(),
-        });
-        self.retire(&current, Event::Removed, Some(why.to_owned()));
-        self.retry_waiting();
-    }
-
-    /// Names may have become free: files that were refused for them are examined again.
-    fn retry_waiting(&mut self) {
-        let waiting = self
-            .files
-            .iter()
-            .filter(|(_, file)| file.waits_for.is_some());
-        let examine = waiting.map(|(file, _)| Command::Examine { file: file.clone() });
-        self.commands.extend(examine);
-    }
-
     /// Notes why the file is not taken, and tells of it.
     fn refuse(&mut self, path: &Path, plugin: Option<String>, reason: String) {
         self.commands.push(Command::Refuse {
@@ -381,8 +164,6 @@ impl Core {
         let file = path.to_owned();
         self.commands.push(Command::ForgetRefusal { file });
     }
-
-    // ---- generations ----
 
     /// Has a candidate opened.
     fn open(&mut self, version: Arc<Version>, origin: Origin) {
@@ -453,15 +234,7 @@ impl Core {
 
     fn go_live(&mut self, number: u64, Candidate { version, origin }: Candidate, now: Moment) {
         let plugin = version.plugin().to_owned();
-        // Its file may have brought another plugin before, which had one of its names.
-        let functions = &version.staged.note.functions;
-        let in_the_way = |name: &str, current: &Current| {
-            let theirs = &current.version.staged.note.functions;
-            name != plugin && theirs.iter().any(|function| functions.contains(function))
-        };
-        for name in self.plugins_where(in_the_way) {
-            self.take_out(&name, FILE_CHANGED);
-        }
+        self.clear_the_way(&version);
         if self.is_held(&version) {
             self.forget_refusal(version.file());
         }
@@ -516,16 +289,6 @@ impl Core {
         })
     }
 
-    /// The version was taken back: it is refused from now on, if its file holds it still.
-    fn set_rolled_back(&mut self, version: &Version, reason: String) {
-        if self.is_held(version)
-            && let Some(file) = self.files.get_mut(version.file())
-        {
-            file.rolled_back = true;
-        }
-        self.refuse_version(version, reason);
-    }
-
     /// Drains a generation that is no longer routed to.
     fn retire(&mut self, current: &Current, event: Event, reason: Option<String>) {
         let number = current.number;
@@ -563,98 +326,6 @@ impl Core {
         if let Some(state) = self.draining.remove(&number) {
             self.announce(number, state, Event::Drained, None);
             self.commands.push(Command::Forget { number });
-        }
-    }
-
-    /// A generation's pool was lost, with its workers and tasks.
-    pub(super) fn lost(&mut self, number: u64) {
-        let reason = Some("its pool has broken down".to_owned());
-        if let Some(state) = self.draining.remove(&number) {
-            self.announce(number, state, Event::Lost, reason);
-            return self.commands.push(Command::Forget { number });
-        }
-        let Some(current) = self.current_mut(number) else {
-            return;
-        };
-        let (state, version) = (current.state, Arc::clone(&current.version));
-        current.state = State::Retired;
-        self.announce(number, state, Event::Lost, reason);
-        self.open(version, Origin::Lost);
-    }
-
-    /// A worker crashed, so many times without a returned task between; `quarantined`: once too often.
-    pub(super) fn crashed(
-        &mut self,
-        number: u64,
-        in_row: u32,
-        quarantined: bool,
-        why: String,
-        now: Moment,
-    ) {
-        if in_row >= ROLL_BACK_CRASHES && self.roll_back(number, in_row, &why, now) {
-            return;
-        }
-        if quarantined {
-            self.change_health(number, Event::CrashLoop, Some(why));
-        }
-    }
-
-    /// A task has been returned after all.
-    pub(super) fn recovered(&mut self, number: u64) {
-        self.change_health(number, Event::Recovered, None);
-    }
-
-    fn change_health(&mut self, number: u64, event: Event, reason: Option<String>) {
-        let Some(state) = self.current_mut(number).map(|current| current.state) else {
-            return;
-        };
-        let after = self.announce(number, state, event, reason);
-        if let Some(current) = self.current_mut(number) {
-            current.state = after;
-        }
-    }
-
-    fn current_mut(&mut self, number: u64) -> Option<&mut Current> {
-        let mut all = self.current.values_mut();
-        all.find(|current| current.number == number)
-    }
-
-    /// Opens the version before again, if the generation is in its first moments and there is one. Whether it does.
-    fn roll_back(&mut self, number: u64, in_row: u32, why: &str, now: Moment) -> bool {
-        let probation = self.probation;
-        let Some(current) = self.current_mut(number) else {
-            return false;
-        };
-        let is_new = now.since(current.live_since) <= probation;
-        // It stays wanted until it is live: should it not open now, the next crash has it tried again.
-        let Some(before) = current.before.clone().filter(|_| is_new) else {
-            return false;
-        };
-        if self.candidates.has(&before) {
-            return false;
-        }
-        let plugin = before.plugin();
-        // A name that was given up since then may be another plugin's by now.
-        if let Err((_, taken)) = self.check_names(&before.staged) {
-            tracing::warn!(
-                plugin,
-                generation = number,
-                "it crashes, and the version before can't be rolled back to: {taken}"
-            );
-            return false;
-        }
-        let reason = format!("it crashed {in_row} times in a row in its first moments ({why})");
-        tracing::warn!(plugin, generation = number, "rolling back: {reason}");
-        self.open(before, Origin::RollBack(reason));
-        true
-    }
-
-    /// Generations that have stood the test no longer need the one before.
-    pub(super) fn end_probations(&mut self, now: Moment) {
-        for current in self.current.values_mut() {
-            if now.since(current.live_since) > self.probation {
-                current.before = None;
-            }
         }
     }
 

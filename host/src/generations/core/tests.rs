@@ -281,6 +281,20 @@ fn a_roll_back_takes_no_name_that_another_plugin_has_by_now() {
 }
 
 #[test]
+fn a_roll_back_takes_no_name_of_what_its_file_brings_now() {
+    let mut stage = Stage::new();
+    stage.holds_with("a.so", "p", 1, &["f", "g"]);
+    stage.opened(1);
+    // p moves to another file, and r comes in its old one.
+    assert_eq!(stage.holds_with("a.so", "q", 2, &["h"]), ["open 2"]);
+    assert_eq!(stage.holds_with("b.so", "p", 3, &["f"]), ["open 3"]);
+    stage.opened(3);
+    stage.holds_with("a.so", "r", 4, &["g"]);
+    stage.opened(4);
+    assert!(stage.crashes(3, 3, false).is_empty(), "`g` is r's");
+}
+
+#[test]
 fn a_name_is_not_given_away_while_a_roll_back_that_has_it_is_opened() {
     let mut stage = Stage::new();
     stage.holds_with("p.so", "p", 1, &["f", "g"]);
