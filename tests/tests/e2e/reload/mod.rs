@@ -8,6 +8,7 @@ mod drain;
 mod events;
 mod killed;
 mod load;
+mod moves;
 mod newer;
 mod odd_files;
 mod rejection;

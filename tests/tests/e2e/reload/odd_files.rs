@@ -170,3 +170,15 @@ fn names(entry: &Value, file: &str) -> bool {
     let path = entry["file"].as_str().unwrap_or_default();
     Path::new(path).file_name().is_some_and(|name| name == file)
 }
+
+#[test]
+fn a_line_break_in_a_file_s_name_makes_no_line_of_the_log() {
+    let host = serving_version_1("");
+    let mut watch = PluginWatch::start(&host);
+    put_as(&host, "libx\n2026-01-01T00:00:00Z ERROR forged\n.so", b"nothing");
+    wait_for_refusal(&mut watch, &["not an ELF"]);
+    host.wait_for_log(&["rejected", "forged"]);
+    let log = host.log();
+    let forged = log.lines().find(|line| line.starts_with("2026-01-01"));
+    assert_eq!(forged, None, "{log}");
+}
