@@ -169,6 +169,8 @@ pub(super) struct Track {
     is_told: bool,
     /// What was said when there was no file to be seen under this name.
     passed_over: Option<String>,
+    /// Why it was refused as unfinished last.
+    unfinished: Option<String>,
     /// How often in a row the host could not read it for want of something, and when it is tried again.
     shortages: u32,
     not_before: Moment,
@@ -204,6 +206,7 @@ impl Track {
             arrival: Arrival::Ongoing,
             is_told: false,
             passed_over: None,
+            unfinished: None,
             shortages: 0,
             not_before: now,
         }
@@ -312,6 +315,13 @@ impl Track {
             self.examined = seen;
             self.shortages = 0;
         }
+    }
+
+    /// It is refused, or not (`None`), as unfinished. True: that has been said of it already, and it grows where it lies.
+    pub(super) fn goes_on_unfinished(&mut self, reason: Option<&str>) -> bool {
+        let is_said = reason.is_some() && self.unfinished.as_deref() == reason;
+        self.unfinished = reason.map(str::to_owned);
+        is_said && self.arrival != Arrival::Renamed
     }
 
     /// The host could not read it for want of something. True: it is the first time in a row.

@@ -314,9 +314,16 @@ impl Folder {
             return;
         }
         track.end_examination(true);
+        let unfinished = match &change {
+            Change::Unusable { reason, .. } if may_be_unfinished => Some(reason.as_str()),
+            _ => None,
+        };
+        let is_said = track.goes_on_unfinished(unfinished);
         // It may have changed while it was read.
         self.look_by(Instant::now());
-        self.tell(change).await;
+        if !is_said {
+            self.tell(change).await;
+        }
     }
 
     async fn tell(&self, change: Change) {

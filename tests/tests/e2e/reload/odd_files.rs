@@ -6,6 +6,8 @@ use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -171,11 +173,33 @@ fn names(entry: &Value, file: &str) -> bool {
     Path::new(path).file_name().is_some_and(|name| name == file)
 }
 
+/// Each piece is left alone for longer than an unfinished file is waited for.
+#[test]
+fn a_file_that_grows_piece_by_piece_is_refused_once_for_each_reason() {
+    let host = serving_version_1("");
+    let bytes = Versioned::new(2);
+    let library = host.plugins_dir().join(Versioned::FILE_NAME);
+    let pieces = bytes.bytes().chunks(bytes.bytes().len() / 8 + 1);
+    fs::write(&library, b"").unwrap();
+    for piece in pieces {
+        thread::sleep(Duration::from_millis(600));
+        let mut file = OpenOptions::new().append(true).open(&library).unwrap();
+        file.write_all(piece).unwrap();
+    }
+    wait_for_version(&host, 2);
+    let refusals = host.lines_with("rejected");
+    assert!((1..=4).contains(&refusals), "{}", host.log());
+}
+
 #[test]
 fn a_line_break_in_a_file_s_name_makes_no_line_of_the_log() {
     let host = serving_version_1("");
     let mut watch = PluginWatch::start(&host);
-    put_as(&host, "libx\n2026-01-01T00:00:00Z ERROR forged\n.so", b"nothing");
+    put_as(
+        &host,
+        "libx\n2026-01-01T00:00:00Z ERROR forged\n.so",
+        b"nothing",
+    );
     wait_for_refusal(&mut watch, &["not an ELF"]);
     host.wait_for_log(&["rejected", "forged"]);
     let log = host.log();
