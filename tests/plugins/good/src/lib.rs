@@ -121,6 +121,14 @@ impl Good {
         }
     }
 
+    /// For tests that write its name over another plugin's.
+    #[handler(
+        name = "a_name_that_is_in_common_and_so_long_that_no_compiler_makes_code_of_it_but_copies_it_from_where_it_stands"
+    )]
+    fn common_name(&self) -> Result<&'static str, TaskError> {
+        Ok("good's")
+    }
+
     /// Takes steps, reports each of them, and results in their number.
     #[handler]
     fn progress(&self, args: Steps, task: &Task) -> Result<u64, TaskError> {

@@ -141,9 +141,11 @@ impl Versioned {
         })
     }
 
-    /// For tests that write another name over its own.
-    #[handler]
-    fn spare_thing(&self) -> Result<u64, TaskError> {
+    /// For tests that write another name over its own: a long one, since the compiler makes code of short ones.
+    #[handler(
+        name = "a_name_that_no_other_has_and_so_long_that_no_compiler_makes_code_of_it_but_copies_it_from_where_it_stands"
+    )]
+    fn own_name(&self) -> Result<u64, TaskError> {
         Ok(marker(&VERSION).parse().unwrap_or_default())
     }
 }

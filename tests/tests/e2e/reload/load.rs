@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::{Client, Host, PluginWatch, Versioned};
 
@@ -55,7 +57,8 @@ struct Life {
 struct Load<'a> {
     host: &'a Host,
     stop: &'a AtomicBool,
-    may_crash: bool,
+    /// Errors that tasks may be answered with: their codes, and a text of theirs.
+    errors: &'static [(&'static str, &'static str)],
     answered: AtomicUsize,
 }
 
@@ -107,8 +110,10 @@ impl Load<'_> {
                 Some(u32::try_from(result["version"].as_u64().unwrap()).unwrap())
             }
             Err(failure) => {
-                assert!(self.may_crash, "{failure:?}");
-                failure.expect("worker_crashed", &["SIGKILL"]);
+                let mut errors = self.errors.iter();
+                let may_be = errors
+                    .any(|(code, text)| failure.code == *code && failure.message.contains(text));
+                assert!(may_be, "{failure:?}");
                 None
             }
         };
@@ -143,6 +148,10 @@ struct Reloads<'a> {
     watch: PluginWatch,
     lives: HashMap<u32, Life>,
     version: u32,
+    /// Good ones, those that only crash, and changes of the configuration.
+    good: u32,
+    crashing: u32,
+    configured: u32,
     bad: u32,
     refused: u32,
 }
@@ -155,6 +164,9 @@ impl<'a> Reloads<'a> {
             watch: PluginWatch::start(host),
             lives: HashMap::from([(1, Life { from, until: None })]),
             version: 1,
+            good: 0,
+            crashing: 0,
+            configured: 0,
             bad: 0,
             refused: 0,
         }
@@ -162,8 +174,9 @@ impl<'a> Reloads<'a> {
 
     /// A good file; returns when it is said to be live.
     fn good(&mut self) {
+        self.good += 1;
+        let next = 1 + self.good + self.crashing;
         loop {
-            let next = self.version + 1;
             let from = Instant::now();
             put(self.host, &Versioned::new(next));
             let event = self.watch.wait_for(|event| {
@@ -187,7 +200,7 @@ impl<'a> Reloads<'a> {
 
     /// A bad file; that it is refused is not always waited for, since what looks unfinished is given time.
     fn bad(&mut self) {
-        let library = Versioned::new(self.version + 1);
+        let library = Versioned::new(0);
         self.bad += 1;
         match self.bad % 3 {
             0 => put(self.host, &library.with_byte(18, 243)),
@@ -202,6 +215,31 @@ impl<'a> Reloads<'a> {
             self.watch.wait_for_state("rejected");
             self.refused += 1;
         }
+    }
+
+    /// Code that only crashes; returns when the code before it serves again.
+    fn crashing(&mut self) {
+        self.crashing += 1;
+        let next = 1 + self.good + self.crashing;
+        put(self.host, &Versioned::new(next).mode("crash"));
+        self.watch.wait_for_state("live");
+        let event = self.watch.wait_for_state("live");
+        let refused = self.watch.wait_for_state("rejected");
+        let reason = refused["reason"].as_str().unwrap();
+        assert!(reason.contains("rolled back"), "{event}, {refused}");
+    }
+
+    /// Another configuration; returns when what serves is run by it.
+    fn configure(&mut self) {
+        self.configured += 1;
+        let config = format!(
+            "{CONFIG}\nconfig = {{ greeting = \"{}\" }}",
+            self.configured
+        );
+        let file = self.host.folder().join("host.toml");
+        fs::write(file, config).unwrap();
+        self.host.signal(Signal::HUP);
+        self.watch.wait_for_state("live");
     }
 
     fn run(&mut self, count: u32) {
@@ -245,13 +283,47 @@ fn check(answers: &[Answer], lives: &HashMap<u32, Life>) {
 const CONFIG: &str = "[plugins.versioned]\nworkers = 16\nslots = 4";
 
 #[test]
+fn roll_backs_and_configurations_in_between_lose_nothing() {
+    let host = serving_version_1(CONFIG);
+    let stop = AtomicBool::new(false);
+    let load = Load {
+        host: &host,
+        stop: &stop,
+        errors: &[
+            ("worker_crashed", "SIGABRT"),
+            ("unavailable", "crashes in a row"),
+        ],
+        answered: AtomicUsize::new(0),
+    };
+    let mut reloads = Reloads::new(&host);
+    let start = Instant::now();
+    let answers: Vec<Answer> = thread::scope(|scope| {
+        let clients = load.start(scope);
+        let guard = StopAtEnd(&stop);
+        for _ in 0..soak::or(250, 8) {
+            reloads.good();
+            reloads.configure();
+            reloads.crashing();
+            reloads.good();
+        }
+        drop(guard);
+        clients
+            .into_iter()
+            .flat_map(|client| client.join().unwrap())
+            .collect()
+    });
+    check(&answers, &reloads.lives);
+    report(&reloads, &answers, start.elapsed());
+}
+
+#[test]
 fn clients_do_not_notice_reloads() {
     let host = serving_version_1(CONFIG);
     let stop = AtomicBool::new(false);
     let load = Load {
         host: &host,
         stop: &stop,
-        may_crash: false,
+        errors: &[],
         answered: AtomicUsize::new(0),
     };
     let mut reloads = Reloads::new(&host);
@@ -281,7 +353,7 @@ fn killed_workers_are_answered_for_and_nothing_else_suffers() {
     let load = Load {
         host: &host,
         stop: &stop,
-        may_crash: true,
+        errors: &[("worker_crashed", "SIGKILL")],
         answered: AtomicUsize::new(0),
     };
     let mut reloads = Reloads::new(&host);
@@ -352,8 +424,10 @@ fn report(reloads: &Reloads<'_>, answers: &[Answer], took: Duration) {
         .count();
     let written = write!(
         line,
-        "{} reloads, {} bad files ({} of them waited for) in {took:.1?}: {} answers, {crashed} of killed workers",
-        reloads.version - 1,
+        "{} reloads, {} roll-backs, {} configurations, {} bad files ({} of them waited for) in {took:.1?}: {} answers, {crashed} of workers that died",
+        reloads.good,
+        reloads.crashing,
+        reloads.configured,
         reloads.bad,
         reloads.refused,
         answers.len(),

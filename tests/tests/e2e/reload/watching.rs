@@ -447,13 +447,15 @@ fn expect_settled(host: &Host, case: &Case, watch: &mut PluginWatch) {
     }
 }
 
-/// The version that answers; none: the function is unknown.
+/// The version that answers; none: the function is unknown, or its plugin is only being opened.
 #[track_caller]
 fn answer(client: &mut Client) -> Option<u64> {
     match client.call("version", json!({})) {
         Ok(result) => Some(result["version"].as_u64().unwrap()),
         Err(failure) => {
-            failure.expect("unknown_function", &[]);
+            if failure.code != "unknown_function" {
+                failure.expect("unavailable", &["is being opened"]);
+            }
             None
         }
     }
