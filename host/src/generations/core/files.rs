@@ -21,7 +21,7 @@ impl Core {
             Ok(settings) => {
                 let version = Version { staged, settings };
                 let said = self.set_holds(&path, Some(version.content()));
-                self.found(&path, version, said);
+                self.found(&path, version, said.as_deref());
             }
             Err(reason) => self.holds_nothing(&path, Some(staged.note.name), reason),
         }
@@ -79,7 +79,7 @@ impl Core {
 
     /// The file holds this version. It is opened, unless it serves, is being opened, or was rolled back. `said`: why not, when
     /// it was tried before.
-    fn found(&mut self, path: &Path, version: Version, said: Option<String>) {
+    fn found(&mut self, path: &Path, version: Version, said: Option<&str>) {
         let serves = self.serves(&version);
         if serves {
             self.forget_refusal(path);
@@ -101,7 +101,7 @@ impl Core {
                 file.waits_for = Some((name, reason.clone()));
             }
             self.give_up_held(path);
-            if said.as_ref() != Some(&reason) {
+            if said != Some(reason.as_str()) {
                 self.refuse(path, Some(version.plugin().to_owned()), reason);
             }
             return;
