@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+/// Longest local part, in bytes (RFC 5321, 4.5.3.1.1).
+const LOCAL_LEN_MAX: usize = 64;
 /// Four times what a domain in ASCII may have: a bound for what IDNA has to look at.
 const DOMAIN_LEN_MAX: usize = 4 * 255;
 
@@ -54,8 +56,14 @@ pub(crate) enum Reason {
     /// There are several where one was asked for.
     Several,
     NoAt,
+    /// A name with a comma in it, which parts a list.
+    UnquotedComma,
     LocalPart,
+    LocalPartDots,
+    LocalPartTooLong,
     Domain,
+    /// There is a name, where an address alone is expected.
+    HasName,
     Unclosed(char),
     Unexpected(char),
 }
@@ -67,8 +75,19 @@ impl fmt::Display for Reason {
             Self::Empty => f.write_str("it is empty"),
             Self::Several => f.write_str("it is a list where one address is expected"),
             Self::NoAt => f.write_str("it has no @"),
+            Self::UnquotedComma => f.write_str(
+                "a name with a comma in it has to be quoted, like `\"Doe, Jane\" <jane@example.org>`, or given apart, like `{\"name\": \"Doe, Jane\", \"address\": \"jane@example.org\"}`",
+            ),
             Self::LocalPart => f.write_str("what stands before the @ is not valid"),
+            Self::LocalPartDots => f.write_str(
+                "what stands before the @ begins or ends with a dot, or has two in a row; an address that really does is written with quotes, like `\"a..b\"@example.org`",
+            ),
+            Self::LocalPartTooLong => write!(
+                f,
+                "what stands before the @ is longer than {LOCAL_LEN_MAX} bytes"
+            ),
             Self::Domain => f.write_str("what stands after the @ is not a valid domain"),
+            Self::HasName => f.write_str("it holds a name, which belongs into `name`"),
             Self::Unclosed(open) => write!(f, "`{open}` is never closed"),
             Self::Unexpected(found) => write!(
                 f,
@@ -89,10 +108,30 @@ pub(crate) fn parse_one(text: &str) -> Result<Mailbox, Reason> {
     }
 }
 
+/// A mailbox whose name and address were given apart: whatever the name holds is the name.
+pub(crate) fn named(name: Option<&str>, address: &str) -> Result<Mailbox, Reason> {
+    let one = parse_one(address)?;
+    if one.name.is_some() {
+        return Err(Reason::HasName);
+    }
+    let name = name.map(str::trim).filter(|name| !name.is_empty());
+    if name.is_some_and(has_control) {
+        return Err(Reason::Control);
+    }
+    Ok(Mailbox {
+        name: name.map(str::to_owned),
+        ..one
+    })
+}
+
+fn has_control(text: &str) -> bool {
+    text.chars().any(|c| c.is_control() && c != '\t')
+}
+
 /// Parses a list of mailboxes, separated by commas. A group stands for its members. The list may turn out empty.
 pub(crate) fn parse_list(text: &str) -> Result<Vec<Mailbox>, Reason> {
     // The first gate against header injection: nothing below ever sees a line break.
-    if text.chars().any(|c| c.is_control() && c != '\t') {
+    if has_control(text) {
         return Err(Reason::Control);
     }
     let mut scanner = Scanner { rest: text };
@@ -195,42 +234,63 @@ impl Scanner<'_> {
         match self.peek() {
             Some('@') => {
                 let address = self.address(&words)?;
-                list.push(Mailbox {
-                    name: None,
-                    address,
-                });
+                self.skip_blank()?;
+                if self.peek() == Some('<') {
+                    // Address books write an address in place of a name that they don't know. It must be the same:
+                    // whoever looks at the first one must not be led to another.
+                    let mailbox = self.bracketed(None)?;
+                    if mailbox.address.key() != address.key() {
+                        return Err(Reason::Unexpected('@'));
+                    }
+                    list.push(mailbox);
+                } else {
+                    list.push(Mailbox {
+                        name: None,
+                        address,
+                    });
+                }
             }
             Some('<') => {
-                self.bump();
-                self.skip_blank()?;
-                let local = self.words()?;
-                if self.peek() != Some('@') {
-                    return Err(self.peek().map_or(Reason::Unclosed('<'), |c| {
-                        if c == '>' {
-                            Reason::NoAt
-                        } else {
-                            Reason::Unexpected(c)
-                        }
-                    }));
-                }
-                let address = self.address(&local)?;
-                self.skip_blank()?;
-                if !self.eat('>') {
-                    return Err(Reason::Unclosed('<'));
-                }
-                list.push(Mailbox {
-                    name: phrase(&words),
-                    address,
-                });
+                let mailbox = self.bracketed(phrase(&words))?;
+                list.push(mailbox);
             }
             Some(':') if may_be_group && !words.is_empty() => {
                 self.bump();
                 self.list(list, Some(';'))?;
             }
+            Some(',') if may_be_group && self.names_follow() => return Err(Reason::UnquotedComma),
             None | Some(',') => return Err(Reason::NoAt),
             Some(c) => return Err(Reason::Unexpected(c)),
         }
         Ok(())
+    }
+
+    /// Whether what follows the comma is the rest of a name, and its address.
+    fn names_follow(&self) -> bool {
+        let next = self.rest[1..].split([',', '@']).next().unwrap_or_default();
+        next.contains('<')
+    }
+
+    /// `<address>`, whose name stood before it.
+    fn bracketed(&mut self, name: Option<String>) -> Result<Mailbox, Reason> {
+        self.bump();
+        self.skip_blank()?;
+        let local = self.words()?;
+        if self.peek() != Some('@') {
+            return Err(self.peek().map_or(Reason::Unclosed('<'), |c| {
+                if c == '>' {
+                    Reason::NoAt
+                } else {
+                    Reason::Unexpected(c)
+                }
+            }));
+        }
+        let address = self.address(&local)?;
+        self.skip_blank()?;
+        if !self.eat('>') {
+            return Err(Reason::Unclosed('<'));
+        }
+        Ok(Mailbox { name, address })
     }
 
     /// Atoms, quoted strings and dots, as many as there are.
@@ -277,7 +337,7 @@ impl Scanner<'_> {
 
     /// `@domain`, after `local`.
     fn address(&mut self, local: &[Word]) -> Result<Address, Reason> {
-        let local = local_part(local).ok_or(Reason::LocalPart)?;
+        let local = local_part(local)?;
         self.bump();
         self.skip_blank()?;
         let domain = if self.peek() == Some('[') {
@@ -333,21 +393,32 @@ fn phrase(words: &[Word]) -> Option<String> {
 }
 
 /// A local part in its one canonical spelling: quoted only where it has to be.
-fn local_part(words: &[Word]) -> Option<String> {
+fn local_part(words: &[Word]) -> Result<String, Reason> {
     let alternates = words.len() % 2 == 1
         && words
             .iter()
             .enumerate()
             .all(|(i, word)| word.is_dot() == (i % 2 == 1));
     if !alternates {
-        return None;
+        let is_about_dots = words.iter().any(Word::is_dot)
+            && words
+                .windows(2)
+                .all(|pair| pair[0].is_dot() || pair[1].is_dot());
+        return Err(if is_about_dots {
+            Reason::LocalPartDots
+        } else {
+            Reason::LocalPart
+        });
     }
     let text: String = words.iter().map(|word| word.text.as_str()).collect();
+    if text.len() > LOCAL_LEN_MAX {
+        return Err(Reason::LocalPartTooLong);
+    }
     let is_dot_atom = text
         .split('.')
         .all(|atom| !atom.is_empty() && atom.chars().all(is_atom));
     if is_dot_atom {
-        return Some(text);
+        return Ok(text);
     }
     let mut quoted = String::from("\"");
     for c in text.chars() {
@@ -357,7 +428,7 @@ fn local_part(words: &[Word]) -> Option<String> {
         quoted.push(c);
     }
     quoted.push('"');
-    Some(quoted)
+    Ok(quoted)
 }
 
 #[cfg(test)]

@@ -1,21 +1,28 @@
 //! What the two functions take, and what they result in.
 
+mod addresses;
+
 use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::{Map, Value};
 
-/// The arguments of `send_mail`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+pub use self::addresses::{Address, Addresses, NamedAddress};
+
+/// The arguments of `send_mail` and `check_mail`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct SendMail {
     /// The sender, `max@example.com` or `Max Muster <max@example.com>`; by default the one of the plugin's config.
     #[serde(default)]
-    pub from: Option<String>,
+    pub from: Option<Address>,
+    /// Where reports of what can't be delivered go, if not to `from`; `""` for none.
+    #[serde(default)]
+    pub envelope_from: Option<Address>,
     /// The recipients.
     #[serde(default)]
     pub to: Addresses,
@@ -46,7 +53,7 @@ pub struct SendMail {
 }
 
 /// A file.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct AttachmentArgs {
     /// Its name, as the recipient sees it.
@@ -54,6 +61,9 @@ pub struct AttachmentArgs {
     /// Its media type; by default `application/octet-stream`.
     #[serde(default)]
     pub media_type: Option<String>,
+    /// For a picture that the HTML shows, `<img src="cid:logo">`: what stands after `cid:`.
+    #[serde(default)]
+    pub cid: Option<String>,
     /// What is in it, in base64.
     pub data: String,
 }
@@ -68,6 +78,10 @@ pub struct Sent {
     /// The file it was written to, for the transport `outbox`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// What the server said when it took the message; most servers tell their own name for it. Several, where it had to
+    /// be handed over in several parts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replies: Vec<String>,
     /// The recipients it was accepted for.
     pub accepted: Vec<String>,
     /// The recipients it was refused for.
@@ -84,27 +98,71 @@ pub enum TransportName {
     Outbox,
 }
 
-/// A recipient that the server refused.
+/// A recipient that the server refused, or gave no answer for.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Rejection {
     /// Its address.
     pub address: String,
-    /// The server's code.
-    pub code: u16,
-    /// The server's words.
+    /// A word for programs: `rejected`, or that of an error.
+    pub kind: String,
+    /// The server's code, where it gave one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<u16>,
+    /// The server's words, or what went wrong.
     pub message: String,
     /// Whether it may work later.
     pub retryable: bool,
 }
 
-/// The arguments of `send_bulk`. `subject`, `contents`, `html` and the values of `headers` are templates:
-/// `{{ name }}` stands for the recipient's variable `name`.
+/// What `check_mail` results in.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct MailCheck {
+    /// Where mail goes.
+    pub transport: TransportName,
+    /// The folder messages are written to, for the transport `outbox`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// Host and port, for the transport `smtp`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// The version of TLS; none without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
+    /// How the server was told who we are; none without credentials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<String>,
+    /// What the server says it can.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<String>,
+    /// What would be sent, where a message was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<MessageCheck>,
+}
+
+/// A message that could be sent.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct MessageCheck {
+    /// How long it is, in bytes.
+    pub len: usize,
+    /// The envelope's sender; empty for none.
+    pub envelope_from: String,
+    /// The envelope's recipients.
+    pub recipients: Vec<String>,
+}
+
+/// The arguments of `send_bulk`. `subject`, `contents`, `html`, `envelope_from` and the values of `headers` are
+/// templates: `{{ name }}` stands for the variable `name`, `{{ name | default("friend") }}` for a text where there is
+/// none.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SendBulk {
     /// The sender; by default the one of the plugin's config.
     #[serde(default)]
-    pub from: Option<String>,
+    pub from: Option<Address>,
+    /// Where reports of what can't be delivered go, if not to `from`, such as `bounces+{{ id }}@example.com`; `""` for
+    /// none.
+    #[serde(default)]
+    pub envelope_from: Option<String>,
     /// The subject.
     #[serde(default)]
     pub subject: Option<String>,
@@ -123,6 +181,9 @@ pub struct SendBulk {
     /// Files that travel with every message.
     #[serde(default)]
     pub attachments: Vec<AttachmentArgs>,
+    /// Variables of everybody; a recipient's own ones go before them.
+    #[serde(default, deserialize_with = "map")]
+    pub variables: Map<String, Value>,
     /// The recipients; each gets a message of their own.
     pub recipients: Vec<Recipient>,
 }
@@ -133,10 +194,19 @@ pub struct SendBulk {
 pub struct Recipient {
     /// One address. A missing or wrong one fails this recipient alone.
     #[serde(default)]
-    pub to: Option<String>,
+    pub to: Option<Address>,
     /// What the templates' variables stand for.
     #[serde(default, deserialize_with = "map")]
     pub variables: Map<String, Value>,
+    /// Where this recipient's answers go, in place of the general `reply_to`.
+    #[serde(default)]
+    pub reply_to: Addresses,
+    /// Further headers of this message, as they are; each in place of a general one of its name.
+    #[serde(default, deserialize_with = "map")]
+    pub headers: BTreeMap<String, String>,
+    /// Files that travel with this message, beside the general ones.
+    #[serde(default)]
+    pub attachments: Vec<AttachmentArgs>,
 }
 
 /// What `send_bulk` results in.
@@ -148,6 +218,11 @@ pub struct BulkReport {
     pub sent: usize,
     /// The recipients that it could not be sent to, in the order of `recipients`.
     pub failed: Vec<Failure>,
+    /// The messages that were sent, in the order of `recipients`: as many as there is room for in a reply.
+    pub messages: Vec<SentMessage>,
+    /// How many of them found no room.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub messages_left_out: usize,
     /// How many were not tried, because the task was stopped; 0 in a result.
     pub unsent: usize,
     /// Where it went.
@@ -157,6 +232,23 @@ pub struct BulkReport {
     pub folder: Option<String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// A message of `send_bulk` that was sent.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct SentMessage {
+    /// The recipient's place in `recipients`, from 0.
+    pub index: usize,
+    /// The message's `Message-ID`.
+    pub message_id: String,
+    /// What the server said when it took the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply: Option<String>,
+}
+
 /// A recipient of `send_bulk` that nothing could be sent to.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Failure {
@@ -164,6 +256,9 @@ pub struct Failure {
     pub index: usize,
     /// The address, as it was given.
     pub to: String,
+    /// The `Message-ID` of the message that was made for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
     /// A word for programs, the same ones as the errors of `send_mail`.
     pub kind: String,
     /// The server's code, where it gave one.
@@ -173,55 +268,6 @@ pub struct Failure {
     pub message: String,
     /// Whether it may work later.
     pub retryable: bool,
-}
-
-/// Addresses: one text, which may hold several with commas between them, or a list of such.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Addresses(pub Vec<String>);
-
-impl<'de> Deserialize<'de> for Addresses {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrMany;
-
-        impl<'de> Visitor<'de> for OneOrMany {
-            type Value = Addresses;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an address or a list of addresses")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Addresses, E> {
-                Ok(Addresses(vec![text.to_owned()]))
-            }
-
-            fn visit_unit<E: de::Error>(self) -> Result<Addresses, E> {
-                Ok(Addresses::default())
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Addresses, A::Error> {
-                let mut addresses = Vec::new();
-                while let Some(address) = list.next_element()? {
-                    addresses.push(address);
-                }
-                Ok(Addresses(addresses))
-            }
-        }
-
-        deserializer.deserialize_any(OneOrMany)
-    }
-}
-
-impl JsonSchema for Addresses {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Addresses".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "One address, several with commas between them, or a list of such.",
-            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}],
-        })
-    }
 }
 
 /// A map; `null`, and `[]`, which is how PHP writes an empty one, stand for nothing in it.

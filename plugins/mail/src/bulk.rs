@@ -15,28 +15,31 @@ use std::{
     time::Duration,
 };
 
-use plugin_api::{Task, TaskError};
+use plugin_api::{
+    Task, TaskError,
+    serde_json::{Map, Value},
+};
 
 use self::shared::{Next, Shared};
 use crate::{
     Mail, Transport,
-    address::{self, Mailbox},
-    args::{BulkReport, Recipient, SendBulk, TransportName},
+    address::Mailbox,
+    args::{Address, BulkReport, Failure, Recipient, SendBulk, SentMessage, TransportName},
     error::Trouble,
     fields,
     message::{Attachment, Draft, Error, Message},
     outbox::Outbox,
-    smtp::{self, Answers, Client, Mails, Outgoing},
-    template::{Sources, Templates},
+    smtp::{self, Answers, Client, Mails, Outgoing, report_time},
+    template::{Sources, Templates, Variables},
 };
 
 /// How often progress is reported, and how late cancelling is noticed, at most.
 const TICK: Duration = Duration::from_millis(50);
 /// Writing files is done by as few threads as it takes to keep the disk busy.
 const OUTBOX_LANES: usize = 2;
-/// How long before its time is up a bulk stops, unless that is more than a quarter of the time: long enough to wait for
-/// what is under way, and to report. Once the time is up, the host answers, and knows nothing of what was sent.
-const REPORT_TIME: Duration = Duration::from_millis(1500);
+/// How much of a report's lists there is room for, in bytes of JSON, roughly. A line of the host holds 10 MiB, and a
+/// report that doesn't fit would be lost whole.
+const LISTS_LEN_MAX: usize = 6 << 20;
 
 pub(crate) fn send_bulk(
     mail: &Mail,
@@ -75,6 +78,7 @@ struct Bulk<'a> {
     reply_to: Vec<Mailbox>,
     attachments: Vec<Attachment>,
     templates: Templates<'a>,
+    variables: &'a Map<String, Value>,
     recipients: &'a [Recipient],
     /// The first recipient that nobody has taken.
     next: AtomicUsize,
@@ -94,6 +98,7 @@ impl<'a> Bulk<'a> {
         }
         fields::header_names(&args.headers)?;
         let sources = Sources {
+            envelope_from: args.envelope_from.as_deref(),
             subject: args.subject.as_deref(),
             contents: args.contents.as_deref(),
             html: args.html.as_deref(),
@@ -101,9 +106,10 @@ impl<'a> Bulk<'a> {
         };
         Ok(Self {
             mail,
-            from: fields::sender(args.from.as_deref(), mail.from.as_ref())?,
+            from: fields::sender(args.from.as_ref(), mail.from.as_ref())?,
             reply_to: fields::mailboxes("reply_to", &args.reply_to)?,
-            attachments: fields::attachments(&args.attachments)?,
+            attachments: fields::attachments("attachments", &args.attachments)?,
+            variables: &args.variables,
             templates: Templates::new(&sources, mail.message_len_max)?,
             recipients: &args.recipients,
             next: AtomicUsize::new(0),
@@ -120,9 +126,7 @@ impl<'a> Bulk<'a> {
     /// The first one goes ahead, and the others follow when its connection stands: a wrong password is tried once and
     /// not by all of them, and no more connections are made than there is work for.
     fn run(&self, task: &Task) -> Option<Stop> {
-        let report_time = task
-            .remaining()
-            .map_or(REPORT_TIME, |time| REPORT_TIME.min(time / 4));
+        let report_time = report_time(task.remaining().unwrap_or(Duration::MAX));
         // A task may be too late before it begins.
         let mut stop = Stop::look(task, report_time);
         self.is_stopped.store(stop.is_some(), Ordering::Relaxed);
@@ -159,6 +163,10 @@ impl<'a> Bulk<'a> {
                 }
             }
         });
+        // What the server has refused for now was tried, and has its reason.
+        for mail in self.shared.take_refused() {
+            self.conclude(mail, smtp::Error::Stopped);
+        }
         self.report(task, &mut reported);
         stop
     }
@@ -194,9 +202,9 @@ impl<'a> Bulk<'a> {
     }
 
     /// No connection is left and no new one can be made: recipients that were not reached fail.
-    fn give_up(&self, returned: &[Outgoing], error: &smtp::Error) {
+    fn give_up(&self, returned: Vec<Outgoing>, error: &smtp::Error) {
         for mail in returned {
-            self.fail(mail.tag, error.clone().into());
+            self.conclude(mail, error.clone());
         }
         while !self.is_stopped.load(Ordering::Relaxed)
             && let Some(index) = self.take_index()
@@ -205,8 +213,38 @@ impl<'a> Bulk<'a> {
                 .prepare(index)
                 .err()
                 .unwrap_or_else(|| error.clone().into());
-            self.fail(index, trouble);
+            self.fail(index, None, trouble);
         }
+    }
+
+    /// A message that is not sent any more.
+    fn conclude(&self, mut mail: Outgoing, error: smtp::Error) {
+        let result = mail.conclude(error);
+        self.result(mail, result);
+    }
+
+    fn result(&self, mail: Outgoing, result: Result<Answers, smtp::Error>) {
+        if matches!(result, Ok(_) | Err(smtp::Error::Unanswered { .. })) {
+            self.has_effect.store(true, Ordering::Relaxed);
+        }
+        let id = mail.message.id;
+        // Every message has one recipient.
+        let answer = result.map(|answers| answers.into_iter().next());
+        match answer.map(|answer| answer.map(Trouble::of)) {
+            Ok(Some(Ok(reply))) => self.sent(mail.tag, id, Some(reply.to_string())),
+            Ok(Some(Err(trouble))) => self.fail(mail.tag, Some(id), trouble),
+            Ok(None) => self.sent(mail.tag, id, None),
+            Err(error) => self.fail(mail.tag, Some(id), error.into()),
+        }
+    }
+
+    fn sent(&self, index: usize, message_id: String, reply: Option<String>) {
+        self.shared.sent(SentMessage {
+            index,
+            message_id,
+            reply,
+        });
+        self.sent.fetch_add(1, Ordering::Relaxed);
     }
 
     fn take_index(&self) -> Option<usize> {
@@ -219,50 +257,64 @@ impl<'a> Bulk<'a> {
         while !self.is_stopped.load(Ordering::Relaxed) {
             let index = self.take_index()?;
             match self.prepare(index) {
-                Ok(message) => {
-                    return Some(Outgoing {
-                        tag: index,
-                        message,
-                    });
-                }
-                Err(trouble) => self.fail(index, trouble),
+                Ok(message) => return Some(Outgoing::new(index, message)),
+                Err(trouble) => self.fail(index, None, trouble),
             }
         }
         None
     }
 
     fn prepare(&self, index: usize) -> Result<Message, Trouble> {
-        let Recipient { to, variables } = &self.recipients[index];
-        let to = to.as_deref().unwrap_or_default();
-        let field = || format!("recipients[{index}].to");
-        let to = match address::parse_one(to) {
-            Ok(mailbox) => mailbox,
-            Err(reason) => return Err(Error::address(&field(), to, reason).into()),
-        };
-        let rendered = self.templates.render(variables)?;
+        let recipient = &self.recipients[index];
+        let field = |name: &str| format!("recipients[{index}].{name}");
+        let none = Address::Text(String::new());
+        let to = fields::mailbox(&field("to"), recipient.to.as_ref().unwrap_or(&none))?;
+        fields::header_names(&recipient.headers)?;
+        let rendered = self.templates.render(&Variables {
+            own: &recipient.variables,
+            shared: self.variables,
+        })?;
+        let envelope_from = rendered.envelope_from.map(Address::Text);
+        let envelope_from = fields::envelope_from(envelope_from.as_ref())?;
+        let reply_to = fields::mailboxes(&field("reply_to"), &recipient.reply_to)?;
+        let attachments = fields::attachments(&field("attachments"), &recipient.attachments)?;
+        let attachments: Vec<_> = self.attachments.iter().chain(&attachments).collect();
         let draft = Draft {
             from: &self.from,
+            envelope_from: envelope_from.as_ref().map(Option::as_ref),
             to: &[to],
             cc: &[],
             bcc: &[],
-            reply_to: &self.reply_to,
+            reply_to: if reply_to.is_empty() {
+                &self.reply_to
+            } else {
+                &reply_to
+            },
             subject: rendered.subject.as_deref(),
             text: rendered.contents.as_deref(),
             html: rendered.html.as_deref(),
-            headers: &rendered.headers,
-            attachments: &self.attachments,
+            headers: &headers_of(recipient, rendered.headers),
+            attachments: &attachments,
         };
         Ok(draft.build(self.mail.message_len_max)?)
     }
 
-    fn fail(&self, index: usize, trouble: Trouble) {
-        let to = self.recipients[index].to.as_deref().unwrap_or_default();
-        self.shared.fail(trouble.into_failure(index, to));
+    fn fail(&self, index: usize, message_id: Option<String>, trouble: Trouble) {
+        let to = self.recipients[index].to.as_ref();
+        let to = to.map(ToString::to_string).unwrap_or_default();
+        self.shared
+            .fail(trouble.into_failure(index, to, message_id));
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
     fn finish(self, stop: Option<Stop>) -> Result<BulkReport, TaskError> {
-        let (failed, gave_up) = self.shared.finish();
+        let shared::Outcome {
+            failed,
+            mut messages,
+            gave_up,
+        } = self.shared.finish();
+        let messages_len = messages.len();
+        messages.truncate(room(&failed, &messages));
         let (total, sent) = (self.recipients.len(), self.sent.into_inner());
         let (transport, folder) = match &self.mail.transport {
             Transport::Smtp(_) => (TransportName::Smtp, None),
@@ -276,6 +328,8 @@ impl<'a> Bulk<'a> {
             total,
             sent,
             failed,
+            messages_left_out: messages_len - messages.len(),
+            messages,
             unsent,
             transport,
             folder,
@@ -291,6 +345,41 @@ impl<'a> Bulk<'a> {
             _ => Ok(report),
         }
     }
+}
+
+/// The general headers, but for those that the recipient has of its own.
+fn headers_of(recipient: &Recipient, general: Vec<(String, String)>) -> Vec<(String, String)> {
+    if recipient.headers.is_empty() {
+        return general;
+    }
+    let is_own = |name: &str| {
+        recipient
+            .headers
+            .keys()
+            .any(|own| own.eq_ignore_ascii_case(name))
+    };
+    let mut headers = general;
+    headers.retain(|(name, _)| !is_own(name));
+    let own = recipient.headers.iter();
+    headers.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+    headers
+}
+
+/// How many of the messages fit into the report, beside the failures.
+fn room(failed: &[Failure], messages: &[SentMessage]) -> usize {
+    const FAILURE_LEN: usize = 120;
+    const MESSAGE_LEN: usize = 60;
+    let failures = failed
+        .iter()
+        .map(|failure| FAILURE_LEN + failure.to.len() + failure.message.len());
+    let mut left = LISTS_LEN_MAX.saturating_sub(failures.sum());
+    let fits = |message: &&SentMessage| {
+        let reply_len = message.reply.as_ref().map_or(0, String::len);
+        let len = MESSAGE_LEN + message.message_id.len() + reply_len;
+        left = left.saturating_sub(len);
+        left > 0
+    };
+    messages.iter().take_while(fits).count()
 }
 
 fn stopped(report: &BulkReport, stop: Option<Stop>) -> TaskError {
@@ -359,11 +448,11 @@ impl Lane<'_> {
         let bulk = self.bulk;
         let is_stopped = || bulk.is_stopped.load(Ordering::Relaxed);
         loop {
-            let result = client.send_all(self, &is_stopped);
+            let result = client.send_all(self, None, &is_stopped);
             match bulk.shared.leave(result, is_stopped()) {
                 Next::GoOn => {}
                 Next::Leave => return,
-                Next::GiveUp(returned, error) => return bulk.give_up(&returned, &error),
+                Next::GiveUp(returned, error) => return bulk.give_up(returned, &error),
             }
         }
     }
@@ -371,10 +460,11 @@ impl Lane<'_> {
     fn run_outbox(&mut self, outbox: &Outbox) {
         while let Some(mail) = self.next() {
             match outbox.write(&mail.message) {
-                Ok(_) => _ = self.bulk.sent.fetch_add(1, Ordering::Relaxed),
-                Err(error) => self
-                    .bulk
-                    .fail(mail.tag, Trouble::outbox(outbox.folder(), &error)),
+                Ok(_) => self.bulk.sent(mail.tag, mail.message.id, None),
+                Err(error) => {
+                    let trouble = Trouble::outbox(outbox.folder(), &error);
+                    self.bulk.fail(mail.tag, Some(mail.message.id), trouble);
+                }
             }
         }
     }
@@ -388,16 +478,11 @@ impl Mails for Lane<'_> {
     }
 
     fn result(&mut self, mail: Outgoing, result: Result<Answers, smtp::Error>) {
-        let bulk = self.bulk;
-        if matches!(result, Ok(_) | Err(smtp::Error::Unanswered { .. })) {
-            bulk.has_effect.store(true, Ordering::Relaxed);
-        }
-        // Every message has one recipient.
-        match result.map(|answers| answers.into_iter().next().flatten()) {
-            Ok(None) => _ = bulk.sent.fetch_add(1, Ordering::Relaxed),
-            Ok(Some(reply)) => bulk.fail(mail.tag, Trouble::rejected(&reply)),
-            Err(error) => bulk.fail(mail.tag, error.into()),
-        }
+        self.bulk.result(mail, result);
+    }
+
+    fn is_last(&self) -> bool {
+        self.bulk.shared.is_last()
     }
 
     fn give_back(&mut self, mail: Outgoing) {

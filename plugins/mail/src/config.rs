@@ -17,7 +17,8 @@ use serde::{
 use url::Url;
 
 use crate::{
-    address::{self, Mailbox},
+    address::Mailbox,
+    args, fields,
     smtp::{Credentials, Settings, TlsMode, TlsSettings},
 };
 
@@ -38,8 +39,17 @@ pub struct MailConfig {
     pub password: Option<SecretSource>,
     /// What `password = { file = "…" }` says, too: a file with nothing but the password in it, and perhaps a line end.
     pub password_file: Option<PathBuf>,
+    /// The token to log in with, in place of a password, by XOAUTH2 or OAUTHBEARER; it is read for each connection.
+    pub access_token: Option<SecretSource>,
     /// How many connections to the server a worker may have, 1 to 100; `send_bulk` uses them all.
     pub connections: usize,
+    /// How many messages to send over a connection before it is replaced; by default as many as the server takes.
+    pub messages_per_connection_max: Option<usize>,
+    /// How many messages a worker may send in a second; by default as many as it can.
+    pub messages_per_second_max: Option<f64>,
+    /// How long to try again what the server refuses for now.
+    #[serde(deserialize_with = "units::duration")]
+    pub retry_for: Duration,
     /// How long to try to connect, name resolution included.
     #[serde(deserialize_with = "units::duration")]
     pub connect_timeout: Duration,
@@ -55,7 +65,7 @@ pub struct MailConfig {
     /// What to call this machine when greeting the server; by default its host name.
     pub hello_name: Option<String>,
     /// The sender of messages whose `from` is missing.
-    pub from: Option<String>,
+    pub from: Option<args::Address>,
     /// The longest message, in bytes, or like `"32MiB"`.
     #[serde(deserialize_with = "units::size")]
     pub message_len_max: u64,
@@ -86,7 +96,11 @@ impl Default for MailConfig {
             username: None,
             password: None,
             password_file: None,
+            access_token: None,
             connections: 8,
+            messages_per_connection_max: None,
+            messages_per_second_max: None,
+            retry_for: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
             command_timeout: Duration::from_secs(30),
             data_timeout: Duration::from_secs(120),
@@ -114,9 +128,10 @@ pub(crate) enum TransportConfig {
 impl MailConfig {
     /// Checks everything that can be checked without a connection.
     pub(crate) fn check(self) -> Result<Checked, PluginError> {
-        let from = self.from.as_deref().map(address::parse_one).transpose();
-        let from =
-            from.map_err(|reason| PluginError::new(format!("`from` is not an address: {reason}")))?;
+        let from = self.from.as_ref().map(|from| fields::mailbox("from", from));
+        let from = from
+            .transpose()
+            .map_err(|error| PluginError::new(error.to_string()))?;
         units::at_least_one(&[("message_len_max", self.message_len_max)])?;
         let message_len_max = usize::try_from(self.message_len_max).unwrap_or(usize::MAX);
         let transport = match &self.url {
@@ -141,6 +156,7 @@ impl MailConfig {
             ("username", self.username.is_some()),
             ("password", self.password.is_some()),
             ("password_file", self.password_file.is_some()),
+            ("access_token", self.access_token.is_some()),
         ];
         match keys.into_iter().find(|(_, is_set)| *is_set) {
             None => Ok(()),
@@ -155,6 +171,17 @@ impl MailConfig {
         let tls_mode = self.tls_mode(&url)?;
         if !(1..=100).contains(&self.connections) {
             return Err(PluginError::new("`connections` must be 1 to 100"));
+        }
+        if self.messages_per_connection_max == Some(0) {
+            return Err(PluginError::new(
+                "`messages_per_connection_max` must be 1 or more",
+            ));
+        }
+        let is_rate = |rate: f64| (0.001..=1e6).contains(&rate);
+        if !self.messages_per_second_max.is_none_or(is_rate) {
+            return Err(PluginError::new(
+                "`messages_per_second_max` must be 0.001 to 1000000",
+            ));
         }
         let tls = match &self.ca_file {
             None => TlsSettings::default(),
@@ -177,6 +204,9 @@ impl MailConfig {
             data_timeout: self.data_timeout,
             idle_timeout: self.idle_timeout,
             connections: self.connections,
+            messages_per_connection_max: self.messages_per_connection_max,
+            messages_per_second_max: self.messages_per_second_max,
+            retry_for: self.retry_for,
         })
     }
 
@@ -217,6 +247,20 @@ impl MailConfig {
         ])?;
         let username = one_of("username", self.username.clone(), url.username.clone())?;
         let password = one_of("password", of_keys, url.password.clone())?;
+        if let Some(token) = &self.access_token {
+            return match (username, password) {
+                (Some(username), None) => Ok(Some(Credentials::Token {
+                    username,
+                    token: token.clone(),
+                })),
+                (None, _) => Err(PluginError::new(
+                    "there is an `access_token`, but no `username`",
+                )),
+                (_, Some(_)) => Err(PluginError::new(
+                    "there are both a password and an `access_token`; one of them is to be used",
+                )),
+            };
+        }
         match (username, password) {
             (None, None) => Ok(None),
             (Some(username), Some(password)) => {
@@ -226,10 +270,10 @@ impl MailConfig {
                 {
                     return Err(PluginError::new("name and password must not contain NUL"));
                 }
-                Ok(Some(Credentials { username, password }))
+                Ok(Some(Credentials::Password { username, password }))
             }
             (Some(_), None) => Err(PluginError::new(
-                "there is a `username`, but no `password` or `password_file`",
+                "there is a `username`, but no `password`, `password_file` or `access_token`",
             )),
             (None, Some(_)) => Err(PluginError::new("there is a password, but no `username`")),
         }

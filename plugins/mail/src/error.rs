@@ -7,7 +7,7 @@ use plugin_api::{TaskError, serde_json::json};
 use crate::{
     args::{Failure, Rejection},
     message,
-    smtp::{self, Reply},
+    smtp::{self, Answer, Reply},
     template,
 };
 
@@ -43,27 +43,43 @@ impl Trouble {
         }
     }
 
-    /// The same for a recipient of a bulk, the one at `index`.
-    pub(crate) fn into_failure(self, index: usize, to: &str) -> Failure {
+    /// Why a recipient got nothing, or the reply of the server that took the message.
+    pub(crate) fn of(answer: Answer) -> Result<Reply, Self> {
+        match answer {
+            Answer::Accepted(reply) => Ok(reply),
+            Answer::Refused(reply) => Err(Self::rejected(&reply)),
+            Answer::Failed(error) => Err(error.into()),
+        }
+    }
+
+    /// The same for a recipient of a message to several.
+    pub(crate) fn into_rejection(self, address: String) -> Rejection {
         let Self { trouble, code } = self;
-        Failure {
-            index,
-            to: to.to_owned(),
+        Rejection {
+            address,
             kind: trouble.kind.to_owned(),
             code,
             message: trouble.message,
             retryable: trouble.retryable,
         }
     }
-}
 
-impl Rejection {
-    pub(crate) fn new(address: String, reply: &Reply) -> Self {
-        Self {
-            address,
-            code: reply.code,
-            message: reply.line(),
-            retryable: reply.is_transient(),
+    /// The same for a recipient of a bulk, the one at `index`; `message_id` is that of the message made for it.
+    pub(crate) fn into_failure(
+        self,
+        index: usize,
+        to: String,
+        message_id: Option<String>,
+    ) -> Failure {
+        let Self { trouble, code } = self;
+        Failure {
+            index,
+            to,
+            message_id,
+            kind: trouble.kind.to_owned(),
+            code,
+            message: trouble.message,
+            retryable: trouble.retryable,
         }
     }
 }

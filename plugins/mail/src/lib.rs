@@ -1,4 +1,4 @@
-//! The mail plugin: `send_mail` sends one message, `send_bulk` one to each of many recipients.
+//! The mail plugin: `send_mail` sends one message, `send_bulk` one to each of many recipients, `check_mail` none.
 //!
 //! With a server in its configuration it speaks SMTP; without one it writes `.eml` files to a folder.
 
@@ -22,8 +22,8 @@ use plugin_api::{PluginError, Task, TaskError, plugin};
 use crate::{address::Mailbox, config::TransportConfig, outbox::Outbox, smtp::Client};
 pub use crate::{
     args::{
-        Addresses, AttachmentArgs, BulkReport, Failure, Recipient, Rejection, SendBulk, SendMail,
-        Sent, TransportName,
+        Address, Addresses, AttachmentArgs, BulkReport, Failure, MailCheck, MessageCheck,
+        NamedAddress, Recipient, Rejection, SendBulk, SendMail, Sent, SentMessage, TransportName,
     },
     config::{MailConfig, Tls},
 };
@@ -61,6 +61,13 @@ impl Mail {
     #[handler(timeout = "2m")]
     fn send_mail(&self, args: SendMail, task: &Task) -> Result<Sent, TaskError> {
         send::send_mail(self, &args, task)
+    }
+
+    /// Sends nothing: connects to the server, greets, logs in and takes leave, and says how that went. A message that is
+    /// given is built, and held against what the server takes.
+    #[handler(timeout = "1m")]
+    fn check_mail(&self, args: SendMail, task: &Task) -> Result<MailCheck, TaskError> {
+        send::check_mail(self, &args, task)
     }
 
     /// Sends every recipient a message of their own, filled in from a template, over several connections at once.

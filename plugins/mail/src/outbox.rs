@@ -13,7 +13,10 @@ use std::{
     time::SystemTime,
 };
 
-use crate::message::{Envelope, Message};
+use crate::{
+    address::Address,
+    message::{Envelope, Message},
+};
 
 pub(crate) struct Outbox {
     folder: PathBuf,
@@ -52,6 +55,15 @@ impl Outbox {
         Ok(path)
     }
 
+    /// Whether a message could be written. What is made for this is gone afterwards, but for the folder.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let name = file_name(SystemTime::now(), process::id(), count);
+        let path = self.folder.join(format!(".{name}.part"));
+        self.create(&path)?;
+        fs::remove_file(&path)
+    }
+
     fn create(&self, path: &Path) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
@@ -74,7 +86,8 @@ fn file_name(now: SystemTime, process: u32, count: u64) -> String {
 }
 
 fn envelope_headers(envelope: &Envelope) -> String {
-    let mut headers = format!("X-Envelope-From: <{}>\r\n", envelope.from);
+    let from = envelope.from.as_ref().map_or("", Address::as_str);
+    let mut headers = format!("X-Envelope-From: <{from}>\r\n");
     for address in &envelope.to {
         write!(headers, "X-Envelope-To: <{address}>\r\n").expect("writing to a string never fails");
     }
@@ -94,7 +107,7 @@ mod tests {
     fn message() -> Message {
         let address = |text: &str| parse_one(text).unwrap().address;
         let envelope = Envelope {
-            from: address("a@b.de"),
+            from: Some(address("a@b.de")),
             to: vec![address("c@d.de"), address("e@f.de")],
         };
         Message {
@@ -102,6 +115,7 @@ mod tests {
             envelope,
             bytes: b"Subject: x\r\n\r\ny\r\n".to_vec(),
             needs_utf8: false,
+            needs_8bit: false,
         }
     }
 

@@ -1,31 +1,34 @@
-//! `send_mail`: one message, to however many recipients.
+//! `send_mail`: one message, to however many recipients; `check_mail`: all of it but the sending.
+
+use std::time::Instant;
 
 use plugin_api::{Task, TaskError};
 use serde_json::json;
 
 use crate::{
     Mail, Transport,
-    args::{Rejection, SendMail, Sent, TransportName},
+    address::Address,
+    args::{MailCheck, MessageCheck, SendMail, Sent, TransportName},
     error::Trouble,
     fields,
     message::{Draft, Error, Message},
-    smtp::{self, Answers},
+    smtp::{self, Answers, report_time},
 };
 
 pub(crate) fn send_mail(mail: &Mail, args: &SendMail, task: &Task) -> Result<Sent, TaskError> {
     let message = build(mail, args).map_err(Trouble::from)?;
     let message_id = message.id.clone();
-    let recipients: Vec<String> = message
-        .envelope
-        .to
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let recipients = texts(&message.envelope.to);
     match &mail.transport {
-        Transport::Smtp(client) => match client.send(message, &|| task.is_cancelled()) {
-            Ok(answers) => sent(message_id, recipients, &answers),
-            Err(error) => Err(failed(error, task)),
-        },
+        Transport::Smtp(client) => {
+            let until = task
+                .remaining()
+                .map(|left| Instant::now() + (left - report_time(left)));
+            match client.send(message, until, &|| task.is_cancelled()) {
+                Ok(answers) => sent(message_id, recipients, answers),
+                Err(error) => Err(failed(error, message_id, task)),
+            }
+        }
         Transport::Outbox(outbox) => {
             let path = outbox
                 .write(&message)
@@ -34,11 +37,63 @@ pub(crate) fn send_mail(mail: &Mail, args: &SendMail, task: &Task) -> Result<Sen
                 message_id,
                 transport: TransportName::Outbox,
                 file: Some(path.display().to_string()),
+                replies: Vec::new(),
                 accepted: recipients,
                 rejected: Vec::new(),
             })
         }
     }
+}
+
+/// Says what would become of a message, if one is given, and whether the server is there for it.
+pub(crate) fn check_mail(
+    mail: &Mail,
+    args: &SendMail,
+    task: &Task,
+) -> Result<MailCheck, TaskError> {
+    let has_message = *args != SendMail::default();
+    let message = has_message.then(|| build(mail, args)).transpose();
+    let message = message.map_err(Trouble::from)?;
+    let mut check = MailCheck {
+        transport: TransportName::Outbox,
+        folder: None,
+        server: None,
+        tls: None,
+        auth: None,
+        extensions: Vec::new(),
+        message: message.as_ref().map(|message| MessageCheck {
+            len: message.bytes.len(),
+            envelope_from: message
+                .envelope
+                .from
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string),
+            recipients: texts(&message.envelope.to),
+        }),
+    };
+    match &mail.transport {
+        Transport::Smtp(client) => {
+            let welcome = client
+                .check(message.as_ref(), &|| task.is_cancelled())
+                .map_err(|error| stopped_or(error, task))?;
+            check.transport = TransportName::Smtp;
+            check.server = Some(client.server().to_owned());
+            check.tls = welcome.tls.map(str::to_owned);
+            check.auth = welcome.auth.map(str::to_owned);
+            check.extensions = welcome.extensions;
+        }
+        Transport::Outbox(outbox) => {
+            outbox
+                .check()
+                .map_err(|error| Trouble::outbox(outbox.folder(), &error))?;
+            check.folder = Some(outbox.folder().display().to_string());
+        }
+    }
+    Ok(check)
+}
+
+fn texts(addresses: &[Address]) -> Vec<String> {
+    addresses.iter().map(ToString::to_string).collect()
 }
 
 fn build(mail: &Mail, args: &SendMail) -> Result<Message, Error> {
@@ -48,8 +103,12 @@ fn build(mail: &Mail, args: &SendMail) -> Result<Message, Error> {
         .iter()
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
+    let attachments = fields::attachments("attachments", &args.attachments)?;
+    let attachments: Vec<_> = attachments.iter().collect();
+    let envelope_from = fields::envelope_from(args.envelope_from.as_ref())?;
     Draft {
-        from: &fields::sender(args.from.as_deref(), mail.from.as_ref())?,
+        from: &fields::sender(args.from.as_ref(), mail.from.as_ref())?,
+        envelope_from: envelope_from.as_ref().map(Option::as_ref),
         to: &fields::mailboxes("to", &args.to)?,
         cc: &fields::mailboxes("cc", &args.cc)?,
         bcc: &fields::mailboxes("bcc", &args.bcc)?,
@@ -58,18 +117,25 @@ fn build(mail: &Mail, args: &SendMail) -> Result<Message, Error> {
         text: args.contents.as_deref(),
         html: args.html.as_deref(),
         headers: &headers,
-        attachments: &fields::attachments(&args.attachments)?,
+        attachments: &attachments,
     }
     .build(mail.message_len_max)
 }
 
-fn sent(message_id: String, recipients: Vec<String>, answers: &Answers) -> Result<Sent, TaskError> {
-    let mut accepted = Vec::new();
-    let mut rejected = Vec::new();
+fn sent(message_id: String, recipients: Vec<String>, answers: Answers) -> Result<Sent, TaskError> {
+    let (mut accepted, mut rejected) = (Vec::new(), Vec::new());
+    let mut replies = Vec::new();
     for (address, answer) in recipients.into_iter().zip(answers) {
-        match answer {
-            None => accepted.push(address),
-            Some(reply) => rejected.push(Rejection::new(address, reply)),
+        match Trouble::of(answer) {
+            Ok(reply) => {
+                accepted.push(address);
+                let reply = reply.to_string();
+                // One reply answers for all recipients of a transaction.
+                if !replies.contains(&reply) {
+                    replies.push(reply);
+                }
+            }
+            Err(trouble) => rejected.push(trouble.into_rejection(address)),
         }
     }
     if !accepted.is_empty() {
@@ -77,13 +143,18 @@ fn sent(message_id: String, recipients: Vec<String>, answers: &Answers) -> Resul
             message_id,
             transport: TransportName::Smtp,
             file: None,
+            replies,
             accepted,
             rejected,
         });
     }
-    let first = rejected
-        .first()
-        .map(|first| format!("{}: {} {}", first.address, first.code, first.message));
+    let first = rejected.first().map(|first| {
+        let code = first
+            .code
+            .map(|code| format!("{code} "))
+            .unwrap_or_default();
+        format!("{}: {code}{}", first.address, first.message)
+    });
     let message = format!(
         "the server refused every recipient: {}",
         first.unwrap_or_default()
@@ -95,11 +166,21 @@ fn sent(message_id: String, recipients: Vec<String>, answers: &Answers) -> Resul
     } else {
         error
     };
-    Err(error.data(json!({ "rejected": rejected })))
+    Err(error.data(json!({ "rejected": rejected, "message_id": message_id })))
 }
 
-fn failed(error: smtp::Error, task: &Task) -> TaskError {
-    // A task that was stopped before anything was handed over ends as what it is.
+fn failed(error: smtp::Error, message_id: String, task: &Task) -> TaskError {
+    let data = match error.code() {
+        Some(code) => json!({ "code": code, "message_id": message_id }),
+        None => json!({ "message_id": message_id }),
+    };
+    let is_stopped = matches!(error, smtp::Error::Stopped);
+    let error = stopped_or(error, task);
+    if is_stopped { error } else { error.data(data) }
+}
+
+/// A task that was stopped before anything was handed over ends as what it is.
+fn stopped_or(error: smtp::Error, task: &Task) -> TaskError {
     match task.check() {
         Err(cancelled) if matches!(error, smtp::Error::Stopped) => cancelled,
         _ => Trouble::from(error).into(),

@@ -87,6 +87,7 @@ impl std::error::Error for Error {}
 
 /// The texts of a bulk, before they are filled in.
 pub(crate) struct Sources<'a> {
+    pub(crate) envelope_from: Option<&'a str>,
     pub(crate) subject: Option<&'a str>,
     pub(crate) contents: Option<&'a str>,
     pub(crate) html: Option<&'a str>,
@@ -95,6 +96,7 @@ pub(crate) struct Sources<'a> {
 
 /// The templates of a bulk.
 pub(crate) struct Templates<'a> {
+    envelope_from: Option<Template<'a>>,
     subject: Option<Template<'a>>,
     contents: Option<Template<'a>>,
     html: Option<Template<'a>>,
@@ -105,6 +107,7 @@ pub(crate) struct Templates<'a> {
 /// The texts of one message.
 #[derive(Debug)]
 pub(crate) struct Rendered {
+    pub(crate) envelope_from: Option<String>,
     pub(crate) subject: Option<String>,
     pub(crate) contents: Option<String>,
     pub(crate) html: Option<String>,
@@ -126,6 +129,7 @@ impl<'a> Templates<'a> {
             ))
         };
         Ok(Self {
+            envelope_from: read("envelope_from", Escape::None, sources.envelope_from)?,
             subject: read("subject", Escape::None, sources.subject)?,
             contents: read("contents", Escape::None, sources.contents)?,
             html: read("html", Escape::Html, sources.html)?,
@@ -139,11 +143,12 @@ impl<'a> Templates<'a> {
     }
 
     /// Fills in a recipient's variables.
-    pub(crate) fn render(&self, variables: &Map<String, Value>) -> Result<Rendered, Error> {
+    pub(crate) fn render(&self, variables: &Variables<'_>) -> Result<Rendered, Error> {
         let render = |template: &Template<'_>| template.render(variables, self.len_max);
         let header =
             |(name, template): &(&str, Template<'_>)| Ok(((*name).to_owned(), render(template)?));
         Ok(Rendered {
+            envelope_from: self.envelope_from.as_ref().map(render).transpose()?,
             subject: self.subject.as_ref().map(render).transpose()?,
             contents: self.contents.as_ref().map(render).transpose()?,
             html: self.html.as_ref().map(render).transpose()?,
@@ -153,6 +158,21 @@ impl<'a> Templates<'a> {
                 .map(header)
                 .collect::<Result<_, Error>>()?,
         })
+    }
+}
+
+/// What a template's variables stand for.
+#[derive(Clone, Copy)]
+pub(crate) struct Variables<'a> {
+    pub(crate) own: &'a Map<String, Value>,
+    /// Of everybody; they stand for what `own` doesn't have.
+    pub(crate) shared: &'a Map<String, Value>,
+}
+
+impl<'a> Variables<'a> {
+    fn get(&self, name: &str) -> Option<&'a Value> {
+        let own = self.own.get(name).filter(|value| !value.is_null());
+        own.or_else(|| self.shared.get(name))
     }
 }
 
@@ -171,8 +191,8 @@ struct Template<'a> {
 enum Segment<'a> {
     /// Goes out as it is.
     Text(&'a str),
-    /// `name`, or `name.inner.inner`.
-    Variable(&'a str),
+    /// `name`, or `name.inner.inner`, and what stands there if there is no such thing.
+    Variable(&'a str, Option<&'a str>),
 }
 
 impl<'a> Template<'a> {
@@ -211,18 +231,7 @@ impl<'a> Template<'a> {
                         after.ok_or_else(|| refuse("after the quoted text there must be `}}`"))?;
                     (Segment::Text(&quoted[..end]), after)
                 }
-                None => {
-                    let (path, after) = inner
-                        .split_once(CLOSE)
-                        .ok_or_else(|| refuse("it is never closed by `}}`"))?;
-                    let path = path.trim();
-                    if !is_path(path) {
-                        return Err(refuse(
-                            "between `{{` and `}}` there is a variable's name and nothing else: letters, digits, `_`, `-`, and `.` for what is inside of another",
-                        ));
-                    }
-                    (Segment::Variable(path), after)
-                }
+                None => read_variable(inner).map_err(refuse)?,
             };
             segments.extend([Segment::Text(text), segment]);
             rest = after;
@@ -235,16 +244,20 @@ impl<'a> Template<'a> {
         })
     }
 
-    fn render(&self, variables: &Map<String, Value>, len_max: usize) -> Result<String, Error> {
+    fn render(&self, variables: &Variables<'_>, len_max: usize) -> Result<String, Error> {
         let mut out = String::new();
         let mut undefined = Vec::new();
         for segment in &self.segments {
             match segment {
                 Segment::Text(text) => out.push_str(text),
-                Segment::Variable(path) => match text_of(variables, path) {
-                    Found::Text(text) => self.push(&mut out, &text),
-                    Found::Nothing => undefined.push((*path).to_owned()),
-                    Found::NoText => {
+                Segment::Variable(path, default) => match (text_of(variables, path), default) {
+                    (Found::Nothing, Some(default)) => self.push(&mut out, default),
+                    (Found::Text(text), Some(default)) if text.is_empty() => {
+                        self.push(&mut out, default);
+                    }
+                    (Found::Text(text), _) => self.push(&mut out, &text),
+                    (Found::Nothing, None) => undefined.push((*path).to_owned()),
+                    (Found::NoText, _) => {
                         return Err(Error::NoText {
                             template: self.name.clone(),
                             name: (*path).to_owned(),
@@ -279,6 +292,41 @@ impl<'a> Template<'a> {
     }
 }
 
+/// What stands after `{{`: a variable, perhaps with a default, and the rest after `}}`.
+fn read_variable(inner: &str) -> Result<(Segment<'_>, &str), &'static str> {
+    const NAME: &str = "between `{{` and `}}` there is a variable's name, and after it at most `| default(\"…\")`; a name has letters, digits, `_`, `-`, and `.` for what is inside of another";
+    const UNCLOSED: &str = "it is never closed by `}}`";
+    let end = inner
+        .find(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | '.') && !c.is_whitespace())
+        .ok_or(UNCLOSED)?;
+    let (path, rest) = inner.split_at(end);
+    let path = path.trim();
+    let check = |rest| if is_path(path) { Ok(rest) } else { Err(NAME) };
+    if let Some(after) = rest.strip_prefix(CLOSE) {
+        return check((Segment::Variable(path, None), after));
+    }
+    let default = rest
+        .strip_prefix('|')
+        .and_then(|rest| rest.trim_start().strip_prefix("default"))
+        .and_then(|rest| rest.trim_start().strip_prefix('('))
+        .map(str::trim_start);
+    let Some(default) = default else {
+        return Err(if inner.contains(CLOSE) {
+            NAME
+        } else {
+            UNCLOSED
+        });
+    };
+    let quote = default.chars().next().filter(|c| matches!(c, '"' | '\''));
+    let (text, after) = quote
+        .and_then(|quote| default[1..].split_once(quote))
+        .ok_or("`default` takes a text between quotes, like `default(\"friend\")`")?;
+    let after = after.trim_start().strip_prefix(')');
+    let after = after.and_then(|after| after.trim_start().strip_prefix(CLOSE));
+    let after = after.ok_or("after the text of `default` there must be `) }}`")?;
+    check((Segment::Variable(path, Some(text)), after))
+}
+
 /// Where the first `{{` begins, or the first `{%`: other engines' statements are refused rather than sent to everybody.
 fn find_tag(text: &str) -> Option<usize> {
     let begins_tag = |at: &usize| matches!(text.as_bytes().get(at + 1), Some(b'{' | b'%'));
@@ -301,7 +349,7 @@ enum Found<'a> {
     NoText,
 }
 
-fn text_of<'a>(variables: &'a Map<String, Value>, path: &str) -> Found<'a> {
+fn text_of<'a>(variables: &Variables<'a>, path: &str) -> Found<'a> {
     let mut keys = path.split('.');
     let mut value = keys.next().and_then(|key| variables.get(key));
     for key in keys {

@@ -22,6 +22,10 @@ fn what_people_write_is_understood() {
             &[(Some("Max Muster"), "max@example.com")],
         ),
         (
+            "max@Example.com <max@example.com>",
+            &[(None, "max@example.com")],
+        ),
+        (
             "\"Muster, Max\" <max@example.com>",
             &[(Some("Muster, Max"), "max@example.com")],
         ),
@@ -76,8 +80,9 @@ fn what_is_no_address_is_refused_with_its_reason() {
         ("xxx", Reason::NoAt),
         ("<xxx>", Reason::NoAt),
         ("a b@c.de", Reason::LocalPart),
-        ("a..b@c.de", Reason::LocalPart),
-        (".a@c.de", Reason::LocalPart),
+        ("a..b@c.de", Reason::LocalPartDots),
+        (".a@c.de", Reason::LocalPartDots),
+        ("a.@c.de", Reason::LocalPartDots),
         ("@c.de", Reason::LocalPart),
         ("a@", Reason::Domain),
         ("a@b..de", Reason::Domain),
@@ -86,7 +91,10 @@ fn what_is_no_address_is_refused_with_its_reason() {
         ("a@\"b\".de", Reason::Domain),
         ("a@b.de>", Reason::Unexpected('>')),
         ("a@b@c.de", Reason::Unexpected('@')),
-        ("Müller, Max <a@b.de>", Reason::NoAt),
+        ("Müller, Max <a@b.de>", Reason::UnquotedComma),
+        ("nobody, a@b.de", Reason::NoAt),
+        ("nobody, a@b.de, Max <c@d.de>", Reason::NoAt),
+        ("a@b.de <c@d.de>", Reason::Unexpected('@')),
         ("Max <a@b.de", Reason::Unclosed('<')),
         ("\"Max <a@b.de>", Reason::Unclosed('"')),
         ("Max (a@b.de", Reason::Unclosed('(')),
@@ -103,12 +111,29 @@ fn what_is_no_address_is_refused_with_its_reason() {
     }
     assert_eq!(
         parse_one(&format!("{}@example.com", "a".repeat(65))),
-        Err(Reason::LocalPart)
+        Err(Reason::LocalPartTooLong)
     );
     assert_eq!(
         parse_one(&format!("a@{}.com", "b".repeat(64))),
         Err(Reason::Domain)
     );
+}
+
+#[test]
+fn a_name_that_is_given_apart_is_a_name_whatever_it_holds() {
+    let one = named(Some("Doe, \"Jane\" <evil@x.de>, "), "jane@x.de").unwrap();
+    assert_eq!(one.name.as_deref(), Some("Doe, \"Jane\" <evil@x.de>,"));
+    assert_eq!(one.address.as_str(), "jane@x.de");
+    assert_eq!(named(Some(" "), "jane@x.de").unwrap().name, None);
+    let refused = [
+        (None, "Jane <jane@x.de>", Reason::HasName),
+        (None, "a@x.de, b@x.de", Reason::Several),
+        (Some("x\r\nBcc: y"), "jane@x.de", Reason::Control),
+        (None, "", Reason::Empty),
+    ];
+    for (name, address, reason) in refused {
+        assert_eq!(named(name, address), Err(reason), "{name:?} {address}");
+    }
 }
 
 #[test]

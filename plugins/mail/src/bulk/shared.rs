@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    args::Failure,
+    args::{Failure, SentMessage},
     smtp::{self, Outgoing},
 };
 
@@ -21,8 +21,17 @@ struct State {
     /// Taken by a lane that could not go on.
     returned: Vec<Outgoing>,
     failures: Vec<Failure>,
+    messages: Vec<SentMessage>,
     /// Why the last lane could not go on.
     gave_up: Option<smtp::Error>,
+}
+
+/// What came of a bulk, in the order of the recipients.
+pub(super) struct Outcome {
+    pub(super) failed: Vec<Failure>,
+    pub(super) messages: Vec<SentMessage>,
+    /// Why the last lane could not go on.
+    pub(super) gave_up: Option<smtp::Error>,
 }
 
 /// What a lane does when it has nothing more to send, or can't go on.
@@ -72,11 +81,32 @@ impl Shared {
         self.lock().failures.push(failure);
     }
 
-    /// The failures in the order of the recipients, and why the last lane could not go on.
-    pub(super) fn finish(self) -> (Vec<Failure>, Option<smtp::Error>) {
+    pub(super) fn sent(&self, message: SentMessage) {
+        self.lock().messages.push(message);
+    }
+
+    /// Whether one lane alone is left.
+    pub(super) fn is_last(&self) -> bool {
+        self.lock().active == 1
+    }
+
+    /// What was given back and has been refused before.
+    pub(super) fn take_refused(&self) -> Vec<Outgoing> {
+        self.lock()
+            .returned
+            .extract_if(.., |mail| mail.has_answer())
+            .collect()
+    }
+
+    pub(super) fn finish(self) -> Outcome {
         let state = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut failures = state.failures;
-        failures.sort_by_key(|failure| failure.index);
-        (failures, state.gave_up)
+        let (mut failed, mut messages) = (state.failures, state.messages);
+        failed.sort_by_key(|failure| failure.index);
+        messages.sort_by_key(|message| message.index);
+        Outcome {
+            failed,
+            messages,
+            gave_up: state.gave_up,
+        }
     }
 }

@@ -83,9 +83,13 @@ fn credentials_come_from_one_place() {
         json!({"url": "smtp://mx", "username": "max@x", "password": {"file": path}}),
         json!({"url": "smtp://max%40x@mx", "password_file": path}),
     ] {
-        let credentials = settings(config.clone()).credentials.unwrap();
+        let Some(Credentials::Password { username, password }) =
+            settings(config.clone()).credentials
+        else {
+            panic!("{config}")
+        };
         assert_eq!(
-            (&*credentials.username, credentials.password.expose()),
+            (&*username, password.expose()),
             ("max@x", "ge heim"),
             "{config}"
         );
@@ -161,12 +165,29 @@ fn mistakes_are_named() {
         (json!({"command_timeout": "1000000h"}), "is not a duration"),
         (
             json!({"from": "nobody"}),
-            "`from` is not an address: it has no @",
+            "`from`: `nobody` is not an address: it has no @",
         ),
         (json!({"message_len_max": 0}), "`message_len_max`"),
         (json!({"message_len_max": "much"}), "is not a size"),
         (json!({"username": "max", "password": "x"}), "no `url`"),
         (json!({"tls": "required"}), "no `url`"),
+        (json!({"access_token": "x"}), "no `url`"),
+        (
+            json!({"url": "smtp://mx", "access_token": "x"}),
+            "no `username`",
+        ),
+        (
+            json!({"url": "smtp://max:y@mx", "access_token": "x"}),
+            "both a password and",
+        ),
+        (
+            json!({"url": "smtp://mx", "messages_per_connection_max": 0}),
+            "1 or more",
+        ),
+        (
+            json!({"url": "smtp://mx", "messages_per_second_max": 0}),
+            "`messages_per_second_max`",
+        ),
     ];
     for (config, wanted) in cases {
         let error = check(config.clone())

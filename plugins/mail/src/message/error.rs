@@ -15,7 +15,7 @@ pub(crate) enum Error {
         reason: &'static str,
     },
     Attachment {
-        index: usize,
+        field: String,
         reason: String,
     },
     LineTooLong {
@@ -79,7 +79,7 @@ impl fmt::Display for Error {
             Self::Header { field, reason } => {
                 write!(f, "header `{}`: {reason}", field.escape_debug())
             }
-            Self::Attachment { index, reason } => write!(f, "`attachments[{index}]`: {reason}"),
+            Self::Attachment { field, reason } => write!(f, "`{field}`: {reason}"),
             Self::LineTooLong { len_max } => {
                 write!(
                     f,

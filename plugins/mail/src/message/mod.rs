@@ -1,27 +1,26 @@
 //! Messages: from checked fields to the bytes that travel, and the envelope they travel in.
 
-mod addresses;
 mod attachment;
 mod error;
 mod header;
 
 use std::{
     collections::HashSet,
-    io::Write,
     slice,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use lettre::message::{
     Body, SinglePart,
-    header::{ContentTransferEncoding, ContentType, Date, Headers, MIME_VERSION_1_0, MessageId},
+    header::{ContentTransferEncoding, ContentType, Date, Headers as ForeignHeaders},
 };
 use memchr::memchr2;
 
 use crate::address::{Address, Mailbox};
 
+use self::header::Headers;
 pub(crate) use self::{
-    attachment::Attachment,
+    attachment::{Attachment, Source as AttachmentSource},
     error::{Error, shown},
     header::{check_name, check_value},
 };
@@ -32,7 +31,8 @@ const LINE_LEN_MAX: usize = 998;
 /// Who a message comes from and goes to, as SMTP is told. The headers may say something else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Envelope {
-    pub(crate) from: Address,
+    /// Where reports of what can't be delivered go; `None`: there are to be none.
+    pub(crate) from: Option<Address>,
     pub(crate) to: Vec<Address>,
 }
 
@@ -46,12 +46,16 @@ pub(crate) struct Message {
     pub(crate) bytes: Vec<u8>,
     /// An address in it, or in its envelope, is not ASCII: a server without SMTPUTF8 can't take it.
     pub(crate) needs_utf8: bool,
+    /// Its contents are not ASCII: a server without 8BITMIME can't take it.
+    pub(crate) needs_8bit: bool,
 }
 
 /// Everything a message is made of, parsed; what remains unchecked are the texts.
 #[derive(Clone, Copy)]
 pub(crate) struct Draft<'a> {
     pub(crate) from: &'a Mailbox,
+    /// The envelope's sender where it is another than `from`: an address, or none.
+    pub(crate) envelope_from: Option<Option<&'a Address>>,
     pub(crate) to: &'a [Mailbox],
     pub(crate) cc: &'a [Mailbox],
     pub(crate) bcc: &'a [Mailbox],
@@ -61,7 +65,7 @@ pub(crate) struct Draft<'a> {
     pub(crate) html: Option<&'a str>,
     /// Further headers, names already checked by [`check_name`].
     pub(crate) headers: &'a [(String, String)],
-    pub(crate) attachments: &'a [Attachment],
+    pub(crate) attachments: &'a [&'a Attachment],
 }
 
 impl Draft<'_> {
@@ -69,9 +73,10 @@ impl Draft<'_> {
     pub(crate) fn build(&self, len_max: usize) -> Result<Message, Error> {
         let envelope = self.envelope()?;
         let id = self.new_id();
-        let mut bytes =
-            Vec::with_capacity(1024 + self.attachments.iter().map(Attachment::len).sum::<usize>());
-        write!(bytes, "{}", self.headers(&id)?).expect("writing to a vector never fails");
+        let head = self.headers(&id)?;
+        let attached: usize = self.attachments.iter().map(|one| one.len()).sum();
+        let mut bytes = Vec::with_capacity(1024 + head.len() + attached);
+        bytes.extend_from_slice(head.as_bytes());
         self.write_body(&mut bytes)?;
         if bytes.len() > len_max {
             return Err(Error::TooLong {
@@ -80,17 +85,13 @@ impl Draft<'_> {
             });
         }
         check_lines(&bytes)?;
-        let needs_utf8 = !bytes.is_ascii()
-            || !envelope
-                .to
-                .iter()
-                .chain([&envelope.from])
-                .all(Address::is_ascii);
+        let addresses = envelope.to.iter().chain(&envelope.from);
         Ok(Message {
             id,
+            needs_utf8: !head.is_ascii() || !addresses.into_iter().all(Address::is_ascii),
+            needs_8bit: self.attachments.iter().any(|one| one.needs_8bit()),
             envelope,
             bytes,
-            needs_utf8,
         })
     }
 
@@ -106,7 +107,10 @@ impl Draft<'_> {
             return Err(Error::NoRecipient);
         }
         Ok(Envelope {
-            from: self.from.address.clone(),
+            from: match self.envelope_from {
+                None => Some(self.from.address.clone()),
+                Some(from) => from.cloned(),
+            },
             to,
         })
     }
@@ -124,8 +128,8 @@ impl Draft<'_> {
         )
     }
 
-    fn headers(&self, id: &str) -> Result<Headers, Error> {
-        let mut headers = Headers::with_capacity(8 + self.headers.len());
+    fn headers(&self, id: &str) -> Result<String, Error> {
+        let mut headers = Headers::new();
         for (name, mailboxes) in [
             ("From", slice::from_ref(self.from)),
             ("To", self.to),
@@ -133,36 +137,41 @@ impl Draft<'_> {
             ("Reply-To", self.reply_to),
         ] {
             if !mailboxes.is_empty() {
-                headers.insert_raw(addresses::header(name, mailboxes));
+                headers.push_addresses(name, mailboxes);
             }
         }
         if self.to.is_empty() && self.cc.is_empty() {
-            headers.insert_raw(header::undisclosed_recipients());
+            // A message that has only hidden recipients (RFC 5322, A.1.3).
+            headers.push("To", "undisclosed-recipients:;");
         }
         if let Some(subject) = self.subject {
-            headers.insert_raw(header::unstructured("Subject", "subject", subject)?);
+            headers.push_subject(subject)?;
         }
-        headers.set(Date::now());
-        headers.set(MessageId::from(id.to_owned()));
-        headers.set(MIME_VERSION_1_0);
+        headers.push("Date", &now());
+        headers.push("Message-ID", id);
+        headers.push("MIME-Version", "1.0");
         for (name, value) in self.headers {
-            if headers.get_raw(name).is_some() {
-                return Err(Error::header(name, "it is there twice"));
-            }
-            headers.insert_raw(header::unstructured(name, name, value)?);
+            headers.push_further(name, value)?;
         }
-        Ok(headers)
+        Ok(headers.into_text())
     }
 
     fn write_body(&self, out: &mut Vec<u8>) -> Result<(), Error> {
+        let (inline, attached) = self.parts()?;
         // A part inside a multipart keeps its text to the byte. On its own it needs a line end, and gets no second one.
         let is_alone = self.attachments.is_empty() && (self.text.is_none() || self.html.is_none());
         let text = self
             .text
             .map(|text| text_part(ContentType::TEXT_PLAIN, text, is_alone));
-        let html = self
+        let mut html = self
             .html
             .map(|html| text_part(ContentType::TEXT_HTML, html, is_alone));
+        if let Some(root) = html.take_if(|_| !inline.is_empty()) {
+            let mut related = Vec::new();
+            let parts = [root.as_slice()].into_iter().chain(inline);
+            write_multipart(&mut related, "related; type=\"text/html\"", parts);
+            html = Some(related);
+        }
         let content = match (text, html) {
             (Some(text), Some(html)) => {
                 let mut both = Vec::with_capacity(text.len() + html.len() + 512);
@@ -172,18 +181,47 @@ impl Draft<'_> {
             (Some(part), None) | (None, Some(part)) => part,
             (None, None) => return Err(Error::NoContents),
         };
-        if self.attachments.is_empty() {
+        if attached.is_empty() {
             out.extend_from_slice(&content);
         } else {
-            let attachments = self.attachments.iter().map(Attachment::as_bytes);
-            write_multipart(
-                out,
-                "mixed",
-                [content.as_slice()].into_iter().chain(attachments),
-            );
+            let parts = [content.as_slice()].into_iter().chain(attached);
+            write_multipart(out, "mixed", parts);
         }
         Ok(())
     }
+
+    /// What the HTML shows, and what is attached.
+    fn parts(&self) -> Result<(Vec<&[u8]>, Vec<&[u8]>), Error> {
+        let mut known = HashSet::new();
+        let (mut inline, mut attached) = (Vec::new(), Vec::new());
+        for attachment in self.attachments {
+            let Some(id) = attachment.content_id() else {
+                attached.push(attachment.as_bytes());
+                continue;
+            };
+            let refuse = |reason: &str| Error::Attachment {
+                field: "attachments".to_owned(),
+                reason: format!("the `cid` {id} {reason}"),
+            };
+            if self.html.is_none() {
+                return Err(refuse(
+                    "is of no use: there is no `html` that could show it",
+                ));
+            }
+            if !known.insert(id) {
+                return Err(refuse("is there twice"));
+            }
+            inline.push(attachment.as_bytes());
+        }
+        Ok((inline, attached))
+    }
+}
+
+/// What the header `Date` says.
+fn now() -> String {
+    let mut headers = ForeignHeaders::with_capacity(1);
+    headers.set(Date::now());
+    headers.get_raw("Date").unwrap_or_default().to_owned()
 }
 
 /// A part of text with its headers, in the transfer encoding that suits it, ended by CRLF.

@@ -3,26 +3,32 @@
 use std::{
     io::{self, Read, Write},
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
 use super::{
-    dialogue::{Dialogue, Finished, Outgoing, Violation},
+    dialogue::{Dialogue, Finished, Violation},
     error::Error,
     handshake::{Handshake, Step},
+    outgoing::Outgoing,
     reply::{Reply, ReplyError, ReplyParser},
     settings::{Settings, TlsMode},
-    stream::{IsStopped, Stream, is_pause},
+    stream::{IsStopped, SLICE, Stream, is_pause},
     wire::Extensions,
 };
+use crate::message::Message;
 
 /// How long a stopped task still waits for the verdict on a message that is handed over: better than not knowing.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// Where an exchange gets its messages from, and where it leaves them.
 pub(crate) trait Traffic {
-    /// The next message; not asked again once there is none.
-    fn next(&mut self) -> Option<Outgoing>;
+    /// The next message.
+    fn next(&mut self) -> Taken;
+
+    /// How many recipients a transaction may have.
+    fn recipients_max(&self) -> usize;
 
     /// A message that the server will not get from here: too long for it, or in need of what it can't do.
     fn unfit(&mut self, mail: Outgoing, error: Error);
@@ -31,10 +37,40 @@ pub(crate) trait Traffic {
     fn finished(&mut self, finished: Finished);
 }
 
+pub(crate) enum Taken {
+    Mail(Outgoing),
+    /// There is one, and its turn comes then.
+    NotBefore(Instant),
+    Nothing,
+}
+
+/// Why an exchange ended in good order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// There are no more messages.
+    Idle,
+    /// The session has had as many messages as it may.
+    Exhausted,
+}
+
+/// What a server said of itself, and how the connection to it stands.
+#[derive(Debug)]
+pub(crate) struct Welcome {
+    /// The version, where there is TLS.
+    pub(crate) tls: Option<&'static str>,
+    /// The mechanism by which it knows us, where there are credentials.
+    pub(crate) auth: Option<&'static str>,
+    /// The lines of its reply to EHLO, without the first one.
+    pub(crate) extensions: Vec<String>,
+}
+
 pub(crate) struct Connection {
     settings: Arc<Settings>,
     line: Line,
     dialogue: Dialogue,
+    auth: Option<&'static str>,
+    /// How many messages it may still take.
+    messages_left: usize,
     /// When it was last of use.
     pub(crate) used_at: Instant,
     out: Vec<u8>,
@@ -48,38 +84,63 @@ impl Connection {
         if is_secure {
             line = line.secure(is_stopped)?;
         }
-        let (line, extensions) = shake_hands(line, is_secure, is_stopped)?;
+        let (line, extensions, auth) = shake_hands(line, is_secure, is_stopped)?;
         tracing::debug!(server = %settings.server, ?extensions, "connected");
+        let limits = [
+            settings.messages_per_connection_max,
+            extensions.messages_max,
+        ];
         Ok(Self {
             settings: settings.clone(),
             line,
+            auth,
+            messages_left: limits.into_iter().flatten().min().unwrap_or(usize::MAX),
             dialogue: Dialogue::new(extensions),
             used_at: Instant::now(),
             out: Vec::new(),
         })
     }
 
-    /// Sends messages until there are none left. After an error the connection is of no more use; what was in it has
-    /// been given back.
+    /// Sends messages until there are none left, or the session has had its number. After an error the connection is of
+    /// no more use; what was in it has been given back.
     pub(crate) fn exchange(
         &mut self,
         traffic: &mut dyn Traffic,
         is_stopped: IsStopped<'_>,
-    ) -> Result<(), Error> {
-        let mut has_more = true;
+    ) -> Result<Ended, Error> {
         loop {
-            while has_more && self.dialogue.wants_mail() {
+            let mut not_before = None;
+            while not_before.is_none() && self.messages_left > 0 && self.dialogue.wants_mail() {
                 match traffic.next() {
-                    None => has_more = false,
-                    Some(mail) => match self.check(&mail) {
-                        Ok(()) => self.dialogue.start(mail),
+                    Taken::Nothing => break,
+                    Taken::NotBefore(at) => not_before = Some(at),
+                    Taken::Mail(mail) => match self.check(&mail.message) {
+                        Ok(()) => {
+                            self.messages_left -= 1;
+                            let of_server = self.dialogue.extensions().recipients_max;
+                            let of_server = of_server.unwrap_or(usize::MAX);
+                            let recipients_max = traffic.recipients_max().min(of_server);
+                            self.dialogue.start(mail, recipients_max);
+                        }
                         Err(error) => traffic.unfit(mail, error),
                     },
                 }
             }
             if self.dialogue.is_idle() {
+                match not_before {
+                    Some(_) if is_stopped() => return Err(Error::Stopped),
+                    Some(at) => {
+                        thread::sleep(at.saturating_duration_since(Instant::now()).min(SLICE));
+                        continue;
+                    }
+                    None => {}
+                }
                 self.used_at = Instant::now();
-                return Ok(());
+                return Ok(if self.messages_left == 0 {
+                    Ended::Exhausted
+                } else {
+                    Ended::Idle
+                });
             }
             let mut is_handed_over = false;
             let result = if is_stopped() {
@@ -97,20 +158,33 @@ impl Connection {
         }
     }
 
-    fn check(&self, mail: &Outgoing) -> Result<(), Error> {
+    /// Whether the server takes such a message.
+    pub(crate) fn check(&self, message: &Message) -> Result<(), Error> {
         let server = || self.settings.server.clone();
-        let Extensions {
-            size, smtp_utf8, ..
-        } = self.dialogue.extensions();
-        let len = mail.message.bytes.len();
-        match size {
-            Some(len_max @ 1..) if len as u64 > *len_max => Err(Error::TooLong {
+        let extensions = self.dialogue.extensions();
+        let len = message.bytes.len();
+        match extensions.size {
+            Some(len_max @ 1..) if len as u64 > len_max => Err(Error::TooLong {
                 server: server(),
                 len,
-                len_max: *len_max,
+                len_max,
             }),
-            _ if mail.message.needs_utf8 && !smtp_utf8 => Err(Error::NoUtf8 { server: server() }),
+            _ if message.needs_utf8 && !extensions.smtp_utf8 => {
+                Err(Error::NoUtf8 { server: server() })
+            }
+            _ if message.needs_8bit && !extensions.eight_bit_mime => {
+                Err(Error::No8Bit { server: server() })
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// What the server said of itself.
+    pub(crate) fn welcome(&self) -> Welcome {
+        Welcome {
+            tls: self.line.stream.tls_version(),
+            auth: self.auth,
+            extensions: self.dialogue.extensions().lines.clone(),
         }
     }
 
@@ -206,7 +280,7 @@ fn shake_hands(
     mut line: Line,
     is_secure: bool,
     is_stopped: IsStopped<'_>,
-) -> Result<(Line, Extensions), Error> {
+) -> Result<(Line, Extensions, Option<&'static str>), Error> {
     let settings = line.settings.clone();
     let patience = Patience {
         timeout: settings.command_timeout,
@@ -215,7 +289,9 @@ fn shake_hands(
     };
     let mut handshake = Handshake::new(&settings, is_secure);
     loop {
-        let reply = line.read(handshake.waiting_for(), &patience)?;
+        let reply = line
+            .read(handshake.waiting_for(), &patience)
+            .map_err(|error| handshake.explain(error))?;
         let mut step = handshake.on_reply(reply)?;
         if step == Step::StartTls {
             line = line.secure(is_stopped)?;
@@ -226,7 +302,10 @@ fn shake_hands(
                 line.write(command.as_bytes(), settings.command_timeout, is_stopped)
                     .1?;
             }
-            Step::Ready => return Ok((line, handshake.into_extensions())),
+            Step::Ready => {
+                let auth = handshake.mechanism();
+                return Ok((line, handshake.into_extensions(), auth));
+            }
             Step::StartTls => return Err(line.protocol("STARTTLS twice")),
         }
     }

@@ -7,27 +7,25 @@
 use std::collections::VecDeque;
 
 use super::{
+    limits::{Step, Verdict, is_too_many},
+    outgoing::Outgoing,
     reply::Reply,
     wire::{self, Extensions},
 };
-use crate::message::Message;
 
 /// How many commands may be without a reply. Their replies fit into any socket's buffer, so that client and server
 /// never wait for each other, both of them writing.
 const COMMANDS_MAX: usize = 64;
 
-/// A message on its way. `tag` is the caller's.
-#[derive(Clone, Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) tag: usize,
-    pub(crate) message: Message,
-}
-
 /// What became of a message.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The server has answered for every recipient: `None` accepted, or the reply that refuses.
-    Answered(Vec<Option<Reply>>),
+    /// The server has answered: a verdict for each of the recipients that were open. `is_first`: it was the
+    /// connection's first.
+    Answered {
+        verdicts: Vec<Verdict>,
+        is_first: bool,
+    },
     /// The connection went before the message was handed over: nobody got it. `is_first`: it was the connection's first.
     Returned { is_first: bool },
     /// The connection went after the message was handed over, and before the answer: nobody knows.
@@ -75,10 +73,13 @@ enum Stage {
 #[derive(Debug)]
 struct Transaction {
     mail: Outgoing,
-    /// The reply that refuses the recipient of the same index.
-    refusals: Vec<Option<Reply>>,
+    /// The recipients that this transaction asks for, as indices of the envelope.
+    recipients: Vec<usize>,
+    /// What refuses the recipient of the same index.
+    refusals: Vec<Option<(Step, Reply)>>,
     stage: Stage,
     is_mail_accepted: bool,
+    has_accepted: bool,
     is_first: bool,
 }
 
@@ -88,16 +89,36 @@ impl Transaction {
     }
 
     /// Refuses everyone who is not refused yet.
-    fn refuse_all(&mut self, reply: &Reply) {
+    fn refuse_all(&mut self, step: Step, reply: &Reply) {
         for refusal in self.refusals.iter_mut().filter(|refusal| refusal.is_none()) {
-            *refusal = Some(reply.clone());
+            *refusal = Some((step, reply.clone()));
         }
     }
 
-    fn answered(self) -> Finished {
+    /// The server takes no more recipients: those it wasn't asked for yet wait for another transaction.
+    fn close(&mut self) {
+        if let Stage::Recipient(next) = self.stage {
+            self.recipients.truncate(next);
+            self.refusals.truncate(next);
+            self.stage = Stage::Data;
+        }
+    }
+
+    /// `reply` is the one to the whole message; without it everybody was refused.
+    fn answered(self, reply: Option<&Reply>) -> Finished {
+        let verdict = |refusal: Option<(Step, Reply)>| match (refusal, reply) {
+            (Some((step, reply)), _) => Verdict::Refused { reply, step },
+            (None, Some(reply)) => Verdict::Accepted(reply.clone()),
+            (None, None) => Verdict::Unasked,
+        };
+        let mut verdicts: Vec<_> = self.refusals.into_iter().map(verdict).collect();
+        verdicts.resize(self.mail.open().len(), Verdict::Unasked);
         Finished {
             mail: self.mail,
-            outcome: Outcome::Answered(self.refusals),
+            outcome: Outcome::Answered {
+                verdicts,
+                is_first: self.is_first,
+            },
         }
     }
 
@@ -155,15 +176,18 @@ impl Dialogue {
         }
     }
 
-    /// Takes on a message, which has at least one recipient.
-    pub(crate) fn start(&mut self, mail: Outgoing) {
-        let refusals = vec![None; mail.message.envelope.to.len()];
+    /// Takes on a message, for its first `recipients_max` open recipients; there is at least one.
+    pub(crate) fn start(&mut self, mail: Outgoing, recipients_max: usize) {
+        let recipients: Vec<_> = mail.open().iter().copied().take(recipients_max).collect();
+        let refusals = vec![None; recipients.len()];
         let is_first = !std::mem::replace(&mut self.is_used, true);
         let transaction = Transaction {
             mail,
+            recipients,
             refusals,
             stage: Stage::Mail,
             is_mail_accepted: false,
+            has_accepted: false,
             is_first,
         };
         if self.active.is_none() {
@@ -237,25 +261,14 @@ impl Dialogue {
                     Expected::Reset
                 }
                 Stage::Mail => {
-                    let Message {
-                        envelope,
-                        bytes,
-                        needs_utf8,
-                        ..
-                    } = message;
-                    wire::push_mail(
-                        out,
-                        &envelope.from,
-                        bytes.len(),
-                        *needs_utf8,
-                        &self.extensions,
-                    );
+                    wire::push_mail(out, message, &self.extensions);
                     active.stage = Stage::Recipient(0);
                     Expected::Mail
                 }
                 Stage::Recipient(index) => {
-                    wire::push_recipient(out, &message.envelope.to[index]);
-                    let is_last = index + 1 == message.envelope.to.len();
+                    let to = &message.envelope.to[active.recipients[index]];
+                    wire::push_recipient(out, to);
+                    let is_last = index + 1 == active.recipients.len();
                     active.stage = if is_last {
                         Stage::Data
                     } else {
@@ -287,16 +300,22 @@ impl Dialogue {
         match (expected, reply.code) {
             (Expected::Data, 354) => active.stage = Stage::Granted,
             (Expected::Data, 400..) => {
-                active.refuse_all(&reply);
+                active.refuse_all(Step::Data, &reply);
                 return Ok(self.refused());
             }
             (Expected::Data, _) | (_, 300..400) => return Err(Violation::Unexpected),
             (Expected::Reset, 400..) => return Err(Violation::Unexpected),
-            (Expected::Mail, 400..) => active.refuse_all(&reply),
+            (Expected::Mail, 400..) => active.refuse_all(Step::Mail, &reply),
             (Expected::Mail, _) => active.is_mail_accepted = true,
             // When MAIL was refused, that is what to tell, and not what the server says of the commands after it.
-            (Expected::Recipient(index), 400..) => _ = active.refusals[index].get_or_insert(reply),
-            (Expected::Reset | Expected::Recipient(_) | Expected::End, _) => {}
+            (Expected::Recipient(index), 400..) => {
+                if active.has_accepted && is_too_many(&reply) {
+                    active.close();
+                }
+                active.refusals[index].get_or_insert((Step::Recipient, reply));
+            }
+            (Expected::Recipient(_), _) => active.has_accepted = true,
+            (Expected::Reset | Expected::End, _) => {}
         }
         // Once nobody is left, the commands that were not sent yet are spared.
         let is_over = self.expected.is_empty() && !active.has_recipient();
@@ -315,7 +334,7 @@ impl Dialogue {
     fn refused(&mut self) -> Option<Finished> {
         let active = self.active.take()?;
         self.needs_reset = active.is_mail_accepted;
-        Some(active.answered())
+        Some(active.answered(None))
     }
 
     fn on_verdict(&mut self, reply: &Reply) -> Result<Finished, Violation> {
@@ -324,9 +343,9 @@ impl Dialogue {
         }
         let mut finishing = self.finishing.take().ok_or(Violation::Unexpected)?;
         if !reply.is_positive() {
-            finishing.refuse_all(reply);
+            finishing.refuse_all(Step::End, reply);
         }
-        Ok(finishing.answered())
+        Ok(finishing.answered(Some(reply)))
     }
 
     /// The connection is gone: hands out what is left in it. `handed_over`: as far as was promised by the last
@@ -335,7 +354,7 @@ impl Dialogue {
         self.expected.clear();
         let finishing = self.finishing.take().map(|finishing| {
             if !finishing.has_recipient() {
-                finishing.answered()
+                finishing.answered(None)
             } else if handed_over {
                 Finished {
                     mail: finishing.mail,

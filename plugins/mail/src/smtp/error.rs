@@ -1,3 +1,5 @@
+//! Why a connection, or a message on it, came to nothing.
+
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use super::reply::Reply;
@@ -61,6 +63,13 @@ pub(crate) enum Error {
     NoUtf8 {
         server: Arc<str>,
     },
+    No8Bit {
+        server: Arc<str>,
+    },
+    /// The configuration's token can't be read; the reason doesn't show it.
+    Token {
+        reason: String,
+    },
     /// The whole message was handed over, and the reply that says what became of it never came.
     Unanswered {
         cause: Box<Error>,
@@ -77,11 +86,12 @@ impl Error {
             Self::TimedOut { .. } => "server_timeout",
             Self::Tls { .. } | Self::NoStartTls { .. } | Self::PlainPassword { .. } => "tls",
             Self::Refused { .. } => "refused",
-            Self::Credentials { .. } | Self::NoAuth { .. } => "authentication",
+            Self::Credentials { .. } | Self::NoAuth { .. } | Self::Token { .. } => "authentication",
             Self::Lost { .. } => "connection_lost",
             Self::Protocol { .. } => "protocol",
             Self::TooLong { .. } => "message_too_long",
             Self::NoUtf8 { .. } => "no_smtputf8",
+            Self::No8Bit { .. } => "no_8bitmime",
             Self::Unanswered { .. } => "maybe_delivered",
             Self::Stopped => "cancelled",
         }
@@ -94,6 +104,7 @@ impl Error {
             | Self::Connect { .. }
             | Self::TimedOut { .. }
             | Self::Lost { .. }
+            | Self::Token { .. }
             | Self::Stopped => true,
             Self::Refused { reply, .. } | Self::Credentials { reply, .. } => reply.is_transient(),
             Self::Tls { .. }
@@ -103,7 +114,17 @@ impl Error {
             | Self::Protocol { .. }
             | Self::TooLong { .. }
             | Self::NoUtf8 { .. }
+            | Self::No8Bit { .. }
             | Self::Unanswered { .. } => false,
+        }
+    }
+
+    /// Whether it is the server's word that it may be tried again in a moment, and nothing of the message was taken.
+    pub(crate) fn asks_for_later(&self) -> bool {
+        match self {
+            Self::Refused { reply, .. } | Self::Credentials { reply, .. } => reply.is_transient(),
+            Self::Lost { reply, .. } => reply.as_ref().is_some_and(Reply::is_transient),
+            _ => false,
         }
     }
 
@@ -135,8 +156,14 @@ impl fmt::Display for Error {
             } => {
                 write!(
                     f,
-                    "{server}: no {waiting_for} within {}",
-                    humantime::format_duration(*after)
+                    "{server}: no {waiting_for} within {}{}",
+                    humantime::format_duration(*after),
+                    // Where TLS is expected from the first byte, a server waits for it in silence.
+                    if *waiting_for == "greeting" {
+                        "; a server that begins with TLS, as on port 465, is written `smtps://`"
+                    } else {
+                        ""
+                    }
                 )
             }
             Self::Tls { server, reason } => write!(f, "{server}: no TLS connection: {reason}"),
@@ -155,7 +182,7 @@ impl fmt::Display for Error {
             Self::NoAuth { server } => {
                 write!(
                     f,
-                    "{server} offers neither AUTH PLAIN nor AUTH LOGIN, but there are credentials for it"
+                    "{server} offers no way to log in that fits the configuration: AUTH PLAIN and LOGIN go with a `password`, XOAUTH2 and OAUTHBEARER with an `access_token`"
                 )
             }
             Self::PlainPassword { server } => write!(
@@ -195,6 +222,11 @@ impl fmt::Display for Error {
                     "an address is not ASCII before its @, and {server} doesn't offer SMTPUTF8"
                 )
             }
+            Self::No8Bit { server } => write!(
+                f,
+                "an attached message is not ASCII, and {server} doesn't offer 8BITMIME; attach it as `application/octet-stream`"
+            ),
+            Self::Token { reason } => write!(f, "`access_token`: {reason}"),
             Self::Unanswered { cause } => {
                 write!(
                     f,

@@ -5,7 +5,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use super::{
     error::Error,
     reply::Reply,
-    settings::{Settings, TlsMode},
+    settings::{Credentials, Settings, TlsMode},
     wire::Extensions,
 };
 
@@ -29,9 +29,29 @@ enum State {
     /// The mechanism has been named; LOGIN asks for the name next.
     AuthLogin,
     AuthLoginName,
-    /// The password is out; what comes is the verdict.
+    /// The password or the token is out; what comes is the verdict.
     AuthVerdict,
     Ready,
+}
+
+/// A way to log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mechanism {
+    Plain,
+    Login,
+    Xoauth2,
+    OauthBearer,
+}
+
+impl Mechanism {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::Login => "LOGIN",
+            Self::Xoauth2 => "XOAUTH2",
+            Self::OauthBearer => "OAUTHBEARER",
+        }
+    }
 }
 
 pub(crate) struct Handshake<'a> {
@@ -39,6 +59,13 @@ pub(crate) struct Handshake<'a> {
     state: State,
     is_secure: bool,
     extensions: Extensions,
+    /// The one in use.
+    mechanism: Option<Mechanism>,
+    /// The others that the server offers, and that we have what they take for; the next one comes last.
+    mechanisms: Vec<Mechanism>,
+    /// The server's first refusal, and what it said in base64 before one.
+    refusal: Option<Reply>,
+    challenge: Option<String>,
 }
 
 impl<'a> Handshake<'a> {
@@ -49,6 +76,23 @@ impl<'a> Handshake<'a> {
             state: State::Greeting,
             is_secure,
             extensions: Extensions::default(),
+            mechanism: None,
+            mechanisms: Vec::new(),
+            refusal: None,
+            challenge: None,
+        }
+    }
+
+    /// By what the server knows us.
+    pub(crate) fn mechanism(&self) -> Option<&'static str> {
+        self.mechanism.map(Mechanism::name)
+    }
+
+    /// Why the connection ended, told by what it was about: a server may hang up on whom it has refused.
+    pub(crate) fn explain(&mut self, error: Error) -> Error {
+        match self.refusal.take() {
+            Some(reply) if matches!(error, Error::Lost { .. }) => self.denied(reply),
+            _ => error,
         }
     }
 
@@ -95,21 +139,36 @@ impl<'a> Handshake<'a> {
             State::StartTls => Err(self.refused("STARTTLS", reply)),
             State::AuthLogin if reply.code == 334 => {
                 self.state = State::AuthLoginName;
-                Ok(self.send_encoded(|credentials| credentials.username.clone()))
+                Ok(self.send_of_password(|username, _| username.to_owned()))
             }
             State::AuthLoginName if reply.code == 334 => {
                 self.state = State::AuthVerdict;
-                Ok(self.send_encoded(|credentials| credentials.password.expose().to_owned()))
+                Ok(self.send_of_password(|_, password| password.to_owned()))
+            }
+            // What is wrong with the token; the refusal itself comes when this is acknowledged.
+            State::AuthVerdict
+                if reply.code == 334 && self.challenge.is_none() && self.has_token() =>
+            {
+                self.challenge = Some(decoded(&reply.text));
+                Ok(Step::Send(
+                    if self.mechanism == Some(Mechanism::OauthBearer) {
+                        "AQ==\r\n".to_owned()
+                    } else {
+                        "\r\n".to_owned()
+                    },
+                ))
             }
             State::AuthVerdict if reply.is_positive() => {
                 self.state = State::Ready;
                 Ok(Step::Ready)
             }
             State::AuthLogin | State::AuthLoginName | State::AuthVerdict if reply.code >= 400 => {
-                Err(Error::Credentials {
-                    server: self.settings.server.clone(),
-                    reply,
-                })
+                let is_final = reply.is_transient() || reply.code == 421;
+                let first = self.refusal.get_or_insert(reply).clone();
+                if is_final || self.mechanisms.is_empty() {
+                    return Err(self.denied(first));
+                }
+                self.begin_auth()
             }
             State::AuthLogin | State::AuthLoginName | State::AuthVerdict | State::Ready => {
                 Err(Error::Protocol {
@@ -148,32 +207,92 @@ impl<'a> Handshake<'a> {
         if !self.is_secure && self.settings.tls_mode != TlsMode::None {
             return Err(Error::PlainPassword { server: server() });
         }
-        if self.extensions.auth_plain {
-            self.state = State::AuthVerdict;
-            let secret = format!(
-                "\0{}\0{}",
-                credentials.username,
-                credentials.password.expose()
-            );
-            Ok(Step::Send(format!(
-                "AUTH PLAIN {}\r\n",
-                BASE64_STANDARD.encode(secret)
-            )))
-        } else if self.extensions.auth_login {
-            self.state = State::AuthLogin;
-            Ok(Step::Send("AUTH LOGIN\r\n".to_owned()))
-        } else {
-            Err(Error::NoAuth { server: server() })
+        let Extensions {
+            auth_plain,
+            auth_login,
+            auth_xoauth2,
+            auth_oauthbearer,
+            ..
+        } = self.extensions;
+        // Some servers offer one that they don't do, so that the other is tried as well.
+        let choice = match credentials {
+            Credentials::Password { .. } => [
+                (auth_login, Mechanism::Login),
+                (auth_plain, Mechanism::Plain),
+            ],
+            Credentials::Token { .. } => [
+                (auth_oauthbearer, Mechanism::OauthBearer),
+                (auth_xoauth2, Mechanism::Xoauth2),
+            ],
+        };
+        let offered = choice.into_iter().filter(|(is_offered, _)| *is_offered);
+        self.mechanisms = offered.map(|(_, mechanism)| mechanism).collect();
+        self.begin_auth()
+    }
+
+    fn begin_auth(&mut self) -> Result<Step, Error> {
+        let settings = self.settings;
+        self.mechanism = self.mechanisms.pop();
+        self.challenge = None;
+        self.state = State::AuthVerdict;
+        let (host, port) = (&settings.host, settings.port);
+        let response = match (self.mechanism, &settings.credentials) {
+            (Some(Mechanism::Login), _) => {
+                self.state = State::AuthLogin;
+                return Ok(Step::Send("AUTH LOGIN\r\n".to_owned()));
+            }
+            (Some(Mechanism::Plain), Some(Credentials::Password { username, password })) => {
+                format!("\0{username}\0{}", password.expose())
+            }
+            (Some(mechanism), Some(Credentials::Token { username, token })) => {
+                let token = token.read().map_err(|error| Error::Token {
+                    reason: error.to_string(),
+                })?;
+                let token = token.expose();
+                if mechanism == Mechanism::Xoauth2 {
+                    format!("user={username}\x01auth=Bearer {token}\x01\x01")
+                } else {
+                    // RFC 7628, 3.1; RFC 5801, 4: `=` and `,` in a name are written as numbers.
+                    let name = username.replace('=', "=3D").replace(',', "=2C");
+                    format!(
+                        "n,a={name},\x01host={host}\x01port={port}\x01auth=Bearer {token}\x01\x01"
+                    )
+                }
+            }
+            _ => {
+                return Err(Error::NoAuth {
+                    server: settings.server.clone(),
+                });
+            }
+        };
+        Ok(Step::Send(format!(
+            "AUTH {} {}\r\n",
+            self.mechanism().unwrap_or_default(),
+            BASE64_STANDARD.encode(response)
+        )))
+    }
+
+    fn has_token(&self) -> bool {
+        matches!(self.settings.credentials, Some(Credentials::Token { .. }))
+    }
+
+    fn denied(&self, mut reply: Reply) -> Error {
+        if let Some(challenge) = &self.challenge {
+            reply.text = format!("{} {challenge}", reply.text);
+        }
+        Error::Credentials {
+            server: self.settings.server.clone(),
+            reply,
         }
     }
 
-    fn send_encoded(&self, choose: impl Fn(&super::settings::Credentials) -> String) -> Step {
-        let text = self
-            .settings
-            .credentials
-            .as_ref()
-            .map(choose)
-            .unwrap_or_default();
+    fn send_of_password(&self, choose: impl Fn(&str, &str) -> String) -> Step {
+        let text = match &self.settings.credentials {
+            Some(Credentials::Password { username, password }) => {
+                choose(username, password.expose())
+            }
+            _ => String::new(),
+        };
         Step::Send(format!("{}\r\n", BASE64_STANDARD.encode(text)))
     }
 
@@ -184,6 +303,14 @@ impl<'a> Handshake<'a> {
             reply,
         }
     }
+}
+
+/// What the server said in base64, for people: short, and without control characters.
+fn decoded(text: &str) -> String {
+    let bytes = BASE64_STANDARD.decode(text.trim()).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let signs = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    signs.take(300).collect()
 }
 
 #[cfg(test)]
@@ -200,7 +327,7 @@ mod tests {
             server: "mx:25".into(),
             tls_mode,
             tls: TlsSettings::default(),
-            credentials: has_credentials.then(|| Credentials {
+            credentials: has_credentials.then(|| Credentials::Password {
                 username: "max".to_owned(),
                 password: String::from("geheim").into(),
             }),
@@ -210,6 +337,9 @@ mod tests {
             data_timeout: Duration::MAX,
             idle_timeout: Duration::MAX,
             connections: 1,
+            messages_per_connection_max: None,
+            messages_per_second_max: None,
+            retry_for: Duration::MAX,
         }
     }
 
@@ -286,6 +416,84 @@ mod tests {
             sent,
             ["EHLO me", "AUTH LOGIN", "bWF4", "Z2VoZWlt", "(ready)"]
         );
+    }
+
+    #[test]
+    fn a_server_that_refuses_the_one_is_asked_the_other() {
+        let plain_fails = [
+            "220 hi",
+            "250 mx\nAUTH PLAIN LOGIN",
+            "535 5.7.8 not this way",
+            "334 VXNlcm5hbWU6",
+            "334 UGFzc3dvcmQ6",
+        ];
+        let settings = settings(TlsMode::None, true);
+        let sent = play(&settings, &[&plain_fails[..], &["235 welcome"]].concat()).unwrap();
+        let auth = "AUTH PLAIN AG1heABnZWhlaW0=";
+        assert_eq!(
+            sent,
+            ["EHLO me", auth, "AUTH LOGIN", "bWF4", "Z2VoZWlt", "(ready)"]
+        );
+        let error = play(&settings, &[&plain_fails[..], &["535 no"]].concat()).unwrap_err();
+        assert_eq!(error.code(), Some(535));
+        assert!(error.to_string().contains("not this way"), "{error}");
+        let error = play(
+            &settings,
+            &["220 hi", "250 mx\nAUTH PLAIN LOGIN", "454 later"],
+        );
+        assert!(
+            error.unwrap_err().is_retryable(),
+            "it is not asked the other"
+        );
+    }
+
+    fn with_token(text: &str) -> Settings {
+        Settings {
+            credentials: Some(Credentials::Token {
+                username: "max@x.de".to_owned(),
+                token: kit::secret::SecretSource::Text(text.to_owned().into()),
+            }),
+            ..settings(TlsMode::None, false)
+        }
+    }
+
+    /// The example of Google's page on XOAUTH2, and the one of RFC 7628, 4.1, with our names in it.
+    #[test]
+    fn a_token_goes_by_either_mechanism() {
+        let settings = with_token("ya29.vF9d");
+        let sent = play(
+            &settings,
+            &["220 hi", "250 mx\nAUTH PLAIN XOAUTH2 OAUTHBEARER", "235 ok"],
+        );
+        let response = BASE64_STANDARD.encode("user=max@x.de\x01auth=Bearer ya29.vF9d\x01\x01");
+        assert_eq!(
+            sent.unwrap(),
+            ["EHLO me", &format!("AUTH XOAUTH2 {response}"), "(ready)"]
+        );
+        let sent = play(&settings, &["220 hi", "250 mx\nAUTH OAUTHBEARER", "235 ok"]);
+        let response = BASE64_STANDARD
+            .encode("n,a=max@x.de,\x01host=mx\x01port=25\x01auth=Bearer ya29.vF9d\x01\x01");
+        assert_eq!(sent.unwrap()[1], format!("AUTH OAUTHBEARER {response}"));
+        let error = play(&settings, &["220 hi", "250 mx\nAUTH PLAIN LOGIN"]).unwrap_err();
+        assert!(matches!(error, Error::NoAuth { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_token_is_told() {
+        let challenge = format!("334 {}", BASE64_STANDARD.encode("{\"status\":\"400\"}"));
+        let replies = [
+            "220 hi",
+            "250 mx\nAUTH XOAUTH2",
+            &challenge,
+            "535 5.7.8 bad",
+        ];
+        let error = play(&with_token("geheim"), &replies).unwrap_err();
+        assert_eq!((error.kind(), error.code()), ("authentication", Some(535)));
+        assert!(
+            error.to_string().contains("{\"status\":\"400\"}"),
+            "{error}"
+        );
+        assert!(!error.to_string().contains("geheim"), "{error}");
     }
 
     #[test]

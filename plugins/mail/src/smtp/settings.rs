@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kit::secret::Secret;
+use kit::secret::{Secret, SecretSource};
 
 use super::tls::TlsSettings;
 
@@ -19,11 +19,17 @@ pub(crate) enum TlsMode {
     Implicit,
 }
 
-/// A name and a password.
+/// Who we are, and how we show it.
 #[derive(Clone, Debug)]
-pub(crate) struct Credentials {
-    pub(crate) username: String,
-    pub(crate) password: Secret,
+pub(crate) enum Credentials {
+    /// For PLAIN and LOGIN.
+    Password { username: String, password: Secret },
+    /// For XOAUTH2 and OAUTHBEARER. The token is read for each connection: it lives for an hour or so, and something
+    /// else puts the next one in its place.
+    Token {
+        username: String,
+        token: SecretSource,
+    },
 }
 
 #[derive(Debug)]
@@ -47,4 +53,10 @@ pub(crate) struct Settings {
     pub(crate) idle_timeout: Duration,
     /// How many connections there are at most.
     pub(crate) connections: usize,
+    /// How many messages a connection carries at most.
+    pub(crate) messages_per_connection_max: Option<usize>,
+    /// How many messages there are at most in a second; above 0.
+    pub(crate) messages_per_second_max: Option<f64>,
+    /// How long a server that says "not now" is tried again.
+    pub(crate) retry_for: Duration,
 }

@@ -8,9 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustls::{ClientConnection, StreamOwned, pki_types::ServerName};
+use rustls::{ClientConnection, ProtocolVersion, StreamOwned, pki_types::ServerName};
 
-use super::{error::Error, settings::Settings};
+use super::{error::Error, settings::Settings, tls};
 
 /// How long one read or write waits before the caller may look at the clock and at the task.
 pub(crate) const SLICE: Duration = Duration::from_millis(100);
@@ -89,10 +89,24 @@ impl Stream {
                         after: settings.command_timeout,
                     });
                 }
-                Err(error) => return Err(fail(error.to_string())),
+                Err(error) => {
+                    let source = error.get_ref().and_then(|source| source.downcast_ref());
+                    return Err(fail(source.map_or_else(|| error.to_string(), tls::explain)));
+                }
             }
         }
         Ok(Self::Tls(Box::new(StreamOwned::new(tls, socket))))
+    }
+
+    /// The version of TLS, where there is any.
+    pub(crate) fn tls_version(&self) -> Option<&'static str> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => Some(match tls.conn.protocol_version() {
+                Some(ProtocolVersion::TLSv1_2) => "1.2",
+                _ => "1.3",
+            }),
+        }
     }
 
     /// Whether the connection stands and the server has said nothing in the meantime: what it says unasked is goodbye.

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use memchr::memmem;
 
-use crate::address::Address;
+use crate::{address::Address, message::Message};
 
 /// What a server says it can, in its reply to EHLO.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,13 @@ pub(crate) struct Extensions {
     pub(crate) size: Option<u64>,
     pub(crate) auth_plain: bool,
     pub(crate) auth_login: bool,
+    pub(crate) auth_xoauth2: bool,
+    pub(crate) auth_oauthbearer: bool,
+    /// The most messages of a session and the most recipients of a message (RFC 9422).
+    pub(crate) messages_max: Option<usize>,
+    pub(crate) recipients_max: Option<usize>,
+    /// All of it, as the server wrote it.
+    pub(crate) lines: Vec<String>,
 }
 
 impl Extensions {
@@ -24,6 +31,7 @@ impl Extensions {
     pub(crate) fn parse(text: &str) -> Self {
         let mut extensions = Self::default();
         for line in text.lines().skip(1) {
+            extensions.lines.push(line.trim().to_owned());
             let line = line.to_ascii_uppercase();
             let mut words = line.split([' ', '=']).filter(|word| !word.is_empty());
             match words.next() {
@@ -38,7 +46,19 @@ impl Extensions {
                     for word in words {
                         extensions.auth_plain |= word == "PLAIN";
                         extensions.auth_login |= word == "LOGIN";
+                        extensions.auth_xoauth2 |= word == "XOAUTH2";
+                        extensions.auth_oauthbearer |= word == "OAUTHBEARER";
                     }
+                }
+                Some("LIMITS") => {
+                    let words: Vec<_> = words.collect();
+                    let limit = |name: &str| {
+                        let at = words.iter().position(|word| *word == name)?;
+                        let limit: usize = words.get(at + 1)?.parse().ok()?;
+                        (limit > 0).then_some(limit)
+                    };
+                    extensions.messages_max = limit("MAILMAX");
+                    extensions.recipients_max = limit("RCPTMAX");
                 }
                 _ => {}
             }
@@ -47,20 +67,17 @@ impl Extensions {
     }
 }
 
-/// `MAIL FROM`, with the parameters that this server knows and this message of `len` bytes needs.
-pub(crate) fn push_mail(
-    out: &mut Vec<u8>,
-    from: &Address,
-    len: usize,
-    needs_utf8: bool,
-    extensions: &Extensions,
-) {
+/// `MAIL FROM`, with the parameters that this server knows and this message needs.
+pub(crate) fn push_mail(out: &mut Vec<u8>, message: &Message, extensions: &Extensions) {
+    let from = message.envelope.from.as_ref().map_or("", Address::as_str);
     push(out, format_args!("MAIL FROM:<{from}>"));
     if extensions.size.is_some() {
-        push(out, format_args!(" SIZE={len}"));
+        push(out, format_args!(" SIZE={}", message.bytes.len()));
     }
-    if needs_utf8 {
+    if message.needs_utf8 {
         push(out, format_args!(" BODY=8BITMIME SMTPUTF8"));
+    } else if message.needs_8bit {
+        push(out, format_args!(" BODY=8BITMIME"));
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -134,7 +151,8 @@ mod tests {
     #[test]
     fn extensions_are_read() {
         let text = "mx.example.com at your service\nPIPELINING\nsize 35882577\n8bitmime\nSTARTTLS\nAUTH=LOGIN\n\
-                    AUTH CRAM-MD5 PLAIN\nSMTPUTF8\nENHANCEDSTATUSCODES";
+                    AUTH CRAM-MD5 PLAIN\nSMTPUTF8\nENHANCEDSTATUSCODES\n\
+                    LIMITS RCPTMAX=20 MAILMAX=5";
         let wanted = Extensions {
             pipelining: true,
             start_tls: true,
@@ -143,6 +161,10 @@ mod tests {
             size: Some(35_882_577),
             auth_plain: true,
             auth_login: true,
+            recipients_max: Some(20),
+            messages_max: Some(5),
+            lines: text.lines().skip(1).map(str::to_owned).collect(),
+            ..Extensions::default()
         };
         assert_eq!(Extensions::parse(text), wanted);
         assert_eq!(
@@ -155,14 +177,24 @@ mod tests {
 
     #[test]
     fn parameters_go_only_where_they_are_known_or_needed() {
-        let from = parse_one("a@b.de").unwrap().address;
-        let line = |needs_utf8, extensions: &Extensions| {
+        let address = |text: &str| parse_one(text).unwrap().address;
+        let mut message = Message {
+            id: String::new(),
+            envelope: crate::message::Envelope {
+                from: Some(address("a@b.de")),
+                to: vec![address("c@d.de")],
+            },
+            bytes: vec![b'x'; 7],
+            needs_utf8: false,
+            needs_8bit: false,
+        };
+        let line = |message: &Message, extensions: &Extensions| {
             let mut out = Vec::new();
-            push_mail(&mut out, &from, 7, needs_utf8, extensions);
+            push_mail(&mut out, message, extensions);
             String::from_utf8(out).unwrap()
         };
         assert_eq!(
-            line(false, &Extensions::default()),
+            line(&message, &Extensions::default()),
             "MAIL FROM:<a@b.de>\r\n"
         );
         let all = Extensions {
@@ -171,10 +203,17 @@ mod tests {
             eight_bit_mime: true,
             ..Extensions::default()
         };
-        assert_eq!(line(false, &all), "MAIL FROM:<a@b.de> SIZE=7\r\n");
+        assert_eq!(line(&message, &all), "MAIL FROM:<a@b.de> SIZE=7\r\n");
+        message.needs_8bit = true;
+        message.envelope.from = None;
         assert_eq!(
-            line(true, &all),
-            "MAIL FROM:<a@b.de> SIZE=7 BODY=8BITMIME SMTPUTF8\r\n"
+            line(&message, &all),
+            "MAIL FROM:<> SIZE=7 BODY=8BITMIME\r\n"
+        );
+        message.needs_utf8 = true;
+        assert_eq!(
+            line(&message, &all),
+            "MAIL FROM:<> SIZE=7 BODY=8BITMIME SMTPUTF8\r\n"
         );
     }
 }

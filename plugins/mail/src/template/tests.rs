@@ -9,13 +9,19 @@ fn variables(json: Value) -> Map<String, Value> {
 fn render(contents: &str, json: Value) -> Result<String, Error> {
     let headers = BTreeMap::new();
     let sources = Sources {
+        envelope_from: None,
         subject: None,
         contents: Some(contents),
         html: None,
         headers: &headers,
     };
     let templates = Templates::new(&sources, 10_000)?;
-    Ok(templates.render(&variables(json))?.contents.unwrap())
+    let (own, shared) = (variables(json), Map::new());
+    let rendered = templates.render(&Variables {
+        own: &own,
+        shared: &shared,
+    })?;
+    Ok(rendered.contents.unwrap())
 }
 
 #[test]
@@ -52,6 +58,50 @@ fn variables_are_filled_in() {
 }
 
 #[test]
+fn a_default_stands_for_what_is_missing_or_empty() {
+    let json = json!({"name": "Max", "nothing": null, "empty": "", "zero": 0});
+    let cases = [
+        ("{{ name | default(\"friend\") }}", "Max"),
+        ("{{ nobody | default(\"friend\") }}!", "friend!"),
+        ("{{nobody|default('a \"}}\" b')}}", "a \"}}\" b"),
+        (
+            "{{ nothing | default( \"x\" ) }}{{ empty | default(\"y\") }}",
+            "xy",
+        ),
+        (
+            "{{ a.b.c | default(\"\") }}{{ zero | default(\"none\") }}",
+            "0",
+        ),
+    ];
+    for (template, wanted) in cases {
+        assert_eq!(
+            render(template, json.clone()).unwrap(),
+            wanted,
+            "{template}"
+        );
+    }
+}
+
+#[test]
+fn a_default_is_text_in_html_too() {
+    let headers = BTreeMap::new();
+    let sources = Sources {
+        envelope_from: None,
+        subject: None,
+        contents: None,
+        html: Some("<p>{{ name | default(\"<you>\") }}</p>"),
+        headers: &headers,
+    };
+    let templates = Templates::new(&sources, 10_000).unwrap();
+    let none = Map::new();
+    let rendered = templates.render(&Variables {
+        own: &none,
+        shared: &none,
+    });
+    assert_eq!(rendered.unwrap().html.unwrap(), "<p>&lt;you&gt;</p>");
+}
+
+#[test]
 fn what_a_variable_holds_is_never_a_template() {
     let json = json!({"a": "{{ b }}", "b": "secret"});
     assert_eq!(render("{{ a }}", json).unwrap(), "{{ b }}");
@@ -62,14 +112,19 @@ fn html_is_escaped_and_nothing_else() {
     let headers = BTreeMap::from([("X-Name".to_owned(), "{{ name }}".to_owned())]);
     let source = Some("<p>{{ name }}</p>");
     let sources = Sources {
+        envelope_from: None,
         subject: source,
         contents: source,
         html: source,
         headers: &headers,
     };
     let templates = Templates::new(&sources, 10_000).unwrap();
+    let own = variables(json!({"name": "<Max> & \"Co\" 'ü'"}));
     let rendered = templates
-        .render(&variables(json!({"name": "<Max> & \"Co\" 'ü'"})))
+        .render(&Variables {
+            own: &own,
+            shared: &Map::new(),
+        })
         .unwrap();
     assert_eq!(
         rendered.html.unwrap(),
@@ -119,6 +174,13 @@ fn a_wrong_template_is_refused() {
         "{{}}",
         "{{ a b }}",
         "{{ a | upper }}",
+        "{{ a | default }}",
+        "{{ a | default() }}",
+        "{{ a | default(x) }}",
+        "{{ a | default(\"x) }}",
+        "{{ a | default(\"x\" }}",
+        "{{ a | default(\"x\") b }}",
+        "{{ | default(\"x\") }}",
         "{% if a %}",
         "{{ a. }}",
         "{{ \"a }}",

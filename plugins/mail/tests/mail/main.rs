@@ -6,8 +6,12 @@
 )]
 
 mod addresses;
+mod attachments;
 mod bulk;
 mod faults;
+mod headers;
+mod limits;
+mod options;
 mod scripted;
 mod security;
 mod send;

@@ -189,3 +189,101 @@ fn a_password_goes_over_an_open_connection_only_when_told_so() {
     open(config("none")).call("send_mail", message()).unwrap();
     assert_eq!(server.take(1)[0]["user"], "max");
 }
+
+/// What `openssl req -x509` makes: a certificate that signs itself and calls itself an authority.
+fn self_signed(names: &[&str]) -> Certificates {
+    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("certificate.pem"), certificate.pem()).unwrap();
+    fs::write(folder.path().join("key.pem"), key.serialize_pem()).unwrap();
+    Certificates { folder }
+}
+
+#[test]
+fn a_certificate_that_is_named_is_trusted_for_what_it_is() {
+    let config = |server: &Server, host: &str, ca_file: PathBuf| json!({"url": format!("smtp://{host}:{}?tls=required", server.port), "ca_file": ca_file});
+    // By the server's name, and by none.
+    for names in [&["127.0.0.1", "localhost"][..], &[]] {
+        let certificates = self_signed(names);
+        let server = certificates.server(json!({}));
+        let plugin = open(config(
+            &server,
+            "127.0.0.1",
+            certificates.path("certificate.pem"),
+        ));
+        plugin.call("send_mail", message()).unwrap();
+        server.take(1);
+        // Another one of the same kind is not it.
+        let others = self_signed(names);
+        let plugin = open(config(&server, "127.0.0.1", others.path("certificate.pem")));
+        let (kind, text, ..) = failure(plugin.call("send_mail", message()));
+        assert_eq!(kind, "tls", "{text}");
+        assert!(text.contains("`ca_file`"), "{text}");
+    }
+    let certificates = self_signed(&["mx.example.com"]);
+    let server = certificates.server(json!({}));
+    let plugin = open(config(
+        &server,
+        "localhost",
+        certificates.path("certificate.pem"),
+    ));
+    let (kind, text, ..) = failure(plugin.call("send_mail", message()));
+    assert_eq!(kind, "tls", "{text}");
+    assert!(
+        text.contains("is for mx.example.com, and not for localhost"),
+        "{text}"
+    );
+
+    // A server's own certificate, whose authority is not in the file.
+    let certificates = Certificates::new();
+    let server = certificates.server(json!({}));
+    let plugin = open(config(
+        &server,
+        "127.0.0.1",
+        certificates.path("certificate.pem"),
+    ));
+    plugin.call("send_mail", message()).unwrap();
+    server.take(1);
+}
+
+#[test]
+fn the_wrong_scheme_is_named() {
+    let certificates = Certificates::new();
+    let server = Server::start(&json!({}));
+    let url = format!("smtps://127.0.0.1:{}", server.port);
+    let plugin = open(json!({"url": url, "ca_file": certificates.path("ca.pem")}));
+    let (kind, text, ..) = failure(plugin.call("send_mail", message()));
+    assert_eq!(kind, "tls", "{text}");
+    assert!(text.contains("`smtp://` for others"), "{text}");
+
+    let server = certificates.server(json!({"implicit": true}));
+    let url = format!("smtp://127.0.0.1:{}", server.port);
+    let plugin = open(json!({"url": url, "command_timeout": "300ms"}));
+    let (kind, text, ..) = failure(plugin.call("send_mail", message()));
+    assert_eq!(kind, "server_timeout", "{text}");
+    assert!(text.contains("`smtps://`"), "{text}");
+}
+
+#[test]
+fn a_server_that_doesnt_do_what_it_offers_is_asked_the_other_way() {
+    let server = Scripted::start(|place| match place.at {
+        At::Ehlo => Act::Say("250-scripted\r\n250 AUTH PLAIN LOGIN"),
+        // Where the script is asked at AUTH.
+        At::Data => Act::Say("535 5.7.8 not this way"),
+        _ => Act::Go,
+    });
+    let plugin = open(json!({"url": server.url(), "username": "max", "password": "geheim"}));
+    let (kind, ..) = failure(plugin.call("send_mail", message()));
+    assert_eq!(kind, "authentication");
+    let commands = server.seen().commands.clone();
+    let auth: Vec<_> = commands
+        .iter()
+        .filter(|line| line.starts_with("AUTH"))
+        .map(|line| line.split(' ').nth(1).unwrap())
+        .collect();
+    assert_eq!(auth, ["PLAIN", "LOGIN"]);
+}

