@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import resource
 import shutil
 import socket
 import statistics
@@ -126,6 +127,16 @@ def send_tasks(port, count, text_len):
         return count / (time.monotonic() - start)
 
 
+def lettre(options, sink, count):
+    return printed(options.lettre, sink.port, count, CONNECTIONS, options.text_len)
+
+
+def processor_time():
+    """Seconds on processors of all programs that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 # Name, who measures it, and the share of the messages it gets: slow ones get fewer, or they would take all day.
 CLIENTS = [
     ("`send_bulk`, 8 connections", load("bulk", CONNECTIONS), 1),
@@ -134,28 +145,34 @@ CLIENTS = [
     ("`send_mail` in one worker, without the host", load("single", 1), 0.5),
     ("Postfix `smtp-source`, 8 connections", smtp_source(CONNECTIONS), 1),
     ("Postfix `smtp-source`, 1 connection", smtp_source(1), 0.3),
+    ("lettre's `SmtpTransport`, pool of 8, 8 threads", lettre, 0.5),
     ("nodemailer, pool of 8", peer("node", HERE / "nodemailer.js"), 0.1),
     ("Python `smtplib`, 8 threads", peer(sys.executable, HERE / "smtplib_client.py"), 0.1),
 ]
 NODEMAILER = "nodemailer, pool of 8"
+LETTRE = "lettre's `SmtpTransport`, pool of 8, 8 threads"
 SMTP_SOURCE = "Postfix `smtp-source`, 8 connections"
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--built", type=Path, required=True, help="the folder of the release build")
+    parser.add_argument("--lettre", type=Path, required=True, help="the program of bench/lettre")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--messages", type=int, default=20000)
     parser.add_argument("--text-len", type=int, default=1000)
     options = parser.parse_args()
 
     rates = {name: [] for name, _, _ in CLIENTS}
+    costs = {name: [] for name, _, _ in CLIENTS}
     with Sink() as sink:
         for number in range(options.rounds):
             for name, run, share in CLIENTS:
                 count = max(1, int(options.messages * share))
                 before = sink.count()
+                used = processor_time()
                 rate = run(options, sink, count)
+                costs[name].append((processor_time() - used) / count * 1e6)
                 arrived = sink.count() - before
                 assert arrived == count, f"{name}: {arrived} of {count} arrived"
                 rates[name].append(rate)
@@ -163,10 +180,12 @@ def main():
 
     print(f"{options.messages} messages with a text of {options.text_len} bytes, {options.rounds} rounds, "
           f"{os.cpu_count()} processors; medians, and the ratios of the same round's figures.\n")
-    print("| client | messages/s | × nodemailer | × `smtp-source` |\n|---|---:|---:|---:|")
+    print("| client | messages/s | × lettre | × nodemailer | × `smtp-source` | CPU µs a message | CPU ÷ lettre's |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
     for name, found in rates.items():
-        ratio = lambda peer: statistics.median(a / b for a, b in zip(found, rates[peer]))
-        print(f"| {name} | {statistics.median(found):,.0f} | {ratio(NODEMAILER):.1f} | {ratio(SMTP_SOURCE):.2f} |")
+        ratio = lambda values, peer: statistics.median(a / b for a, b in zip(values[name], values[peer]))
+        print(f"| {name} | {statistics.median(found):,.0f} | {ratio(rates, LETTRE):.1f} | {ratio(rates, NODEMAILER):.1f} "
+              f"| {ratio(rates, SMTP_SOURCE):.2f} | {statistics.median(costs[name]):.0f} | {ratio(costs, LETTRE):.2f} |")
 
 
 main()

@@ -21,7 +21,7 @@ if ! command -v smtp-sink >/dev/null; then
         exit 1
     fi
     say "installing postfix"
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends postfix >/dev/null
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends postfix >/dev/null
 fi
 if [[ ! -d $tools/node_modules/nodemailer ]] ||
     ! grep -q "\"version\": \"$nodemailer\"" "$tools/node_modules/nodemailer/package.json"; then
@@ -32,5 +32,7 @@ fi
 
 cargo build --release --locked -p host -p mail >&2
 cargo build --release --locked -p mail --example load >&2
+cargo build --release --locked --manifest-path plugins/mail/bench/lettre/Cargo.toml --target-dir "$target/lettre-load" >&2
 export NODE_PATH=$tools/node_modules
-exec python3 plugins/mail/bench/compare.py --built "$target/release" "$@"
+exec python3 plugins/mail/bench/compare.py --built "$target/release" \
+    --lettre "$target/lettre-load/release/lettre-load" "$@"

@@ -11,6 +11,9 @@ mod bulk;
 mod config;
 mod error;
 mod fields;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod message;
 mod outbox;
 mod send;

@@ -26,7 +26,7 @@ pub(crate) fn send_mail(mail: &Mail, args: &SendMail, task: &Task) -> Result<Sen
                 .map(|left| Instant::now() + (left - report_time(left)));
             match client.send(message, until, &|| task.is_cancelled()) {
                 Ok(answers) => sent(message_id, recipients, answers),
-                Err(error) => Err(failed(error, message_id, task)),
+                Err(error) => Err(failed(error, &message_id, task)),
             }
         }
         Transport::Outbox(outbox) => {
@@ -169,7 +169,7 @@ fn sent(message_id: String, recipients: Vec<String>, answers: Answers) -> Result
     Err(error.data(json!({ "rejected": rejected, "message_id": message_id })))
 }
 
-fn failed(error: smtp::Error, message_id: String, task: &Task) -> TaskError {
+fn failed(error: smtp::Error, message_id: &str, task: &Task) -> TaskError {
     let data = match error.code() {
         Some(code) => json!({ "code": code, "message_id": message_id }),
         None => json!({ "message_id": message_id }),

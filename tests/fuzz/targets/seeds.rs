@@ -5,6 +5,25 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// A header's name, NUL, its value.
+const ADDRESSES: &[&str] = &[
+    "To\0Max Muster <max@example.com>, \"Last, First\" <b@example.com> (comment)",
+    "Sender\0Team: Jürgen <jürgen@bücher.example>, c@[127.0.0.1]; d@example.com <d@example.com>",
+    "References\0<a@b>  <c=?utf-8?q?d?=@e>",
+    "List-Unsubscribe\0<https://example.com/?a=b,c>, <mailto:u@example.com> (stop)",
+    "List-Id\0\"Our \\\"news\\\"\" <news.example.com>",
+    "Auto-Submitted\0auto-replied; owner-email=\"a  b@c\"",
+    "X-Json\0{\"a\": \"b  c\", \"d\": [1, 2]}",
+];
+
+/// How the client is set up, and what a server says.
+const REPLIES: &[&str] = &[
+    "0220 hi\r\n250-mx\r\n250-PIPELINING\r\n250 AUTH PLAIN LOGIN\r\n235 ok\r\n250 ok\r\n354 go\r\n250 2.0.0 queued as 1\r\n",
+    "1220 hi\r\n250-mx\r\n250-STARTTLS\r\n250 AUTH LOGIN\r\n220 go\r\n250-mx\r\n250 AUTH XOAUTH2\r\n334 e30=\r\n535 no\r\n",
+    "@250 ok\r\n250 ok\r\n354 go\r\n250 queued\r\n250 ok\r\n250 ok\r\n452 4.5.3 too many recipients\r\n452 4.5.3 no\r\n354 go\r\n250 ok\r\n",
+    "P452 4.4.5 session\r\n250 ok\r\n550-5.1.1 no\r\n550 5.1.1 one\r\n421 4.3.2 bye\r\n",
+];
+
 fn main() -> io::Result<()> {
     let mut args = std::env::args_os().skip(1).map(PathBuf::from);
     let (Some(folder), Some(docs)) = (args.next(), args.next()) else {
@@ -37,6 +56,10 @@ fn main() -> io::Result<()> {
             .map(|line| [b"\x03", line.as_bytes(), b"\n"].concat()),
     );
     write(&folder.join("lines"), streams)?;
+
+    let texts = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+    write(&folder.join("addresses"), texts(ADDRESSES))?;
+    write(&folder.join("smtp_replies"), texts(REPLIES))?;
 
     let mut libraries = Vec::new();
     let mut notes = Vec::new();

@@ -111,3 +111,10 @@ fn the_examples_of_the_report_page_work_as_printed() {
     let host = host_with_files(Plugin::Report);
     assert!(run_examples("docs/REPORT.md", &host) >= 5);
 }
+
+#[test]
+fn the_examples_of_the_mail_page_work_as_printed() {
+    let host = Host::with(&[Plugin::Mail]);
+    fs::create_dir(host.folder().join("files")).unwrap();
+    assert!(run_examples("docs/MAIL.md", &host) >= 4);
+}

@@ -157,7 +157,7 @@ impl Draft<'_> {
     }
 
     fn write_body(&self, out: &mut Vec<u8>) -> Result<(), Error> {
-        let (inline, attached) = self.parts()?;
+        let Parts { inline, attached } = self.parts()?;
         // A part inside a multipart keeps its text to the byte. On its own it needs a line end, and gets no second one.
         let is_alone = self.attachments.is_empty() && (self.text.is_none() || self.html.is_none());
         let text = self
@@ -190,13 +190,13 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// What the HTML shows, and what is attached.
-    fn parts(&self) -> Result<(Vec<&[u8]>, Vec<&[u8]>), Error> {
+    /// The attachments by their place in the message.
+    fn parts(&self) -> Result<Parts<'_>, Error> {
         let mut known = HashSet::new();
-        let (mut inline, mut attached) = (Vec::new(), Vec::new());
+        let mut parts = Parts::default();
         for attachment in self.attachments {
             let Some(id) = attachment.content_id() else {
-                attached.push(attachment.as_bytes());
+                parts.attached.push(attachment.as_bytes());
                 continue;
             };
             let refuse = |reason: &str| Error::Attachment {
@@ -211,10 +211,18 @@ impl Draft<'_> {
             if !known.insert(id) {
                 return Err(refuse("is there twice"));
             }
-            inline.push(attachment.as_bytes());
+            parts.inline.push(attachment.as_bytes());
         }
-        Ok((inline, attached))
+        Ok(parts)
     }
+}
+
+/// The encoded files of a message.
+#[derive(Default)]
+struct Parts<'a> {
+    /// What the HTML shows.
+    inline: Vec<&'a [u8]>,
+    attached: Vec<&'a [u8]>,
 }
 
 /// What the header `Date` says.
@@ -297,6 +305,12 @@ fn check_lines(bytes: &[u8]) -> Result<(), Error> {
     } else {
         Err(Error::BareLineEnd)
     }
+}
+
+/// What the fuzzers look at.
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing {
+    pub(crate) use super::header::fuzzing::{addresses, header};
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@
 mod connection;
 mod dialogue;
 mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod handshake;
 mod limits;
 mod outgoing;

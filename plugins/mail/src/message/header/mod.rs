@@ -183,3 +183,9 @@ pub(super) fn old_parameter(name: &str, value: &str) -> Vec<String> {
     let pieces = format!("{name}=\"{words}\"");
     pieces.split(' ').map(str::to_owned).collect()
 }
+
+/// What the fuzzers look at.
+#[cfg(fuzzing)]
+pub(in crate::message) mod fuzzing {
+    pub(crate) use super::{addresses::folded as addresses, structure::written as header};
+}

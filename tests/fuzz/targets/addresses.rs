@@ -1,0 +1,4 @@
+//! Addresses and headers that clients give to the mail plugin.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::within(data, mail::fuzzing::addresses));
