@@ -157,6 +157,10 @@ fn mistakes_are_named() {
             "no certificate",
         ),
         (
+            json!({"url": "smtp://mx", "ca_file": "/proc/self/exe"}),
+            "`ca_file` /proc/self/exe",
+        ),
+        (
             json!({"url": "smtp://mx", "ca_file": "/dev/null", "tls": "none"}),
             "`ca_file`",
         ),

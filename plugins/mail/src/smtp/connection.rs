@@ -15,6 +15,7 @@ use super::{
     reply::{Reply, ReplyError, ReplyParser},
     settings::{Settings, TlsMode},
     stream::{IsStopped, SLICE, Stream, is_pause},
+    tls,
     wire::Extensions,
 };
 use crate::message::Message;
@@ -422,9 +423,13 @@ impl Line {
     }
 
     fn lost(&self, source: Option<io::Error>) -> Error {
+        let in_words = |error: io::Error| {
+            let of_tls = error.get_ref().and_then(|error| error.downcast_ref());
+            of_tls.map(tls::explain).map_or(error, io::Error::other)
+        };
         Error::Lost {
             server: self.settings.server.clone(),
-            source: source.map(Arc::new),
+            source: source.map(in_words).map(Arc::new),
             reply: None,
         }
     }

@@ -6,15 +6,18 @@ use std::{
 };
 
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, InvalidMessage, PeerMisbehaved,
-    RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, InvalidMessage, RootCertStore,
+    SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_name,
     },
     crypto::ring,
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{
+        CertificateDer, ServerName, UnixTime,
+        pem::{self, PemObject},
+    },
     server::ParsedCertificate,
 };
 
@@ -34,10 +37,12 @@ impl TlsSettings {
         let refuse = |reason: String| format!("`ca_file` {}: {reason}", path.display());
         let mut roots = RootCertStore::empty();
         let mut named = Vec::new();
-        for certificate in
-            CertificateDer::pem_file_iter(path).map_err(|error| refuse(error.to_string()))?
-        {
-            let certificate = certificate.map_err(|error| refuse(error.to_string()))?;
+        let unread = |error: pem::Error| match error {
+            pem::Error::Io(error) => refuse(error.to_string()),
+            _ => refuse("it is not a PEM file".to_owned()),
+        };
+        for certificate in CertificateDer::pem_file_iter(path).map_err(unread)? {
+            let certificate = certificate.map_err(unread)?;
             roots.add(certificate.clone()).map_err(|_| {
                 refuse(format!("its certificate {} can't be read", named.len() + 1))
             })?;
@@ -167,22 +172,18 @@ fn verify_name(
     }
 }
 
-/// What is wrong with a handshake, and what can be done about it.
+/// What is wrong with a connection, and what can be done about it. rustls's own words are names of its types.
 pub(super) fn explain(error: &Error) -> String {
-    match error {
-        Error::InvalidCertificate(reason) => explain_certificate(reason),
-        Error::InvalidMessage(InvalidMessage::InvalidContentType)
-        | Error::PeerMisbehaved(PeerMisbehaved::IllegalMiddleboxChangeCipherSpec) => {
-            "what it said is not TLS; `smtps://` is for ports that begin with TLS, such as 465, and `smtp://` for others".to_owned()
+    let text = match error {
+        Error::InvalidCertificate(reason) => return explain_certificate(reason),
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "what it said is not TLS; `smtps://` is for ports that begin with TLS, such as 465, and `smtp://` for others"
         }
-        Error::AlertReceived(_) | Error::PeerIncompatible(_) => {
-            format!("the two have no version or method in common, or the server broke off ({error})")
-        }
-        Error::InvalidMessage(_) | Error::PeerMisbehaved(_) => {
-            "the server doesn't keep to the rules of TLS".to_owned()
-        }
-        error => error.to_string(),
-    }
+        Error::PeerIncompatible(_) => "the two have no version or method of TLS in common",
+        Error::AlertReceived(_) => "the server broke it off by an alert",
+        _ => "the server doesn't keep to the rules of TLS",
+    };
+    text.to_owned()
 }
 
 fn explain_certificate(reason: &CertificateError) -> String {
