@@ -18,7 +18,7 @@ pub fn addresses(data: &[u8]) {
     if let Ok(list) = address::parse_list(text)
         && !list.is_empty()
     {
-        let written = message::fuzzing::addresses("To", &list);
+        let written = message::fuzzing::folded("To", &list);
         expect_lines(&written);
         let again = address::parse_list(&written.replace("\r\n", "")).expect("it is read again");
         assert_eq!(again.len(), list.len(), "{written}");
@@ -36,13 +36,13 @@ pub fn addresses(data: &[u8]) {
     }
     if message::check_name(header).is_ok()
         && message::check_value(header, text).is_ok()
-        && let Ok(Some(written)) = message::fuzzing::header(header, text)
+        && let Ok(Some(written)) = message::fuzzing::written(header, text)
     {
         expect_lines(&written);
         // Written once more, it stays as it is.
         let flat = written.replace("\r\n", "");
         if !flat.contains("=?") {
-            let again = message::fuzzing::header(header, &flat).expect("it is read again");
+            let again = message::fuzzing::written(header, &flat).expect("it is read again");
             assert_eq!(again.unwrap_or_default().replace("\r\n", ""), flat);
         }
     }

@@ -19,6 +19,8 @@ use memchr::memchr2;
 use crate::address::{Address, Mailbox};
 
 use self::header::Headers;
+#[cfg(fuzzing)]
+pub(crate) use self::header::fuzzing;
 pub(crate) use self::{
     attachment::{Attachment, Source as AttachmentSource},
     error::{Error, shown},
@@ -305,12 +307,6 @@ fn check_lines(bytes: &[u8]) -> Result<(), Error> {
     } else {
         Err(Error::BareLineEnd)
     }
-}
-
-/// What the fuzzers look at.
-#[cfg(fuzzing)]
-pub(crate) mod fuzzing {
-    pub(crate) use super::header::fuzzing::{addresses, header};
 }
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ fn dialogue(setup: u8, replies: &[Reply]) {
     let mut mails = (0..MESSAGES).map(|tag| mail(tag, if tag == 1 { RECIPIENTS } else { tag + 1 }));
     let mut ended = Ended::default();
     let mut replies = replies.iter();
-    let mut is_handed_over = false;
+    let mut is_handed_over;
     'connection: loop {
         while dialogue.wants_mail()
             && let Some(mail) = mails.next()

@@ -5,7 +5,7 @@ use super::fold;
 use crate::address::Mailbox;
 
 /// The mailboxes, folded, for the header `name`.
-pub(super) fn folded(name: &str, mailboxes: &[Mailbox]) -> String {
+pub(crate) fn folded(name: &str, mailboxes: &[Mailbox]) -> String {
     let mut folded = fold::Folded::new(name.len());
     for (index, mailbox) in mailboxes.iter().enumerate() {
         let mut pieces = pieces(mailbox);

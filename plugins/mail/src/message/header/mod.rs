@@ -186,6 +186,6 @@ pub(super) fn old_parameter(name: &str, value: &str) -> Vec<String> {
 
 /// What the fuzzers look at.
 #[cfg(fuzzing)]
-pub(in crate::message) mod fuzzing {
-    pub(crate) use super::{addresses::folded as addresses, structure::written as header};
+pub(crate) mod fuzzing {
+    pub(crate) use super::{addresses::folded, structure::written};
 }

@@ -84,7 +84,7 @@ fn of(name: &str) -> Structure {
 
 /// The value of a client's header, parsed by its structure and written as such; `None` where there is nothing in it.
 /// Control characters were refused before.
-pub(super) fn written(name: &str, value: &str) -> Result<Option<String>, Error> {
+pub(crate) fn written(name: &str, value: &str) -> Result<Option<String>, Error> {
     let refuse = |reason| Error::header(name, reason);
     let value = value.trim_matches([' ', '\t']);
     if value.is_empty() {
