@@ -92,7 +92,7 @@ pub(crate) fn written(name: &str, value: &str) -> Result<Option<String>, Error> 
     }
     let mailboxes =
         || address::parse_list(value).map_err(|reason| Error::address(name, value, reason));
-    Ok(Some(match of(name) {
+    let text = match of(name) {
         Structure::Text => text(name, value),
         Structure::Words if value.is_ascii() => fold(name.len(), words(value)),
         Structure::Words => {
@@ -111,7 +111,9 @@ pub(crate) fn written(name: &str, value: &str) -> Result<Option<String>, Error> 
         Structure::Ids => fold(name.len(), ids(value).map_err(refuse)?),
         Structure::Urls => fold(name.len(), urls(value).map_err(refuse)?),
         Structure::ListId => fold(name.len(), list_id(value).map_err(refuse)?),
-    }))
+    };
+    // Commas and comments alone are nothing.
+    Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
 /// Free text of a header that clients may use as they like. ASCII stays as it is, for programs read such headers too;
@@ -327,6 +329,9 @@ mod tests {
                 "=?utf-8?b?PT91dGYtOD9xP3g/PQ==?=",
             ),
             ("References", "  ", ""),
+            ("References", ", ,", ""),
+            ("List-Unsubscribe", "(none)", ""),
+            ("Disposition-Notification-To", ",", ""),
         ];
         for (name, text, wanted) in cases {
             assert_eq!(value(name, text), wanted, "{name}: {text}");
