@@ -22,7 +22,7 @@ use crate::{
     smtp::{Credentials, Settings, TlsMode, TlsSettings},
 };
 
-/// The table `[plugins.mail.config]`, or the file `mail.toml`. Every key has a default.
+/// The table `[plugins.mail.config]`, or `[config]` of the file `mail.toml`. Every key has a default.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MailConfig {
