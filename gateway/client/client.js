@@ -341,7 +341,7 @@ export class TaskClient extends EventTarget {
     }
     let socket;
     try {
-      socket = new this.#WebSocket(this.#url, [SUBPROTOCOL]);
+      socket = new this.#WebSocket(addressFor(this.#url, token), [SUBPROTOCOL]);
     } catch ({ message }) {
       // For example a page that came by HTTPS, with an address without TLS.
       this.#end(new TaskError({ code: "protocol_error", message, started: false }));
@@ -378,20 +378,19 @@ export class TaskClient extends EventTarget {
       if (wasOpen) {
         this.#lost(code, reason);
       } else {
-        this.#refused(socket);
+        this.#refused(socket, token);
       }
     });
   }
 
   /** The handshake came to nothing. Why, a WebSocket doesn't tell: a request to the same gateway may. */
-  async #refused(socket) {
+  async #refused(socket, token) {
     this.#settled = false;
-    const status = await this.#statusOfRequest().catch(() => null);
+    const status = await this.#statusOfRequest(token).catch(() => null);
     if (this.#state === "closed" || socket !== this.#socket) {
       return;
     }
-    if (status === UNAUTHORIZED && this.#token === undefined) {
-      // Who has a token says it after the handshake.
+    if (status === UNAUTHORIZED && typeof this.#token !== "function") {
       this.#end(new TaskError({ code: "unauthorized", message: "the gateway needs a valid token, or a valid cookie", started: this.#hasSent() }));
     } else if (status === FORBIDDEN) {
       this.#end(new TaskError({ code: "forbidden", message: "pages of this origin may not connect to the gateway", started: this.#hasSent() }));
@@ -405,14 +404,15 @@ export class TaskClient extends EventTarget {
   }
 
   /** With what status the gateway answers a request that runs nothing; null if it can't be reached. */
-  async #statusOfRequest() {
+  async #statusOfRequest(token) {
     if (typeof globalThis.fetch !== "function") {
       return null;
     }
     const url = new URL("tasks", this.#url);
     url.protocol = url.protocol.replace(/^ws/, "http");
     // Without a type that is read, it becomes no task.
-    const ask = (options) => fetch(url, { method: "POST", body: "", ...options });
+    const headers = token === undefined || token === null ? {} : { authorization: `Bearer ${token}` };
+    const ask = (options) => fetch(url, { method: "POST", body: "", headers, ...options });
     for (const credentials of ["include", "omit"]) {
       try {
         const { status } = await ask({ credentials });
@@ -422,7 +422,7 @@ export class TaskClient extends EventTarget {
         // It may be there and unreadable.
       }
     }
-    await ask({ mode: "no-cors", credentials: "omit" });
+    await ask({ mode: "no-cors", credentials: "omit", headers: {} });
     return FORBIDDEN;
   }
 
@@ -572,6 +572,15 @@ export class TaskClient extends EventTarget {
       this.#socket.send(JSON.stringify({ seen: this.#seen }));
     }
   }
+}
+
+/** Where to connect: a token that is to come, in the first message, counts in place of whatever the cookie holds. */
+function addressFor(url, token) {
+  const address = new URL(url);
+  if (token !== undefined && token !== null) {
+    address.searchParams.set("token", "follows");
+  }
+  return address;
 }
 
 /** Whether a text has more bytes than that in UTF-8, which needs one to three for each of its units. */

@@ -1,51 +1,37 @@
-/** The console: functions, a form for each, and the tasks that were begun here. */
+/** The console: who is asking, the connection, the functions; a form for each, and the tasks that were begun here. */
 
-import { TaskClient, stringify } from "../client.js";
-import { Problem, element, form, marked, showProblem } from "./form.js";
-import { view } from "./result.js";
+import { TaskClient } from "../client.js";
+import * as address from "./address.js";
+import { element } from "./dom.js";
+import { clearFinished, run } from "./tasks.js";
+import { WORDS } from "./words.js";
+import * as work from "./work.js";
 
 const at = (id) => document.getElementById(id);
-
-/** Errors in plain words, by code. */
-const WORDS = {
-  bad_request: "The gateway did not understand the request.",
-  too_large: "The request is too long for this gateway.",
-  unknown_function: "There is no such function here.",
-  unavailable: "No server can do this at the moment.",
-  overloaded: "The server is too busy at the moment.",
-  shutting_down: "The server is about to stop.",
-  invalid_args: "These arguments are not what the function takes.",
-  handler_failed: "The task has failed.",
-  handler_panicked: "The task has failed because of a mistake in its plugin.",
-  worker_crashed: "The process that did the task has died.",
-  timeout: "The task took too long and was ended.",
-  cancelled: "The task was cancelled.",
-  result_too_large: "The task is done, but its result is too long to be sent.",
-  internal: "Something is wrong with the server.",
-  connection_lost: "The connection was lost for too long; the task may be done all the same.",
-  unauthorized: "The gateway needs another token.",
-  forbidden: "This page may not connect to the gateway.",
-  protocol_error: "The gateway did not understand this page.",
-  taken_over: "Another tab has taken over this session.",
-  closed: "The connection was closed.",
-};
-
-/** How long a form stays shut after it was sent, in milliseconds: longer than the pause within a double click. */
-const CLICK_PAUSE = 700;
 
 let token = sessionStorage.getItem("token") ?? undefined;
 let client = null;
 let functions = [];
 let chosen = null;
 
+/** What tasks need of the page. */
+const page = {
+  client: () => client,
+  edit(name, args) {
+    choose(name, { args });
+    work.show(find(name), runTask).focus?.();
+  },
+};
+
 start();
 
 async function start() {
-  await loadFunctions();
-  connect();
   at("search").addEventListener("input", listFunctions);
   at("clear").addEventListener("click", clearFinished);
   at("reconnect").addEventListener("click", connect);
+  addEventListener("hashchange", goToAddress);
+  await loadFunctions();
+  connect();
 }
 
 function connect() {
@@ -59,7 +45,7 @@ function connect() {
   showState(client.state);
 }
 
-/** The gateway has ended the session. The form stays, whatever is in it. */
+/** The gateway has ended the session. The forms stay, whatever is in them. */
 async function ended({ code }) {
   if (code !== "unauthorized") {
     at("connection").textContent = WORDS[code] ?? "Not connected";
@@ -84,45 +70,6 @@ function showState(state) {
   }
 }
 
-// ---- functions ----
-
-async function loadFunctions() {
-  for (;;) {
-    const headers = token ? { authorization: `Bearer ${token}` } : {};
-    let response;
-    try {
-      response = await fetch("functions.json", { headers });
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 1000));
-      continue;
-    }
-    if (response.status === 401) {
-      await login(token ? "That token is not valid." : "");
-      continue;
-    }
-    functions = response.ok ? (await response.json()).functions : [];
-    listFunctions();
-    return;
-  }
-}
-
-/** After each connection: plugins may have come and gone. */
-async function refreshFunctions() {
-  const before = JSON.stringify(functions);
-  try {
-    const headers = token ? { authorization: `Bearer ${token}` } : {};
-    const response = await fetch("functions.json", { headers });
-    if (response.ok) {
-      functions = (await response.json()).functions;
-    }
-  } catch {
-    return;
-  }
-  if (JSON.stringify(functions) !== before) {
-    listFunctions();
-  }
-}
-
 function login(problem) {
   const dialog = at("login");
   at("login-problem").textContent = problem;
@@ -139,148 +86,106 @@ function login(problem) {
   });
 }
 
+// ---- functions ----
+
+function fetchFunctions() {
+  return fetch("functions.json", { headers: token ? { authorization: `Bearer ${token}` } : {} });
+}
+
+async function loadFunctions() {
+  for (;;) {
+    let response;
+    try {
+      response = await fetchFunctions();
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      continue;
+    }
+    if (response.status === 401) {
+      await login(token ? "That token is not valid." : "");
+      continue;
+    }
+    functions = response.ok ? (await response.json()).functions : [];
+    listFunctions();
+    goToAddress();
+    return;
+  }
+}
+
+/** After each connection: plugins may have come and gone. */
+async function refreshFunctions() {
+  const before = JSON.stringify(functions);
+  try {
+    const response = await fetchFunctions();
+    if (response.ok) {
+      functions = (await response.json()).functions;
+    }
+  } catch {
+    return;
+  }
+  if (JSON.stringify(functions) !== before) {
+    listFunctions();
+    goToAddress();
+  }
+}
+
+function find(name) {
+  return functions.find((one) => one.name === name);
+}
+
 function listFunctions() {
   const wanted = at("search").value.trim().toLowerCase();
   const shown = functions.filter(({ name, description }) => `${name} ${description}`.toLowerCase().includes(wanted));
   at("functions").replaceChildren(...shown.map((one) => {
-    const isCurrent = one.name === chosen;
     const summary = (one.description ?? "").split(/\n\s*\n|(?<=[.!?])\s/)[0].replace(/`/g, "");
-    const button = element("button", { type: "button", "aria-current": isCurrent ? "true" : undefined, onclick: () => choose(one.name, true) }, element("strong", {}, one.name), element("span", {}, summary));
+    const button = element("button", { type: "button", "data-name": one.name, onclick: () => {
+      choose(one.name);
+      at("work").focus({ preventScroll: true });
+    } }, element("strong", {}, one.name), element("span", {}, summary));
     return element("li", {}, button);
   }));
   const none = at("no-functions");
   none.hidden = shown.length > 0;
   none.textContent = functions.length === 0 ? "No function is allowed here. The gateway's configuration lists under `allow` which are." : "No function is called that.";
-  const fromPage = functions.find(({ name }) => `#${encodeURIComponent(name)}` === location.hash)?.name;
-  if (!chosen && functions.length > 0) {
-    choose(fromPage ?? functions[0].name, false);
+  markChosen();
+}
+
+/** On phones the list is wider than the page. */
+function markChosen() {
+  for (const button of at("functions").querySelectorAll("button")) {
+    if (button.dataset.name === chosen) {
+      button.setAttribute("aria-current", "true");
+      button.scrollIntoView({ block: "nearest", inline: "nearest" });
+    } else {
+      button.removeAttribute("aria-current");
+    }
   }
 }
 
-function choose(name, focus) {
-  chosen = name;
-  history.replaceState(null, "", `#${encodeURIComponent(name)}`);
-  listFunctions();
-  const one = functions.find((candidate) => candidate.name === name);
-  let args;
-  try {
-    args = form(one.args_schema);
-  } catch (error) {
-    // Rather no form than one of another function.
-    at("function").replaceChildren(element("h2", {}, name), element("p", { class: "problem", role: "alert" }, `There is no form for it: ${error.message}`));
+/** Shows what the address names; what it has arguments for is filled with these, once. */
+function goToAddress() {
+  const { name, text, args, isBroken } = address.read();
+  if (name && !find(name) && functions.length > 0) {
+    chosen = name;
+    work.showMissing(name);
+    markChosen();
     return;
   }
-  const problem = element("p", { class: "problem", role: "alert" });
-  const button = element("button", { class: "primary" }, `Run ${name}`);
-  const limit = one.timeout_ms ? `At most ${duration(one.timeout_ms)}. ` : "";
-  const made = element("form", { novalidate: true, onsubmit: (event) => {
-    event.preventDefault();
-    problem.textContent = "";
-    if (button.disabled) {
-      return;
-    }
-    try {
-      const value = args.read();
-      // A double click is one click.
-      button.disabled = true;
-      const until = Promise.all([run(name, value), new Promise((resolve) => setTimeout(resolve, CLICK_PAUSE))]);
-      until.finally(() => {
-        button.disabled = false;
-      });
-    } catch (error) {
-      if (!(error instanceof Problem)) {
-        throw error;
-      }
-      problem.textContent = error.message;
-      showProblem(error.input, error.message);
-    }
-  } },
-  args.element, problem, element("div", { class: "actions" }, button, element("span", { class: "quiet" }, `${limit}Plugin ${one.plugin} ${one.version}`)));
-  const description = (one.description ?? "").split(/\n\s*\n/).map((text) => element("p", {}, ...marked(text)));
-  at("function").replaceChildren(element("h2", {}, name), ...description, made);
-  if (focus) {
-    at("work").focus({ preventScroll: false });
+  const shown = name || chosen || functions[0]?.name;
+  if (shown === undefined) {
+    return;
   }
+  const isNew = args !== undefined && work.filledFrom(shown) !== text;
+  choose(shown, isNew ? { args, text } : isBroken ? { args: null } : undefined);
 }
 
-function duration(ms) {
-  if (ms % 3_600_000 === 0) {
-    return `${ms / 3_600_000} h`;
-  }
-  return ms % 60_000 === 0 ? `${ms / 60_000} min` : ms % 1000 === 0 ? `${ms / 1000} s` : `${ms} ms`;
+function choose(name, given) {
+  chosen = name;
+  address.show(name);
+  markChosen();
+  work.show(find(name), runTask, given);
 }
 
-// ---- tasks ----
-
-/** Runs a task: a promise that ends when the gateway has taken it, or refused it. */
-function run(name, args) {
-  at("history-section").hidden = false;
-  const abort = new AbortController();
-  const began = Date.now();
-  const state = element("span", { class: "state" }, "Sent");
-  const bar = element("progress", { "aria-label": `Progress of ${name}` });
-  const words = element("p", { class: "quiet" });
-  const cancel = element("button", { type: "button", class: "small", onclick: () => {
-    cancel.disabled = true;
-    state.textContent = "Cancelling…";
-    abort.abort();
-  } }, "Cancel");
-  const head = element("div", { class: "line" }, element("h3", {}, name), element("span", {}, state, " ", cancel));
-  const row = element("li", { class: "task", "data-state": "running" }, head, bar, words);
-  at("history").prepend(row);
-  const end = (how, text) => {
-    row.dataset.state = how;
-    state.textContent = `${text} after ${((Date.now() - began) / 1000).toFixed(1)} s, at ${new Date().toLocaleTimeString()}`;
-    cancel.remove();
-    bar.remove();
-    words.remove();
-    at("announcer").textContent = `${name}: ${text}`;
-  };
-  let taken;
-  const isTaken = new Promise((resolve) => {
-    taken = resolve;
-  });
-  client.run(name, args, {
-    signal: abort.signal,
-    onAccepted: () => {
-      state.textContent = "Running";
-      taken();
-    },
-    onProgress: ({ done, total, message }) => {
-      if (total > 0) {
-        bar.max = total;
-        bar.value = done;
-        state.textContent = `${Math.floor((100 * done) / total)} %`;
-      }
-      words.textContent = message;
-    },
-  }).then((result) => {
-    end("done", "Done");
-    const shown = view(result);
-    row.release = shown.release;
-    row.append(shown.element);
-  }, (error) => {
-    end("failed", error.code === "cancelled" ? "Cancelled" : "Failed");
-    row.append(describe(error));
-  }).finally(taken);
-  return isTaken;
-}
-
-function describe(error) {
-  const retry = error.retryable ? (error.started ? "Trying again may help, and may do the work twice." : "Trying again may help.") : "";
-  const made = element("div", { class: "error" }, element("strong", {}, WORDS[error.code] ?? "The task has failed."), element("p", {}, ...marked(error.message)), retry ? element("p", { class: "quiet" }, retry) : null);
-  if (error.data !== undefined) {
-    made.append(element("details", {}, element("summary", {}, "Details"), element("pre", {}, stringify({ code: error.code, data: error.data }, 2))));
-  }
-  return made;
-}
-
-function clearFinished() {
-  for (const row of [...at("history").children]) {
-    if (row.dataset.state !== "running") {
-      row.release?.();
-      row.remove();
-    }
-  }
-  at("history-section").hidden = at("history").children.length === 0;
+function runTask(name, args) {
+  return run(page, name, args);
 }

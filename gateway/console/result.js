@@ -1,9 +1,12 @@
 /** A task's result, as people like to see it: pictures, files to save, tables, and the rest as it is. */
 
 import { ExactNumber, parse, stringify } from "../client.js";
-import { element, size } from "./form.js";
+import { fields } from "./csv.js";
+import { element, size } from "./dom.js";
 
 const ROWS_SHOWN = 500;
+/** What lies deeper is shown as JSON. */
+const DEPTH_MAX = 8;
 /** What a file begins with, in base64, and what it is. */
 const KINDS = [
   ["/9j/", "image/jpeg", "jpg"],
@@ -49,6 +52,10 @@ function isObject(value) {
   return typeof value === "object" && value !== null && !(value instanceof ExactNumber);
 }
 
+function isNumber(value) {
+  return typeof value === "number" || value instanceof ExactNumber;
+}
+
 function scalar(value) {
   if (value === null || value === undefined) {
     return "–";
@@ -67,8 +74,9 @@ function object(value, urls, depth) {
       parts.append(file(entry, value, urls));
     } else if (typeof entry === "string" && isText(value, key, entry)) {
       parts.append(textFile(entry, value, urls));
-    } else if (isObject(entry) && depth < 4) {
-      list.append(element("dt", {}, key), element("dd", {}, show(entry, urls, depth + 1)));
+    } else if (isObject(entry) && depth < DEPTH_MAX) {
+      const isWide = Object.values(entry).some(isObject);
+      list.append(element("dt", {}, key), element("dd", { class: isWide ? "wide" : undefined }, show(entry, urls, depth + 1)));
     } else {
       list.append(element("dt", {}, key), element("dd", {}, isObject(entry) ? stringify(entry) : scalar(entry)));
     }
@@ -85,7 +93,7 @@ function isBase64(key, text) {
 
 /** Documents, like an HTML report. */
 function isText(owner, key, text) {
-  return key === "text" && typeof owner.format === "string" && text.length > 200;
+  return key === "text" && typeof owner.format === "string" && text?.length > 200;
 }
 
 function file(base64, owner, urls) {
@@ -118,7 +126,7 @@ function preview(text, format, urls) {
       // Without leave to do anything: no scripts, no forms, no way to this page.
       return element("iframe", { sandbox: true, srcdoc: text, title: "The resulting document", class: "document" });
     case "csv": {
-      const [names, ...rows] = csv(text);
+      const [names, ...rows] = fields(text).map((row) => row.map((one) => one.text));
       return names && rows.length > 0 ? table(names, rows) : element("pre", { tabindex: "0" }, text);
     }
     case "json":
@@ -132,47 +140,36 @@ function preview(text, format, urls) {
   }
 }
 
-/** The rows of a CSV file (RFC 4180). */
-function csv(text) {
-  const rows = [];
-  let row = [];
-  // A field: quoted, or without quotes, separators and line ends; and what ends it.
-  for (const [, quoted, bare, end] of text.replace(/^\uFEFF/, "").matchAll(/(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r\n|\n|\r|$)/g)) {
-    row.push(quoted?.replaceAll('""', '"') ?? bare);
-    if (end !== ",") {
-      rows.push(row);
-      row = [];
-    }
-  }
-  return rows.filter((fields) => fields.length > 1 || fields[0] !== "");
-}
-
 function save(url, name, length) {
   return element("p", {}, element("a", { href: url, download: name }, `Save ${name}`), ` (${size(length)})`);
 }
 
 function array(list, urls, depth) {
   if (list.length === 0) {
-    return element("p", { class: "quiet" }, "an empty list");
+    return element("p", { class: "quiet" }, "none");
   }
   const rows = list.every((row) => isObject(row) && !Array.isArray(row)) ? list : null;
-  if (!rows || list.some((row) => Object.keys(row).some((key) => /base64$/.test(key)))) {
-    return element("ol", {}, ...list.slice(0, ROWS_SHOWN).map((entry) => element("li", {}, show(entry, urls, depth + 1))));
+  if (!rows || rows.slice(0, ROWS_SHOWN).some(isMoreThanRow)) {
+    return element("ol", { class: rows?.length === 1 ? "single" : undefined }, ...list.slice(0, ROWS_SHOWN).map((entry) => element("li", {}, show(entry, urls, depth + 1))));
   }
   const columns = [...new Set(rows.slice(0, ROWS_SHOWN).flatMap((row) => Object.keys(row)))];
   return table(columns, rows.map((row) => columns.map((name) => row[name])));
 }
 
+/** Whether it has documents in it, or lists of objects, which no cell of a table has room for. */
+function isMoreThanRow(row) {
+  return Object.entries(row).some(([key, value]) =>
+    /base64$/.test(key) || isText(row, key, value) || (isObject(value) && Object.values(value).some(isObject)));
+}
+
 /** Rows of values under their names. */
 function table(names, rows) {
-  const head = element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name)));
+  const areNumbers = names.map((_, column) => rows.slice(0, ROWS_SHOWN).every((row) => isNumber(row[column])));
+  const head = element("tr", {}, ...names.map((name, column) => element("th", { scope: "col", class: areNumbers[column] ? "number" : undefined }, name)));
   const body = rows.slice(0, ROWS_SHOWN).map((row) =>
-    element("tr", {}, ...row.map((value) => {
-      const isNumber = typeof value === "number" || value instanceof ExactNumber;
-      return element("td", { class: isNumber ? "number" : undefined }, isObject(value) ? stringify(value) : scalar(value));
-    })));
+    element("tr", {}, ...row.map((value) => element("td", { class: isNumber(value) ? "number" : undefined }, isObject(value) ? stringify(value) : scalar(value)))));
   const made = element("table", {}, element("thead", {}, head), element("tbody", {}, ...body));
-  const scroll = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Rows" }, made);
+  const scroll = element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Rows" }, made);
   const more = rows.length > ROWS_SHOWN ? element("p", { class: "quiet" }, `${rows.length - ROWS_SHOWN} more rows are not shown.`) : null;
   return element("div", {}, scroll, more);
 }

@@ -49,6 +49,14 @@ pub fn npm() -> Command {
     npm
 }
 
+/// The text of axe-core, a script that finds in a page what not everybody can use.
+#[must_use]
+pub fn axe() -> String {
+    let file = tools_dir().join("axe/node_modules/axe-core/axe.min.js");
+    fs::read_to_string(&file)
+        .unwrap_or_else(|error| panic!("{}: {error}: run tests/setup.sh first", file.display()))
+}
+
 fn node_file(name: &str) -> PathBuf {
     let libraries = tools_dir().join("venv/lib");
     let found = fs::read_dir(&libraries)

@@ -23,27 +23,39 @@ pub(super) enum Credentials {
 
 /// Reads the token from the header or the cookie.
 pub(super) async fn credentials(site: &Site, headers: &HeaderMap) -> Credentials {
+    judge(site, bearer(headers).or_else(|| cookie(site, headers))).await
+}
+
+/// The same, of a client that has said that its token follows: a browser sends its cookie all the same, and it may be
+/// an old one.
+pub(super) async fn credentials_without_cookie(site: &Site, headers: &HeaderMap) -> Credentials {
+    judge(site, bearer(headers)).await
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
+}
+
+fn cookie<'a>(site: &Site, headers: &'a HeaderMap) -> Option<&'a str> {
+    let name = site.settings.cookie.as_deref()?;
+    let values = headers.get_all(COOKIE).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, token)| token)
+}
+
+async fn judge(site: &Site, token: Option<&str>) -> Credentials {
     let access = &site.gateway.access;
     if !access.is_required() {
         return Credentials::Identity(Arc::new(access.anonymous()));
     }
-    let bearer = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim());
-    let cookie = site.settings.cookie.as_deref().and_then(|name| {
-        headers
-            .get_all(COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .find(|(key, _)| *key == name)
-            .map(|(_, token)| token)
-    });
-    match bearer.or(cookie) {
+    match token {
         None => Credentials::Missing,
         Some(token) => match access.authenticate(token).await {
             Ok(identity) => Credentials::Identity(Arc::new(identity)),

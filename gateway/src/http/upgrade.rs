@@ -17,7 +17,7 @@ use service::sync::lock;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::credentials::{Credentials, credentials};
+use super::credentials::{Credentials, credentials, credentials_without_cookie};
 use super::pace::Paced;
 use super::peer::Peer;
 use super::{Body, Site, reply};
@@ -38,7 +38,7 @@ pub(super) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             return reply::text(StatusCode::BAD_REQUEST, &message);
         }
     };
-    let client = match admit(site, peer, &head.headers).await {
+    let client = match admit(site, peer, head).await {
         Ok(client) => client,
         Err(refusal) => return refusal,
     };
@@ -65,12 +65,18 @@ pub(super) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 }
 
 /// What is known of the client, or the response if it may not have a WebSocket.
-async fn admit(site: &Site, peer: &Peer, headers: &HeaderMap) -> Result<Client, Response<Body>> {
+async fn admit(site: &Site, peer: &Peer, head: &Parts) -> Result<Client, Response<Body>> {
+    let headers = &head.headers;
     let mode = mode(headers).ok_or_else(|| {
         let message = format!("use the subprotocol {TASKS_V1}, or none\n");
         reply::text(StatusCode::BAD_REQUEST, &message)
     })?;
-    let identity = match credentials(site, headers).await {
+    let said = if token_follows(head) {
+        credentials_without_cookie(site, headers).await
+    } else {
+        credentials(site, headers).await
+    };
+    let identity = match said {
         Credentials::Identity(identity) => Some(identity),
         // It may say who it is in its first message.
         Credentials::Missing => None,
@@ -94,6 +100,12 @@ async fn admit(site: &Site, peer: &Peer, headers: &HeaderMap) -> Result<Client, 
         mode,
         permit,
     })
+}
+
+/// Whether the client announces a token in its first message.
+fn token_follows(head: &Parts) -> bool {
+    let query = head.uri.query().unwrap_or_default();
+    query.split('&').any(|pair| pair == "token=follows")
 }
 
 fn upgrade_required() -> Response<Body> {

@@ -25,12 +25,15 @@ pub struct SendMail {
     pub envelope_from: Option<Address>,
     /// The recipients.
     #[serde(default)]
+    #[schemars(extend("x-primary" = true))]
     pub to: Addresses,
     /// The text. Without it there must be `html`.
     #[serde(default)]
+    #[schemars(extend("x-primary" = true))]
     pub contents: Option<String>,
     /// The subject.
     #[serde(default)]
+    #[schemars(extend("x-primary" = true))]
     pub subject: Option<String>,
     /// The text as HTML; beside `contents`, readers see the one or the other.
     #[serde(default)]
@@ -65,6 +68,7 @@ pub struct AttachmentArgs {
     #[serde(default)]
     pub cid: Option<String>,
     /// What is in it, in base64.
+    #[schemars(extend("contentEncoding" = "base64"))]
     pub data: String,
 }
 
@@ -165,9 +169,11 @@ pub struct SendBulk {
     pub envelope_from: Option<String>,
     /// The subject.
     #[serde(default)]
+    #[schemars(extend("x-primary" = true))]
     pub subject: Option<String>,
     /// The text. Without it there must be `html`.
     #[serde(default)]
+    #[schemars(extend("x-primary" = true))]
     pub contents: Option<String>,
     /// The text as HTML; what variables hold is escaped.
     #[serde(default)]

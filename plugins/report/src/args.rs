@@ -25,12 +25,14 @@ pub struct ReportArgs {
     pub sources: BTreeMap<String, SourceArgs>,
     /// Short for the source `rows`: a list of objects, their keys being the columns.
     #[schemars(with = "Option<Vec<BTreeMap<String, Value>>>", example = json!([{"region": "North", "amount": 12.5}]))]
+    #[schemars(extend("x-primary" = true))]
     pub rows: Option<Vec<Row>>,
     /// The SQL query (`DataFusion`'s dialect) whose rows are reported. Without it, all rows of the one source. Sections may
     /// query its rows as the table `result`.
     #[schemars(
         example = &"SELECT region, sum(amount) AS total FROM sales WHERE day >= $from GROUP BY region ORDER BY region"
     )]
+    #[schemars(extend("x-primary" = true))]
     pub query: Option<String>,
     /// What `$name` in queries stands for, or, as a list, `$1`, `$2` and so on. Values are bound, never pasted into the
     /// text. A list as a value goes where `IN ($name)` is.
@@ -38,6 +40,7 @@ pub struct ReportArgs {
     pub parameters: Option<Value>,
     /// The report's title, by default `Report`.
     #[schemars(example = &"Sales by region")]
+    #[schemars(extend("x-primary" = true))]
     pub title: Option<String>,
     /// A line below the title.
     pub subtitle: Option<String>,
@@ -61,6 +64,7 @@ pub struct ReportArgs {
     /// By default `json`.
     #[serde(deserialize_with = "one_or_many")]
     #[schemars(schema_with = "outputs_schema")]
+    #[schemars(extend("x-primary" = true))]
     pub output: Vec<OutputArgs>,
     /// How long the queries may take together, in seconds; at most what the configuration allows.
     #[schemars(range(min = 0.001))]

@@ -16,12 +16,15 @@ pub struct Resize {
     /// How wide it becomes, in pixels. With only one of width and height, the other follows.
     #[serde(default)]
     #[schemars(example = 800)]
+    #[schemars(extend("x-primary" = true))]
     pub width: Option<u32>,
     /// How high it becomes, in pixels.
     #[serde(default)]
+    #[schemars(extend("x-primary" = true))]
     pub height: Option<u32>,
     /// What to do when width and height have another shape than the image.
     #[serde(default)]
+    #[schemars(extend("x-primary" = true))]
     pub fit: Fit,
     /// Which part stays with `cover`, and where the image goes with `contain`.
     #[serde(default)]
@@ -31,6 +34,7 @@ pub struct Resize {
     pub enlarge: bool,
     /// The format; by default that of the target's ending, or else that of the source.
     #[serde(default)]
+    #[schemars(extend("x-primary" = true))]
     pub format: Option<Format>,
     /// 1 to 100, of jpeg, webp and avif; by default 80, for avif 50. For webp, 101 stands for lossless.
     #[serde(default)]
@@ -88,9 +92,11 @@ pub struct Thumbnail {
     /// How wide it becomes, in pixels. With only one of width and height, the other follows.
     #[serde(default)]
     #[schemars(example = 200)]
+    #[schemars(extend("x-primary" = true))]
     pub width: Option<u32>,
     /// How high it becomes, in pixels.
     #[serde(default)]
+    #[schemars(extend("x-primary" = true))]
     pub height: Option<u32>,
     /// What to do when width and height have another shape than the image.
     #[serde(default)]
@@ -103,6 +109,7 @@ pub struct Thumbnail {
     pub enlarge: bool,
     /// The format; by default that of the target's ending, or else that of the source.
     #[serde(default)]
+    #[schemars(extend("x-primary" = true))]
     pub format: Option<Format>,
     /// 1 to 100, of jpeg, webp and avif; by default 80, for avif 50. For webp, 101 stands for lossless.
     #[serde(default)]
@@ -134,8 +141,10 @@ pub struct Identify {
 #[serde(untagged)]
 pub enum Source {
     /// The path of a file, in a folder that the plugin's config allows.
+    #[schemars(title = "a path")]
     Path(String),
     /// The file itself.
+    #[schemars(title = "a file")]
     Inline(Inline),
 }
 

@@ -69,17 +69,11 @@ fn the_console_resizes_a_picture_and_shows_it() {
         let width = field(&browser, "width");
         browser.screenshot(&format!("console-form-{name}"));
         assert_fits(&browser);
-        browser.eval(
-            "document.querySelectorAll('#function details').forEach((one) => { one.open = true })",
-        );
-        let sources = "return [...document.querySelectorAll('#function .choice label')]\
-            .find((one) => one.textContent === 'a file')?.querySelector('input').click() ?? true";
-        browser.eval(sources);
         browser.type_into("#function input[type=file]", &photo);
         browser.type_into(&width, "240");
         browser.wait(
             "the file to be read",
-            "return /photo\\.jpg/.test(document.querySelector('#function').innerText)",
+            "return / [kM]B/.test(document.querySelector('#function').innerText)",
         );
         browser.click("#function button.primary");
         wait_for_states(&browser, &["done"]);
@@ -148,6 +142,10 @@ fn progress_two_at_once_and_cancel() {
     // What is done can be cleared away.
     browser.click("#clear");
     assert_eq!(states(&browser), [""; 0]);
+    assert_eq!(
+        browser.eval("return document.activeElement.id"),
+        "history-title"
+    );
 }
 
 #[test]

@@ -64,8 +64,8 @@ fn numbers_keep_all_their_digits_on_the_way_there_and_back() {
         "7.5"
     ]);
     assert_eq!(cells, digits);
-    browser.click("#history summary");
-    let raw = browser.text("#history pre");
+    browser.click("#history .result > details > summary");
+    let raw = browser.text("#history .result pre");
     assert!(raw.contains("\"id\": 9007199254740993,"), "{raw}");
     // What is saved is all of it.
     let saved = saved(&browser, "#history a[download]");
@@ -113,6 +113,35 @@ fn who_is_refused_is_told_and_waits_for_nothing() {
 }
 
 #[test]
+fn a_token_counts_in_place_of_an_old_cookie() {
+    let host = Host::with(&[Plugin::Good]);
+    let gateway = GatewaySetup::new()
+        .host(&host)
+        .config(&format!(
+            "allow = [\"echo\"]\ncookie = \"session\"\nconsole = true\n[[tokens]]\ntoken = \"{TOKEN}\"\nuser = \"ada\""
+        ))
+        .start();
+    gateway.wait_until_ready();
+    let browser = Browser::start(Look::Light);
+    browser.open(&page(gateway.port(), "/healthz"));
+    browser.eval("document.cookie = 'session=expired'");
+    let run = |token: &str| {
+        browser.eval_async(&format!(
+            "import('/client.js').then(({{ TaskClient }}) => new TaskClient({{ token: {token} }}).run('echo', 7))
+               .then(done, ({{ code }}) => done(code))"
+        ))
+    };
+    assert_eq!(run(&format!("'{TOKEN}'")), 7);
+    assert_eq!(run(&format!("async () => '{TOKEN}'")), 7);
+    assert_eq!(run("'another'"), "unauthorized");
+    // The console, as well.
+    browser.open(&page(gateway.port(), "/#echo"));
+    browser.type_into("#token", TOKEN);
+    browser.click("#login button");
+    browser.wait_for("#connection[data-state=open]");
+}
+
+#[test]
 fn the_console_asks_for_a_token_again_and_keeps_the_form() {
     let host = Host::with(&[Plugin::Good]);
     let setup = GatewaySetup::new().host(&host);
@@ -142,9 +171,9 @@ fn the_console_asks_for_a_token_again_and_keeps_the_form() {
 }
 
 /// A form of a schema, in a page of its own; `script` has `form`, which was made of it.
-fn with_form(browser: &Browser, schema: &Value, script: &str) -> Value {
+pub(super) fn with_form(browser: &Browser, schema: &Value, script: &str) -> Value {
     browser.eval_async(&format!(
-        "import('/console/form.js').then(({{ form, Problem }}) => {{
+        "import('/console/form/form.js').then(({{ form, Problem }}) => {{
             const made = form({schema});
             document.querySelector('#function').replaceChildren(made.element);
             const at = (label) => document.getElementById([...document.querySelectorAll('#function label')].find((one) => one.textContent === label).htmlFor);

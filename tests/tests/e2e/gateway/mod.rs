@@ -16,3 +16,4 @@ mod sockets;
 mod tasks;
 mod tls;
 mod tokens;
+mod workbench;
