@@ -54,7 +54,9 @@ function made(one, run, schema, kept, isGiven) {
   entry.isChanged = kept !== undefined;
   const note = element("p", { class: "note", role: "status" }, !fits && isGiven ? "Not all of these arguments fit this form; look it through before you run it." : "");
   const description = (one.description ?? "").split(/\n\s*\n/).map((text) => element("p", {}, ...marked(text)));
-  entry.content = [title, ...description, note, formOf(one, run, entry, note)];
+  const limit = one.timeout_ms ? `At most ${duration(one.timeout_ms)}. ` : "";
+  const origin = element("p", { class: "hint" }, `${limit}Plugin ${one.plugin} ${one.version}`);
+  entry.content = [title, ...description, origin, note, formOf(one, run, entry, note)];
   return entry;
 }
 
@@ -91,7 +93,6 @@ function formOf(one, run, entry, note) {
     opened.delete(name);
     show(one, run).focus();
   } }, "Clear");
-  const limit = one.timeout_ms ? `At most ${duration(one.timeout_ms)}. ` : "";
   const made = element("form", { novalidate: true, onsubmit: send, oninput: () => {
     entry.isChanged = true;
     note.textContent = "";
@@ -102,7 +103,7 @@ function formOf(one, run, entry, note) {
     }
   } },
   entry.args.element, problem,
-  element("div", { class: "actions run" }, button, share, clear, element("span", { class: "quiet" }, `${limit}Plugin ${one.plugin} ${one.version}`)));
+  element("div", { class: "actions run" }, button, share, clear));
   entry.focus = () => (made.querySelector("input:not([type=radio]), select, textarea") ?? button).focus();
   return made;
 }

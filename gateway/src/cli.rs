@@ -33,7 +33,9 @@ struct Cli {
     log: log::Flags,
 }
 
-pub(crate) fn run() -> ExitCode {
+/// Does what the command line says, until a signal ends it.
+#[must_use]
+pub fn run() -> ExitCode {
     let cli = Cli::parse();
     // Dropped when all is said.
     let log = match log::start(&cli.log) {

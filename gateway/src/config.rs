@@ -92,6 +92,13 @@ impl Config {
         Self::check(file)
     }
 
+    /// Of a file's text.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn of(text: &str) -> Result<Self, String> {
+        let file = config::parse(text)?;
+        Self::check(file).map_err(|error| error.to_string())
+    }
+
     fn check(file: File) -> Result<Self, ConfigError> {
         let listen = file.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
         let listen = Listen::parse("listen", listen, LISTEN_DEFAULT)?;

@@ -1,5 +1,8 @@
 //! What gateway and client say to each other over a WebSocket of the subprotocol `tasks.v1`.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+
 use bytes::Bytes;
 use protocol::{Progress, Reply, Request, RequestId};
 use serde::{Deserialize, Serialize};

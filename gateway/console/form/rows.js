@@ -6,11 +6,10 @@ import { element } from "../dom.js";
 import { JSON_NUMBER, Problem, field, missing, put, single } from "./fields.js";
 import { typeOf } from "./schema.js";
 
-const PLACEHOLDER = "region,amount\nNorth,12.5\n\nor [{\"region\": \"North\", \"amount\": 12.5}]";
 
 /** A list of objects as one text. */
 export function rows(schema, label, required) {
-  const { input, element: made } = area(schema, label, required);
+  const { input, element: made } = area(schema, label, required, ["region", "amount"]);
   const state = element("p", { class: "hint", role: "status" });
   const file = element("input", { type: "file", "aria-label": `A file for ${label}`, accept: ".csv,.tsv,.txt,.json,.jsonl", onchange: async () => {
     const [chosen] = file.files;
@@ -49,7 +48,7 @@ export function rows(schema, label, required) {
 
 /** A button, and what it opens: room for rows, which replace those that are there. */
 export function pasting(label, items, fill) {
-  const { input, element: made } = area({}, `Rows for ${label}`, false);
+  const { input, element: made } = area({}, `Rows for ${label}`, false, Object.keys(items.properties ?? {}));
   const button = element("button", { type: "button", class: "small", "aria-expanded": "false", onclick: () => {
     made.hidden = !made.hidden;
     button.setAttribute("aria-expanded", String(!made.hidden));
@@ -81,8 +80,9 @@ export function pasting(label, items, fill) {
   return { button, element: made };
 }
 
-function area(schema, label, required) {
-  return field(schema, label, required, (id, aria) => element("textarea", { id, ...aria, class: "mono", rows: 5, spellcheck: "false", wrap: "off", placeholder: PLACEHOLDER }));
+function area(schema, label, required, names) {
+  const placeholder = `CSV: ${names.join(",")}\nor JSON: [{"${names[0] ?? "name"}": …}]`;
+  return field(schema, label, required, (id, aria) => element("textarea", { id, ...aria, class: "mono", rows: 5, spellcheck: "false", wrap: "off", placeholder }));
 }
 
 /** The objects that a text says: a JSON list, one JSON object a line, or CSV whose first row has the names. */

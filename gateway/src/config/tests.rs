@@ -6,8 +6,7 @@ use service::config::parse;
 use super::*;
 
 fn load(text: &str) -> Result<Config, String> {
-    let file = parse(text)?;
-    Config::check(file).map_err(|error| error.to_string())
+    Config::of(text)
 }
 
 #[test]

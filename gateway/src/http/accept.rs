@@ -82,7 +82,7 @@ async fn refuse(mut stream: TcpStream) {
     drop(timeout(REFUSAL_TIMEOUT, refuse).await);
 }
 
-async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     site: Arc<Site>,
     stream: S,
     peer: Arc<Peer>,

@@ -6,6 +6,8 @@ mod body;
 mod credentials;
 mod door;
 mod forwarded;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod metrics;
 mod openapi;
 mod origin;

@@ -19,6 +19,7 @@ pub use self::addresses::{Address, Addresses, NamedAddress};
 pub struct SendMail {
     /// The sender, `max@example.com` or `Max Muster <max@example.com>`; by default the one of the plugin's config.
     #[serde(default)]
+    #[schemars(extend("x-primary" = true))]
     pub from: Option<Address>,
     /// Where reports of what can't be delivered go, if not to `from`; `""` for none.
     #[serde(default)]

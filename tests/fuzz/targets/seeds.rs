@@ -38,6 +38,10 @@ fn main() -> io::Result<()> {
         host::fuzzing::seeds_to_worker(),
     )?;
     write(&folder.join("broken_workers"), host::fuzzing::scripts())?;
+    write(
+        &folder.join("gateway_requests"),
+        gateway::fuzzing::seeds_of_requests(),
+    )?;
 
     let text = fs::read_to_string(docs)?;
     let lines: Vec<&str> = text.lines().filter_map(example).collect();
@@ -45,7 +49,11 @@ fn main() -> io::Result<()> {
         return Err(io::Error::other("the documentation has no lines any more"));
     }
     let requests = lines.iter().map(|line| line.as_bytes().to_vec());
-    write(&folder.join("requests"), requests.collect())?;
+    let requests: Vec<_> = requests.collect();
+    let mut messages = gateway::fuzzing::seeds_of_messages();
+    messages.extend(requests.iter().cloned());
+    write(&folder.join("gateway_messages"), messages)?;
+    write(&folder.join("requests"), requests)?;
     // The first byte says how the others are cut.
     let stream = |cut: u8, end: &str| [&[cut][..], lines.join(end).as_bytes(), b"\n"].concat();
     let foreign = b"\0POST / HTTP/1.1\r\nHost: x\r\n\r\n{}\n".to_vec();

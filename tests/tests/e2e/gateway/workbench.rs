@@ -81,7 +81,10 @@ fn what_most_requests_use_comes_first() {
     let expected = json!(["source", "a file", "width", "height", "fit", "format"]);
     assert_eq!(browser.eval(shown), expected);
     go(&browser, &gateway, "/#send_mail");
-    assert_eq!(browser.eval(shown), json!(["to", "contents", "subject"]));
+    assert_eq!(
+        browser.eval(shown),
+        json!(["from", "to", "contents", "subject"])
+    );
     browser.click("#function details.more > summary");
     browser.wait_for(&field(&browser, "html"));
 }
