@@ -41,7 +41,7 @@ $(PLUGINS:%=plugin-%): plugin-%: build-tools
 test: ## installs what the tests need, then runs every check and every test, and says how long each part took
 	@tests/all.sh
 
-soak: ## everything at once for 30 minutes, reloads in full numbers, 30 s of each fuzzer, a long walk by the OpenAPI document (46 minutes)
+soak: ## everything at once for 30 minutes, reloads in full numbers, 30 s of each fuzzer, a long walk by the OpenAPI document (47 minutes)
 	@tests/fuzz.sh 30
 	SOAK=1 cargo test $(PROFILE) -p tests --test e2e -- --nocapture --test-threads 1 reload::load reload::soak soak::whatever gateway::openapi::a_walk
 

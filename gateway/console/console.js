@@ -18,8 +18,7 @@ let chosen = null;
 const page = {
   client: () => client,
   edit(name, args) {
-    choose(name, { args });
-    work.show(find(name), runTask).focus?.();
+    choose(name, { args })?.focus?.();
   },
 };
 
@@ -165,25 +164,25 @@ function markChosen() {
 /** Shows what the address names; what it has arguments for is filled with these, once. */
 function goToAddress() {
   const { name, text, args, isBroken } = address.read();
-  if (name && !find(name) && functions.length > 0) {
-    chosen = name;
-    work.showMissing(name);
-    markChosen();
-    return;
-  }
   const shown = name || chosen || functions[0]?.name;
-  if (shown === undefined) {
+  if (shown === undefined || functions.length === 0) {
     return;
   }
   const isNew = args !== undefined && work.filledFrom(shown) !== text;
   choose(shown, isNew ? { args, text } : isBroken ? { args: null } : undefined);
 }
 
+/** Shows a function's form, which it returns; null if there is none of that name any more. */
 function choose(name, given) {
   chosen = name;
   address.show(name);
   markChosen();
-  work.show(find(name), runTask, given);
+  const one = find(name);
+  if (!one) {
+    work.showMissing(name);
+    return null;
+  }
+  return work.show(one, runTask, given);
 }
 
 function runTask(name, args) {

@@ -25,7 +25,11 @@ export function show(one, run, given) {
     entry.text = given?.text;
     opened.set(one.name, entry);
   }
-  document.getElementById("function").replaceChildren(...entry.content);
+  const place = document.getElementById("function");
+  // What stands there already keeps the focus.
+  if (place.firstElementChild !== entry.content[0]) {
+    place.replaceChildren(...entry.content);
+  }
   return entry;
 }
 
