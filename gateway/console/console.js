@@ -29,6 +29,11 @@ async function start() {
   at("clear").addEventListener("click", clearFinished);
   at("reconnect").addEventListener("click", connect);
   addEventListener("hashchange", goToAddress);
+  // The address is the function's: the link past the list moves the focus alone.
+  at("skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    at("work").focus();
+  });
   await loadFunctions();
   connect();
 }

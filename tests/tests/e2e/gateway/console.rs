@@ -173,7 +173,7 @@ fn the_console_asks_for_a_token_again_and_keeps_the_form() {
 /// A form of a schema, in a page of its own; `script` has `form`, which was made of it.
 pub(super) fn with_form(browser: &Browser, schema: &Value, script: &str) -> Value {
     browser.eval_async(&format!(
-        "import('/console/form/form.js').then(({{ form, Problem }}) => {{
+        "import('/console/form/form.js').then(async ({{ form, Problem }}) => {{
             const made = form({schema});
             document.querySelector('#function').replaceChildren(made.element);
             const at = (label) => document.getElementById([...document.querySelectorAll('#function label')].find((one) => one.textContent === label).htmlFor);

@@ -58,6 +58,10 @@ fn a_result_is_where_one_looks() {
         assert_eq!(told, "sleep: Done");
 
         // Whoever has gone on to something else stays there.
+        browser.wait(
+            "the form to be open again",
+            "return !document.querySelector('#function button.primary').disabled",
+        );
         let ms = field(&browser, "ms");
         browser.type_into(&ms, ENTER);
         wait_for_states(&browser, &["running", "done"]);
@@ -80,10 +84,11 @@ fn what_most_requests_use_comes_first() {
     // The second one is the file's, seen by those only who don't see the choice above it.
     let expected = json!(["source", "a file", "width", "height", "fit", "format"]);
     assert_eq!(browser.eval(shown), expected);
+    // And that of a choice.
     go(&browser, &gateway, "/#send_mail");
     assert_eq!(
         browser.eval(shown),
-        json!(["from", "to", "contents", "subject"])
+        json!(["from", "to", "to", "contents", "subject"])
     );
     browser.click("#function details.more > summary");
     browser.wait_for(&field(&browser, "html"));
@@ -298,7 +303,8 @@ fn everybody_can_use_it() {
         check("a problem");
         browser.click("#functions button[data-name=fail]");
         browser.type_into(&field(&browser, "kind"), "x");
-        browser.type_into(&field(&browser, "message"), &format!("x{ENTER}"));
+        browser.type_into(&field(&browser, "message"), "x");
+        browser.click("#function button.primary");
         wait_for_states(&browser, &["failed", "done"]);
         check("an error");
     }
