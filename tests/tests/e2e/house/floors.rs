@@ -134,6 +134,8 @@ pub(super) const GATEWAY: House = House {
         // The command line, and what it starts.
         room("cli", "app config"),
         room("app", "config http gateway tls"),
+        // In tests and for fuzzers only: the whole, without a host.
+        room("fuzzing", "config http gateway message"),
         // The file; each room checks its own table.
         room("config", "http socket session upstream access limits tls"),
         // Pages, tasks by POST, upgrades.
