@@ -56,7 +56,7 @@ pub fn messages(text: &[u8]) {
     message::fuzzing::messages(text);
 }
 
-/// Bytes from a client: requests, and what comes over the WebSockets that these become. The first says how it is
+/// Bytes from a client: requests, and what follows where one of them opens a WebSocket. The first says how it is
 /// connected.
 pub fn requests(data: &[u8]) {
     let (runtime, site) = &*SERVED;
