@@ -48,6 +48,10 @@ pub struct ReportArgs {
     pub author: Option<String>,
     /// The day that the report speaks of.
     pub date: Option<Day>,
+    /// Whose clock days and times are read from and shown by: a name of the IANA list, or an offset such as `+02:00`. By
+    /// default `UTC`. Times of which no zone is known stay as they are.
+    #[schemars(example = &"Europe/Berlin")]
+    pub time_zone: Option<String>,
     /// The language of labels, numbers and dates.
     pub locale: Locale,
     /// The paper: size, orientation, margin, header, footer.
@@ -99,7 +103,7 @@ pub struct SourceArgs {
     /// What the placeholders of `query` stand for, in order: `$1` in `PostgreSQL`, `?` in `MySQL` and `SQLite`.
     #[schemars(example = json!(["2026-01-01"]))]
     pub parameters: Vec<Value>,
-    /// CSV: what separates the values. By default the one of `,` `;` tab and `|` that the first line has most of.
+    /// CSV: what separates the values. By default the one of `,` `;` tab and `|` that parts all of the first rows alike.
     #[schemars(example = &";")]
     pub delimiter: Option<String>,
     /// CSV: what values with delimiters or line breaks are enclosed in, by default `"`. Nothing, if it is empty.
@@ -110,10 +114,10 @@ pub struct SourceArgs {
     pub columns: Option<Vec<String>>,
     /// CSV: whether numbers are written like `1.234,5`, by default no.
     pub decimal_comma: Option<bool>,
-    /// CSV: `utf-8` (the default) or `windows-1252`.
+    /// CSV: `utf-8` (the default) or `windows-1252`, for all of the file.
     pub encoding: Option<Encoding>,
     /// Types of columns, in place of those that the first rows suggest: `text`, `integer`, `number`, `decimal(12,2)`,
-    /// `boolean`, `date`, `timestamp`.
+    /// `boolean`, `date`, `timestamp`, `timestamptz`.
     #[schemars(example = json!({"zip": "text", "amount": "decimal(12,2)"}))]
     pub types: BTreeMap<String, String>,
 }

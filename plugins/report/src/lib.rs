@@ -3,6 +3,7 @@
 
 mod args;
 mod arithmetic;
+mod bounds;
 mod clock;
 mod columns;
 mod config;

@@ -6,7 +6,7 @@ use report_document::{ChartOptions, Document, KeyFiguresOptions, TableOptions, T
 
 use crate::{
     args::{Encoding, ReportArgs, Row, SectionArgs, SourceArgs},
-    columns::{self, Kind},
+    columns::{self, Kind, Notation, Zone},
     config::Checked,
     database::{self, Dialect, Origin, SourceQuery},
     error::{Result, Trouble, invalid_report, unknown},
@@ -28,6 +28,7 @@ const ROWS: &str = "rows";
 /// A report that can be made, as far as can be told without its data.
 pub(crate) struct Request {
     pub(crate) document: Document,
+    pub(crate) zone: Zone,
     pub(crate) sources: BTreeMap<String, CheckedSource>,
     pub(crate) parameters: Parameters,
     /// The report's query.
@@ -71,7 +72,8 @@ pub(crate) enum CheckedSource {
 
 impl Request {
     pub(crate) fn check(args: ReportArgs, config: &Checked) -> Result<Self> {
-        let sources = check_sources(args.sources, args.rows, config)?;
+        let zone = zone(args.time_zone.as_deref())?;
+        let sources = check_sources(args.sources, args.rows, zone, config)?;
         let query = match &args.query {
             Some(text) => Some(Select::parse(text)?),
             None => query_of_all(&sources, args.sections.as_deref())?,
@@ -105,6 +107,7 @@ impl Request {
                 locale: args.locale,
                 page: args.page,
             },
+            zone,
             sources,
             parameters: Parameters::new(args.parameters)?,
             query,
@@ -116,16 +119,18 @@ impl Request {
 fn check_sources(
     sources: BTreeMap<String, SourceArgs>,
     rows: Option<Vec<Row>>,
+    zone: Zone,
     config: &Checked,
 ) -> Result<BTreeMap<String, CheckedSource>> {
     let mut checked = BTreeMap::new();
     for (name, source) in sources {
         check_name(&name)?;
-        let source =
-            CheckedSource::check(&name, source, config).map_err(|trouble| match trouble.kind {
+        let source = CheckedSource::check(&name, source, zone, config).map_err(|trouble| {
+            match trouble.kind {
                 "invalid_report" => trouble.within(&format!("source `{name}`")),
                 _ => trouble,
-            })?;
+            }
+        })?;
         checked.insert(name, source);
     }
     if let Some(rows) = rows {
@@ -211,7 +216,7 @@ fn check_section(section: SectionArgs, number: usize) -> Result<Section> {
 }
 
 impl CheckedSource {
-    fn check(name: &str, args: SourceArgs, config: &Checked) -> Result<Self> {
+    fn check(name: &str, args: SourceArgs, zone: Zone, config: &Checked) -> Result<Self> {
         let origins = [
             ("csv", args.csv.is_some()),
             ("jsonl", args.jsonl.is_some()),
@@ -255,7 +260,7 @@ impl CheckedSource {
             return Ok(Self::Rows { rows, kinds });
         }
         if is_database {
-            return database_query(name, args, kinds, config).map(Self::Database);
+            return database_query(name, args, kinds, zone, config).map(Self::Database);
         }
         let dialect = csv::Dialect {
             delimiter: byte("delimiter", args.delimiter.as_deref())?,
@@ -265,7 +270,10 @@ impl CheckedSource {
                 quote => byte("quote", quote)?,
             },
             has_header: args.header.unwrap_or(true),
-            decimal_comma: args.decimal_comma.unwrap_or(false),
+            notation: match args.decimal_comma {
+                Some(true) => Notation::Comma,
+                _ => Notation::Point,
+            },
             is_windows_1252: args.encoding == Some(Encoding::Windows1252),
         };
         if dialect.delimiter.is_some() && dialect.delimiter == dialect.quote {
@@ -325,11 +333,22 @@ impl CheckedSource {
     }
 }
 
+fn zone(name: Option<&str>) -> Result<Zone> {
+    let Some(name) = name else {
+        return Ok(Zone::default());
+    };
+    Zone::parse(name).ok_or_else(|| {
+        invalid_report(format!(
+            "`time_zone`: {name:?} is not a time zone; write a name such as Europe/Berlin, or an offset such as +02:00"
+        ))
+    })
+}
+
 fn kinds(args: &SourceArgs) -> Result<Vec<(String, Kind)>> {
     let kinds = args.types.iter().map(|(column, text)| match Kind::parse(text) {
         Some(kind) => Ok((column.clone(), kind)),
         None => Err(invalid_report(format!(
-            "`types`: column `{column}`: there is no type {text:?}, but text, integer, number, decimal(12,2), boolean, date and timestamp"
+            "`types`: column `{column}`: there is no type {text:?}, but text, integer, number, decimal(12,2), boolean, date, timestamp and timestamptz"
         ))),
     });
     kinds.collect()
@@ -349,6 +368,7 @@ fn database_query(
     name: &str,
     args: SourceArgs,
     kinds: Vec<(String, Kind)>,
+    zone: Zone,
     config: &Checked,
 ) -> Result<SourceQuery> {
     let (origin, dialect) = match (args.sqlite, args.connection) {
@@ -390,5 +410,6 @@ fn database_query(
         sql,
         parameters: args.parameters,
         kinds,
+        zone,
     })
 }

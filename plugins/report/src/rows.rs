@@ -1,6 +1,6 @@
 //! The engine's rows as the values that reports are written from.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use datafusion::arrow::{
     array::{
@@ -8,15 +8,19 @@ use datafusion::arrow::{
         Int64Array, RecordBatch, StringViewArray, Time64MicrosecondArray,
         TimestampMicrosecondArray, UInt64Array,
     },
-    compute::cast,
+    compute::{can_cast_types, cast},
     datatypes::{
         DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, Schema,
         Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt64Type,
     },
+    util::display::{ArrayFormatter, FormatOptions},
 };
-use report_document::{Column, ColumnKind, Value};
+use report_document::{AMOUNT_SCALE_MAX, Column, ColumnKind, Value};
 
-use crate::error::{Result, Trouble};
+use crate::{
+    columns::Zone,
+    error::{Result, Trouble},
+};
 
 /// The columns of a query's rows.
 pub(crate) fn columns(schema: &Schema) -> Vec<Column> {
@@ -45,9 +49,10 @@ fn target(data_type: &DataType) -> DataType {
         DataType::Date32 | DataType::Date64 => DataType::Date32,
         DataType::Time32(_) | DataType::Time64(_) => DataType::Time64(TimeUnit::Microsecond),
         DataType::Timestamp(_, None) => DataType::Timestamp(TimeUnit::Microsecond, None),
-        DataType::Timestamp(_, Some(_)) => {
-            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+        DataType::Timestamp(_, Some(zone)) => {
+            DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::clone(zone)))
         }
+        DataType::Null => DataType::Null,
         _ => DataType::Utf8View,
     }
 }
@@ -61,10 +66,26 @@ fn kind(target: &DataType) -> ColumnKind {
         DataType::Date32 => ColumnKind::Date,
         DataType::Time64(_) => ColumnKind::Time,
         DataType::Timestamp(_, zone) => ColumnKind::Timestamp {
-            utc: zone.is_some(),
+            zoned: zone.is_some(),
         },
+        DataType::Null => ColumnKind::Nothing,
         _ => ColumnKind::Text,
     }
+}
+
+/// Lists, structs and the like, as texts.
+fn shown(array: &ArrayRef) -> Result<ArrayRef> {
+    let wrong = |error: datafusion::arrow::error::ArrowError| {
+        Trouble::new("query_failed", error.to_string())
+    };
+    let options = FormatOptions::default();
+    let formatter = ArrayFormatter::try_new(array, &options).map_err(wrong)?;
+    let texts = (0..array.len()).map(|row| {
+        array
+            .is_valid(row)
+            .then(|| formatter.value(row).to_string())
+    });
+    Ok(Arc::new(texts.collect::<StringViewArray>()))
 }
 
 /// A batch, column by column.
@@ -79,6 +100,9 @@ impl Batch {
             let target = target(array.data_type());
             if *array.data_type() == target {
                 return Ok(ArrayRef::clone(array));
+            }
+            if !can_cast_types(array.data_type(), &target) {
+                return shown(array);
             }
             cast(array, &target).map_err(|error| Trouble::new("query_failed", error.to_string()))
         });
@@ -106,7 +130,8 @@ pub(crate) enum Values<'a> {
     Decimal(&'a Decimal128Array, i8),
     Date(&'a Date32Array),
     Time(&'a Time64MicrosecondArray),
-    Timestamp(&'a TimestampMicrosecondArray, bool),
+    Timestamp(&'a TimestampMicrosecondArray, Option<Zone>),
+    Nothing,
     Text(&'a StringViewArray),
 }
 
@@ -125,10 +150,13 @@ impl<'a> Values<'a> {
                 .as_primitive_opt::<Time64MicrosecondType>()
                 .map(Self::Time),
             DataType::Timestamp(_, zone) => {
-                let utc = zone.is_some();
+                let zone = zone
+                    .as_ref()
+                    .map(|zone| Zone::parse(zone).unwrap_or_default());
                 let array = array.as_primitive_opt::<TimestampMicrosecondType>();
-                array.map(|array| Self::Timestamp(array, utc))
+                array.map(|array| Self::Timestamp(array, zone))
             }
+            DataType::Null => Some(Self::Nothing),
             _ => array.as_string_view_opt().map(Self::Text),
         };
         values.ok_or_else(|| {
@@ -143,20 +171,31 @@ impl<'a> Values<'a> {
             Self::Int(array) if array.is_valid(row) => Value::Int(array.value(row)),
             Self::UInt(array) if array.is_valid(row) => Value::UInt(array.value(row)),
             Self::Float(array) if array.is_valid(row) => Value::Float(array.value(row)),
-            Self::Decimal(array, scale) if array.is_valid(row) => Value::Decimal {
-                unscaled: array.value(row),
-                scale: *scale,
-            },
+            Self::Decimal(array, scale) if array.is_valid(row) => decimal(array.value(row), *scale),
             Self::Date(array) if array.is_valid(row) => Value::Date(array.value(row)),
             Self::Time(array) if array.is_valid(row) => Value::Time(array.value(row)),
-            Self::Timestamp(array, utc) if array.is_valid(row) => Value::Timestamp {
-                micros: array.value(row),
-                utc: *utc,
-            },
+            Self::Timestamp(array, zone) if array.is_valid(row) => {
+                let micros = array.value(row);
+                Value::Timestamp {
+                    micros,
+                    offset: zone.map(|zone| zone.offset_at(micros)),
+                }
+            }
             Self::Text(array) if array.is_valid(row) => {
                 Value::Text(Cow::Borrowed(array.value(row)))
             }
             _ => Value::Null,
         }
     }
+}
+
+/// More decimals than those of an amount are a quotient's, whose zeros at the end say nothing.
+fn decimal(mut unscaled: i128, mut scale: i8) -> Value<'static> {
+    if scale > AMOUNT_SCALE_MAX {
+        while scale > 0 && unscaled % 10 == 0 {
+            unscaled /= 10;
+            scale -= 1;
+        }
+    }
+    Value::Decimal { unscaled, scale }
 }

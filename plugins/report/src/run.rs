@@ -108,6 +108,7 @@ impl<'s> RunningReport<'s> {
     fn open(resources: &'s Resources<'s>, request: Request, watch: &Arc<Watch>) -> Result<Self> {
         let Request {
             document,
+            zone,
             mut sources,
             parameters,
             query,
@@ -126,6 +127,7 @@ impl<'s> RunningReport<'s> {
                 resources.limits,
                 parameters,
                 sources.keys().cloned().collect(),
+                zone,
             )?,
             sources: Vec::new(),
             document,
@@ -161,7 +163,10 @@ impl<'s> RunningReport<'s> {
 
     fn plan(&mut self, query: Option<&Select>, sections: Vec<Section>) -> Result<()> {
         if let Some(select) = query {
-            let planned = self.engine.plan(select)?;
+            let showing = sections.iter().filter(|section| section.query.is_none());
+            let wanted: Vec<String> = showing.flat_map(Section::wanted).collect();
+            let planned = self.engine.plan(select, &wanted)?;
+            self.note_renamed(&planned);
             self.engine.add_result(&planned)?;
             self.query = Some(planned);
         }
@@ -169,10 +174,13 @@ impl<'s> RunningReport<'s> {
             let planned = section
                 .query
                 .as_ref()
-                .map(|select| self.engine.plan(select));
+                .map(|select| self.engine.plan(select, &section.wanted()));
             let planned = planned
                 .transpose()
                 .map_err(|trouble| section.within(trouble))?;
+            if let Some(planned) = &planned {
+                self.note_renamed(planned);
+            }
             self.sections.push((section, planned));
         }
         let unused = self.engine.unused_parameters().map(|name| {
@@ -181,6 +189,15 @@ impl<'s> RunningReport<'s> {
         });
         self.warnings.extend(unused);
         Ok(())
+    }
+
+    fn note_renamed(&mut self, planned: &Planned) {
+        if let Some(renamed) = &planned.renamed {
+            let message = format!(
+                "the query gives several columns of one name: {renamed}; name them apart with AS"
+            );
+            self.warnings.push(warning("duplicate_columns", message));
+        }
     }
 
     /// Finds out what is wrong with tables and charts before any row is read.
@@ -303,12 +320,28 @@ impl<'s> RunningReport<'s> {
 
     fn warnings(&self) -> Vec<Warning> {
         let of_sources = self.sources.iter().filter_map(Source::warning);
-        let of_sources = of_sources.map(|message| warning("unknown_keys", message));
+        let of_sources = of_sources.map(|found| warning(found.kind, found.message));
         self.warnings.iter().cloned().chain(of_sources).collect()
     }
 }
 
 impl Section {
+    /// The columns that its options name.
+    fn wanted(&self) -> Vec<String> {
+        match &self.content {
+            Content::Text(_) => Vec::new(),
+            Content::Figures(options) => options.columns.keys().cloned().collect(),
+            Content::Table(options) => {
+                let names = options.group_by.iter().chain(options.columns.keys());
+                names.cloned().collect()
+            }
+            Content::Chart(options) => {
+                let names = std::iter::once(&options.x).chain(&options.series);
+                names.chain(&options.series_by).cloned().collect()
+            }
+        }
+    }
+
     fn within(&self, trouble: Trouble) -> Trouble {
         match &self.place {
             Some(place) => trouble.within(place),

@@ -229,7 +229,7 @@ fn wide_table(outputs: &mut Outputs<'_>) -> Result<(), Box<dyn Error>> {
             Column::new(
                 format!("measure_{index}"),
                 if index == 0 {
-                    ColumnKind::Timestamp { utc: true }
+                    ColumnKind::Timestamp { zoned: true }
                 } else {
                     ColumnKind::Float
                 },
@@ -244,7 +244,7 @@ fn wide_table(outputs: &mut Outputs<'_>) -> Result<(), Box<dyn Error>> {
             .map(|column| match column {
                 0 => Value::Timestamp {
                     micros: 1_790_000_000_000_000 + i64::from(row) * 61_000_000,
-                    utc: true,
+                    offset: Some(0),
                 },
                 _ => Value::Float(f64::from(row * 7919 + column * 104_729) / 977.0),
             })

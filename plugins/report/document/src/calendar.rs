@@ -90,6 +90,23 @@ fn days_from_date(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
+/// What a clock that far east of UTC shows, in seconds; without, the clock is the one that was read.
+pub(crate) fn local(micros: i64, offset: Option<i32>) -> i64 {
+    micros.saturating_add(i64::from(offset.unwrap_or(0)) * 1_000_000)
+}
+
+/// How far a zone is east of UTC, as ISO 8601 has it: `+02:00`, with seconds where there are any.
+#[must_use]
+pub fn offset_text(offset: i32) -> String {
+    let sign = if offset < 0 { '-' } else { '+' };
+    let seconds = offset.unsigned_abs();
+    let mut text = format!("{sign}{:02}:{:02}", seconds / 3_600, seconds / 60 % 60);
+    if !seconds.is_multiple_of(60) {
+        text.push_str(&format!(":{:02}", seconds % 60));
+    }
+    text
+}
+
 /// Day and time of a timestamp.
 pub(crate) fn split_timestamp(micros: i64) -> (i32, Clock) {
     let days = i32::try_from(micros.div_euclid(MICROS_PER_DAY)).unwrap_or(0);
@@ -131,12 +148,32 @@ fn month_len(year: i32, month: i32) -> i32 {
     }
 }
 
-/// `2024-02-29 12:30`, `2024-02-29T12:30:15.25Z` or a date as microseconds since 1970 in UTC; a zone is reckoned in.
+/// A timestamp as it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// What the clock showed, in microseconds since 1970-01-01, 00:00.
+    pub micros: i64,
+    /// How many seconds east of UTC the clock was, where that is said.
+    pub offset: Option<i32>,
+}
+
+impl Moment {
+    /// Microseconds since 1970 in UTC; a clock of which nothing is said is taken for one of UTC.
+    #[must_use]
+    pub fn utc(self) -> i64 {
+        self.micros - i64::from(self.offset.unwrap_or(0)) * 1_000_000
+    }
+}
+
+/// `2024-02-29 12:30`, `2024-02-29T12:30:15.25Z` or a date. What is less than a microsecond is cut off.
 #[must_use]
-pub fn parse_timestamp(text: &str) -> Option<i64> {
+pub fn parse_timestamp(text: &str) -> Option<Moment> {
     let date = i64::from(parse_day(text.get(..10)?)?) * MICROS_PER_DAY;
     let Some(time) = text.get(10..).filter(|time| !time.is_empty()) else {
-        return Some(date);
+        return Some(Moment {
+            micros: date,
+            offset: None,
+        });
     };
     let time = time.strip_prefix(['T', 't', ' '])?;
     let bytes = time.as_bytes();
@@ -171,13 +208,21 @@ pub fn parse_timestamp(text: &str) -> Option<i64> {
         return None;
     }
     let seconds = i64::from(hour * 3600 + minute * 60 + second);
-    let offset = parse_zone(time.get(end..)?)?;
-    Some(date + (seconds - offset) * 1_000_000 + micros)
+    let zone = time.get(end..)?;
+    let offset = match zone.is_empty() {
+        true => None,
+        false => Some(parse_zone(zone)?),
+    };
+    Some(Moment {
+        micros: date + seconds * 1_000_000 + micros,
+        offset,
+    })
 }
 
-/// A zone as seconds east of UTC: nothing, `Z`, `+01:00`, `+0100` or `+01`.
-fn parse_zone(text: &str) -> Option<i64> {
-    if text.is_empty() || text.eq_ignore_ascii_case("z") {
+/// A zone as seconds east of UTC: `Z`, `+01:00`, `+0100` or `+01`, perhaps behind a space.
+fn parse_zone(text: &str) -> Option<i32> {
+    let text = text.strip_prefix(' ').unwrap_or(text);
+    if text.eq_ignore_ascii_case("z") || text.eq_ignore_ascii_case("utc") {
         return Some(0);
     }
     let (sign, digits) = match text.split_at_checked(1)? {
@@ -190,7 +235,7 @@ fn parse_zone(text: &str) -> Option<i64> {
         [h1, h2, m1, m2] | [h1, h2, b':', m1, m2] => (number(&[h1, h2])?, number(&[m1, m2])?),
         _ => return None,
     };
-    (hours <= 18 && minutes <= 59).then_some(sign * i64::from(hours * 3600 + minutes * 60))
+    (hours <= 18 && minutes <= 59).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
 fn number(digits: &[u8]) -> Option<i32> {
@@ -281,13 +326,18 @@ mod tests {
 
     #[test]
     fn timestamps_with_and_without_zone() {
-        assert_eq!(parse_timestamp("1970-01-01 00:00:01.5"), Some(1_500_000));
-        assert_eq!(parse_timestamp("1970-01-01T01:00+01:00"), Some(0));
+        let parsed = |text| parse_timestamp(text).map(|moment| (moment.utc(), moment.offset));
+        assert_eq!(parsed("1970-01-01 00:00:01.5"), Some((1_500_000, None)));
+        assert_eq!(parsed("1970-01-01T01:00+01:00"), Some((0, Some(3_600))));
         assert_eq!(
-            parse_timestamp("1970-01-01T00:00:00-0230"),
-            Some(9_000_000_000)
+            parsed("1970-01-01 01:00:00 UTC"),
+            Some((3_600_000_000, Some(0)))
         );
-        assert_eq!(parse_timestamp("1970-01-02"), Some(MICROS_PER_DAY));
+        assert_eq!(
+            parsed("1970-01-01T00:00:00-0230"),
+            Some((9_000_000_000, Some(-9_000)))
+        );
+        assert_eq!(parsed("1970-01-02"), Some((MICROS_PER_DAY, None)));
         assert_eq!(timestamp_text(1_500_000), "1970-01-01 00:00:01.5");
         assert_eq!(timestamp_text(-1_000_000), "1969-12-31 23:59:59");
         let wrong = [
@@ -296,6 +346,8 @@ mod tests {
             "1970-01-01 10",
             "1970-01-01T10:00:00.",
             "1970-01-01 10:00 x",
+            "1970-01-01 10:00 ",
+            "1970-01-01 10:00+1",
         ];
         for wrong in wrong {
             assert_eq!(parse_timestamp(wrong), None, "{wrong}");

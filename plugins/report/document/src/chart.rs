@@ -83,7 +83,7 @@ impl ChartFeed {
             .collect::<Result<Vec<_>, _>>()?;
         for &index in &series {
             if let Some(column) = columns.get(index)
-                && !column.kind.is_number()
+                && !(column.kind.is_number() || column.kind == ColumnKind::Nothing)
             {
                 return Err(invalid(format!(
                     "series: column {:?} holds {}; a chart draws numbers",

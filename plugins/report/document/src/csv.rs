@@ -183,7 +183,14 @@ impl<W: Sink> Writer for CsvWriter<W> {
             } else {
                 write_raw(value, &mut self.cell);
             }
-            if matches!(value, Value::Text(_)) || !self.options.escape_formulas {
+            if matches!(value, Value::Text(text) if text.is_empty()) && !self.options.localized {
+                // In quotes, so that it isn't taken for no value.
+                self.cell.clear();
+                if index > 0 {
+                    self.line.push(self.options.delimiter);
+                }
+                self.line.push_str("\"\"");
+            } else if matches!(value, Value::Text(_)) || !self.options.escape_formulas {
                 self.put_cell(index);
             } else {
                 // Numbers may begin with a minus; they are not formulas.

@@ -172,7 +172,7 @@ fn kind_word(kind: ColumnKind) -> &'static str {
         ColumnKind::Date => "date",
         ColumnKind::Time => "time",
         ColumnKind::Timestamp { .. } => "timestamp",
-        ColumnKind::Text => "text",
+        ColumnKind::Text | ColumnKind::Nothing => "text",
     }
 }
 

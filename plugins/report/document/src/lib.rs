@@ -85,6 +85,7 @@ pub use chart::{BARS_MAX, Chart, ChartFeed, POINTS_MAX, SERIES_MAX, SLICES_MAX, 
 pub use csv::CsvWriter;
 pub use error::{Error, ErrorKind};
 pub use fonts::Fonts;
+pub use format::AMOUNT_SCALE_MAX;
 pub use html::HtmlWriter;
 pub use json::JsonWriter;
 pub use model::{

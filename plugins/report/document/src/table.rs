@@ -45,12 +45,6 @@ impl Table {
         for name in options.columns.keys() {
             find_column(name, columns, "columns")?;
         }
-        if columns.is_empty() {
-            return Err(Error::new(
-                ErrorKind::InvalidOption,
-                "a table needs at least one column",
-            ));
-        }
         let group_by = match &options.group_by {
             Some(name) => Some(find_column(name, columns, "group_by")?),
             None => None,
@@ -94,7 +88,7 @@ fn table_column(column: &Column, options: &ColumnOptions) -> Result<TableColumn,
         )));
     }
     if let Some(total) = options.total {
-        let number = column.kind.is_number();
+        let number = column.kind.is_number() || column.kind == ColumnKind::Nothing;
         match total {
             Total::Sum | Total::Average if !number => {
                 return Err(at(

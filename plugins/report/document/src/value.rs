@@ -28,10 +28,10 @@ pub enum Value<'a> {
     Time(i64),
     /// A point in time.
     Timestamp {
-        /// Microseconds since 1970-01-01, 00:00.
+        /// Microseconds since 1970-01-01, 00:00, in UTC, or of a clock on the wall.
         micros: i64,
-        /// Whether it is in UTC; otherwise it is what a clock on the wall showed.
-        utc: bool,
+        /// How many seconds east of UTC those are who read it; without, it is what a clock on the wall showed.
+        offset: Option<i32>,
     },
     /// Text.
     Text(Cow<'a, str>),
@@ -63,7 +63,7 @@ impl<'a> Value<'a> {
             Self::Decimal { unscaled, scale } => Value::Decimal { unscaled, scale },
             Self::Date(days) => Value::Date(days),
             Self::Time(micros) => Value::Time(micros),
-            Self::Timestamp { micros, utc } => Value::Timestamp { micros, utc },
+            Self::Timestamp { micros, offset } => Value::Timestamp { micros, offset },
         }
     }
 
@@ -102,11 +102,13 @@ pub enum ColumnKind {
     Time,
     /// Points in time.
     Timestamp {
-        /// Whether they are in UTC.
-        utc: bool,
+        /// Whether they have a time zone; otherwise they are what a clock on the wall showed.
+        zoned: bool,
     },
-    /// Texts, and whatever else: a column that holds nothing but nulls.
+    /// Texts, and whatever else.
     Text,
+    /// Nothing but nulls, of which nobody knows what they would be: it suits every format and total.
+    Nothing,
 }
 
 impl ColumnKind {
@@ -127,6 +129,7 @@ impl ColumnKind {
             Self::Time => "times",
             Self::Timestamp { .. } => "timestamps",
             Self::Text => "texts",
+            Self::Nothing => "nothing",
         }
     }
 }

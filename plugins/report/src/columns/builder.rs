@@ -5,7 +5,8 @@ use std::sync::Arc;
 use datafusion::arrow::{
     array::{
         ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder,
-        RecordBatch, RecordBatchOptions, StringViewBuilder, TimestampMicrosecondBuilder,
+        NullBuilder, RecordBatch, RecordBatchOptions, StringViewBuilder,
+        TimestampMicrosecondBuilder,
     },
     datatypes::{DataType, SchemaRef},
 };
@@ -14,14 +15,23 @@ use report_document::calendar::{
 };
 
 use super::{
-    Kind,
-    text::{parse_boolean, parse_decimal, parse_integer, parse_number},
+    Column, Kind, Zone, guess,
+    text::{Notation, parse_boolean, parse_decimal, parse_integer, parse_number},
 };
 use crate::error::{Result, Trouble};
 
 /// The values of a column, as they come.
 #[derive(Debug)]
-pub(crate) enum Builder {
+pub(crate) struct Builder {
+    values: Values,
+    /// Whose clock points in time are read from and shown by.
+    zone: Zone,
+    /// Nobody said what the column holds: what would be another text when it is written again is no value of it.
+    is_exact: bool,
+}
+
+#[derive(Debug)]
+enum Values {
     Text(StringViewBuilder),
     Integer(Int64Builder),
     Number(Float64Builder),
@@ -33,6 +43,8 @@ pub(crate) enum Builder {
     Boolean(BooleanBuilder),
     Date(Date32Builder),
     Timestamp(TimestampMicrosecondBuilder),
+    Instant(TimestampMicrosecondBuilder),
+    Nothing(NullBuilder),
 }
 
 /// A value that is not of its column's kind.
@@ -40,131 +52,193 @@ pub(crate) enum Builder {
 pub(crate) struct Mismatch;
 
 impl Builder {
-    pub(crate) fn new(kind: Kind, rows: usize) -> Self {
-        match kind {
-            Kind::Text => Self::Text(StringViewBuilder::with_capacity(rows)),
-            Kind::Integer => Self::Integer(Int64Builder::with_capacity(rows)),
-            Kind::Number => Self::Number(Float64Builder::with_capacity(rows)),
-            Kind::Decimal { precision, scale } => Self::Decimal {
+    pub(crate) fn new(column: &Column, zone: Zone, rows: usize) -> Self {
+        let values = match column.kind {
+            Kind::Text => Values::Text(StringViewBuilder::with_capacity(rows)),
+            Kind::Integer => Values::Integer(Int64Builder::with_capacity(rows)),
+            Kind::Number => Values::Number(Float64Builder::with_capacity(rows)),
+            Kind::Decimal { precision, scale } => Values::Decimal {
                 builder: Decimal128Builder::with_capacity(rows)
                     .with_data_type(DataType::Decimal128(precision, scale)),
                 precision,
                 scale,
             },
-            Kind::Boolean => Self::Boolean(BooleanBuilder::with_capacity(rows)),
-            Kind::Date => Self::Date(Date32Builder::with_capacity(rows)),
-            Kind::Timestamp => Self::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows)),
+            Kind::Boolean => Values::Boolean(BooleanBuilder::with_capacity(rows)),
+            Kind::Date => Values::Date(Date32Builder::with_capacity(rows)),
+            Kind::Timestamp => Values::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows)),
+            Kind::Instant => Values::Instant(
+                TimestampMicrosecondBuilder::with_capacity(rows)
+                    .with_timezone(zone.to_string().as_str()),
+            ),
+            Kind::Nothing => Values::Nothing(NullBuilder::new()),
+        };
+        Self {
+            values,
+            zone,
+            is_exact: !column.is_given,
         }
     }
 
+    /// Whether a text without a character is a value.
+    pub(crate) fn takes_empty(&self) -> bool {
+        matches!(self.values, Values::Text(_))
+    }
+
     pub(crate) fn push_null(&mut self) {
-        match self {
-            Self::Text(builder) => builder.append_null(),
-            Self::Integer(builder) => builder.append_null(),
-            Self::Number(builder) => builder.append_null(),
-            Self::Decimal { builder, .. } => builder.append_null(),
-            Self::Boolean(builder) => builder.append_null(),
-            Self::Date(builder) => builder.append_null(),
-            Self::Timestamp(builder) => builder.append_null(),
+        match &mut self.values {
+            Values::Text(builder) => builder.append_null(),
+            Values::Integer(builder) => builder.append_null(),
+            Values::Number(builder) => builder.append_null(),
+            Values::Decimal { builder, .. } => builder.append_null(),
+            Values::Boolean(builder) => builder.append_null(),
+            Values::Date(builder) => builder.append_null(),
+            Values::Timestamp(builder) | Values::Instant(builder) => builder.append_null(),
+            Values::Nothing(builder) => builder.append_null(),
         }
     }
 
     /// A value as text. Spaces around anything but text are left out.
-    pub(crate) fn push_text(&mut self, text: &str, decimal_comma: bool) -> Result<(), Mismatch> {
-        let trimmed = if matches!(self, Self::Text(_)) {
-            text
-        } else {
-            text.trim_ascii()
-        };
-        let ok = match self {
-            Self::Text(builder) => {
+    pub(crate) fn push_text(&mut self, text: &str, notation: Notation) -> Result<(), Mismatch> {
+        let trimmed = text.trim_ascii();
+        let is_exact = self.is_exact;
+        let zone = self.zone;
+        let pushed = match &mut self.values {
+            Values::Text(builder) => {
                 // The only way to refuse is a value of 4 GB.
-                builder.try_append_value(trimmed).ok()
+                builder.try_append_value(text).ok()
             }
-            Self::Integer(builder) => {
-                parse_integer(trimmed).map(|value| builder.append_value(value))
+            Values::Integer(builder) => match is_exact {
+                true => guess::integer(trimmed),
+                false => parse_integer(trimmed),
             }
-            Self::Number(builder) => {
-                parse_number(trimmed, decimal_comma).map(|value| builder.append_value(value))
+            .map(|value| builder.append_value(value)),
+            Values::Number(builder) => match is_exact {
+                true => guess::number(trimmed, notation),
+                false => parse_number(trimmed, notation),
             }
-            Self::Decimal {
+            .map(|value| builder.append_value(value)),
+            Values::Decimal {
                 builder,
                 precision,
                 scale,
-            } => parse_decimal(trimmed, *precision, *scale, decimal_comma)
+            } => parse_decimal(trimmed, *precision, *scale, notation)
                 .map(|value| builder.append_value(value)),
-            Self::Boolean(builder) => {
-                parse_boolean(trimmed).map(|value| builder.append_value(value))
+            Values::Boolean(builder) => match is_exact {
+                true => guess::boolean(trimmed),
+                false => parse_boolean(trimmed),
             }
-            Self::Date(builder) => parse_day(trimmed).map(|value| builder.append_value(value)),
-            Self::Timestamp(builder) => {
-                parse_timestamp(trimmed).map(|value| builder.append_value(value))
+            .map(|value| builder.append_value(value)),
+            Values::Date(builder) => parse_day(trimmed).map(|value| builder.append_value(value)),
+            // A zone would be lost.
+            Values::Timestamp(builder) => parse_timestamp(trimmed)
+                .filter(|moment| moment.offset.is_none())
+                .map(|moment| builder.append_value(moment.micros)),
+            Values::Instant(builder) => {
+                let instant = |moment: report_document::calendar::Moment| match moment.offset {
+                    Some(_) => moment.utc(),
+                    None => zone.instant(moment.micros),
+                };
+                parse_timestamp(trimmed).map(|moment| builder.append_value(instant(moment)))
             }
+            Values::Nothing(_) => None,
         };
-        ok.ok_or(Mismatch)
+        pushed.ok_or(Mismatch)
+    }
+
+    /// A text in quotes, where numbers have none: in a column of numbers it is a value of another type.
+    pub(crate) fn push_quoted(&mut self, text: &str) -> Result<(), Mismatch> {
+        if self.is_exact
+            && matches!(
+                self.values,
+                Values::Integer(_) | Values::Number(_) | Values::Boolean(_)
+            )
+        {
+            return Err(Mismatch);
+        }
+        self.push_text(text, Notation::Point)
     }
 
     pub(crate) fn push_integer(&mut self, value: i64) -> Result<(), Mismatch> {
-        match self {
-            Self::Integer(builder) => builder.append_value(value),
-            Self::Number(builder) => {
+        match &mut self.values {
+            Values::Integer(builder) => builder.append_value(value),
+            Values::Number(_) if self.is_exact && !guess::fits_number(value) => {
+                return Err(Mismatch);
+            }
+            Values::Number(builder) => {
                 #[expect(
                     clippy::cast_precision_loss,
-                    reason = "a column of floats is what was asked for"
+                    reason = "it fits, or a column of floats is what was asked for"
                 )]
                 builder.append_value(value as f64);
             }
-            _ => return self.push_text(&value.to_string(), false),
+            _ => return self.push_text(&value.to_string(), Notation::Point),
         }
         Ok(())
     }
 
     pub(crate) fn push_number(&mut self, value: f64) -> Result<(), Mismatch> {
-        match self {
+        match &mut self.values {
             // Databases hold NaN and infinity, which no output can show as a number.
-            Self::Number(builder) if value.is_finite() => builder.append_value(value),
-            Self::Number(builder) => builder.append_null(),
-            _ => return self.push_text(&value.to_string(), false),
+            Values::Number(builder) if value.is_finite() => builder.append_value(value),
+            Values::Number(builder) => builder.append_null(),
+            _ => return self.push_text(&value.to_string(), Notation::Point),
         }
         Ok(())
     }
 
     pub(crate) fn push_boolean(&mut self, value: bool) -> Result<(), Mismatch> {
-        match self {
-            Self::Boolean(builder) => builder.append_value(value),
-            Self::Integer(builder) => builder.append_value(i64::from(value)),
-            Self::Text(_) => return self.push_text(if value { "true" } else { "false" }, false),
+        match &mut self.values {
+            Values::Boolean(builder) => builder.append_value(value),
+            Values::Integer(builder) if !self.is_exact => builder.append_value(i64::from(value)),
+            Values::Text(_) => {
+                return self.push_text(if value { "true" } else { "false" }, Notation::Point);
+            }
             _ => return Err(Mismatch),
         }
         Ok(())
     }
 
     pub(crate) fn push_date(&mut self, days: i32) -> Result<(), Mismatch> {
-        match self {
-            Self::Date(builder) => builder.append_value(days),
-            Self::Timestamp(builder) => builder.append_value(i64::from(days) * MICROS_PER_DAY),
-            _ => return self.push_text(&date_from_days(days).to_string(), false),
+        let midnight = i64::from(days) * MICROS_PER_DAY;
+        match &mut self.values {
+            Values::Date(builder) => builder.append_value(days),
+            Values::Timestamp(builder) => builder.append_value(midnight),
+            Values::Instant(builder) => builder.append_value(self.zone.instant(midnight)),
+            _ => return self.push_text(&date_from_days(days).to_string(), Notation::Point),
         }
         Ok(())
     }
 
+    /// What a clock on the wall showed.
     pub(crate) fn push_timestamp(&mut self, micros: i64) -> Result<(), Mismatch> {
-        match self {
-            Self::Timestamp(builder) => builder.append_value(micros),
-            _ => return self.push_text(&timestamp_text(micros), false),
+        match &mut self.values {
+            Values::Timestamp(builder) => builder.append_value(micros),
+            Values::Instant(builder) => builder.append_value(self.zone.instant(micros)),
+            _ => return self.push_text(&timestamp_text(micros), Notation::Point),
+        }
+        Ok(())
+    }
+
+    /// A point in time, in UTC.
+    pub(crate) fn push_instant(&mut self, micros: i64) -> Result<(), Mismatch> {
+        match &mut self.values {
+            Values::Instant(builder) => builder.append_value(micros),
+            Values::Timestamp(builder) => builder.append_value(self.zone.local(micros)),
+            _ => return self.push_text(&self.zone.text(micros), Notation::Point),
         }
         Ok(())
     }
 
     pub(crate) fn finish(&mut self) -> ArrayRef {
-        match self {
-            Self::Text(builder) => Arc::new(builder.finish()),
-            Self::Integer(builder) => Arc::new(builder.finish()),
-            Self::Number(builder) => Arc::new(builder.finish()),
-            Self::Decimal { builder, .. } => Arc::new(builder.finish()),
-            Self::Boolean(builder) => Arc::new(builder.finish()),
-            Self::Date(builder) => Arc::new(builder.finish()),
-            Self::Timestamp(builder) => Arc::new(builder.finish()),
+        match &mut self.values {
+            Values::Text(builder) => Arc::new(builder.finish()),
+            Values::Integer(builder) => Arc::new(builder.finish()),
+            Values::Number(builder) => Arc::new(builder.finish()),
+            Values::Decimal { builder, .. } => Arc::new(builder.finish()),
+            Values::Boolean(builder) => Arc::new(builder.finish()),
+            Values::Date(builder) => Arc::new(builder.finish()),
+            Values::Timestamp(builder) | Values::Instant(builder) => Arc::new(builder.finish()),
+            Values::Nothing(builder) => Arc::new(builder.finish()),
         }
     }
 }

@@ -1,9 +1,15 @@
 //! What a column may hold, how its type is found, and how its values are collected.
 
 mod builder;
+mod guess;
 mod text;
+mod zone;
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
@@ -11,7 +17,9 @@ use crate::error::{Result, unknown};
 
 pub(crate) use self::{
     builder::{Builder, Mismatch, batch},
-    text::Guess,
+    guess::Guess,
+    text::Notation,
+    zone::Zone,
 };
 
 /// What a column holds.
@@ -20,10 +28,18 @@ pub(crate) enum Kind {
     Text,
     Integer,
     Number,
-    Decimal { precision: u8, scale: i8 },
+    Decimal {
+        precision: u8,
+        scale: i8,
+    },
     Boolean,
     Date,
+    /// What a clock on the wall showed.
     Timestamp,
+    /// A point in time: a timestamp whose zone is known.
+    Instant,
+    /// Nothing but nulls, in a source that was read to its end.
+    Nothing,
 }
 
 impl Kind {
@@ -37,6 +53,7 @@ impl Kind {
             "boolean" | "bool" => Self::Boolean,
             "date" => Self::Date,
             "timestamp" | "datetime" => Self::Timestamp,
+            "timestamptz" | "timestamp with time zone" => Self::Instant,
             other => {
                 let inside = other.strip_prefix("decimal")?.trim();
                 let inside = inside.strip_prefix('(')?.strip_suffix(')')?;
@@ -51,7 +68,8 @@ impl Kind {
         })
     }
 
-    pub(crate) fn data_type(self) -> DataType {
+    /// Points in time are shown in `zone`.
+    fn data_type(self, zone: Zone) -> DataType {
         match self {
             Self::Text => DataType::Utf8View,
             Self::Integer => DataType::Int64,
@@ -60,6 +78,10 @@ impl Kind {
             Self::Boolean => DataType::Boolean,
             Self::Date => DataType::Date32,
             Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+            Self::Instant => {
+                DataType::Timestamp(TimeUnit::Microsecond, Some(zone.to_string().into()))
+            }
+            Self::Nothing => DataType::Null,
         }
     }
 }
@@ -74,6 +96,8 @@ impl fmt::Display for Kind {
             Self::Boolean => f.write_str("boolean"),
             Self::Date => f.write_str("date"),
             Self::Timestamp => f.write_str("timestamp"),
+            Self::Instant => f.write_str("timestamptz"),
+            Self::Nothing => f.write_str("null"),
         }
     }
 }
@@ -83,12 +107,25 @@ impl fmt::Display for Kind {
 pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) kind: Kind,
+    /// The request says so: then values are taken that are written in another way than they would be written back.
+    pub(crate) is_given: bool,
 }
 
-pub(crate) fn schema(columns: &[Column]) -> SchemaRef {
+impl Column {
+    /// Whose kind was found.
+    pub(crate) fn found(name: String, kind: Kind) -> Self {
+        Self {
+            name,
+            kind,
+            is_given: false,
+        }
+    }
+}
+
+pub(crate) fn schema(columns: &[Column], zone: Zone) -> SchemaRef {
     let fields: Vec<Field> = columns
         .iter()
-        .map(|column| Field::new(&column.name, column.kind.data_type(), true))
+        .map(|column| Field::new(&column.name, column.kind.data_type(zone), true))
         .collect();
     Arc::new(Schema::new(fields))
 }
@@ -106,32 +143,56 @@ pub(crate) fn override_kinds(
             let trouble = unknown("unknown_column", "column", name, known);
             return Err(trouble.within(&format!("`types` of source `{source}`")));
         };
-        column.kind = *kind;
+        column.is_given = true;
+        // A timestamp has a zone if its values have.
+        if (column.kind, *kind) != (Kind::Instant, Kind::Timestamp) {
+            column.kind = *kind;
+        }
     }
     Ok(())
 }
 
-/// Names that are there, and there once.
+/// Names that are there, and there once. Those that are there once already stay as they are.
 pub(crate) fn unique_names(names: Vec<String>) -> Vec<String> {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for name in &names {
+        *counts.entry(name.clone()).or_default() += 1;
+    }
     let mut seen = HashSet::new();
     names
         .into_iter()
         .enumerate()
         .map(|(index, name)| {
-            let name = if name.is_empty() {
-                format!("column_{}", index + 1)
-            } else {
-                name
+            let is_own = !name.is_empty();
+            let name = match is_own {
+                true => name,
+                false => format!("column_{}", index + 1),
             };
             let mut unique = name.clone();
             let mut number = 2;
-            while !seen.insert(unique.clone()) {
+            let is_taken = |unique: &String| {
+                let is_new = !is_own || *unique != name;
+                seen.contains(unique) || (is_new && counts.contains_key(unique))
+            };
+            while is_taken(&unique) {
                 unique = format!("{name}_{number}");
                 number += 1;
             }
+            seen.insert(unique.clone());
             unique
         })
         .collect()
+}
+
+/// Which names became which others, in words.
+pub(crate) fn renamed(names: &[String], unique: &[String]) -> Option<String> {
+    let changed: Vec<String> = names
+        .iter()
+        .zip(unique)
+        .filter(|(name, unique)| name != unique && !name.is_empty())
+        .map(|(name, unique)| format!("one more `{name}` is `{unique}`"))
+        .collect();
+    (!changed.is_empty()).then(|| changed.join(", "))
 }
 
 #[cfg(test)]
@@ -147,6 +208,7 @@ mod tests {
             "boolean",
             "date",
             "timestamp",
+            "timestamptz",
             "decimal(12,2)",
         ] {
             assert_eq!(Kind::parse(text).unwrap().to_string(), text);
@@ -161,5 +223,16 @@ mod tests {
         ] {
             assert_eq!(Kind::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn names_are_unique_and_change_as_little_as_possible() {
+        let unique = |names: &[&str]| unique_names(names.iter().map(ToString::to_string).collect());
+        assert_eq!(unique(&["a", "b"]), ["a", "b"]);
+        assert_eq!(unique(&["v", "v", "v_2", "v"]), ["v", "v_3", "v_2", "v_4"]);
+        assert_eq!(
+            unique(&["", "", "column_2"]),
+            ["column_1", "column_2_2", "column_2"]
+        );
     }
 }

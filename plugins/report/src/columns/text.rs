@@ -1,74 +1,14 @@
-//! Values as texts: what a text looks like, and how one of a known type is read.
+//! Values as texts: how one of a known type is read.
 
-use report_document::calendar::{parse_day, parse_timestamp};
-
-use super::Kind;
-
-/// The narrowest kind that all values seen so far have in common.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Guess(Option<Kind>);
-
-impl Guess {
-    pub(crate) fn see(&mut self, kind: Kind) {
-        self.0 = Some(match (self.0, kind) {
-            (None, kind) => kind,
-            (Some(a), b) if a == b => a,
-            (Some(Kind::Integer), Kind::Number) | (Some(Kind::Number), Kind::Integer) => {
-                Kind::Number
-            }
-            (Some(Kind::Date), Kind::Timestamp) | (Some(Kind::Timestamp), Kind::Date) => {
-                Kind::Timestamp
-            }
-            _ => Kind::Text,
-        });
-    }
-
-    pub(crate) fn see_text(&mut self, text: &str, decimal_comma: bool) {
-        if self.0 != Some(Kind::Text) {
-            self.see(guess(text, decimal_comma));
-        }
-    }
-
-    /// Text, where nothing was seen.
-    pub(crate) fn kind(self) -> Kind {
-        self.0.unwrap_or(Kind::Text)
-    }
-}
-
-/// What a text looks like. Leading zeros make text: postal codes, telephone numbers and article numbers have them,
-/// numbers don't.
-fn guess(text: &str, decimal_comma: bool) -> Kind {
-    let bytes = text.as_bytes();
-    let Some(first) = bytes.first() else {
-        return Kind::Text;
-    };
-    if matches!(first, b'0'..=b'9' | b'-' | b'+' | b'.' | b',') {
-        let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
-        if digits.first() == Some(&b'0') && digits.get(1).is_some_and(u8::is_ascii_digit) {
-            return Kind::Text;
-        }
-        if *first != b'+' && parse_integer(text).is_some() {
-            return Kind::Integer;
-        }
-        // More digits than an integer or a number can hold: an identifier.
-        if digits.iter().all(u8::is_ascii_digit) {
-            return Kind::Text;
-        }
-        if *first != b'+' && parse_number(text, decimal_comma).is_some() {
-            return Kind::Number;
-        }
-        if parse_day(text).is_some() {
-            return Kind::Date;
-        }
-        if parse_timestamp(text).is_some() {
-            return Kind::Timestamp;
-        }
-        return Kind::Text;
-    }
-    if text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false") {
-        return Kind::Boolean;
-    }
-    Kind::Text
+/// How a text is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notation {
+    /// `1234.5`, in files and whatever else.
+    Point,
+    /// `1.234,5`.
+    Comma,
+    /// A number of JSON, which can't be anything else.
+    Json,
 }
 
 pub(super) fn parse_integer(text: &str) -> Option<i64> {
@@ -93,9 +33,9 @@ pub(super) fn parse_integer(text: &str) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-pub(super) fn parse_number(text: &str, decimal_comma: bool) -> Option<f64> {
+pub(super) fn parse_number(text: &str, notation: Notation) -> Option<f64> {
     let is_number = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-    let value: f64 = if decimal_comma {
+    let value: f64 = if notation == Notation::Comma {
         point_for_comma(text)?.parse().ok()?
     } else if text.bytes().all(|byte| is_number(&byte)) {
         text.parse().ok()?
@@ -106,15 +46,16 @@ pub(super) fn parse_number(text: &str, decimal_comma: bool) -> Option<f64> {
 }
 
 /// `1.234,5` as `1234.5`. Points have to be where thousands are.
-fn point_for_comma(text: &str) -> Option<String> {
+pub(super) fn point_for_comma(text: &str) -> Option<String> {
     let (whole, fraction) = match text.split_once(',') {
         Some((whole, fraction)) => (whole, Some(fraction)),
         None => (text, None),
     };
     let mut groups = whole.split('.');
     let mut result = groups.next()?.to_owned();
+    let is_short = result.trim_start_matches(['-', '+']).len() <= 3;
     for group in groups {
-        if group.len() != 3 || result.trim_start_matches(['-', '+']).is_empty() {
+        if group.len() != 3 || !is_short || result.trim_start_matches(['-', '+']).is_empty() {
             return None;
         }
         result.push_str(group);
@@ -150,10 +91,10 @@ pub(super) fn parse_decimal(
     text: &str,
     precision: u8,
     scale: i8,
-    decimal_comma: bool,
+    notation: Notation,
 ) -> Option<i128> {
     let converted;
-    let text = if decimal_comma {
+    let text = if notation == Notation::Comma {
         converted = point_for_comma(text)?;
         converted.as_str()
     } else {
@@ -190,48 +131,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_taken_for_what_they_look_like() {
-        let kind = |texts: &[&str]| {
-            let mut seen = Guess::default();
-            texts.iter().for_each(|text| seen.see_text(text, false));
-            seen.kind()
-        };
-        assert_eq!(kind(&[]), Kind::Text);
-        assert_eq!(kind(&["1", "-7", "0"]), Kind::Integer);
-        assert_eq!(kind(&["1", "0.5", "1e3"]), Kind::Number);
-        assert_eq!(kind(&["01234", "99999"]), Kind::Text);
-        assert_eq!(kind(&["9223372036854775807"]), Kind::Integer);
-        assert_eq!(kind(&["9223372036854775808"]), Kind::Text);
-        assert_eq!(kind(&["+49 30 1"]), Kind::Text);
-        assert_eq!(kind(&["+491234"]), Kind::Text);
-        assert_eq!(kind(&["true", "FALSE"]), Kind::Boolean);
-        assert_eq!(kind(&["2024-02-29", "2023-12-31"]), Kind::Date);
-        assert_eq!(kind(&["2024-02-29", "2023-12-31 10:00"]), Kind::Timestamp);
-        assert_eq!(kind(&["2023-02-29"]), Kind::Text);
-        assert_eq!(kind(&["nan", "inf", "infinity"]), Kind::Text);
-        assert_eq!(kind(&["1", "x"]), Kind::Text);
-        assert_eq!(kind(&["1.234,50"]), Kind::Text);
-    }
-
-    #[test]
     fn decimal_commas() {
-        assert_eq!(parse_number("1.234,5", true), Some(1234.5));
-        assert_eq!(parse_number("-1.234.567", true), Some(-1_234_567.0));
-        assert_eq!(parse_number("0,5", true), Some(0.5));
-        for wrong in ["1.2345", "1,2,3", ".123", "1.23", "a", "", "-", "1,5e3"] {
-            assert_eq!(parse_number(wrong, true), None, "{wrong}");
+        let number = |text| parse_number(text, Notation::Comma);
+        assert_eq!(number("1.234,5"), Some(1234.5));
+        assert_eq!(number("-1.234.567"), Some(-1_234_567.0));
+        assert_eq!(number("0,5"), Some(0.5));
+        for wrong in [
+            "1.2345", "1,2,3", ".123", "1.23", "a", "", "-", "1,5e3", "1234.567",
+        ] {
+            assert_eq!(number(wrong), None, "{wrong}");
         }
     }
 
     #[test]
     fn decimals_are_exact_or_refused() {
-        assert_eq!(parse_decimal("12.5", 5, 2, false), Some(1250));
-        assert_eq!(parse_decimal("-0.01", 5, 2, false), Some(-1));
-        assert_eq!(parse_decimal("1.500", 5, 1, false), Some(15));
-        assert_eq!(parse_decimal("999.99", 5, 2, false), Some(99_999));
-        assert_eq!(parse_decimal("1.234,56", 12, 2, true), Some(123_456));
+        let decimal = |text, scale| parse_decimal(text, 5, scale, Notation::Point);
+        assert_eq!(decimal("12.5", 2), Some(1250));
+        assert_eq!(decimal("-0.01", 2), Some(-1));
+        assert_eq!(decimal("1.500", 1), Some(15));
+        assert_eq!(decimal("999.99", 2), Some(99_999));
+        assert_eq!(
+            parse_decimal("1.234,56", 12, 2, Notation::Comma),
+            Some(123_456)
+        );
         for wrong in ["1000", "0.001", "", ".", "-", "1e2", "1.2.3", "٣"] {
-            assert_eq!(parse_decimal(wrong, 5, 2, false), None, "{wrong}");
+            assert_eq!(decimal(wrong, 2), None, "{wrong}");
         }
     }
 }

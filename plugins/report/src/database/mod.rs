@@ -39,9 +39,10 @@ use tokio::{
 
 use crate::{
     clock,
-    columns::{Column, Kind},
-    database::sink::{Cell, Sink},
+    columns::{Column, Kind, Zone},
+    database::sink::{Cell, Found, Sink},
     error::{Passing, Result, Trouble},
+    source::SourceWarning,
     watch::Watch,
 };
 
@@ -156,6 +157,8 @@ pub(crate) struct SourceQuery {
     pub(crate) sql: String,
     pub(crate) parameters: Vec<Value>,
     pub(crate) kinds: Vec<(String, Kind)>,
+    /// The report's.
+    pub(crate) zone: Zone,
 }
 
 impl SourceQuery {
@@ -208,6 +211,7 @@ impl SourceQuery {
 pub(crate) struct StartedQuery {
     query: Arc<SourceQuery>,
     columns: Vec<Column>,
+    warning: Option<SourceWarning>,
     runtime: tokio::runtime::Handle,
     /// The rows of the first run, until somebody reads them.
     begun: Mutex<Option<Receiver<Result<RecordBatch>>>>,
@@ -226,7 +230,7 @@ impl StartedQuery {
     pub(crate) fn open(runtime: &Runtime, watch: &Arc<Watch>, query: SourceQuery) -> Result<Self> {
         let query = Arc::new(query);
         let (batches, mut columns) = begin(runtime.handle(), &query, watch, None);
-        let columns = clock::new()?.block_on(async {
+        let (columns, warning) = clock::new()?.block_on(async {
             loop {
                 match tokio::time::timeout(Duration::from_millis(20), &mut columns).await {
                     Ok(Ok(columns)) => return columns,
@@ -243,6 +247,7 @@ impl StartedQuery {
         Ok(Self {
             query,
             columns,
+            warning,
             runtime: runtime.handle().clone(),
             begun: Mutex::new(Some(batches)),
         })
@@ -250,6 +255,10 @@ impl StartedQuery {
 
     pub(crate) fn columns(&self) -> &[Column] {
         &self.columns
+    }
+
+    pub(crate) fn warning(&self) -> Option<SourceWarning> {
+        self.warning.clone()
     }
 
     pub(crate) fn partition(
@@ -315,7 +324,7 @@ impl PartitionStream for Partition {
     }
 }
 
-type Columns = oneshot::Receiver<Result<Vec<Column>>>;
+type Columns = oneshot::Receiver<Result<Found>>;
 
 /// Runs the query in a task of its own, which ends when the receiver of its rows has gone, or the report stops.
 fn begin(

@@ -151,7 +151,8 @@ fn declare(name: &str) -> Declared {
         "FLOAT" | "DOUBLE" => Declared::Kind(Kind::Number),
         "DECIMAL" => Declared::Decimal,
         "DATE" => Declared::Kind(Kind::Date),
-        "DATETIME" | "TIMESTAMP" => Declared::Kind(Kind::Timestamp),
+        "DATETIME" => Declared::Kind(Kind::Timestamp),
+        "TIMESTAMP" => Declared::Kind(Kind::Instant),
         _ => Declared::Kind(Kind::Text),
     }
 }
@@ -178,7 +179,9 @@ fn cell(row: &MySqlRow, column: &MySqlColumn) -> Result<Cell, sqlx::Error> {
             Ok(value) => date(value),
             Err(_) => Cell::Null,
         },
+        // The session's time zone is UTC.
         "DATETIME" | "TIMESTAMP" => match row.try_get_unchecked::<NaiveDateTime, _>(at) {
+            Ok(time) if name == "TIMESTAMP" => Cell::Instant(time.and_utc().timestamp_micros()),
             Ok(time) => Cell::Timestamp(time.and_utc().timestamp_micros()),
             Err(_) => Cell::Null,
         },

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kit::secret::Secret;
+use report_document::calendar::parse_timestamp;
 use serde_json::Value;
 use sqlx::{
     Arguments, AssertSqlSafe, Column as _, Connection as _, Either, Executor, PgConnection,
@@ -18,7 +19,7 @@ use sqlx::{
 };
 
 use crate::{
-    columns::Kind,
+    columns::{Kind, Zone},
     database::{
         ConnectionConfig, SourceQuery, Tls, connect, date, guarded, hex, pass_on, remaining_ms,
         sink::{Cell, Declared, Sink},
@@ -92,6 +93,11 @@ async fn ask(
     if let Some(timeout) = remaining_ms(watch) {
         setup.push_str(&format!("; SET LOCAL statement_timeout = {timeout}"));
     }
+    // What the query itself does with days and times, it does by the report's clock.
+    setup.push_str(&format!(
+        "; SET LOCAL TIME ZONE {}",
+        query.zone.for_postgres()
+    ));
     let begin = async {
         sqlx::raw_sql(AssertSqlSafe(setup))
             .execute(&mut *connection)
@@ -160,7 +166,8 @@ fn declare(query: &SourceQuery, name: &str, info: &PgTypeInfo) -> Result<Declare
             scale: 2,
         }),
         "DATE" => Declared::Kind(Kind::Date),
-        "TIMESTAMP" | "TIMESTAMPTZ" => Declared::Kind(Kind::Timestamp),
+        "TIMESTAMP" => Declared::Kind(Kind::Timestamp),
+        "TIMESTAMPTZ" => Declared::Kind(Kind::Instant),
         "TEXT" | "VARCHAR" | "CHAR" | "\"CHAR\"" | "BPCHAR" | "NAME" | "UNKNOWN" | "CITEXT"
         | "citext" | "UUID" | "JSON" | "JSONB" | "TIME" | "INTERVAL" | "BYTEA" | "XML" | "xml" => {
             Declared::Kind(Kind::Text)
@@ -217,7 +224,7 @@ fn cell(row: &PgRow, column: &PgColumn) -> Result<Cell, String> {
         }
         "TIMESTAMPTZ" => {
             let time: DateTime<Utc> = row.try_get_unchecked(at).map_err(failed)?;
-            Cell::Timestamp(time.timestamp_micros())
+            Cell::Instant(time.timestamp_micros())
         }
         "TIME" => Cell::Text(
             row.try_get_unchecked::<NaiveTime, _>(at)
@@ -313,7 +320,7 @@ fn arguments(query: &SourceQuery, types: &[PgTypeInfo]) -> Result<PgArguments> {
     query.check_count(types.len())?;
     let mut arguments = PgArguments::default();
     for ((info, value), number) in types.iter().zip(&query.parameters).zip(1..) {
-        add(&mut arguments, base(info), value).map_err(|reason| {
+        add(&mut arguments, base(info), value, query.zone).map_err(|reason| {
             let message = format!(
                 "parameter {number} should be of the type {}: {reason}",
                 info.name()
@@ -324,7 +331,12 @@ fn arguments(query: &SourceQuery, types: &[PgTypeInfo]) -> Result<PgArguments> {
     Ok(arguments)
 }
 
-fn add(arguments: &mut PgArguments, info: &PgTypeInfo, value: &Value) -> Result<(), String> {
+fn add(
+    arguments: &mut PgArguments,
+    info: &PgTypeInfo,
+    value: &Value,
+    zone: Zone,
+) -> Result<(), String> {
     let shown = || format!("{value} isn't");
     let as_text = match value {
         Value::String(text) => Some(text.clone()),
@@ -347,8 +359,8 @@ fn add(arguments: &mut PgArguments, info: &PgTypeInfo, value: &Value) -> Result<
         "FLOAT8" => arguments.add(text.parse::<f64>().map_err(|_| shown())?),
         "NUMERIC" => arguments.add(text.parse::<BigDecimal>().map_err(|_| shown())?),
         "DATE" => arguments.add(text.parse::<NaiveDate>().map_err(|_| shown())?),
-        "TIMESTAMP" => arguments.add(timestamp(&text).ok_or_else(shown)?.naive_utc()),
-        "TIMESTAMPTZ" => arguments.add(timestamp(&text).ok_or_else(shown)?),
+        "TIMESTAMP" => arguments.add(wall(&text, zone).ok_or_else(shown)?.naive_utc()),
+        "TIMESTAMPTZ" => arguments.add(instant(&text, zone).ok_or_else(shown)?),
         "UUID" => arguments.add(text.parse::<Uuid>().map_err(|_| shown())?),
         "JSON" | "JSONB" => arguments.add(value.clone()),
         "TEXT" | "VARCHAR" | "BPCHAR" | "NAME" | "UNKNOWN" | "CITEXT" | "citext" => {
@@ -366,8 +378,22 @@ fn add(arguments: &mut PgArguments, info: &PgTypeInfo, value: &Value) -> Result<
     added.map_err(|error| error.to_string())
 }
 
-fn timestamp(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp_micros(report_document::calendar::parse_timestamp(text)?)
+/// What the report's clock shows at this time.
+fn wall(text: &str, zone: Zone) -> Option<DateTime<Utc>> {
+    let moment = parse_timestamp(text)?;
+    DateTime::from_timestamp_micros(match moment.offset {
+        Some(_) => zone.local(moment.utc()),
+        None => moment.micros,
+    })
+}
+
+/// A time of which no zone is said is one of the report's clock.
+fn instant(text: &str, zone: Zone) -> Option<DateTime<Utc>> {
+    let moment = parse_timestamp(text)?;
+    DateTime::from_timestamp_micros(match moment.offset {
+        Some(_) => moment.utc(),
+        None => zone.instant(moment.micros),
+    })
 }
 
 fn trouble(query: &SourceQuery, error: &sqlx::Error, is_connected: bool) -> Trouble {

@@ -9,9 +9,10 @@ use serde_json::json;
 use tokio::sync::{mpsc::Sender, oneshot};
 
 use crate::{
-    columns::{self, Builder, Column, Guess, Kind, Mismatch},
+    columns::{self, Builder, Column, Guess, Kind, Mismatch, Notation},
     database::SourceQuery,
     error::{Result, Trouble, excerpt},
+    source::SourceWarning,
     watch::{CANCELLED, Watch},
 };
 
@@ -20,8 +21,12 @@ const PEEK_ROWS: usize = 1000;
 const BATCH_ROWS: usize = 8192;
 /// A batch is handed over before it has all of its rows, when they are long.
 const BATCH_LEN: usize = 4 << 20;
-/// More digits after the point than this are a quotient's, not an amount's.
+/// More digits after the point than this are a quotient's, not an amount's; then later rows may have yet more of them.
 const SCALE_MAX: usize = 10;
+/// So many digits after the point quotients have room for.
+const QUOTIENT_SCALE: usize = 20;
+/// What a decimal has room for.
+const DIGITS_MAX: usize = 38;
 
 /// A value as the database has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,8 +40,10 @@ pub(super) enum Cell {
     Text(String),
     /// Days since 1970.
     Date(i32),
-    /// Microseconds since 1970.
+    /// What a clock on the wall showed, in microseconds since 1970.
     Timestamp(i64),
+    /// A point in time, in microseconds since 1970 in UTC.
+    Instant(i64),
 }
 
 /// What the database says of a column.
@@ -49,12 +56,15 @@ pub(super) enum Declared {
     Any(Kind),
 }
 
+/// What the columns are, and what is to be known of them.
+pub(super) type Found = (Vec<Column>, Option<SourceWarning>);
+
 pub(super) struct Sink {
     query: Arc<SourceQuery>,
     watch: Arc<Watch>,
     columns: Vec<Column>,
     schema: Option<SchemaRef>,
-    found: Option<oneshot::Sender<Result<Vec<Column>>>>,
+    found: Option<oneshot::Sender<Result<Found>>>,
     batches: Sender<Result<RecordBatch>>,
     declared: Vec<(String, Declared)>,
     peeked: Vec<Vec<Cell>>,
@@ -69,7 +79,7 @@ impl Sink {
         query: Arc<SourceQuery>,
         watch: Arc<Watch>,
         known: Option<Vec<Column>>,
-        found: oneshot::Sender<Result<Vec<Column>>>,
+        found: oneshot::Sender<Result<Found>>,
         batches: Sender<Result<RecordBatch>>,
     ) -> Self {
         let mut sink = Self {
@@ -93,10 +103,11 @@ impl Sink {
     }
 
     fn set_columns(&mut self, columns: Vec<Column>) {
-        self.schema = Some(columns::schema(&columns));
+        let zone = self.query.zone;
+        self.schema = Some(columns::schema(&columns, zone));
         self.builders = columns
             .iter()
-            .map(|column| Builder::new(column.kind, 0))
+            .map(|column| Builder::new(column, zone, 0))
             .collect();
         self.columns = columns;
     }
@@ -125,32 +136,31 @@ impl Sink {
         }
         self.peeked.push(cells);
         if self.peeked.len() >= PEEK_ROWS {
-            self.decide().await?;
+            self.decide(false).await?;
         }
         Ok(())
     }
 
-    /// Says what the columns are, and hands over the rows that were looked at.
-    async fn decide(&mut self) -> Result<()> {
+    /// Says what the columns are, and hands over the rows that were looked at, which may be all.
+    async fn decide(&mut self, is_all: bool) -> Result<()> {
         let (names, declared): (Vec<String>, Vec<Declared>) =
             std::mem::take(&mut self.declared).into_iter().unzip();
-        let names = columns::unique_names(names).into_iter();
-        let mut columns: Vec<Column> = names
+        let unique = columns::unique_names(names.clone());
+        let warning = SourceWarning::renamed(&self.query.name, &names, &unique);
+        let mut columns: Vec<Column> = unique
+            .into_iter()
             .zip(&declared)
             .enumerate()
-            .map(|(index, (name, declared))| Column {
-                name,
-                kind: kind_of(
-                    *declared,
-                    self.peeked.iter().filter_map(|row| row.get(index)),
-                ),
+            .map(|(index, (name, declared))| {
+                let cells = self.peeked.iter().filter_map(|row| row.get(index));
+                Column::found(name, kind_of(*declared, cells, is_all))
             })
             .collect();
         columns::override_kinds(&self.query.name, &mut columns, &self.query.kinds)?;
         self.set_columns(columns.clone());
         if let Some(found) = self.found.take() {
             // Nobody listens when the report was stopped meanwhile.
-            drop(found.send(Ok(columns)));
+            drop(found.send(Ok((columns, warning))));
         }
         for cells in std::mem::take(&mut self.peeked) {
             self.push(cells)?;
@@ -174,9 +184,10 @@ impl Sink {
                 Cell::Boolean(value) => builder.push_boolean(*value),
                 Cell::Integer(value) => builder.push_integer(*value),
                 Cell::Number(value) => builder.push_number(*value),
-                Cell::Decimal(text) | Cell::Text(text) => builder.push_text(text, false),
+                Cell::Decimal(text) | Cell::Text(text) => builder.push_text(text, Notation::Point),
                 Cell::Date(days) => builder.push_date(*days),
                 Cell::Timestamp(micros) => builder.push_timestamp(*micros),
+                Cell::Instant(micros) => builder.push_instant(*micros),
             };
             if let Err(Mismatch) = pushed {
                 return Err(mismatch(&self.query, column, &cell, self.row_number));
@@ -214,7 +225,7 @@ impl Sink {
 
     async fn finish(&mut self) -> Result<()> {
         if self.schema.is_none() {
-            self.decide().await?;
+            self.decide(true).await?;
         }
         self.flush().await
     }
@@ -229,6 +240,7 @@ fn mismatch(query: &SourceQuery, column: &Column, cell: &Cell, row: u64) -> Trou
         Cell::Decimal(text) | Cell::Text(text) => excerpt(text, 100),
         Cell::Date(days) => date_from_days(*days).to_string(),
         Cell::Timestamp(micros) => timestamp_text(*micros),
+        Cell::Instant(micros) => query.zone.text(*micros),
     };
     let message = format!(
         "row {row}, column `{}`: {value:?} is not of the type {}; give the column another type in `types`, such as text",
@@ -240,49 +252,58 @@ fn mismatch(query: &SourceQuery, column: &Column, cell: &Cell, row: u64) -> Trou
     }))
 }
 
-fn kind_of<'c>(declared: Declared, cells: impl Iterator<Item = &'c Cell>) -> Kind {
+fn kind_of<'c>(declared: Declared, cells: impl Iterator<Item = &'c Cell>, is_all: bool) -> Kind {
     match declared {
         Declared::Kind(kind) => kind,
-        Declared::Decimal => {
-            let fractions = cells.filter_map(|cell| match cell {
-                Cell::Decimal(text) => Some(
-                    text.split_once('.')
-                        .map_or(0, |(_, fraction)| fraction.len()),
-                ),
-                _ => None,
-            });
-            let longest = fractions.max().unwrap_or(0);
-            match i8::try_from(longest) {
-                Ok(scale) if longest <= SCALE_MAX => Kind::Decimal {
-                    precision: 38,
-                    scale,
-                },
-                _ => Kind::Number,
-            }
-        }
+        Declared::Decimal => decimal_kind(cells.filter_map(|cell| match cell {
+            Cell::Decimal(text) => Some(text.as_str()),
+            _ => None,
+        })),
         Declared::Any(otherwise) => {
             let mut guess = Guess::default();
             for cell in cells {
                 match cell {
                     Cell::Null => {}
                     Cell::Boolean(_) => guess.see(Kind::Boolean),
-                    Cell::Integer(_) => guess.see(Kind::Integer),
+                    Cell::Integer(value) => guess.see_integer(*value),
                     Cell::Number(_) | Cell::Decimal(_) => guess.see(Kind::Number),
                     Cell::Date(_) => guess.see(Kind::Date),
                     Cell::Timestamp(_) => guess.see(Kind::Timestamp),
+                    Cell::Instant(_) => guess.see(Kind::Instant),
                     Cell::Text(text) if parse_day(text).is_some() => guess.see(Kind::Date),
-                    Cell::Text(text) if parse_timestamp(text).is_some() => {
-                        guess.see(Kind::Timestamp);
-                    }
-                    Cell::Text(_) => guess.see(Kind::Text),
+                    Cell::Text(text) => guess.see(match parse_timestamp(text) {
+                        Some(moment) if moment.offset.is_some() => Kind::Instant,
+                        Some(_) => Kind::Timestamp,
+                        None => Kind::Text,
+                    }),
                 }
             }
-            if guess == Guess::default() {
-                otherwise
-            } else {
-                guess.kind()
+            match otherwise {
+                Kind::Nothing if !is_all && guess.is_nothing() => Kind::Text,
+                otherwise if guess.is_nothing() => otherwise,
+                _ => guess.kind(is_all),
             }
         }
+    }
+}
+
+/// A decimal with room for all digits; a text, if there is no such decimal.
+fn decimal_kind<'c>(texts: impl Iterator<Item = &'c str>) -> Kind {
+    let (mut whole_len, mut scale) = (0, 0);
+    for text in texts {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        whole_len = whole_len.max(whole.trim_start_matches('-').len());
+        scale = scale.max(fraction.len());
+    }
+    if scale > SCALE_MAX && whole_len + QUOTIENT_SCALE <= DIGITS_MAX {
+        scale = scale.max(QUOTIENT_SCALE);
+    }
+    match i8::try_from(scale) {
+        Ok(scale_of_all) if whole_len + scale <= DIGITS_MAX => Kind::Decimal {
+            precision: 38,
+            scale: scale_of_all,
+        },
+        _ => Kind::Text,
     }
 }
 
@@ -297,7 +318,7 @@ mod tests {
                 .iter()
                 .map(|text| Cell::Decimal((*text).to_owned()))
                 .collect();
-            kind_of(Declared::Decimal, cells.iter())
+            kind_of(Declared::Decimal, cells.iter(), true)
         };
         assert_eq!(
             kind(&["1.50", "2"]),
@@ -313,14 +334,33 @@ mod tests {
                 scale: 0
             }
         );
-        assert_eq!(kind(&["0.3333333333333333"]), Kind::Number);
+        assert_eq!(
+            kind(&["0.3333333333333333"]),
+            Kind::Decimal {
+                precision: 38,
+                scale: 20
+            }
+        );
+        // Longer than any decimal.
+        assert_eq!(kind(&[&"9".repeat(39)]), Kind::Text);
+        assert_eq!(
+            kind(&["1234567890123456789012345.12345678901234"]),
+            Kind::Text
+        );
     }
 
     #[test]
     fn untyped_columns_are_what_their_rows_have() {
-        let kind = |cells: &[Cell]| kind_of(Declared::Any(Kind::Integer), cells.iter());
+        let kind = |cells: &[Cell]| kind_of(Declared::Any(Kind::Integer), cells.iter(), true);
         assert_eq!(kind(&[Cell::Null]), Kind::Integer);
         assert_eq!(kind(&[Cell::Integer(1), Cell::Number(0.5)]), Kind::Number);
+        // A floating-point number doesn't hold it.
+        assert_eq!(
+            kind(&[Cell::Integer(9_007_199_254_740_993), Cell::Number(0.5)]),
+            Kind::Text
+        );
+        let nothing = |is_all| kind_of(Declared::Any(Kind::Nothing), [].iter(), is_all);
+        assert_eq!((nothing(true), nothing(false)), (Kind::Nothing, Kind::Text));
         assert_eq!(kind(&[Cell::Text("2024-01-01".into())]), Kind::Date);
         assert_eq!(kind(&[Cell::Text("12".into())]), Kind::Text);
     }

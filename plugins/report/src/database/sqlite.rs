@@ -91,6 +91,8 @@ fn declare(name: &str) -> Declared {
         "REAL" | "NUMERIC" => Kind::Number,
         "DATE" => Kind::Date,
         "DATETIME" => Kind::Timestamp,
+        // What is computed has no type until it has a value.
+        "NULL" => Kind::Nothing,
         _ => Kind::Text,
     })
 }

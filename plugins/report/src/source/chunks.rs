@@ -58,6 +58,12 @@ impl Bytes {
         }
     }
 
+    /// Whether it begins with the byte order mark of UTF-8.
+    pub(crate) fn has_utf8_mark(&self) -> bool {
+        let mut begin = [0; 3];
+        self.reader(None).read_exact(&mut begin).is_ok() && begin == [0xef, 0xbb, 0xbf]
+    }
+
     /// From the beginning. What is read counts as progress of the watch, if there is one.
     pub(crate) fn reader(&self, watch: Option<&Arc<Watch>>) -> Box<dyn Read + Send> {
         match self {
@@ -227,6 +233,9 @@ impl Chunks {
         } else if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
             let message = format!("source `{}` is UTF-16; save it as UTF-8", self.name);
             return Err(Trouble::new("wrong_encoding", message));
+        } else if let Some(what) = other_format(bytes) {
+            let message = format!("source `{}` is {what}, and no text", self.name);
+            return Err(Trouble::new("unreadable_file", message));
         }
         Ok(())
     }
@@ -257,6 +266,28 @@ impl Chunks {
         );
         Trouble::new("row_too_long", message)
     }
+}
+
+/// What a file is that begins so, if it is one of those that are taken for texts.
+fn other_format(bytes: &[u8]) -> Option<&'static str> {
+    [
+        (
+            &b"PK\x03\x04"[..],
+            "an XLSX workbook or another ZIP archive",
+        ),
+        (
+            b"\xd0\xcf\x11\xe0",
+            "an XLS workbook or another document of old",
+        ),
+        (b"%PDF-", "a PDF"),
+        (b"PAR1", "a Parquet file"),
+        (b"SQLite format 3\0", "a SQLite file (name it in `sqlite`)"),
+        (b"\x28\xb5\x2f\xfd", "packed with Zstandard"),
+        (b"BZh", "packed with bzip2"),
+        (b"\xfd7zXZ\0", "packed with xz"),
+    ]
+    .into_iter()
+    .find_map(|(begin, what)| bytes.starts_with(begin).then_some(what))
 }
 
 /// How many lines end here: with a line feed, a carriage return, or both.

@@ -6,9 +6,13 @@ use memchr::memchr;
 use serde_json::json;
 
 use crate::{
-    columns::{self, Builder, Column, Guess, Kind},
+    columns::{self, Builder, Column, Guess, Kind, Notation},
     error::{Result, Trouble, excerpt, invalid_report},
-    source::chunks::{Bytes, Chunk, Chunks, Quoting},
+    source::{
+        SourceWarning,
+        chunks::{Bytes, Chunk, Chunks, Quoting},
+        delimiter,
+    },
 };
 
 /// The types of columns are found in so many rows.
@@ -17,11 +21,11 @@ pub(crate) const SAMPLE_ROWS: usize = 10_000;
 /// How a CSV file is written.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialect {
-    /// Found in the first line if there is none.
+    /// Found in the first rows if there is none.
     pub(crate) delimiter: Option<u8>,
     pub(crate) quote: Option<u8>,
     pub(crate) has_header: bool,
-    pub(crate) decimal_comma: bool,
+    pub(crate) notation: Notation,
     pub(crate) is_windows_1252: bool,
 }
 
@@ -33,6 +37,8 @@ pub(crate) struct Csv {
     pub(crate) columns: Vec<Column>,
     delimiter: u8,
     dialect: Dialect,
+    /// The header has names twice, or none.
+    warning: Option<SourceWarning>,
 }
 
 impl Csv {
@@ -46,7 +52,7 @@ impl Csv {
         // The delimiter is known only after the first line, which needs it only where quotes are.
         let delimiter = match dialect.delimiter {
             Some(delimiter) => delimiter,
-            None => find_delimiter(&name, &bytes, dialect.quote)?,
+            None => delimiter::find(&name, &bytes, dialect.quote)?,
         };
         let mut csv = Self {
             name,
@@ -54,8 +60,17 @@ impl Csv {
             columns: Vec::new(),
             delimiter,
             dialect,
+            warning: None,
         };
-        csv.columns = csv.find_columns(names)?;
+        if csv.dialect.is_windows_1252 && csv.bytes.has_utf8_mark() {
+            let message = format!(
+                "source `{}` begins with the mark of UTF-8, but `encoding` is windows-1252; leave it out",
+                csv.name
+            );
+            return Err(Trouble::new("wrong_encoding", message)
+                .data(json!({"source": &*csv.name, "line": 1})));
+        }
+        (csv.columns, csv.warning) = csv.find_columns(names)?;
         Ok(csv)
     }
 
@@ -70,16 +85,32 @@ impl Csv {
         Chunks::new(Arc::clone(&self.name), &self.bytes, self.quoting(), watch)
     }
 
-    fn find_columns(&self, names: Option<Vec<String>>) -> Result<Vec<Column>> {
+    pub(crate) fn warning(&self) -> Option<SourceWarning> {
+        self.warning.clone()
+    }
+
+    fn fields(&self) -> Fields {
+        Fields::new(Arc::clone(&self.name), self.delimiter, self.dialect.quote)
+    }
+
+    fn find_columns(
+        &self,
+        names: Option<Vec<String>>,
+    ) -> Result<(Vec<Column>, Option<SourceWarning>)> {
         let mut chunks = self.chunks(None);
         let mut chunk = Chunk::default();
-        let mut fields = Fields::new(self);
+        let mut fields = self.fields();
         let mut header: Option<Vec<String>> = None;
         let mut guesses: Vec<Guess> = Vec::new();
         let mut rows = 0;
-        while rows < SAMPLE_ROWS && chunks.next(&mut chunk)? {
+        let mut is_all = true;
+        while is_all && chunks.next(&mut chunk)? {
             let mut at = 0;
-            while rows < SAMPLE_ROWS && fields.begin_row(&chunk, &mut at) {
+            while fields.begin_row(&chunk, &mut at) {
+                if rows == SAMPLE_ROWS {
+                    is_all = false;
+                    break;
+                }
                 let is_header = self.dialect.has_header && header.is_none();
                 let mut row = Vec::new();
                 let mut number = 0;
@@ -92,7 +123,9 @@ impl Csv {
                             guesses.resize(number + 1, Guess::default());
                         }
                         if !text.is_empty() {
-                            guesses[number].see_text(&text, self.dialect.decimal_comma);
+                            guesses[number].see_text(&text, self.dialect.notation);
+                        } else if field.is_quoted {
+                            guesses[number].see_empty();
                         }
                     }
                     number += 1;
@@ -127,13 +160,11 @@ impl Csv {
                 )));
             }
         };
-        let columns = columns::unique_names(names).into_iter().zip(guesses);
-        Ok(columns
-            .map(|(name, guess)| Column {
-                name,
-                kind: guess.kind(),
-            })
-            .collect())
+        let unique = columns::unique_names(names.clone());
+        let warning = SourceWarning::renamed(&self.name, &names, &unique);
+        let columns = unique.into_iter().zip(guesses);
+        let columns = columns.map(|(name, guess)| Column::found(name, guess.kind(is_all)));
+        Ok((columns.collect(), warning))
     }
 
     /// A header without rows is a table without rows, unless all that the file has was taken for its header.
@@ -169,7 +200,7 @@ impl Csv {
         }
         Decoder {
             csv: Arc::clone(self),
-            fields: Fields::new(self),
+            fields: self.fields(),
             targets,
         }
     }
@@ -178,11 +209,17 @@ impl Csv {
         let shown = excerpt(text, 100);
         let hint = match column.kind {
             Kind::Integer | Kind::Number | Kind::Decimal { .. }
-                if !self.dialect.decimal_comma && text.contains(',') =>
+                if self.dialect.notation == Notation::Point && text.contains(',') =>
             {
                 "set `decimal_comma` if its numbers are written like 1.234,5, or give the column the type text"
             }
             Kind::Text => "the value is too long",
+            Kind::Timestamp => {
+                "it has a time zone, if it is a time: give the column the type timestamptz, or text"
+            }
+            _ if !column.is_given => {
+                "what the first rows have is of this type, and it would be another text when it is written again; give the column a type in `types`, such as text"
+            }
             _ => "give the column another type in `types`, such as text",
         };
         let message = format!(
@@ -196,51 +233,24 @@ impl Csv {
     }
 }
 
-/// The one of `,` `;` tab and `|` that the first line has most of.
-fn find_delimiter(name: &Arc<str>, bytes: &Bytes, quote: Option<u8>) -> Result<u8> {
-    let mut chunks = Chunks::new(Arc::clone(name), bytes, None, None);
-    let mut chunk = Chunk::default();
-    chunks.next(&mut chunk)?;
-    let mut counts = [(b',', 0), (b';', 0), (b'\t', 0), (b'|', 0)];
-    let is_line_end = |byte: &&u8| matches!(byte, b'\n' | b'\r');
-    let mut is_quoted = false;
-    // Where a field begins; and behind a closing quote, which the next one would double.
-    let mut may_open = true;
-    for byte in chunk.bytes.iter().skip_while(is_line_end) {
-        if Some(*byte) == quote && (is_quoted || may_open) {
-            is_quoted = !is_quoted;
-            may_open = true;
-        } else if !is_quoted {
-            if is_line_end(&byte) {
-                break;
-            }
-            let found = counts.iter_mut().find(|(it, _)| it == byte);
-            may_open = found.is_some();
-            found.into_iter().for_each(|(_, count)| *count += 1);
-        }
-    }
-    // The first of the most frequent ones.
-    let most = counts.iter().rev().max_by_key(|(_, count)| *count);
-    Ok(most.map_or(b',', |(delimiter, _)| *delimiter))
-}
-
 /// A field as it stands in the file, quotes taken off.
-struct Field<'a> {
-    bytes: Cow<'a, [u8]>,
+pub(super) struct Field<'a> {
+    pub(super) bytes: Cow<'a, [u8]>,
     /// Where it begins in the chunk.
     at: usize,
-    is_quoted: bool,
+    pub(super) is_quoted: bool,
 }
 
 impl Field<'_> {
     fn text(&self, csv: &Csv, chunk: &Chunk) -> Result<Cow<'_, str>> {
-        if let Ok(text) = std::str::from_utf8(&self.bytes) {
-            return Ok(Cow::Borrowed(text));
-        }
-        if csv.dialect.is_windows_1252 {
+        // One encoding for all of a file, whatever else a part of it may look like.
+        if csv.dialect.is_windows_1252 && !self.bytes.is_ascii() {
             return Ok(Cow::Owned(
                 self.bytes.iter().map(|byte| windows_1252(*byte)).collect(),
             ));
+        }
+        if let Ok(text) = std::str::from_utf8(&self.bytes) {
+            return Ok(Cow::Borrowed(text));
         }
         let line = chunk.line_at(self.at);
         let shown = excerpt(&String::from_utf8_lossy(&self.bytes), 100);
@@ -267,24 +277,24 @@ fn windows_1252(byte: u8) -> char {
 
 /// Takes rows apart.
 #[derive(Debug)]
-struct Fields {
+pub(super) struct Fields {
     name: Arc<str>,
     delimiter: u8,
     quote: Option<u8>,
 }
 
 impl Fields {
-    fn new(csv: &Csv) -> Self {
+    pub(super) fn new(name: Arc<str>, delimiter: u8, quote: Option<u8>) -> Self {
         Self {
-            name: Arc::clone(&csv.name),
-            delimiter: csv.delimiter,
-            quote: csv.dialect.quote,
+            name,
+            delimiter,
+            quote,
         }
     }
 
     /// Skips empty lines; false at the chunk's end.
     #[expect(clippy::unused_self, reason = "belongs to the reading of rows")]
-    fn begin_row(&self, chunk: &Chunk, at: &mut usize) -> bool {
+    pub(super) fn begin_row(&self, chunk: &Chunk, at: &mut usize) -> bool {
         loop {
             match chunk.bytes.get(*at..) {
                 Some([b'\n', ..]) => *at += 1,
@@ -297,7 +307,7 @@ impl Fields {
 
     /// Hands over the fields of the row that begins at `at`, and goes behind it.
     #[inline]
-    fn row<'c>(
+    pub(super) fn row<'c>(
         &mut self,
         chunk: &'c Chunk,
         at: &mut usize,
@@ -422,13 +432,11 @@ impl Decoder {
             self.fields.row(chunk, at, |field| {
                 if let Some(Some(target)) = targets.get(number) {
                     let builder = &mut builders[*target];
-                    if field.bytes.is_empty()
-                        && !(field.is_quoted && matches!(builder, Builder::Text(_)))
-                    {
+                    if field.bytes.is_empty() && !(field.is_quoted && builder.takes_empty()) {
                         builder.push_null();
                     } else {
                         let text = field.text(csv, chunk)?;
-                        if builder.push_text(&text, csv.dialect.decimal_comma).is_err() {
+                        if builder.push_text(&text, csv.dialect.notation).is_err() {
                             let line = chunk.line_at(field.at);
                             return Err(csv.mismatch(&csv.columns[number], &text, line));
                         }
@@ -438,7 +446,12 @@ impl Decoder {
                 Ok(())
             })?;
             if number != targets.len() {
-                let what = format!("{number} fields, but there are {} columns", targets.len());
+                let hint = match csv.dialect.delimiter {
+                    Some(_) => "",
+                    None => "; say in `delimiter` what separates them if they were not found",
+                };
+                let columns = targets.len();
+                let what = format!("{number} fields, but there are {columns} columns{hint}");
                 return Err(self.fields.wrong(chunk, begin, &what));
             }
             rows += 1;

@@ -18,9 +18,10 @@ use serde::{
 use serde_json::{json, value::RawValue};
 
 use crate::{
-    columns::{Builder, Column, Guess, Kind, Mismatch},
+    columns::{Builder, Column, Guess, Kind, Mismatch, Notation},
     error::{Result, Trouble, excerpt},
     source::{
+        SourceWarning,
         chunks::{Bytes, Chunk, Chunks},
         csv::SAMPLE_ROWS,
     },
@@ -59,6 +60,16 @@ impl JsonLines {
         Self::open(name, Bytes::Memory(lines.into()), "row", usize::MAX)
     }
 
+    /// No rows, but columns.
+    pub(crate) fn without_rows(name: Arc<str>, columns: &[String]) -> Result<Self> {
+        let mut empty = Self::rows(name, &[])?;
+        let columns = columns.iter().cloned();
+        empty.columns = columns
+            .map(|name| Column::found(name, Kind::Nothing))
+            .collect();
+        Ok(empty)
+    }
+
     fn open(name: Arc<str>, bytes: Bytes, unit: &'static str, rows_max: usize) -> Result<Self> {
         let mut lines = Self {
             name,
@@ -75,13 +86,16 @@ impl JsonLines {
         Chunks::new(Arc::clone(&self.name), &self.bytes, None, watch)
     }
 
-    pub(crate) fn warning(&self) -> Option<String> {
-        self.has_more_keys.load(Ordering::Relaxed).then(|| {
-            format!(
-                "source `{}` has keys after its first {SAMPLE_ROWS} rows that these don't have; they were left out",
-                self.name
-            )
-        })
+    pub(crate) fn warning(&self) -> Option<SourceWarning> {
+        self.has_more_keys
+            .load(Ordering::Relaxed)
+            .then(|| SourceWarning {
+                kind: "unknown_keys",
+                message: format!(
+                    "source `{}` has keys after its first {SAMPLE_ROWS} rows that these don't have; they were left out",
+                    self.name
+                ),
+            })
     }
 
     fn find_columns(&self, rows_max: usize) -> Result<Vec<Column>> {
@@ -90,9 +104,14 @@ impl JsonLines {
         let mut places: HashMap<String, usize> = HashMap::new();
         let mut columns: Vec<(String, Guess)> = Vec::new();
         let mut rows = 0;
-        while rows < rows_max && chunks.next(&mut chunk)? {
+        let mut is_all = true;
+        while is_all && chunks.next(&mut chunk)? {
             let mut at = 0;
-            while let Some((line, begin)) = next_line(&chunk, &mut at).filter(|_| rows < rows_max) {
+            while let Some((line, begin)) = next_line(&chunk, &mut at) {
+                if rows == rows_max {
+                    is_all = false;
+                    break;
+                }
                 self.object(line, &chunk, begin, |key, value| {
                     let place = match places.get(&*key) {
                         Some(place) => *place,
@@ -108,16 +127,13 @@ impl JsonLines {
                 rows += 1;
             }
         }
-        if columns.is_empty() {
-            let message = format!("source `{}` is empty, so that it has no columns", self.name);
+        if columns.is_empty() && rows > 0 {
+            let message = format!("the rows of source `{}` have no columns", self.name);
             return Err(Trouble::new("empty_source", message));
         }
+        let columns = columns.into_iter();
         Ok(columns
-            .into_iter()
-            .map(|(name, guess)| Column {
-                name,
-                kind: guess.kind(),
-            })
+            .map(|(name, guess)| Column::found(name, guess.kind(is_all)))
             .collect())
     }
 
@@ -149,6 +165,13 @@ impl JsonLines {
         if std::str::from_utf8(text).is_err() {
             let message = format!("source `{}`, {} {line}: not UTF-8", self.name, self.unit);
             return Trouble::new("wrong_encoding", message).data(data);
+        }
+        if text.trim_ascii_start().starts_with(b"[") {
+            let message = format!(
+                "source `{}`, {} {line}: this is a JSON array, not an object in each {}",
+                self.name, self.unit, self.unit
+            );
+            return Trouble::new("invalid_json", message).data(data);
         }
         let reason = error.to_string();
         let reason = reason.split(" at line ").next().unwrap_or_default();
@@ -200,14 +223,14 @@ fn see(guess: &mut Guess, value: &str) {
         Some(b'"') => {
             let inside = value.get(1..value.len() - 1).unwrap_or_default();
             let mut text = Guess::default();
-            text.see_text(inside, false);
-            match text.kind() {
-                kind @ (Kind::Date | Kind::Timestamp) => guess.see(kind),
+            text.see_text(inside, Notation::Point);
+            match text.kind(false) {
+                kind @ (Kind::Date | Kind::Timestamp | Kind::Instant) => guess.see(kind),
                 _ => guess.see(Kind::Text),
             }
         }
         Some(b'{' | b'[') => guess.see(Kind::Text),
-        Some(_) => guess.see_text(value, false),
+        Some(_) => guess.see_text(value, Notation::Json),
     }
 }
 
@@ -331,11 +354,11 @@ fn push(builder: &mut Builder, value: &str) -> Result<(), Mismatch> {
         Some(b'"') => {
             let inside = value.get(1..value.len() - 1).ok_or(Mismatch)?;
             if !inside.contains('\\') {
-                return builder.push_text(inside, false);
+                return builder.push_quoted(inside);
             }
             let text: String = serde_json::from_str(value).map_err(|_| Mismatch)?;
-            builder.push_text(&text, false)
+            builder.push_quoted(&text)
         }
-        Some(_) => builder.push_text(value, false),
+        Some(_) => builder.push_text(value, Notation::Json),
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod chunks;
 pub(crate) mod csv;
+mod delimiter;
 pub(crate) mod json_lines;
 
 use std::{
@@ -30,7 +31,7 @@ use datafusion::{
 use futures_util::stream;
 
 use crate::{
-    columns::{self, Builder, Column},
+    columns::{self, Builder, Column, Zone},
     database,
     error::{Passing, Result},
     source::{
@@ -40,6 +41,24 @@ use crate::{
     },
     watch::Watch,
 };
+
+/// Something to know of a source that is not an error.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceWarning {
+    pub(crate) kind: &'static str,
+    pub(crate) message: String,
+}
+
+impl SourceWarning {
+    /// That columns got other names, because several had theirs.
+    pub(crate) fn renamed(source: &str, names: &[String], unique: &[String]) -> Option<Self> {
+        let renamed = columns::renamed(names, unique)?;
+        Some(Self {
+            kind: "duplicate_columns",
+            message: format!("source `{source}` has columns of the same name: {renamed}"),
+        })
+    }
+}
 
 /// A source whose columns are known.
 #[derive(Clone, Debug)]
@@ -58,17 +77,20 @@ impl Source {
         }
     }
 
-    pub(crate) fn warning(&self) -> Option<String> {
+    pub(crate) fn warning(&self) -> Option<SourceWarning> {
         match self {
             Self::JsonLines(lines) => lines.warning(),
-            Self::Csv(_) | Self::Database(_) => None,
+            Self::Csv(csv) => csv.warning(),
+            Self::Database(query) => query.warning(),
         }
     }
 
-    pub(crate) fn table(&self, watch: &Arc<Watch>) -> Arc<dyn TableProvider> {
+    /// The source as a table, whose points in time are shown in `zone`.
+    pub(crate) fn table(&self, zone: Zone, watch: &Arc<Watch>) -> Arc<dyn TableProvider> {
         Arc::new(SourceTable {
             source: self.clone(),
-            schema: columns::schema(self.columns()),
+            schema: columns::schema(self.columns(), zone),
+            zone,
             watch: Arc::clone(watch),
         })
     }
@@ -78,6 +100,7 @@ impl Source {
 struct SourceTable {
     source: Source,
     schema: SchemaRef,
+    zone: Zone,
     watch: Arc<Watch>,
 }
 
@@ -102,6 +125,7 @@ impl SourceTable {
                     source: self.source.clone(),
                     projection,
                     schema: Arc::clone(&schema),
+                    zone: self.zone,
                     watch: Arc::clone(&self.watch),
                     rounds: Mutex::new(Vec::new()),
                 });
@@ -162,6 +186,7 @@ struct File {
     source: Source,
     projection: Arc<[usize]>,
     schema: SchemaRef,
+    zone: Zone,
     watch: Arc<Watch>,
     /// A plan may be executed more than once; each time the file is read anew.
     rounds: Mutex<Vec<Arc<Mutex<Chunks>>>>,
@@ -269,7 +294,7 @@ impl Reader {
         let fields = self.file.projection.iter();
         let columns = self.file.source.columns();
         let mut builders: Vec<Builder> = fields
-            .map(|field| Builder::new(columns[*field].kind, self.rows_max))
+            .map(|field| Builder::new(&columns[*field], self.file.zone, self.rows_max))
             .collect();
         let mut rows = 0;
         while rows < self.rows_max {

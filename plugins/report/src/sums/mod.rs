@@ -21,8 +21,9 @@ use datafusion::{
     functions_aggregate::{average::avg_udaf, sum::sum_udaf},
     logical_expr::{
         Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, ReversedUDAF,
-        SetMonotonicity, Signature,
+        SetMonotonicity, Signature, Volatility,
         function::{AccumulatorArgs, StateFieldsArgs},
+        type_coercion::functions::fields_with_udf,
         utils::AggregateOrderSensitivity,
     },
     prelude::SessionContext,
@@ -34,7 +35,11 @@ use crate::error::{Passing, Trouble, excerpt};
 /// Puts our sums and averages in place of the engine's.
 pub(crate) fn register(context: &SessionContext) {
     for (kind, stock) in [(Kind::Sum, sum_udaf()), (Kind::Average, avg_udaf())] {
-        context.register_udaf(AggregateUDF::new_from_impl(Exact { kind, stock }));
+        context.register_udaf(AggregateUDF::new_from_impl(Exact {
+            kind,
+            stock,
+            signature: Signature::user_defined(Volatility::Immutable),
+        }));
     }
 }
 
@@ -59,6 +64,7 @@ enum Adding {
 struct Exact {
     kind: Kind,
     stock: Arc<AggregateUDF>,
+    signature: Signature,
 }
 
 impl Exact {
@@ -83,6 +89,10 @@ impl Exact {
             }
             // Floating-point numbers don't wrap, and decimals get room enough.
             (Kind::Average, Duration(_)) => Adding::Wide(Decimal128(19, 0)),
+            // One digit more, of which the engine's average cuts off the rest, tells how to round.
+            (Kind::Average, Decimal128(_, scale)) if *scale < 38 => {
+                Adding::Wide(Decimal256(76 - SPARE, scale + 1))
+            }
             (Kind::Average, _) => Adding::Stock,
             (Kind::Sum, Int64 | UInt64 | Duration(_)) => Adding::Wide(Decimal128(38, 0)),
             (Kind::Sum, Decimal32(_, scale) | Decimal64(_, scale)) => {
@@ -140,7 +150,23 @@ impl AggregateUDFImpl for Exact {
     }
 
     fn signature(&self) -> &Signature {
-        self.stock.signature()
+        &self.signature
+    }
+
+    /// As the engine's own, which has none for columns of nothing.
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        if let [DataType::Null] = types {
+            return Ok(vec![match self.kind {
+                Kind::Sum => DataType::Int64,
+                Kind::Average => DataType::Float64,
+            }]);
+        }
+        let fields: Vec<FieldRef> = types
+            .iter()
+            .map(|data_type| Arc::new(Field::new("value", data_type.clone(), true)))
+            .collect();
+        let fields = fields_with_udf(&fields, &*self.stock)?;
+        Ok(fields.iter().map(|it| it.data_type().clone()).collect())
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
@@ -313,6 +339,9 @@ impl Ends {
     }
 }
 
+/// What is said of an average that its type can't hold.
+pub(crate) const AVERAGE_OUTGROWN: &str = "an average has more than the 38 digits of a decimal, of which it has four decimals more than its values; average numbers of another type: `avg(CAST(… AS double))`, or `avg(CAST(… AS decimal(60,2)))`";
+
 /// The error of a sum that its type can't hold.
 fn outgrown(name: &str, sum: Option<i128>, result: &DataType) -> DataFusionError {
     let (holds, instead) = match result {
@@ -332,6 +361,9 @@ fn outgrown(name: &str, sum: Option<i128>, result: &DataType) -> DataFusionError
             String::from("sum decimals: `sum(CAST(… AS decimal(38,0)))`"),
         ),
     };
+    if name.starts_with("avg(") && matches!(result, DataType::Decimal128(..)) {
+        return Passing::engine_error(Trouble::new("query_failed", AVERAGE_OUTGROWN));
+    }
     let sum = sum.map_or_else(String::new, |sum| format!(" ({sum})"));
     let message = format!("`{name}` is more than {holds} can hold{sum}; {instead}");
     Passing::engine_error(Trouble::new("query_failed", message))

@@ -94,3 +94,59 @@ fn what_can_neither_stay_in_memory_nor_go_to_disk_is_told() {
     );
     assert_eq!(bench.files(), ["big.csv"]);
 }
+
+#[test]
+fn texts_that_a_query_makes_have_a_bound() {
+    let bench = Bench::with(json!({"memory_max": "64MiB"}));
+    for query in [
+        "SELECT length(repeat('x', 2147483647)) AS n",
+        "SELECT length(lpad('x', 2147483647, 'y')) AS n",
+        "SELECT length(rpad('x', 1000000000)) AS n",
+        "SELECT length(repeat('x', v * 100000000)) AS n FROM generate_series(1, 3) AS t(v)",
+        "SELECT max(length(repeat('x', 100000 + v))) AS n FROM generate_series(1, 8192) AS t(v)",
+        "WITH a AS (SELECT repeat('x', 10000000) AS s) SELECT length(s || s || s || s) AS n FROM a",
+        "WITH a AS (SELECT repeat('x', 10000000) AS s) SELECT length(concat(s, s, s, s)) AS n FROM a",
+        "WITH a AS (SELECT repeat('x', 10000000) AS s) SELECT length(concat_ws('-', s, s, s, s)) AS n FROM a",
+        "WITH a AS (SELECT repeat('x', 1000000) AS s) SELECT length(replace(s, 'x', s)) AS n FROM a",
+        "WITH a AS (SELECT repeat('x', 1000000) AS s) SELECT length(regexp_replace(s, 'x', s, 'g')) AS n FROM a",
+        "SELECT string_agg(repeat('x', 1000 + v), '') AS s FROM generate_series(1, 100000) AS t(v)",
+    ] {
+        let failure = bench.failure(json!({"query": query}));
+        assert!(
+            ["query_failed", "memory_limit"].contains(&failure.kind.as_str()),
+            "{query}: {failure:?}"
+        );
+        assert!(!failure.is_retryable, "{query}: {failure:?}");
+    }
+    // What is within it stays what it is; by Python.
+    for (query, expected) in [
+        ("SELECT repeat('ab', 3) AS t", json!("ababab")),
+        ("SELECT repeat('ab', -1) AS t", json!("")),
+        ("SELECT lpad('ü', 3, 'xy') AS t", json!("xyü")),
+        ("SELECT rpad('abc', 2) AS t", json!("ab")),
+        ("SELECT concat('a', NULL, 1, 2.5) AS t", json!("a12.5")),
+        ("SELECT 'a' || NULL AS t", json!(null)),
+        ("SELECT 'a' || 1 || 'b' AS t", json!("a1b")),
+        ("SELECT concat_ws('-', 'a', NULL, 'b') AS t", json!("a-b")),
+        ("SELECT replace('aXbX', 'X', '--') AS t", json!("a--b--")),
+        (
+            "SELECT regexp_replace('a1b22', '[0-9]+', '<\\0>', 'g') AS t",
+            json!("a<1>b<22>"),
+        ),
+        (
+            "SELECT max(length(repeat('x', 1000 + v % 2))) AS t FROM generate_series(1, 20000) AS t(v)",
+            json!(1001),
+        ),
+        (
+            "SELECT max(length(replace(repeat('xy', 100 + v % 1), 'x', repeat('z', 10)))) AS t FROM generate_series(1, 20000) AS t(v)",
+            json!(1_100),
+        ),
+        (
+            "SELECT length(regexp_replace(repeat('x', 100000), 'x', 'yy', 'g')) AS t",
+            json!(200_000),
+        ),
+    ] {
+        let rows = bench.rows(json!({"query": query}));
+        assert_eq!(rows, json!([{"t": expected}]), "{query}");
+    }
+}

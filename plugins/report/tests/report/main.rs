@@ -8,10 +8,16 @@
 
 mod bench;
 mod databases;
+mod decimals;
+mod delimiters;
+mod empty;
 mod limits;
+mod names;
 mod numbers;
 mod outputs;
 mod queries;
 mod servers;
 mod sources;
 mod stopping;
+mod types;
+mod zones;

@@ -18,10 +18,10 @@ use tempfile::TempDir;
 use crate::bench::Bench;
 
 /// A server; it ends when this is dropped.
-struct Server {
+pub(crate) struct Server {
     process: Child,
     _folder: TempDir,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Drop for Server {
@@ -38,7 +38,7 @@ impl Server {
     }
 
     /// A plugin that may use the server as `shop`.
-    fn bench(&self) -> Bench {
+    pub(crate) fn bench(&self) -> Bench {
         Bench::with(json!({"connections": {"shop": {"url": self.url}}}))
     }
 }
@@ -123,7 +123,7 @@ fn wait_for(server: &mut Child, log: &Path, mut is_up: impl FnMut() -> bool) {
     }
 }
 
-fn block_on<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -231,7 +231,7 @@ fn start_mariadb() -> Server {
 }
 
 /// The servers that tests share: they end with the test program, by its end or by the kernel's hand.
-fn postgres() -> &'static Server {
+pub(crate) fn postgres() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
         let server = start_postgres();
@@ -247,7 +247,7 @@ fn postgres() -> &'static Server {
     })
 }
 
-fn mariadb() -> &'static Server {
+pub(crate) fn mariadb() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
         let server = start_mariadb();

@@ -19,6 +19,9 @@ const INTEGER_GROUP_FROM: u8 = 5;
 /// The same for all other numbers.
 const GROUP_FROM: u8 = 4;
 
+/// So many decimals an amount may have, all of which are shown.
+pub const AMOUNT_SCALE_MAX: i8 = 10;
+
 /// Writes the values of one column as readers of a language expect them.
 #[derive(Debug)]
 pub(crate) struct Formatter {
@@ -37,6 +40,14 @@ enum Kind {
         pattern: Cow<'static, Pattern>,
         with_zone: bool,
     },
+}
+
+/// What stands behind a time for readers: `UTC`, or `+02:00`.
+pub(crate) fn zone_text(offset: i32) -> String {
+    if offset == 0 {
+        return String::from("UTC");
+    }
+    calendar::offset_text(offset)
 }
 
 impl Formatter {
@@ -97,7 +108,7 @@ impl Formatter {
             }
             value if matches!(self.kind, Kind::Text) => write_raw(value, to),
             Value::Date(days) => self.write_date(*days, to),
-            Value::Timestamp { micros, utc } => self.write_timestamp(*micros, *utc, to),
+            Value::Timestamp { micros, offset } => self.write_timestamp(*micros, *offset, to),
             Value::Time(micros) => self.write_time(*micros, to),
             number => self.write_number(number, to),
         }
@@ -112,8 +123,8 @@ impl Formatter {
         pattern.write(date, None, self.locale.language(), to);
     }
 
-    fn write_timestamp(&self, micros: i64, utc: bool, to: &mut String) {
-        let (days, clock) = calendar::split_timestamp(micros);
+    fn write_timestamp(&self, micros: i64, offset: Option<i32>, to: &mut String) {
+        let (days, clock) = calendar::split_timestamp(calendar::local(micros, offset));
         let (pattern, with_zone) = match &self.kind {
             Kind::Date(_) => return self.write_date(days, to),
             Kind::Timestamp { pattern, with_zone } => (&**pattern, *with_zone),
@@ -124,8 +135,9 @@ impl Formatter {
         };
         let date = calendar::date_from_days(days);
         pattern.write(date, Some(clock), self.locale.language(), to);
-        if with_zone && utc {
-            to.push_str(" UTC");
+        if with_zone && let Some(offset) = offset {
+            to.push(' ');
+            to.push_str(&zone_text(offset));
         }
     }
 
@@ -152,6 +164,8 @@ impl Formatter {
         }
         let (decimals, group_from) = match value {
             Value::Int(_) | Value::UInt(_) => (Some(0), INTEGER_GROUP_FROM),
+            // More decimals are a quotient's, not an amount's.
+            Value::Decimal { scale, .. } if *scale > AMOUNT_SCALE_MAX => (None, GROUP_FROM),
             Value::Decimal { scale, .. } => (u8::try_from((*scale).max(0)).ok(), GROUP_FROM),
             _ => (None, GROUP_FROM),
         };

@@ -8,9 +8,10 @@ mod formatter;
 mod pattern;
 mod raw;
 
+pub use self::formatter::AMOUNT_SCALE_MAX;
 pub(crate) use self::{
     currency::{decimals as currency_decimals, sign as currency_sign},
-    formatter::Formatter,
+    formatter::{Formatter, zone_text},
     pattern::{Field, Pattern},
     raw::{write_decimal, write_raw},
 };
@@ -64,6 +65,7 @@ impl Format {
     /// Whether values of this kind can be shown so.
     pub(crate) fn suits(&self, kind: ColumnKind) -> bool {
         match self {
+            _ if kind == ColumnKind::Nothing => true,
             Self::Auto | Self::Text => true,
             Self::Number { .. } | Self::Currency { .. } | Self::Percent { .. } => kind.is_number(),
             Self::Date { .. } | Self::Timestamp { .. } => {

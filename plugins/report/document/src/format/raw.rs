@@ -33,10 +33,14 @@ pub(crate) fn write_raw(value: &Value<'_>, to: &mut String) {
         Value::Time(micros) => {
             write!(to, "{}", calendar::clock(*micros))
         }
-        Value::Timestamp { micros, utc } => {
-            let (days, clock) = calendar::split_timestamp(*micros);
-            let zone = if *utc { "Z" } else { "" };
-            write!(to, "{}T{clock}{zone}", calendar::date_from_days(days))
+        Value::Timestamp { micros, offset } => {
+            let (days, clock) = calendar::split_timestamp(calendar::local(*micros, *offset));
+            let _ = write!(to, "{}T{clock}", calendar::date_from_days(days));
+            match offset {
+                None => Ok(()),
+                Some(0) => to.write_char('Z'),
+                Some(offset) => to.write_str(&calendar::offset_text(*offset)),
+            }
         }
         Value::Text(text) => {
             to.push_str(text);

@@ -208,23 +208,34 @@ fn dates_by_locale() {
 
 #[test]
 fn timestamps_have_seconds_where_they_matter() {
-    let at = |micros, utc| Value::Timestamp { micros, utc };
+    let at = |micros, offset| Value::Timestamp { micros, offset };
     let show = |locale, value: &Value<'_>| Formatter::new(&Format::Auto, locale).text(value);
     assert_eq!(
-        show(Locale::En, &at(1_795_273_440_000_000, false)),
+        show(Locale::En, &at(1_795_273_440_000_000, None)),
         "11/21/2026, 3:04 PM"
     );
     assert_eq!(
-        show(Locale::De, &at(1_795_273_441_000_000, true)),
+        show(Locale::De, &at(1_795_273_441_000_000, Some(0))),
         "21.11.2026, 15:04:01 UTC"
     );
     assert_eq!(
-        show(Locale::Ja, &at(1_795_273_440_000_000, false)),
+        show(Locale::Ja, &at(1_795_273_440_000_000, None)),
         "2026/11/21 15:04"
     );
     assert_eq!(show(Locale::En, &Value::Time(0)), "12:00 AM");
-    show(Locale::En, &at(i64::MIN, true));
-    show(Locale::En, &at(i64::MAX, true));
+    // In New York it is another day.
+    assert_eq!(
+        show(
+            Locale::De,
+            &at(1_795_273_441_000_000 - 43_200_000_000, Some(-18_000))
+        ),
+        "20.11.2026, 22:04:01 -05:00"
+    );
+    for micros in [i64::MIN, i64::MAX] {
+        for offset in [Some(0), Some(i32::MAX), Some(i32::MIN), None] {
+            show(Locale::En, &at(micros, offset));
+        }
+    }
 }
 
 #[test]
@@ -238,7 +249,7 @@ fn patterns() {
         format.check().map(|()| {
             let value = Value::Timestamp {
                 micros: 1_795_273_440_000_000,
-                utc: false,
+                offset: None,
             };
             Formatter::new(&format, Locale::De).text(&value)
         })
@@ -294,9 +305,16 @@ fn raw_values_are_exact() {
     assert_eq!(
         raw(Value::Timestamp {
             micros: -1,
-            utc: true
+            offset: Some(0)
         }),
         "1969-12-31T23:59:59.999999Z"
+    );
+    assert_eq!(
+        raw(Value::Timestamp {
+            micros: 0,
+            offset: Some(-34_200)
+        }),
+        "1969-12-31T14:30:00-09:30"
     );
     assert_eq!(raw(Value::Time(3_600_500_000)), "01:00:00.5");
     assert_eq!(raw(Value::Date(-719_529)), "-001-12-31");

@@ -4,7 +4,10 @@ use rust_xlsxwriter::{Color, Format as CellFormat, FormatAlign, FormatBorder};
 
 use crate::{
     calendar,
-    format::{Field, Pattern, currency_decimals, currency_sign, write_decimal, write_raw},
+    format::{
+        AMOUNT_SCALE_MAX, Field, Pattern, currency_decimals, currency_sign, write_decimal,
+        write_raw, zone_text,
+    },
     model::{Align, DateStyle, Format, Locale, Total},
     table::TableColumn,
     value::{ColumnKind, Value},
@@ -77,8 +80,9 @@ pub(super) fn cell_of(value: &Value<'_>) -> Cell {
         }
         Value::Date(_) => number_text(),
         Value::Time(micros) => Cell::Number(*micros as f64 / calendar::MICROS_PER_DAY as f64),
-        Value::Timestamp { micros, .. } => {
-            let (days, _) = calendar::split_timestamp(*micros);
+        Value::Timestamp { micros, offset } => {
+            let micros = calendar::local(*micros, *offset);
+            let (days, _) = calendar::split_timestamp(micros);
             if !(DAY_MIN..=DAY_MAX).contains(&days) {
                 return number_text();
             }
@@ -120,8 +124,15 @@ pub(super) fn number_format(format: &Format, kind: ColumnKind, locale: Locale) -
         (Format::Text, _)
         | (
             Format::Auto,
-            ColumnKind::Bool | ColumnKind::Float | ColumnKind::Int | ColumnKind::Text,
+            ColumnKind::Bool
+            | ColumnKind::Float
+            | ColumnKind::Int
+            | ColumnKind::Text
+            | ColumnKind::Nothing,
         ) => None,
+        (Format::Auto, ColumnKind::Decimal { scale }) if scale > AMOUNT_SCALE_MAX => {
+            Some(String::from("#,##0.######"))
+        }
         (Format::Auto, ColumnKind::Decimal { .. }) => Some(digits(by_kind, true)),
         (Format::Number { decimals, grouping }, _) => {
             Some(digits(decimals.unwrap_or(by_kind), *grouping))
@@ -147,35 +158,28 @@ pub(super) fn number_format(format: &Format, kind: ColumnKind, locale: Locale) -
             Some(format!("{}%", digits(decimals.unwrap_or(1), false)))
         }
         (Format::Date { .. } | Format::Timestamp { .. }, _) => {
-            let utc = matches!(
-                (format, kind),
-                (
-                    Format::Timestamp { pattern: None, .. },
-                    ColumnKind::Timestamp { utc: true }
-                )
-            );
-            Pattern::of(format, locale).map(|pattern| date_code(&pattern, locale, utc))
+            Pattern::of(format, locale).map(|pattern| date_code(&pattern, locale))
         }
         (Format::Auto, ColumnKind::Date) => {
             let format = Format::Date {
                 style: DateStyle::Short,
                 pattern: None,
             };
-            Pattern::of(&format, locale).map(|pattern| date_code(&pattern, locale, false))
+            Pattern::of(&format, locale).map(|pattern| date_code(&pattern, locale))
         }
-        (Format::Auto, ColumnKind::Timestamp { utc }) => {
+        (Format::Auto, ColumnKind::Timestamp { .. }) => {
             let format = Format::Timestamp {
                 style: DateStyle::Short,
                 pattern: None,
                 seconds: true,
             };
-            Pattern::of(&format, locale).map(|pattern| date_code(&pattern, locale, utc))
+            Pattern::of(&format, locale).map(|pattern| date_code(&pattern, locale))
         }
         (Format::Auto, ColumnKind::Time) => Some("hh:mm:ss".to_owned()),
     }
 }
 
-fn date_code(pattern: &Pattern, locale: Locale, utc: bool) -> String {
+fn date_code(pattern: &Pattern, locale: Locale) -> String {
     let mut code = String::new();
     let names = |field: &Field| {
         matches!(
@@ -222,9 +226,6 @@ fn date_code(pattern: &Pattern, locale: Locale, utc: bool) -> String {
             Field::HalfDay => code.push_str("AM/PM"),
         }
     }
-    if utc {
-        code.push_str("\" UTC\"");
-    }
     code
 }
 
@@ -232,10 +233,63 @@ fn date_code(pattern: &Pattern, locale: Locale, utc: bool) -> String {
 #[derive(Clone, Debug)]
 pub(super) struct ColumnFormats {
     pub(super) data: CellFormat,
+    /// What times in these zones look like, in seconds east of UTC: a spreadsheet's numbers have no zone, so that it
+    /// stands in their format.
+    zoned: Vec<(i32, CellFormat)>,
+    /// The number format behind which a zone may stand.
+    zone_behind: Option<String>,
     pub(super) number_text: CellFormat,
     pub(super) head: CellFormat,
     pub(super) subtotal: CellFormat,
     pub(super) total: CellFormat,
+}
+
+impl ColumnFormats {
+    /// The format of a value in the rows, if it isn't that of its column.
+    pub(super) fn of_value(&mut self, value: &Value<'_>) -> Option<&CellFormat> {
+        let offset = zone_of(value)?;
+        let code = zone_code(self.zone_behind.as_deref()?, offset);
+        let known = self.zoned.iter().position(|(known, _)| *known == offset);
+        let index = known.unwrap_or_else(|| {
+            let format = self.data.clone().set_num_format(code);
+            self.zoned.push((offset, format));
+            self.zoned.len() - 1
+        });
+        self.zoned.get(index).map(|(_, format)| format)
+    }
+
+    /// The format of a value among totals.
+    pub(super) fn of_total(&self, value: &Value<'_>, is_subtotal: bool) -> CellFormat {
+        let format = if is_subtotal {
+            &self.subtotal
+        } else {
+            &self.total
+        };
+        match (zone_of(value), &self.zone_behind) {
+            (Some(offset), Some(code)) => format.clone().set_num_format(zone_code(code, offset)),
+            _ => format.clone(),
+        }
+    }
+}
+
+fn zone_of(value: &Value<'_>) -> Option<i32> {
+    match value {
+        Value::Timestamp { offset, .. } => *offset,
+        _ => None,
+    }
+}
+
+/// The number format of a time, with its zone behind it.
+pub(super) fn zone_code(code: &str, offset: i32) -> String {
+    format!("{code}\" {}\"", zone_text(offset))
+}
+
+/// Whether a time's zone stands behind it: not where the column has a pattern of its own, or shows days.
+pub(super) fn shows_zone(format: &Format) -> bool {
+    matches!(
+        format,
+        Format::Auto | Format::Timestamp { pattern: None, .. }
+    )
 }
 
 const TINT: Color = Color::RGB(0xf2_f5f9);
@@ -286,6 +340,8 @@ pub(super) fn column_formats(
             .set_background_color(HEAD)
             .set_border_top(FormatBorder::Thin)
             .set_border_top_color(STRONG_RULE),
+        zone_behind: number.filter(|_| shows_zone(&column.format)),
+        zoned: Vec::new(),
         data,
     }
 }

@@ -16,12 +16,12 @@ use crate::{
     model::{ChartKind, Document, Locale, Text},
     scene::series_color,
     table::KeyFigures,
-    value::ColumnKind,
+    value::{ColumnKind, Value},
 };
 
 use super::{
     Names, cell_text, failed,
-    format::{Cell, cell_of, number_format},
+    format::{Cell, cell_of, number_format, shows_zone, zone_code},
     sheet::print_setup,
 };
 
@@ -191,7 +191,15 @@ impl Overview {
                     .set_font_size(18)
                     .set_align(FormatAlign::Left)
                     .set_background_color(TINT);
-                if let Some(number) = number_format(&figure.format, figure.kind, self.locale) {
+                if let Some(mut number) = number_format(&figure.format, figure.kind, self.locale) {
+                    if let Value::Timestamp {
+                        offset: Some(offset),
+                        ..
+                    } = &figure.value
+                        && shows_zone(&figure.format)
+                    {
+                        number = zone_code(&number, *offset);
+                    }
                     large = large.set_num_format(number);
                 } else if figure.kind == ColumnKind::Int {
                     large = large.set_num_format("#,##0");

@@ -201,7 +201,10 @@ impl Sheet {
                     state.text_in_all = true;
                     worksheet.write_string(row, index, self.buffer.as_str())
                 }
-                Cell::Number(number) => worksheet.write_number(row, index, number),
+                Cell::Number(number) => match state.formats.of_value(value) {
+                    Some(format) => worksheet.write_number_with_format(row, index, number, format),
+                    None => worksheet.write_number(row, index, number),
+                },
                 Cell::NumberText(text) => {
                     state.text_in_group = true;
                     state.text_in_all = true;
@@ -246,11 +249,7 @@ impl Sheet {
             let Some(state) = self.columns.get(usize::from(index)) else {
                 continue;
             };
-            let format = if is_subtotal {
-                &state.formats.subtotal
-            } else {
-                &state.formats.total
-            };
+            let format = &state.formats.of_total(value, is_subtotal);
             let has_text = if is_subtotal {
                 state.text_in_group
             } else {

@@ -350,7 +350,7 @@ impl Chance {
             8 => Value::Time([i64::MIN, i64::MAX, -1][usize::try_from(self.below(3)).unwrap()]),
             9 => Value::Timestamp {
                 micros: [i64::MIN, i64::MAX, -1][usize::try_from(self.below(3)).unwrap()],
-                utc: true,
+                offset: Some(7_200),
             },
             _ => Value::Text(self.text().into()),
         }
@@ -368,7 +368,7 @@ fn no_value_and_no_text_breaks_a_writer() {
         ColumnKind::Decimal { scale: 38 },
         ColumnKind::Date,
         ColumnKind::Time,
-        ColumnKind::Timestamp { utc: true },
+        ColumnKind::Timestamp { zoned: true },
         ColumnKind::Bool,
     ];
     for round in 0..6_u32 {

@@ -1,5 +1,8 @@
-//! Arithmetic of integers that is right or an error. The engine's own operators wrap around, and its option for ANSI mode
-//! changes nothing about that. Decimals, dates and durations it checks itself.
+//! Arithmetic that is right or an error. The engine's own operators wrap around where integers outgrow their type, and its
+//! option for ANSI mode changes nothing about that; and decimals don't stay decimals. Dates and durations it checks itself.
+
+mod days;
+mod decimals;
 
 use std::sync::Arc;
 
@@ -20,18 +23,18 @@ use datafusion::{
     prelude::SessionContext,
 };
 
-/// Puts checked arithmetic of integers in place of the engine's.
+/// Puts arithmetic of ours in place of the engine's.
 pub(crate) fn register(context: &mut SessionContext) -> Result<()> {
-    context.register_function_rewrite(Arc::new(CheckIntegers))
+    context.register_function_rewrite(Arc::new(RightNumbers))
 }
 
-/// Puts a function of ours where operators might wrap.
+/// Puts a function of ours where operators might wrap, and decimals where they would get lost.
 #[derive(Debug)]
-struct CheckIntegers;
+struct RightNumbers;
 
-impl FunctionRewrite for CheckIntegers {
+impl FunctionRewrite for RightNumbers {
     fn name(&self) -> &'static str {
-        "check_integers"
+        "right_numbers"
     }
 
     /// Operators within `expr` have been replaced already.
@@ -41,31 +44,82 @@ impl FunctionRewrite for CheckIntegers {
         schema: &DFSchema,
         _: &ConfigOptions,
     ) -> Result<Transformed<Expr>> {
-        // What has no type is told of by those who look for types.
-        let integer = |expr: &Expr| {
-            let data_type = expr.get_type(schema).ok()?;
-            (data_type.is_integer() || data_type.is_null()).then_some(data_type)
-        };
         match expr {
-            Expr::BinaryExpr(BinaryExpr { left, op, right })
-                if precedence(op).is_some()
-                    && let Some(left_type) = integer(&left)
-                    && let Some(right_type) = integer(&right)
-                    // Signed and unsigned integers of 64 bits make a decimal together.
-                    && BinaryTypeCoercer::new(&left_type, &op, &right_type)
-                        .get_result_type()
-                        .is_ok_and(|result| result.is_integer()) =>
+            Expr::BinaryExpr(operation) => Ok(rewrite_operation(operation, schema)),
+            Expr::Case(mut case) => {
+                let results = case.when_then_expr.iter_mut().map(|(_, then)| then);
+                let mut results: Vec<&mut Expr> = results
+                    .chain(&mut case.else_expr)
+                    .map(|result| &mut **result)
+                    .collect();
+                let is_changed = decimals::settle_choice(&mut results, schema);
+                let case = Expr::Case(case);
+                Ok(changed(case, is_changed))
+            }
+            Expr::ScalarFunction(mut function)
+                if ["coalesce", "nullif", "nvl", "greatest", "least"]
+                    .contains(&function.func.name()) =>
             {
-                Ok(Transformed::yes(chained(*left, op, *right)))
+                let mut choices: Vec<&mut Expr> = function.args.iter_mut().collect();
+                let is_changed = decimals::settle_choice(&mut choices, schema);
+                Ok(changed(Expr::ScalarFunction(function), is_changed))
+            }
+            Expr::ScalarFunction(function) => {
+                let (function, is_changed) = days::rewrite(function, schema)?;
+                Ok(changed(function, is_changed))
             }
             Expr::Negative(inner)
-                if integer(&inner).is_some_and(|data_type| data_type.is_signed_integer()) =>
+                if integer(&inner, schema)
+                    .is_some_and(|data_type| data_type.is_signed_integer()) =>
             {
                 let negation = ScalarUDF::new_from_impl(Checked::new(Vec::new()));
                 Ok(Transformed::yes(negation.call(vec![*inner])))
             }
             other => Ok(Transformed::no(other)),
         }
+    }
+}
+
+fn changed(expr: Expr, is_changed: bool) -> Transformed<Expr> {
+    match is_changed {
+        true => Transformed::yes(expr),
+        false => Transformed::no(expr),
+    }
+}
+
+/// The type of an integer. What has no type is told of by those who look for types.
+fn integer(expr: &Expr, schema: &DFSchema) -> Option<DataType> {
+    let data_type = expr.get_type(schema).ok()?;
+    (data_type.is_integer() || data_type.is_null()).then_some(data_type)
+}
+
+fn rewrite_operation(operation: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
+    if let Some(left) = integer(&operation.left, schema)
+        && let Some(right) = integer(&operation.right, schema)
+    {
+        // Signed and unsigned integers of 64 bits make a decimal together.
+        let is_integer = BinaryTypeCoercer::new(&left, &operation.op, &right)
+            .get_result_type()
+            .is_ok_and(|result| result.is_integer());
+        if precedence(operation.op).is_some() && is_integer {
+            let BinaryExpr { left, op, right } = operation;
+            return Transformed::yes(chained(*left, op, *right));
+        }
+        return Transformed::no(Expr::BinaryExpr(operation));
+    }
+    // What the engine calls it, before literals in it become others.
+    let written = matches!(operation.op, Operator::Multiply | Operator::Divide).then(|| {
+        format!(
+            "{} {} {}",
+            operation.left.schema_name(),
+            operation.op,
+            operation.right.schema_name()
+        )
+    });
+    let (operation, is_settled) = decimals::settle(operation, schema);
+    match written.map(|written| decimals::operation(&operation, written, schema)) {
+        Some(Some(exact)) => Transformed::yes(exact),
+        _ => changed(Expr::BinaryExpr(operation), is_settled),
     }
 }
 
