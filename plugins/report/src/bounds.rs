@@ -94,7 +94,7 @@ impl Bounded {
         check(self.stock.name(), len, most, of_batch, self.batch_max)
     }
 
-    fn in_parts(&self, args: ScalarFunctionArgs, lens: &[u64]) -> Result<ColumnarValue> {
+    fn in_parts(&self, args: &ScalarFunctionArgs, lens: &[u64]) -> Result<ColumnarValue> {
         let mut parts: Vec<ArrayRef> = Vec::new();
         let (mut from, mut of_batch) = (0, 0_u64);
         while from < lens.len() {
@@ -135,8 +135,7 @@ fn check(name: &str, len: u64, most: u64, of_batch: u64, batch_max: u64) -> Resu
         Trouble::new(
             "query_failed",
             format!(
-                "`{name}` would make a text of {len} bytes; the longest that a query may make has {}",
-                TEXT_LEN_MAX
+                "`{name}` would make a text of {len} bytes; the longest that a query may make has {TEXT_LEN_MAX}"
             ),
         )
     } else if of_batch > batch_max {
@@ -189,7 +188,7 @@ impl ScalarUDFImpl for Bounded {
         let all = lens.iter().fold(0_u64, |sum, len| sum.saturating_add(*len));
         self.check(lens.iter().copied().max().unwrap_or(0), 0)?;
         if self.is_guessed() && !known.is_scalar && all > self.batch_max / 2 {
-            return self.in_parts(args, &lens);
+            return self.in_parts(&args, &lens);
         }
         self.check(0, all)?;
         self.stock.invoke_with_args(args)

@@ -133,7 +133,17 @@ impl ChartFeed {
             value_kind,
             columns: columns.len(),
             collected: Collected::default(),
-            options: options.clone(),
+            options: ChartOptions {
+                format: match (&options.format, value_kind) {
+                    // What is drawn is a measure, and no year.
+                    (Format::Auto, ColumnKind::Int) => Format::Number {
+                        decimals: None,
+                        grouping: true,
+                    },
+                    (format, _) => format.clone(),
+                },
+                ..options.clone()
+            },
         })
     }
 

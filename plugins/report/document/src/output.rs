@@ -5,8 +5,9 @@ use std::io::{self, Seek, Write};
 use crate::{
     chart::Chart,
     error::{Error, ErrorKind},
+    format::free_decimals,
     model::{Document, Text},
-    table::{KeyFigures, Table},
+    table::{KeyFigures, Table, TableColumn},
     totals::Totals,
     value::Value,
 };
@@ -41,7 +42,7 @@ pub enum RowKind<'a> {
 /// Something the reader of a report should know, though it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// A word for programs: `missing_glyphs`, `text_cut`, `columns_narrow`.
+    /// A word for programs: `missing_glyphs`, `text_cut`, `columns_divided`.
     pub kind: &'static str,
     /// A sentence for people.
     pub message: String,
@@ -162,13 +163,18 @@ impl<'a> Outputs<'a> {
     ///
     /// # Errors
     /// When one of the writers can't hold such a table.
-    pub fn table<'o>(&'o mut self, table: &'o Table) -> Result<TableFeed<'o, 'a>, Error> {
-        self.each(|writer| writer.table_begin(table))?;
-        Ok(TableFeed {
+    pub fn table<'o>(&'o mut self, table: &Table) -> Result<TableFeed<'o, 'a>, Error> {
+        self.each(|_| Ok(()))?;
+        let mut feed = TableFeed {
             totals: Totals::new(table),
             outputs: self,
-            table,
-        })
+            table: table.clone(),
+            waiting: Some(Vec::new()),
+        };
+        if !table.columns.iter().any(TableColumn::has_free_decimals) {
+            feed.begin()?;
+        }
+        Ok(feed)
     }
 
     /// Ends the report: everything is written and flushed, the sinks are free again.
@@ -189,11 +195,16 @@ impl<'a> Outputs<'a> {
     }
 }
 
+/// So many rows tell how many decimals a column has.
+const SAMPLE_LEN: usize = 200;
+
 /// Takes the rows of one table. They must come sorted by the column `group_by`: a group ends where its value changes.
 pub struct TableFeed<'o, 'a> {
     outputs: &'o mut Outputs<'a>,
-    table: &'o Table,
+    table: Table,
     totals: Totals,
+    /// The first rows, until the table has begun.
+    waiting: Option<Vec<Vec<Value<'static>>>>,
 }
 
 impl TableFeed<'_, '_> {
@@ -212,6 +223,33 @@ impl TableFeed<'_, '_> {
                 ),
             ));
         }
+        let Some(waiting) = &mut self.waiting else {
+            return self.write(values);
+        };
+        waiting.push(values.iter().cloned().map(Value::into_owned).collect());
+        if waiting.len() >= SAMPLE_LEN {
+            self.begin()?;
+        }
+        Ok(())
+    }
+
+    /// Begins the table in all outputs, and hands them the rows that have waited.
+    fn begin(&mut self) -> Result<(), Error> {
+        let Some(waiting) = self.waiting.take() else {
+            return Ok(());
+        };
+        for (index, column) in self.table.columns.iter_mut().enumerate() {
+            if column.has_free_decimals() {
+                let values = waiting.iter().filter_map(|row| row.get(index));
+                column.decimals_min = values.map(free_decimals).max().unwrap_or(0);
+            }
+        }
+        let table = &self.table;
+        self.outputs.each(|writer| writer.table_begin(table))?;
+        waiting.iter().try_for_each(|row| self.write(row))
+    }
+
+    fn write(&mut self, values: &[Value<'_>]) -> Result<(), Error> {
         if self.totals.ends_group(values) {
             self.subtotal()?;
         }
@@ -225,7 +263,8 @@ impl TableFeed<'_, '_> {
     /// How many rows there were so far.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.totals.rows()
+        let waiting = self.waiting.as_ref().map_or(0, Vec::len);
+        self.totals.rows() + u64::try_from(waiting).unwrap_or(u64::MAX)
     }
 
     fn subtotal(&mut self) -> Result<(), Error> {
@@ -248,6 +287,7 @@ impl TableFeed<'_, '_> {
     /// # Errors
     /// When one of the writers can't write totals.
     pub fn finish(mut self) -> Result<u64, Error> {
+        self.begin()?;
         self.subtotal()?;
         let rows = self.totals.rows();
         if self.table.has_totals() {

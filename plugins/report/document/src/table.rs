@@ -2,6 +2,7 @@
 
 use crate::{
     error::{Error, ErrorKind},
+    format::AMOUNT_SCALE_MAX,
     model::{Align, ColumnOptions, Format, KeyFiguresOptions, TableOptions, Total},
     value::{Column, ColumnKind, Value},
 };
@@ -23,6 +24,25 @@ pub struct TableColumn {
     pub width: Option<f32>,
     /// What stands below it.
     pub total: Option<Total>,
+    /// The fewest decimals of its numbers, where their number is free: as many as the first rows have, so that points
+    /// stand below each other.
+    pub(crate) decimals_min: u8,
+}
+
+impl TableColumn {
+    /// Whether each of its numbers has as many decimals as it takes.
+    pub(crate) fn has_free_decimals(&self) -> bool {
+        let is_free = match self.kind {
+            ColumnKind::Float => true,
+            ColumnKind::Decimal { scale } => scale > AMOUNT_SCALE_MAX,
+            _ => false,
+        };
+        is_free
+            && matches!(
+                self.format,
+                Format::Auto | Format::Number { decimals: None, .. }
+            )
+    }
 }
 
 /// A table as it is shown: options that fit the data.
@@ -132,6 +152,7 @@ fn table_column(column: &Column, options: &ColumnOptions) -> Result<TableColumn,
         align,
         width: options.width,
         total: options.total,
+        decimals_min: 0,
     })
 }
 
@@ -246,7 +267,14 @@ impl KeyFigures {
                     .cloned()
                     .map_or(Value::Null, Value::into_owned),
                 kind: column.kind,
-                format: column.format,
+                // A figure is a measure, and no year.
+                format: match (column.format, column.kind) {
+                    (Format::Auto, ColumnKind::Int) => Format::Number {
+                        decimals: None,
+                        grouping: true,
+                    },
+                    (format, _) => format,
+                },
             })
             .collect();
         Ok(Self {

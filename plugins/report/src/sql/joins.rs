@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::{
     parser::Parser,
 };
 
-use super::names::Relation;
+use super::scope::Relation;
 
 pub(super) fn constraint(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     use JoinOperator as Op;

@@ -6,6 +6,7 @@ mod headings;
 mod joins;
 mod names;
 mod parameters;
+mod scope;
 
 use std::collections::BTreeSet;
 

@@ -14,6 +14,8 @@ const DECIMALS_FREE_MAX: u8 = 6;
 pub(super) struct NumberStyle {
     /// How many decimals; without, as many as the number has, up to six.
     pub(super) decimals: Option<u8>,
+    /// How many at least, where their number is free.
+    pub(super) decimals_min: u8,
     /// The fewest digits before the point that are grouped.
     pub(super) group_from: u8,
     /// The number is written × 10^`power`.
@@ -66,6 +68,12 @@ impl Digits {
         })
     }
 
+    /// How many decimals are written where their number is free.
+    pub(super) fn free_decimals(self) -> u8 {
+        let rounded = self.rounded(&NumberStyle::default());
+        u8::try_from(rounded.scale.max(0)).unwrap_or(0)
+    }
+
     /// Appends the number, rounded half away from zero.
     pub(super) fn write(self, style: &NumberStyle, language: &Language, to: &mut String) {
         let rounded = self.rounded(style);
@@ -86,7 +94,8 @@ impl Digits {
         } else {
             to.push_str(whole);
         }
-        let fraction_wanted = usize::from(style.decimals.unwrap_or(0)).max(fraction_len);
+        let fraction_wanted =
+            usize::from(style.decimals.unwrap_or(style.decimals_min)).max(fraction_len);
         if fraction_wanted > 0 {
             to.push_str(language.decimal);
             to.push_str(fraction);

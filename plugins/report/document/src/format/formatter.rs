@@ -11,12 +11,14 @@ use super::{
 use crate::{
     calendar::{self, Date},
     model::{DateStyle, Format, Locale},
+    table::TableColumn,
     value::Value,
 };
 
-/// The fewest digits of an integer that are grouped, where nothing else is said: four may be a year.
-const INTEGER_GROUP_FROM: u8 = 5;
-/// The same for all other numbers.
+/// Integers are not grouped where nothing else is said: they may be years and numbers of articles, and what is true of one
+/// has to be true of all of a column.
+const INTEGER_GROUP_FROM: u8 = u8::MAX;
+/// The fewest digits that are grouped of all other numbers.
 const GROUP_FROM: u8 = 4;
 
 /// So many decimals an amount may have, all of which are shown.
@@ -28,6 +30,8 @@ pub(crate) struct Formatter {
     locale: Locale,
     patterns: &'static Patterns,
     kind: Kind,
+    /// How many decimals numbers have at least, where their number is free.
+    decimals_min: u8,
 }
 
 #[derive(Debug)]
@@ -40,6 +44,11 @@ enum Kind {
         pattern: Cow<'static, Pattern>,
         with_zone: bool,
     },
+}
+
+/// How many decimals a number has where their number is free.
+pub(crate) fn free_decimals(value: &Value<'_>) -> u8 {
+    Digits::of(value).map_or(0, Digits::free_decimals)
 }
 
 /// What stands behind a time for readers: `UTC`, or `+02:00`.
@@ -66,17 +75,17 @@ impl Formatter {
                 Kind::Number(NumberStyle {
                     decimals: Some(decimals.unwrap_or_else(|| currency::decimals(code))),
                     group_from: GROUP_FROM,
-                    power: 0,
                     prefix,
                     suffix,
+                    ..NumberStyle::default()
                 })
             }
             Format::Percent { decimals } => Kind::Number(NumberStyle {
                 decimals: Some(decimals.unwrap_or(1)),
                 group_from: GROUP_FROM,
                 power: 2,
-                prefix: String::new(),
                 suffix: locale.language().percent.to_owned(),
+                ..NumberStyle::default()
             }),
             Format::Date { .. } => Kind::Date(pattern()),
             Format::Timestamp { pattern: own, .. } => Kind::Timestamp {
@@ -88,7 +97,18 @@ impl Formatter {
             locale,
             patterns: Patterns::of(locale),
             kind,
+            decimals_min: 0,
         }
+    }
+
+    /// As the column of a table is shown.
+    pub(crate) fn of_column(column: &TableColumn, locale: Locale) -> Self {
+        let mut formatter = Self::new(&column.format, locale);
+        formatter.decimals_min = column.decimals_min;
+        if let Kind::Number(style) = &mut formatter.kind {
+            style.decimals_min = column.decimals_min;
+        }
+        formatter
     }
 
     /// The value as text.
@@ -171,6 +191,7 @@ impl Formatter {
         };
         let style = NumberStyle {
             decimals,
+            decimals_min: self.decimals_min,
             group_from,
             ..NumberStyle::default()
         };

@@ -11,7 +11,7 @@ mod raw;
 pub use self::formatter::AMOUNT_SCALE_MAX;
 pub(crate) use self::{
     currency::{decimals as currency_decimals, sign as currency_sign},
-    formatter::{Formatter, zone_text},
+    formatter::{Formatter, free_decimals, zone_text},
     pattern::{Field, Pattern},
     raw::{write_decimal, write_raw},
 };

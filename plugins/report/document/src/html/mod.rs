@@ -14,7 +14,7 @@ use crate::{
     scene,
     table::{KeyFigures, Table, TableColumn},
     text::is_rtl,
-    value::Value,
+    value::{ColumnKind, Value},
 };
 
 /// Writes a report as one HTML file that needs nothing else: no scripts, no network. Rows are written as they come.
@@ -182,9 +182,13 @@ impl<W: Sink> HtmlWriter<W> {
 }
 
 fn class_of(column: &TableColumn) -> &'static str {
+    // Numbers, days and times are never broken in two.
+    let is_text = column.kind == ColumnKind::Text;
     match column.align {
-        Align::Left => "",
-        Align::Center => " class=c",
+        Align::Left if is_text => "",
+        Align::Left => " class=k",
+        Align::Center if is_text => " class=c",
+        Align::Center => " class=\"c k\"",
         Align::Right => " class=n",
     }
 }
@@ -340,7 +344,12 @@ impl<W: Sink> Writer for HtmlWriter<W> {
             let text = Formatter::new(&figure.format, self.locale).text(&figure.value);
             self.line.push_str("<div><dt>");
             escape(&figure.title, &mut self.line);
-            self.line.push_str("</dt><dd>");
+            // As many letters as the widest line has, which the style makes small enough for the screen.
+            let letters = text.lines().map(|line| line.chars().count()).max();
+            self.line.push_str(&format!(
+                "</dt><dd style=\"--n:{}\">",
+                letters.unwrap_or(1).clamp(1, 40)
+            ));
             escape(if text.is_empty() { "–" } else { &text }, &mut self.line);
             self.line.push_str("</dd></div>\n");
         }
@@ -355,7 +364,7 @@ impl<W: Sink> Writer for HtmlWriter<W> {
         } else {
             330.0
         };
-        let scene = scene::lay_out(chart, 860.0, height, self.locale);
+        let scene = scene::lay_out(chart, (860.0, height), scene::ANY_FONT, self.locale);
         self.line.push_str("<figure>\n");
         svg::push(chart, &scene, (self.sections, self.locale), &mut self.line);
         if !chart.categories.is_empty() {
@@ -396,7 +405,7 @@ impl<W: Sink> Writer for HtmlWriter<W> {
         self.formatters = table
             .columns
             .iter()
-            .map(|column| Formatter::new(&column.format, self.locale))
+            .map(|column| Formatter::of_column(column, self.locale))
             .collect();
         self.group_by = table.group_by;
         self.rows = 0;

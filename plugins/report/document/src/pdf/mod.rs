@@ -108,6 +108,7 @@ impl State {
         let (left, width, y) = (layout.left(), layout.width(), layout.y());
         layout.rect(left, y, width.min(64.0), 2.2, ACCENT);
         layout.space(16.0);
+        layout.title_ends();
         Ok(())
     }
 
@@ -240,7 +241,8 @@ impl<W: Sink> Writer for PdfWriter<W> {
         };
         // Small paper has less room.
         let height = height.min((state.layout.height() - 30.0) / scale).max(60.0);
-        let scene = scene::lay_out(chart, width, height, state.document.locale);
+        let size = (width, height);
+        let scene = scene::lay_out(chart, size, scene::OWN_FONT, state.document.locale);
         state.heading(chart.title.as_deref(), scene.height * scale)?;
         state.layout.scene(scene, scale);
         state.layout.space(18.0);

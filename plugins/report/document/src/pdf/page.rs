@@ -1,6 +1,6 @@
 //! Pages, and what stands where on them.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use crate::{
     error::{Error, ErrorKind},
@@ -76,6 +76,8 @@ pub(super) struct Layout {
     long: f32,
     is_landscape: bool,
     turns_back: bool,
+    /// How many things the first page has in it as long as nothing stands below the title.
+    title_len: usize,
     margin: f32,
     y: f32,
 }
@@ -103,6 +105,7 @@ impl Layout {
             long,
             is_landscape: page.orientation == Orientation::Landscape,
             turns_back: false,
+            title_len: 0,
             margin: page.margin_mm.unwrap_or(18.0) * MM,
             y: 0.0,
         };
@@ -149,11 +152,23 @@ impl Layout {
             return Ok(());
         }
         self.is_landscape = landscape;
+        // So is a page with the title alone, below which there would be nothing.
+        if let [page] = self.pages.as_mut_slice()
+            && page.ops.len() == self.title_len
+        {
+            mem::swap(&mut page.width, &mut page.height);
+            return Ok(());
+        }
         // An empty page is turned itself.
         if self.pages.last().is_some_and(|page| page.ops.is_empty()) {
             self.pages.pop();
         }
         self.new_page()
+    }
+
+    /// The title is whole; what comes now stands below it.
+    pub(super) fn title_ends(&mut self) {
+        self.title_len = self.pages.last().map_or(0, |page| page.ops.len());
     }
 
     /// What comes next goes back to pages that stand.
@@ -163,7 +178,7 @@ impl Layout {
 
     /// Goes back to the pages that were left for a wide table.
     pub(super) fn turn_back(&mut self) -> Result<(), Error> {
-        if std::mem::take(&mut self.turns_back) {
+        if mem::take(&mut self.turns_back) {
             self.turn(false)
         } else {
             Ok(())

@@ -25,8 +25,12 @@ const TEXT_WIDTH_MAX: f32 = 26.0;
 const UNBROKEN_MAX: f32 = 16.0;
 /// The most lines of one cell.
 const LINES_MAX: usize = 24;
-/// The narrowest column that anybody can read, in points.
-const COLUMN_WIDTH_MIN: f32 = 14.0;
+/// More columns than this nobody lays side by side.
+const COLUMNS_MAX: usize = 400;
+/// The size of letters where columns go on on further pages.
+const DIVIDED_SIZE: f32 = 8.0;
+/// The widest word of a heading that is not broken, in ems.
+const HEAD_WORD_MAX: f32 = 14.0;
 const PAD: f32 = 4.5;
 const LINE: f32 = 1.3;
 
@@ -78,11 +82,17 @@ struct Grid {
     widths: Vec<f32>,
     size: f32,
     head: Vec<Vec<String>>,
+    /// The columns that stand on one page; those that find no room there stand on the pages behind it.
+    panels: Vec<Vec<usize>>,
 }
 
 impl Grid {
-    fn total(&self) -> f32 {
-        self.widths.iter().sum()
+    fn width(&self, column: usize) -> f32 {
+        self.widths.get(column).copied().unwrap_or(0.0)
+    }
+
+    fn total(&self, panel: &[usize]) -> f32 {
+        panel.iter().map(|column| self.width(*column)).sum()
     }
 
     fn head_height(&self) -> f32 {
@@ -114,10 +124,12 @@ pub(super) struct TableLayout {
     grid: Option<Grid>,
     // The row before: it goes on with a total to the next page.
     held: Option<(Row, Cut)>,
+    // Where columns go on on further pages: the rows of the pages side by side, and their height.
+    block: Vec<(Row, Cut)>,
+    block_height: f32,
     was_landscape: bool,
     rows: u64,
     cells_cut: u64,
-    is_narrow: bool,
 }
 
 impl TableLayout {
@@ -127,7 +139,7 @@ impl TableLayout {
             formatters: table
                 .columns
                 .iter()
-                .map(|column| Formatter::new(&column.format, locale))
+                .map(|column| Formatter::of_column(column, locale))
                 .collect(),
             columns: table.columns.clone(),
             locale,
@@ -136,10 +148,11 @@ impl TableLayout {
             sample: Vec::new(),
             grid: None,
             held: None,
+            block: Vec::new(),
+            block_height: 0.0,
             was_landscape: false,
             rows: 0,
             cells_cut: 0,
-            is_narrow: false,
         }
     }
 
@@ -171,6 +184,7 @@ impl TableLayout {
         if let Some((row, cut)) = self.held.take() {
             self.draw(layout, &row, &cut)?;
         }
+        self.end_block(layout)?;
         if self.rows == 0 {
             layout.space(6.0);
             layout.paragraph(
@@ -196,11 +210,12 @@ impl TableLayout {
                 ),
             });
         }
-        if self.is_narrow {
+        let pages = self.grid.as_ref().map_or(1, |grid| grid.panels.len());
+        if pages > 1 {
             warnings.push(Warning {
-                kind: "columns_narrow",
+                kind: "columns_divided",
                 message: format!(
-                    "in the PDF, the {} columns of the table {name:?} have less room than they need: take \"landscape\", A3, or fewer columns",
+                    "in the PDF, the {} columns of the table {name:?} stand on {pages} pages side by side: take \"landscape\", A3, or fewer columns to have them on one",
                     self.columns.len()
                 ),
             });
@@ -272,8 +287,11 @@ impl TableLayout {
             layout.paragraph(&title, Weight::Bold, 13.0, INK, 1.3)?;
             layout.space(6.0);
         }
+        let is_divided = grid.panels.len() > 1;
         self.grid = Some(grid);
-        self.draw_head(layout);
+        if !is_divided {
+            self.draw_head(layout, 0);
+        }
         sample.into_iter().try_for_each(|row| self.put(layout, row))
     }
 
@@ -289,27 +307,11 @@ impl TableLayout {
                 (true, 9.0),
                 (true, 8.0),
                 (true, 7.0),
-                (true, 6.0),
-                (true, 5.5),
             ],
-            Orientation::Portrait => &[
-                (false, 9.0),
-                (false, 8.0),
-                (false, 7.0),
-                (false, 6.0),
-                (false, 5.5),
-            ],
-            Orientation::Landscape => &[
-                (true, 9.0),
-                (true, 8.0),
-                (true, 7.0),
-                (true, 6.0),
-                (true, 5.5),
-            ],
+            Orientation::Portrait => &[(false, 9.0), (false, 8.0), (false, 7.0)],
+            Orientation::Landscape => &[(true, 9.0), (true, 8.0), (true, 7.0)],
         };
-        let mut last = (false, 9.0);
         for &(landscape, size) in attempts {
-            last = (landscape, size);
             let width = layout.width_if(landscape);
             // At first, only long texts are broken into lines.
             if let Some(widths) = share(&needs, |need| need.unbroken, size, width) {
@@ -322,28 +324,50 @@ impl TableLayout {
                 return Ok((landscape, self.grid(layout, widths, size)));
             }
         }
-        let (landscape, size) = last;
-        let width = layout.width_if(landscape);
-        #[expect(clippy::cast_precision_loss, reason = "columns are few")]
-        let count = needs.len() as f32;
-        if width / count < COLUMN_WIDTH_MIN {
+        if needs.len() > COLUMNS_MAX {
             return Err(Error::new(
                 ErrorKind::TooManyColumns,
                 format!(
-                    "the PDF has no room for {} columns: select fewer, take larger paper, or write XLSX or CSV",
+                    "the PDF has no room for {} columns: select fewer, or write XLSX or CSV",
                     needs.len()
                 ),
             ));
         }
-        self.is_narrow = true;
-        let wanted: f32 = needs.iter().map(|need| need.least * size + 2.0 * PAD).sum();
-        let floor = COLUMN_WIDTH_MIN.min(width / count);
-        let spare = width - floor * count;
-        let widths = needs
+        let landscape = self.orientation != Orientation::Portrait;
+        let width = layout.width_if(landscape);
+        Ok((landscape, self.divided(layout, &needs, width)))
+    }
+
+    /// The columns on pages side by side, the first one on each of them, so that rows are known again.
+    fn divided(&self, layout: &mut Layout, needs: &[Need], width: f32) -> Grid {
+        let size = DIVIDED_SIZE;
+        let wanted = |need: &Need| need.unbroken * size + 2.0 * PAD;
+        let first = needs.first().map_or(0.0, wanted).min(width * 0.3);
+        let widths: Vec<f32> = needs
             .iter()
-            .map(|need| floor + spare * (need.least * size + 2.0 * PAD) / wanted)
+            .enumerate()
+            .map(|(index, need)| match index {
+                0 => first,
+                _ => wanted(need).min(width - first),
+            })
             .collect();
-        Ok((landscape, self.grid(layout, widths, size)))
+        let mut panels: Vec<Vec<usize>> = Vec::new();
+        let mut used = f32::INFINITY;
+        for (index, own) in widths.iter().enumerate().skip(1) {
+            if used + own > width + 0.1 {
+                panels.push(vec![0]);
+                used = first;
+            }
+            used += own;
+            if let Some(panel) = panels.last_mut() {
+                panel.push(index);
+            }
+        }
+        let mut grid = self.grid(layout, widths, size);
+        if !panels.is_empty() {
+            grid.panels = panels;
+        }
+        grid
     }
 
     fn grid(&self, layout: &mut Layout, widths: Vec<f32>, size: f32) -> Grid {
@@ -352,13 +376,17 @@ impl TableLayout {
             .iter()
             .zip(&widths)
             .map(|(column, width)| {
-                layout
-                    .shaper
-                    .wrap(&column.title, Weight::Bold, (width - 2.0 * PAD) / size, 3)
+                // Names of columns may be broken behind their underscores.
+                let title = column.title.replace('_', "_ ");
+                let ems = (width - 2.0 * PAD) / size;
+                let lines = layout.shaper.wrap(&title, Weight::Bold, ems, 4);
+                let lines = lines.into_iter().map(|line| line.replace("_ ", "_"));
+                lines.collect()
             })
             .collect();
         Grid {
             left: layout.left(),
+            panels: vec![(0..widths.len()).collect()],
             widths,
             size,
             head,
@@ -405,19 +433,18 @@ impl TableLayout {
         let title_word = column
             .title
             .split_whitespace()
+            .flat_map(|word| word.split_inclusive('_'))
             .map(|word| shaper.width(word, Weight::Bold))
-            .fold(0.0, f32::max);
+            .fold(0.0, f32::max)
+            .min(HEAD_WORD_MAX);
         let natural = widest
             .min(TEXT_WIDTH_MAX.max(if is_text { 0.0 } else { widest }))
             .max(title.min(14.0))
-            .max(title_word.min(10.0));
+            .max(title_word);
         let least = if is_text {
-            longest_word
-                .min(11.0)
-                .max(widest.min(6.0))
-                .max(title_word.min(8.0))
+            longest_word.min(11.0).max(widest.min(6.0)).max(title_word)
         } else {
-            widest.max(title_word.min(8.0))
+            widest.max(title_word)
         };
         // A little air, because later rows may be wider than the sample.
         let least = least.min(natural) + 0.15;
@@ -484,6 +511,9 @@ impl TableLayout {
 
     fn put(&mut self, layout: &mut Layout, row: Row) -> Result<(), Error> {
         let cut = self.cut(layout, &row);
+        if self.grid.as_ref().is_some_and(|grid| grid.panels.len() > 1) {
+            return self.put_into_block(layout, row, cut);
+        }
         if let Some((held_row, held_cut)) = self.held.take() {
             let both = held_cut.height + cut.height;
             if row.style != Style::Data
@@ -498,33 +528,83 @@ impl TableLayout {
         Ok(())
     }
 
-    fn next_page(&mut self, layout: &mut Layout) -> Result<(), Error> {
-        layout.new_page()?;
-        self.draw_head(layout);
+    /// Rows that go on on further pages are drawn when a page is full of them.
+    fn put_into_block(&mut self, layout: &mut Layout, row: Row, cut: Cut) -> Result<(), Error> {
+        let head = self.grid.as_ref().map_or(0.0, Grid::head_height);
+        if head + self.block_height + cut.height > layout.remaining() && !self.block.is_empty() {
+            // A total takes the row before it along.
+            let along = (row.style != Style::Data && self.block.len() > 1)
+                .then(|| self.block.pop())
+                .flatten();
+            self.end_block(layout)?;
+            layout.new_page()?;
+            if let Some((row, cut)) = along {
+                self.block_height += cut.height;
+                self.block.push((row, cut));
+            }
+        }
+        self.block_height += cut.height;
+        self.block.push((row, cut));
         Ok(())
     }
 
-    fn draw_head(&mut self, layout: &mut Layout) {
+    /// Draws the rows of a block, panel by panel.
+    fn end_block(&mut self, layout: &mut Layout) -> Result<(), Error> {
+        let panels = self.grid.as_ref().map_or(1, |grid| grid.panels.len());
+        let block = std::mem::take(&mut self.block);
+        self.block_height = 0.0;
+        let is_empty_table = self.rows == 0 && panels > 1;
+        if block.is_empty() && !is_empty_table {
+            return Ok(());
+        }
+        for panel in 0..panels {
+            if panel > 0 {
+                layout.new_page()?;
+            }
+            self.draw_head(layout, panel);
+            for (row, cut) in &block {
+                self.draw_row(layout, row, cut, panel);
+            }
+        }
+        Ok(())
+    }
+
+    fn next_page(&mut self, layout: &mut Layout) -> Result<(), Error> {
+        layout.new_page()?;
+        self.draw_head(layout, 0);
+        Ok(())
+    }
+
+    fn draw_head(&mut self, layout: &mut Layout, panel: usize) {
         let Some(grid) = &self.grid else { return };
+        let Some(panel) = grid.panels.get(panel) else {
+            return;
+        };
         let (mut x, y) = (grid.left, layout.y());
         let height = grid.head_height();
-        layout.rect(x, y, grid.total(), height, HEAD);
+        layout.rect(x, y, grid.total(panel), height, HEAD);
         let most = grid.head.iter().map(Vec::len).max().unwrap_or(1);
-        for ((column, width), lines) in self.columns.iter().zip(&grid.widths).zip(&grid.head) {
+        for index in panel {
+            let (Some(column), Some(lines)) = (self.columns.get(*index), grid.head.get(*index))
+            else {
+                continue;
+            };
+            let width = grid.width(*index);
             for (index, line) in lines.iter().enumerate() {
                 // Short headings stand at the bottom, next to what they name.
                 let y = y + height_of(index + 1 + most - lines.len(), grid.size) - grid.size * 0.64;
                 aligned(
                     layout,
                     line,
-                    (x, y, *width),
+                    (x, y, width),
                     (grid.size, Weight::Bold),
                     column.align,
                 );
             }
             x += width;
         }
-        layout.rect(grid.left, y + height - 0.9, grid.total(), 0.9, STRONG_RULE);
+        let total = grid.total(panel);
+        layout.rect(grid.left, y + height - 0.9, total, 0.9, STRONG_RULE);
         layout.space(height);
     }
 
@@ -532,28 +612,39 @@ impl TableLayout {
         if cut.height > layout.remaining() {
             self.next_page(layout)?;
         }
-        let Some(grid) = &self.grid else {
-            return Ok(());
+        self.draw_row(layout, row, cut, 0);
+        Ok(())
+    }
+
+    fn draw_row(&self, layout: &mut Layout, row: &Row, cut: &Cut, panel: usize) {
+        let Some(grid) = &self.grid else { return };
+        let Some(panel) = grid.panels.get(panel) else {
+            return;
         };
+        let total = grid.total(panel);
         let (mut x, y) = (grid.left, layout.y());
         let weight = row.style.weight();
         match row.style {
             Style::Data => {}
-            Style::Subtotal => layout.rect(x, y, grid.total(), cut.height, TINT),
+            Style::Subtotal => layout.rect(x, y, total, cut.height, TINT),
             Style::Total => {
-                layout.rect(x, y, grid.total(), cut.height, HEAD);
-                layout.rect(x, y - 0.5, grid.total(), 0.9, STRONG_RULE);
+                layout.rect(x, y, total, cut.height, HEAD);
+                layout.rect(x, y - 0.5, total, 0.9, STRONG_RULE);
             }
         }
-        for (index, (column, width)) in self.columns.iter().zip(&grid.widths).enumerate() {
+        for (place, &index) in panel.iter().enumerate() {
+            let Some(column) = self.columns.get(index) else {
+                continue;
+            };
+            let width = grid.width(index);
             let lines = cut.lines.get(index).map_or(&[][..], Vec::as_slice);
             let baseline = y + height_of(1, grid.size) - grid.size * 0.64;
             if lines.is_empty() {
                 let text = row.cell(index);
                 let (room, align) = if row.label == Some(index) {
-                    let empty = (index + 1..self.columns.len())
-                        .take_while(|next| row.cell(*next).is_empty());
-                    let more: f32 = empty.filter_map(|next| grid.widths.get(next)).sum();
+                    let behind = panel.iter().skip(place + 1);
+                    let empty = behind.take_while(|next| row.cell(**next).is_empty());
+                    let more: f32 = empty.map(|next| grid.width(*next)).sum();
                     (
                         width + more,
                         if more > 0.0 {
@@ -563,7 +654,7 @@ impl TableLayout {
                         },
                     )
                 } else {
-                    (*width, column.align)
+                    (width, column.align)
                 };
                 aligned(
                     layout,
@@ -578,16 +669,15 @@ impl TableLayout {
                 aligned(
                     layout,
                     line,
-                    (x, y, *width),
+                    (x, y, width),
                     (grid.size, weight),
                     column.align,
                 );
             }
             x += width;
         }
-        layout.rect(grid.left, y + cut.height - 0.25, grid.total(), 0.5, RULE);
+        layout.rect(grid.left, y + cut.height - 0.25, total, 0.5, RULE);
         layout.space(cut.height);
-        Ok(())
     }
 }
 

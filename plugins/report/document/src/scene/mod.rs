@@ -7,7 +7,7 @@ mod shape;
 
 use crate::{
     chart::{Chart, Series},
-    fonts::{Weight, text_width},
+    fonts::{Weight, fit_text, text_width},
     format::Formatter,
     model::{ChartKind, Locale},
     value::Value,
@@ -22,7 +22,14 @@ pub(crate) struct Scene {
     pub(crate) width: f32,
     pub(crate) height: f32,
     pub(crate) shapes: Vec<Shape>,
+    /// How much wider the letters may be than those that texts are measured by.
+    letters: f32,
 }
+
+/// Where the font is the one that texts are measured by.
+pub(crate) const OWN_FONT: f32 = 1.0;
+/// Where it is one of the reader's system: DejaVu Sans and Verdana are about so much wider.
+pub(crate) const ANY_FONT: f32 = 1.2;
 
 /// The colours of series: told apart by most kinds of colour vision, and dark enough upon white.
 const PALETTE: [[u8; 3]; 10] = [
@@ -50,12 +57,18 @@ pub(crate) fn series_color(index: usize) -> [u8; 3] {
     color.map(|part| part + (255 - part) / 2)
 }
 
-/// Lays the chart out on a sheet of this width.
-pub(crate) fn lay_out(chart: &Chart, width: f32, height: f32, locale: Locale) -> Scene {
+/// Lays the chart out on a sheet of this size, with letters of [`OWN_FONT`] or [`ANY_FONT`].
+pub(crate) fn lay_out(
+    chart: &Chart,
+    (width, height): (f32, f32),
+    letters: f32,
+    locale: Locale,
+) -> Scene {
     let mut scene = Scene {
         width,
         height,
         shapes: Vec::new(),
+        letters,
     };
     match (chart.kind, chart.series.first()) {
         (ChartKind::Pie, Some(series)) if !chart.categories.is_empty() => {
@@ -77,6 +90,15 @@ pub(crate) fn lay_out(chart: &Chart, width: f32, height: f32, locale: Locale) ->
 }
 
 impl Scene {
+    fn width_of(&self, text: &str) -> f32 {
+        text_width(text, Weight::Regular, SIZE) * self.letters
+    }
+
+    /// The text, cut with an ellipsis where it is wider than this.
+    fn fit(&self, text: &str, size: f32, width_max: f32) -> String {
+        fit_text(text, Weight::Regular, size, width_max / self.letters)
+    }
+
     fn label(&mut self, x: f32, y: f32, text: String, anchor: Anchor, paint: Paint) {
         let label = Label::new(x, y, text, anchor, paint);
         self.shapes.push(Shape::Label(label));
@@ -97,10 +119,6 @@ impl Scene {
 
 fn count(len: usize) -> f32 {
     f32::from(u16::try_from(len).unwrap_or(u16::MAX))
-}
-
-fn width_of(text: &str) -> f32 {
-    text_width(text, Weight::Regular, SIZE)
 }
 
 fn number(series: &Series, index: usize) -> Option<f64> {

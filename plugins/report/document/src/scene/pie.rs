@@ -3,11 +3,10 @@
 use super::{
     Anchor, Label, Paint, Scene, Shape, Slice, count, number,
     shape::{SIZE, point_at},
-    tip, value_text, width_of,
+    tip, value_text,
 };
 use crate::{
     chart::{Chart, Series},
-    fonts::{Weight, fit_text},
     format::Formatter,
     model::{Format, Locale},
     value::Value,
@@ -144,11 +143,10 @@ impl<'c> Pie<'c> {
         } = self.legend;
         let y = top + line * (count(part.index) + 0.5) + size * 0.35;
         let value = value_text(self.series, part.index, &self.formatter);
-        let value_x = right - width_of(&self.percent(0.999)) - 14.0;
-        let name_space = value_x - width_of(&value) - left - 26.0;
-        let name = fit_text(
+        let value_x = right - scene.width_of(&self.percent(0.999)) - 14.0;
+        let name_space = value_x - scene.width_of(&value) - left - 26.0;
+        let name = scene.fit(
             &self.chart.categories[part.index],
-            Weight::Regular,
             size,
             name_space.max(30.0),
         );

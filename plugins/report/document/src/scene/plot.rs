@@ -7,11 +7,10 @@ use super::{
     axis::{Axis, nice_axis, tick_formatter, tick_label},
     count, number,
     shape::SIZE,
-    tip, width_of,
+    tip,
 };
 use crate::{
     chart::{Chart, Series},
-    fonts::{Weight, fit_text},
     format::Formatter,
     model::{ChartKind, Locale},
     value::Value,
@@ -30,13 +29,17 @@ pub(super) fn draw(chart: &Chart, scene: &mut Scene, locale: Locale) {
         .iter()
         .map(|tick| {
             let text = tick_label(&formatter, *tick, axis);
-            fit_text(&text, Weight::Regular, SIZE, scene.width / 4.0)
+            scene.fit(&text, SIZE, scene.width / 4.0)
         })
         .collect();
-    let left = texts.iter().map(|text| width_of(text)).fold(0.0, f32::max) + GAP;
+    let left = texts
+        .iter()
+        .map(|text| scene.width_of(text))
+        .fold(0.0, f32::max)
+        + GAP;
     let right = scene.width - 4.0;
     let slot = (right - left) / count(chart.categories.len());
-    let labels = CategoryLabels::new(chart, slot, scene.height);
+    let labels = CategoryLabels::new(chart, slot, scene);
     let plot = Plot {
         chart,
         formatter: Formatter::new(&chart.format, locale),
@@ -71,8 +74,8 @@ fn legend(chart: &Chart, scene: &mut Scene) -> f32 {
     let (mut x, mut y) = (0.0_f32, SIZE);
     for (index, series) in chart.series.iter().enumerate() {
         let space = 180.0_f32.min(scene.width - 16.0);
-        let text = fit_text(&series.title, Weight::Regular, SIZE, space);
-        let needed = 16.0 + width_of(&text);
+        let text = scene.fit(&series.title, SIZE, space);
+        let needed = 16.0 + scene.width_of(&text);
         if x > 0.0 && x + needed > scene.width {
             x = 0.0;
             y += SIZE * 1.6;
@@ -133,11 +136,12 @@ struct CategoryLabels {
 }
 
 impl CategoryLabels {
-    fn new(chart: &Chart, slot: f32, height: f32) -> Self {
+    fn new(chart: &Chart, slot: f32, scene: &Scene) -> Self {
+        let height = scene.height;
         let widest = chart
             .categories
             .iter()
-            .map(|text| width_of(text).min(LABEL_WIDTH_MAX))
+            .map(|text| scene.width_of(text).min(LABEL_WIDTH_MAX))
             .fold(0.0, f32::max);
         let level = |every| Self {
             rotated: false,
@@ -215,7 +219,7 @@ impl Plot<'_> {
 
     fn category(&self, index: usize, category: &str, labels: &CategoryLabels, scene: &mut Scene) {
         let x = self.x(index);
-        let fit = |space| fit_text(category, Weight::Regular, SIZE, space);
+        let fit = |space| scene.fit(category, SIZE, space);
         let label = if labels.rotated {
             let (x, y) = (x + SIZE * 0.35, self.bottom + 7.0);
             let text = fit(labels.height.max(20.0) - 2.0);
@@ -285,7 +289,10 @@ impl Plot<'_> {
             .iter()
             .map(|value| self.formatter.text(value))
             .collect();
-        if texts.iter().any(|text| width_of(text) + 4.0 > self.slot) {
+        if texts
+            .iter()
+            .any(|text| scene.width_of(text) + 4.0 > self.slot)
+        {
             return;
         }
         for (index, text) in texts.into_iter().enumerate() {

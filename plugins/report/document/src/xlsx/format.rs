@@ -130,9 +130,7 @@ pub(super) fn number_format(format: &Format, kind: ColumnKind, locale: Locale) -
             | ColumnKind::Text
             | ColumnKind::Nothing,
         ) => None,
-        (Format::Auto, ColumnKind::Decimal { scale }) if scale > AMOUNT_SCALE_MAX => {
-            Some(String::from("#,##0.######"))
-        }
+        (Format::Auto, ColumnKind::Decimal { scale }) if scale > AMOUNT_SCALE_MAX => None,
         (Format::Auto, ColumnKind::Decimal { .. }) => Some(digits(by_kind, true)),
         (Format::Number { decimals, grouping }, _) => {
             Some(digits(decimals.unwrap_or(by_kind), *grouping))
@@ -239,6 +237,8 @@ pub(super) struct ColumnFormats {
     /// The number format behind which a zone may stand.
     zone_behind: Option<String>,
     pub(super) number_text: CellFormat,
+    /// Texts of several lines.
+    pub(super) lines: CellFormat,
     pub(super) head: CellFormat,
     pub(super) subtotal: CellFormat,
     pub(super) total: CellFormat,
@@ -306,8 +306,15 @@ pub(super) fn column_formats(
         Align::Center => FormatAlign::Center,
         Align::Right => FormatAlign::Right,
     };
-    let number = number_format(&column.format, column.kind, locale);
-    let mut base = CellFormat::new().set_align(horizontal);
+    let number = number_format(&column.format, column.kind, locale).or_else(|| {
+        // Points below each other. Without any zero a whole number would have a point behind it.
+        let zeros = usize::from(column.decimals_min.min(6));
+        let is_free = column.has_free_decimals() && zeros > 0;
+        is_free.then(|| format!("#,##0.{}{}", "0".repeat(zeros), "#".repeat(6 - zeros)))
+    });
+    let mut base = CellFormat::new()
+        .set_align(horizontal)
+        .set_align(FormatAlign::Top);
     if is_tight {
         base = base.set_indent(1);
     }
@@ -327,6 +334,7 @@ pub(super) fn column_formats(
     };
     ColumnFormats {
         number_text: base.clone().set_align(FormatAlign::Right),
+        lines: base.clone().set_text_wrap(),
         head: base
             .set_bold()
             .set_text_wrap()

@@ -22,6 +22,11 @@ const COLUMNS_MAX: usize = 16_384;
 /// Rows whose widths decide about those of the columns.
 const SAMPLE_LEN: u32 = 500;
 
+/// In points, of the font that spreadsheets begin with.
+const LINE_HEIGHT: f64 = 15.0;
+/// A row is at most 409 points high.
+const LINES_MAX: usize = 27;
+
 struct ColumnState {
     column: TableColumn,
     formats: ColumnFormats,
@@ -76,7 +81,7 @@ impl Sheet {
                     && column.align == Align::Left;
                 ColumnState {
                     formats: column_formats(column, is_tight, document.locale),
-                    formatter: Formatter::new(&column.format, document.locale),
+                    formatter: Formatter::of_column(column, document.locale),
                     // The filter's button stands beside the heading.
                     widest: column.title.lines().map(in_characters).fold(0.0, f32::max) + 3.0,
                     text_in_group: false,
@@ -179,6 +184,11 @@ impl Sheet {
         let row = self.row;
         let is_sample = row <= SAMPLE_LEN && self.sheets == 1;
         let worksheet = &mut self.worksheet;
+        let lines_most = values.iter().map(lines_of).max().unwrap_or(1);
+        if lines_most > 1 {
+            let height = LINE_HEIGHT * f64::from(lines_most);
+            worksheet.set_row_height(row, height).map_err(failed)?;
+        }
         for ((index, state), value) in (0_u16..).zip(&mut self.columns).zip(values) {
             if is_sample {
                 self.buffer.clear();
@@ -189,7 +199,12 @@ impl Sheet {
                     .take(5)
                     .map(in_characters)
                     .fold(0.0, f32::max);
-                state.widest = state.widest.max(width + 0.5);
+                // Times always have seconds here.
+                let seconds = match value {
+                    Value::Timestamp { .. } => 3.5,
+                    _ => 0.0,
+                };
+                state.widest = state.widest.max(width + seconds + 0.5);
             }
             let written = match cell_of(value) {
                 Cell::Empty => continue,
@@ -213,12 +228,16 @@ impl Sheet {
                 Cell::Bool(value) => worksheet.write_boolean(row, index, value),
                 Cell::Text => {
                     let Value::Text(text) = value else { continue };
-                    match cell_text(text) {
-                        None => worksheet.write_string(row, index, text.as_ref()),
-                        Some((text, is_cut)) => {
-                            self.texts_cut += u64::from(is_cut);
-                            worksheet.write_string(row, index, text)
-                        }
+                    let shown = cell_text(text);
+                    let (text, is_cut) = match &shown {
+                        Some((text, is_cut)) => (text.as_str(), *is_cut),
+                        None => (text.as_ref(), false),
+                    };
+                    self.texts_cut += u64::from(is_cut);
+                    if lines_of(value) > 1 {
+                        worksheet.write_string_with_format(row, index, text, &state.formats.lines)
+                    } else {
+                        worksheet.write_string(row, index, text)
                     }
                 }
             };
@@ -304,6 +323,17 @@ impl Sheet {
             self.dress(last_row)?;
         }
         Ok((self.worksheet, self.texts_cut))
+    }
+}
+
+/// How many lines a cell has; more are not shown at once.
+fn lines_of(value: &Value<'_>) -> u32 {
+    match value {
+        Value::Text(text) => {
+            let breaks = text.trim_end().matches('\n').take(LINES_MAX - 1).count();
+            u32::try_from(breaks).unwrap_or(0) + 1
+        }
+        _ => 1,
     }
 }
 
