@@ -295,19 +295,25 @@ impl Plot<'_> {
         {
             return;
         }
-        for (index, text) in texts.into_iter().enumerate() {
-            let Some(value) = number(series, index) else {
-                continue;
-            };
-            let y = if value < 0.0 {
-                self.y(value) + SIZE * 1.1
-            } else {
-                self.y(value) - 4.0
-            };
-            if y < SIZE || y > self.bottom + 2.0 {
-                continue;
+        let heights: Vec<Option<f32>> = (0..texts.len())
+            .map(|index| {
+                let value = number(series, index)?;
+                Some(if value < 0.0 {
+                    self.y(value) + SIZE * 1.1
+                } else {
+                    self.y(value) - 4.0
+                })
+            })
+            .collect();
+        // A bar without its value among others that have theirs looks like a mistake.
+        let has_room = |y: &f32| (SIZE..=self.bottom + 2.0).contains(y);
+        if !heights.iter().flatten().all(has_room) {
+            return;
+        }
+        for (index, (text, y)) in texts.into_iter().zip(heights).enumerate() {
+            if let Some(y) = y {
+                scene.label(self.x(index), y, text, Anchor::Middle, Paint::Text);
             }
-            scene.label(self.x(index), y, text, Anchor::Middle, Paint::Text);
         }
     }
 
