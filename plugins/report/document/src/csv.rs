@@ -18,6 +18,7 @@ use crate::{
 pub struct CsvWriter<W: Write> {
     sink: BufWriter<W>,
     options: CsvOptions,
+    delimiter: char,
     locale: Locale,
     tables: Vec<String>,
     is_written: bool,
@@ -34,14 +35,16 @@ impl<W: Sink> CsvWriter<W> {
     /// # Errors
     /// `invalid_option` when the delimiter can't be one.
     pub fn new(sink: W, options: CsvOptions) -> Result<Self, Error> {
-        if !matches!(options.delimiter, ',' | ';' | '|' | '\t') {
+        if let Some(delimiter) = options.delimiter
+            && !matches!(delimiter, ',' | ';' | '|' | '\t')
+        {
             return Err(Error::invalid_option(format!(
-                "delimiter: {:?} can't separate values: take \",\", \";\", \"|\" or a tab",
-                options.delimiter
+                "delimiter: {delimiter:?} can't separate values: take \",\", \";\", \"|\" or a tab"
             )));
         }
         Ok(Self {
             sink: BufWriter::with_capacity(1 << 16, sink),
+            delimiter: options.delimiter.unwrap_or(','),
             options,
             locale: Locale::default(),
             tables: Vec::new(),
@@ -56,12 +59,12 @@ impl<W: Sink> CsvWriter<W> {
 
     fn put_cell(&mut self, index: usize) {
         if index > 0 {
-            self.line.push(self.options.delimiter);
+            self.line.push(self.delimiter);
         }
         if self.options.escape_formulas && self.cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
             self.cell.insert(0, '\'');
         }
-        push_cell(&self.cell, self.options.delimiter, &mut self.line);
+        push_cell(&self.cell, self.delimiter, &mut self.line);
     }
 
     fn end_line(&mut self, cells: usize) -> Result<(), Error> {
@@ -100,6 +103,11 @@ fn push_cell(cell: &str, delimiter: char, line: &mut String) {
 impl<W: Sink> Writer for CsvWriter<W> {
     fn begin(&mut self, document: &Document) -> Result<(), Error> {
         self.locale = document.locale;
+        // Between numbers with a decimal comma another one would be read as a part of them, or quoted everywhere.
+        if self.options.delimiter.is_none() && self.options.localized {
+            let has_decimal_comma = self.locale.language().decimal == ",";
+            self.delimiter = if has_decimal_comma { ';' } else { ',' };
+        }
         Ok(())
     }
 
@@ -187,7 +195,7 @@ impl<W: Sink> Writer for CsvWriter<W> {
                 // In quotes, so that it isn't taken for no value.
                 self.cell.clear();
                 if index > 0 {
-                    self.line.push(self.options.delimiter);
+                    self.line.push(self.delimiter);
                 }
                 self.line.push_str("\"\"");
             } else if matches!(value, Value::Text(_)) || !self.options.escape_formulas {
@@ -195,9 +203,9 @@ impl<W: Sink> Writer for CsvWriter<W> {
             } else {
                 // Numbers may begin with a minus; they are not formulas.
                 if index > 0 {
-                    self.line.push(self.options.delimiter);
+                    self.line.push(self.delimiter);
                 }
-                push_cell(&self.cell, self.options.delimiter, &mut self.line);
+                push_cell(&self.cell, self.delimiter, &mut self.line);
             }
         }
         self.end_line(values.len())

@@ -519,9 +519,10 @@ pub struct KeyFiguresOptions {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CsvOptions {
-    /// What separates the values: one of `,` `;` `|` or a tab.
+    /// What separates the values: one of `,` `;` `|` or a tab. By default a comma, and a semicolon where values are
+    /// `localized` in a language that writes numbers with a decimal comma, as Excel does there.
     #[schemars(example = &";")]
-    pub delimiter: char,
+    pub delimiter: Option<char>,
     /// Whether the file begins with a byte order mark, from which Excel knows that it is UTF-8.
     pub bom: bool,
     /// Whether the first line has the columns' headings.
@@ -540,7 +541,7 @@ pub struct CsvOptions {
 impl Default for CsvOptions {
     fn default() -> Self {
         Self {
-            delimiter: ',',
+            delimiter: None,
             bom: false,
             header: true,
             totals: false,

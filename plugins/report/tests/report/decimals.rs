@@ -152,8 +152,5 @@ fn decimals_beside_numbers_are_numbers_and_zero_divides_nothing() {
         result["outputs"][0]["text"],
         "q,r\r\n0.375,33.3333333333333333\r\n"
     );
-    assert_eq!(
-        result["outputs"][1]["text"],
-        "q,r\r\n\"0,375\",\"33,333333\"\r\n"
-    );
+    assert_eq!(result["outputs"][1]["text"], "q;r\r\n0,375;33,333333\r\n");
 }

@@ -75,6 +75,30 @@ fn options_change_what_they_say() {
     }
 }
 
+/// As Excel writes CSV where numbers have a decimal comma.
+#[test]
+fn a_decimal_comma_is_no_delimiter() {
+    for (locale, delimiter) in [
+        (Locale::De, ';'),
+        (Locale::Fr, ';'),
+        (Locale::En, ','),
+        (Locale::Ja, ','),
+    ] {
+        let of = |options| {
+            let (bytes, _) = try_write(csv(options), document(locale), feed_orders).unwrap();
+            text(bytes)
+        };
+        let head = format!("region{delimiter}day{delimiter}customer");
+        assert!(
+            of(json!({"localized": true})).starts_with(&head),
+            "{locale:?}"
+        );
+        assert!(of(json!({})).starts_with("region,day,"), "{locale:?}");
+        let given = of(json!({"localized": true, "delimiter": "|"}));
+        assert!(given.starts_with("region|day|"), "{locale:?}");
+    }
+}
+
 #[test]
 fn odd_texts_come_back() {
     let odd = [
