@@ -28,7 +28,7 @@ pub(crate) struct Scene {
 
 /// Where the font is the one that texts are measured by.
 pub(crate) const OWN_FONT: f32 = 1.0;
-/// Where it is one of the reader's system: DejaVu Sans and Verdana are about so much wider.
+/// Where it is one of the reader's system: `DejaVu Sans` and Verdana are about so much wider.
 pub(crate) const ANY_FONT: f32 = 1.2;
 
 /// The colours of series: told apart by most kinds of colour vision, and dark enough upon white.
