@@ -136,7 +136,8 @@ fn a_walk_by_the_document_meets_what_it_says() {
         .args(["--request-timeout", "60", "--no-color"])
         .current_dir(gateway.folder());
     if is_long {
-        walk.args(["--max-time", "60"]);
+        // Less than programs that tests run may take in all.
+        walk.args(["--max-time", "45"]);
     }
     let walked = run(&mut walk);
     assert!(
