@@ -8,9 +8,9 @@
 import { element } from "../dom.js";
 import { Problem, checkbox, json, number, select, showProblem, text } from "./fields.js";
 import { file } from "./file.js";
-import { choice, list, map, object, onDemand } from "./groups.js";
+import { choice, list, map, object, onDemand, usual } from "./groups.js";
 import { rows } from "./rows.js";
-import { ORIGIN, areRows, choices, constants, isEmptyObject, isFile, isFree, resolve, typeOf, valuesOf } from "./schema.js";
+import { ORIGIN, areRows, choices, constants, isEmptyObject, isFile, isFree, isPrimary, resolve, typeOf, valuesOf } from "./schema.js";
 
 export { Problem, showProblem };
 
@@ -52,8 +52,12 @@ function editorOf(context, schema, options) {
   }
   const alternatives = choices(schema);
   if (alternatives?.length === 1) {
-    const { anyOf, oneOf, ...beside } = schema;
+    const { anyOf, oneOf, [ORIGIN]: origin, ...beside } = schema;
     return editor(context, { ...resolve(context, alternatives[0]), ...beside }, options);
+  }
+  const mostUsed = alternatives?.find(isPrimary);
+  if (mostUsed) {
+    return usual(context, schema, mostUsed, alternatives, options);
   }
   if (alternatives) {
     return choice(context, schema, alternatives, options);

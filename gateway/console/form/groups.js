@@ -3,7 +3,7 @@
 import { element } from "../dom.js";
 import { Problem, field, hintOf, newId } from "./fields.js";
 import { pasting } from "./rows.js";
-import { areRows, hints, isFile, isFree, isPrimary, nameOf, resolve, typeOf } from "./schema.js";
+import { ORIGIN, areRows, hints, isFile, isFree, isPrimary, nameOf, resolve, typeOf } from "./schema.js";
 
 /** Optional fields beside required ones are folded away from so many on. */
 const FOLDED_FROM = 6;
@@ -224,6 +224,27 @@ function wrapped(context, schema, { name, given }, { label, required }) {
     read: () => wrap(inner.read()),
     draft: () => wrap(inner.draft()),
     fill: (value) => isObject(value) && inner.fill(value[name]),
+  };
+}
+
+/** The form that most requests use of those that a value may have. The others are there when a value needs them. */
+export function usual(context, schema, one, alternatives, options) {
+  const { anyOf, oneOf, [ORIGIN]: origin, ...beside } = schema;
+  let current = context.editor(context, { ...resolve(context, one), ...beside }, options);
+  const made = element("div", {}, current.element);
+  return {
+    element: made,
+    read: () => current.read(),
+    draft: () => current.draft(),
+    fill(value) {
+      if (current.fill(value)) {
+        return true;
+      }
+      current = choice(context, schema, alternatives, options);
+      made.replaceChildren(current.element);
+      return current.fill(value);
+    },
+    isTouched: () => current.isTouched(),
   };
 }
 

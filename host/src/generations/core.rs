@@ -273,7 +273,12 @@ impl Core {
         origin: &Origin,
         before: Option<&Current>,
     ) -> Option<Arc<Version>> {
-        let older = self.candidates.remove_older(version, origin);
+        // Nothing is newer than what its file holds, for whatever reason it was opened.
+        let newest = Origin::File;
+        let is_held = self.is_held(version);
+        let older = self
+            .candidates
+            .remove_older(version, if is_held { &newest } else { origin });
         let rolls_back = |candidate: &&Candidate| matches!(candidate.origin, Origin::RollBack(_));
         let healthy = older
             .iter()

@@ -24,7 +24,7 @@ pub struct SendMail {
     /// Where reports of what can't be delivered go, if not to `from`; `""` for none.
     #[serde(default)]
     pub envelope_from: Option<Address>,
-    /// The recipients.
+    /// The recipients: `max@example.com`, or several with commas between them; or a list.
     #[serde(default)]
     #[schemars(extend("x-primary" = true))]
     pub to: Addresses,

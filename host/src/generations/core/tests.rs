@@ -281,6 +281,24 @@ fn a_roll_back_takes_no_name_that_another_plugin_has_by_now() {
 }
 
 #[test]
+fn what_its_file_holds_is_newer_than_all_else() {
+    let mut stage = Stage::new();
+    stage.serves("p", 1, 1);
+    stage.serves("p", 2, 2);
+    assert_eq!(stage.crashes(2, 3, false), ["open 3"]);
+    stage.core.lost(2);
+    assert_eq!(stage.said(), ["2 is retired", "open 4"]);
+    // The file holds again what is being rolled back to.
+    assert!(stage.holds("p", 1).is_empty());
+    let said = stage.opened(3);
+    assert!(
+        said.contains(&"superseded of libp.so".to_owned()),
+        "{said:?}"
+    );
+    assert_eq!(stage.opened(4), ["let go 4"]);
+}
+
+#[test]
 fn a_roll_back_takes_no_name_of_what_its_file_brings_now() {
     let mut stage = Stage::new();
     stage.holds_with("a.so", "p", 1, &["f", "g"]);

@@ -72,7 +72,7 @@ impl JsonSchema for Address {
         json_schema!({
             "description": "`max@example.com`, `Max Muster <max@example.com>`, or name and address apart.",
             "anyOf": [
-                {"type": "string"},
+                {"type": "string", "x-primary": true},
                 {
                     "type": "object",
                     "properties": {"name": {"type": ["string", "null"]}, "address": {"type": "string"}},
@@ -132,9 +132,11 @@ impl JsonSchema for Addresses {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let one = generator.subschema_for::<Address>();
+        let mut usual = one.clone();
+        usual.insert("x-primary".to_owned(), true.into());
         json_schema!({
             "description": "One address, several in a text with commas between them, or a list of such.",
-            "anyOf": [one, {"type": "array", "items": one}, {"type": "null"}],
+            "anyOf": [usual, {"type": "array", "items": one}, {"type": "null"}],
         })
     }
 }
