@@ -136,6 +136,15 @@ function placeholder(schema) {
   return schema.default === undefined || schema.default === null ? undefined : plain(schema.default);
 }
 
+/** What stands in a field, without the spaces around it; `undefined` where nothing does, and nothing need. */
+function entered(input, label, required) {
+  const value = input.value.trim();
+  if (value === "" && required) {
+    throw missing(input, label);
+  }
+  return value === "" ? undefined : value;
+}
+
 /** What JSON has as a number. */
 export const JSON_NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 
@@ -146,11 +155,8 @@ export function number(schema, label, required) {
   return single({
     element: made,
     read() {
-      const value = input.value.trim();
-      if (value === "") {
-        if (required) {
-          throw missing(input, label);
-        }
+      const value = entered(input, label, required);
+      if (value === undefined) {
         return undefined;
       }
       const number = Number(value);
@@ -230,11 +236,8 @@ export function json(schema, label, required, empty) {
   return single({
     element: made,
     read() {
-      const value = input.value.trim();
-      if (value === "") {
-        if (required) {
-          throw missing(input, label);
-        }
+      const value = entered(input, label, required);
+      if (value === undefined) {
         return undefined;
       }
       try {

@@ -78,34 +78,20 @@ fn handshake(setup: u8, replies: &[Reply]) {
 
 fn settings(setup: u8) -> Settings {
     let secret = || String::from("geheim");
-    Settings {
-        host: "mx".to_owned(),
-        port: 25,
-        server: "mx:25".into(),
-        tls_mode: [TlsMode::None, TlsMode::Opportunistic, TlsMode::Required]
-            [usize::from(setup % 3)],
-        tls: TlsSettings::default(),
-        credentials: match setup & 12 {
-            0 => None,
-            4 => Some(Credentials::Token {
-                username: "max".to_owned(),
-                token: kit::secret::SecretSource::Text(secret().into()),
-            }),
-            _ => Some(Credentials::Password {
-                username: "max".to_owned(),
-                password: secret().into(),
-            }),
-        },
-        hello_name: "me".to_owned(),
-        connect_timeout: Duration::MAX,
-        command_timeout: Duration::MAX,
-        data_timeout: Duration::MAX,
-        idle_timeout: Duration::MAX,
-        connections: 1,
-        messages_per_connection_max: None,
-        messages_per_second_max: None,
-        retry_for: Duration::MAX,
-    }
+    let tls_mode =
+        [TlsMode::None, TlsMode::Opportunistic, TlsMode::Required][usize::from(setup % 3)];
+    let credentials = match setup & 12 {
+        0 => None,
+        4 => Some(Credentials::Token {
+            username: "max".to_owned(),
+            token: kit::secret::SecretSource::Text(secret().into()),
+        }),
+        _ => Some(Credentials::Password {
+            username: "max".to_owned(),
+            password: secret().into(),
+        }),
+    };
+    Settings::made_up(tls_mode, credentials)
 }
 
 fn mail(tag: usize, recipients: usize) -> Outgoing {

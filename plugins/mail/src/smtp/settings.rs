@@ -60,3 +60,27 @@ pub(crate) struct Settings {
     /// How long a server that says "not now" is tried again.
     pub(crate) retry_for: Duration,
 }
+
+#[cfg(any(test, fuzzing))]
+impl Settings {
+    /// Of a server that nobody connects to, without any limit.
+    pub(crate) fn made_up(tls_mode: TlsMode, credentials: Option<Credentials>) -> Self {
+        Self {
+            host: "mx".to_owned(),
+            port: 25,
+            server: "mx:25".into(),
+            tls_mode,
+            tls: TlsSettings::default(),
+            credentials,
+            hello_name: "me".to_owned(),
+            connect_timeout: Duration::MAX,
+            command_timeout: Duration::MAX,
+            data_timeout: Duration::MAX,
+            idle_timeout: Duration::MAX,
+            connections: 1,
+            messages_per_connection_max: None,
+            messages_per_second_max: None,
+            retry_for: Duration::MAX,
+        }
+    }
+}

@@ -87,16 +87,22 @@ fn numbers_keep_all_their_digits_on_the_way_there_and_back() {
 
 const TOKEN: &str = "0123456789abcdef";
 
-#[test]
-fn who_is_refused_is_told_and_waits_for_nothing() {
-    let host = Host::with(&[Plugin::Good]);
+/// A gateway whose token may come in a cookie.
+fn with_sessions(host: &Host) -> Gateway {
     let gateway = GatewaySetup::new()
-        .host(&host)
+        .host(host)
         .config(&format!(
             "allow = [\"echo\"]\ncookie = \"session\"\nconsole = true\n[[tokens]]\ntoken = \"{TOKEN}\"\nuser = \"ada\""
         ))
         .start();
     gateway.wait_until_ready();
+    gateway
+}
+
+#[test]
+fn who_is_refused_is_told_and_waits_for_nothing() {
+    let host = Host::with(&[Plugin::Good]);
+    let gateway = with_sessions(&host);
     let browser = Browser::start(Look::Light);
     let run = |port: u16, cookie: &str| {
         browser.eval_async(&format!(
@@ -115,13 +121,7 @@ fn who_is_refused_is_told_and_waits_for_nothing() {
 #[test]
 fn a_token_counts_in_place_of_an_old_cookie() {
     let host = Host::with(&[Plugin::Good]);
-    let gateway = GatewaySetup::new()
-        .host(&host)
-        .config(&format!(
-            "allow = [\"echo\"]\ncookie = \"session\"\nconsole = true\n[[tokens]]\ntoken = \"{TOKEN}\"\nuser = \"ada\""
-        ))
-        .start();
-    gateway.wait_until_ready();
+    let gateway = with_sessions(&host);
     let browser = Browser::start(Look::Light);
     browser.open(&page(gateway.port(), "/healthz"));
     browser.eval("document.cookie = 'session=expired'");

@@ -1,29 +1,12 @@
-use std::time::Duration;
-
 use super::*;
-use crate::smtp::{settings::Credentials, tls::TlsSettings};
+use crate::smtp::settings::Credentials;
 
 fn settings(tls_mode: TlsMode, has_credentials: bool) -> Settings {
-    Settings {
-        host: "mx".to_owned(),
-        port: 25,
-        server: "mx:25".into(),
-        tls_mode,
-        tls: TlsSettings::default(),
-        credentials: has_credentials.then(|| Credentials::Password {
-            username: "max".to_owned(),
-            password: String::from("geheim").into(),
-        }),
-        hello_name: "me".to_owned(),
-        connect_timeout: Duration::MAX,
-        command_timeout: Duration::MAX,
-        data_timeout: Duration::MAX,
-        idle_timeout: Duration::MAX,
-        connections: 1,
-        messages_per_connection_max: None,
-        messages_per_second_max: None,
-        retry_for: Duration::MAX,
-    }
+    let credentials = has_credentials.then(|| Credentials::Password {
+        username: "max".to_owned(),
+        password: String::from("geheim").into(),
+    });
+    Settings::made_up(tls_mode, credentials)
 }
 
 /// Plays the server's replies against a handshake; TLS, where it is asked for, succeeds. Returns what was sent.
