@@ -1,6 +1,6 @@
 //! Servers that say anything, to the handshake and to the dialogue.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use super::{
     Outgoing,
@@ -9,7 +9,6 @@ use super::{
     limits::{Verdict, judge},
     reply::{Reply, ReplyParser},
     settings::{Credentials, Settings, TlsMode},
-    tls::TlsSettings,
     wire::Extensions,
 };
 use crate::{
