@@ -4,6 +4,8 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
 
+use crate::refusal::{self, Wanted};
+
 /// What a handler may take as its arguments.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the arguments of a handler",
@@ -76,9 +78,14 @@ fn read<T: DeserializeOwned>(json: &[u8], schema: Option<fn() -> Value>) -> Resu
             Some(located) => located,
             None => (None, reason(&error)),
         };
+        let schema = schema.map(|schema| schema());
+        let wanted = schema
+            .as_ref()
+            .and_then(|schema| Wanted::at(schema, path.as_deref().unwrap_or_default()));
+        let text = refusal::plain(&text, wanted);
         match path {
-            Some(path) => format!("at `{path}`: {}", without_type_names(&text, None)),
-            None => without_type_names(&text, schema.map(|schema| schema()).as_ref()),
+            Some(path) => format!("at `{path}`: {text}"),
+            None => text,
         }
     })
 }
@@ -93,7 +100,7 @@ fn locate<T: DeserializeOwned>(json: &[u8]) -> Option<(Option<String>, String)> 
     let mut reason = reason(error.inner());
     if reason == "expected value" && serde_json::from_slice::<IgnoredAny>(json).is_ok() {
         // serde_json looks for the key that names a variant. What it found in its place is JSON.
-        reason = String::from("an object that names a variant by its one key was expected");
+        reason = String::from(refusal::VARIANT_EXPECTED);
     }
     let is_named = path != "." && !path.is_empty();
     Some((is_named.then(|| path.to_owned()), reason))
@@ -140,70 +147,6 @@ fn is_empty_between(json: &[u8], begin: &[u8], end: &[u8]) -> bool {
         .strip_prefix(begin)
         .and_then(|rest| rest.strip_suffix(end))
         .is_some_and(|inner| inner.trim_ascii().is_empty())
-}
-
-/// Why an array is refused as the arguments of a function that takes an object.
-pub(crate) fn array_refused(schema: &Value) -> String {
-    format!("expected {}, not an array", object_in_words(schema))
-}
-
-/// What to write for an object of this schema.
-fn object_in_words(schema: &Value) -> String {
-    /// As many as fit into a sentence.
-    const NAMES_MAX: usize = 8;
-    let properties = schema.get("properties").and_then(Value::as_object);
-    let mut names: Vec<String> = properties
-        .into_iter()
-        .flat_map(Map::keys)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    if names.is_empty() {
-        return String::from("an object, `{…}`");
-    }
-    if names.len() > NAMES_MAX {
-        names.truncate(NAMES_MAX);
-        names.push(String::from("…"));
-    }
-    format!("an object with {}", names.join(", "))
-}
-
-/// serde's words without the names of Rust's types, which mean nothing to whoever writes JSON. `whole`: what the text as a
-/// whole should be, if it is a schema's.
-fn without_type_names(reason: &str, whole: Option<&Value>) -> String {
-    const EXPECTED: &str = ", expected ";
-    if let Some(name) = reason.strip_prefix("data did not match any variant of untagged enum ") {
-        let rest = name.split_once(' ').map_or("", |(_, rest)| rest);
-        return format!("it is none of what may stand here {rest}")
-            .trim_end()
-            .to_owned();
-    }
-    let Some((found, expected)) = reason.rsplit_once(EXPECTED) else {
-        return reason.to_owned();
-    };
-    let mut words = expected.split(' ');
-    let kind = words.next().unwrap_or_default();
-    let is_elements = expected.contains(" with ") && expected.contains("element");
-    let count = || {
-        let count = expected.split(" with ").nth(1)?.split(' ').next()?;
-        Some(format!("an array of {count}"))
-    };
-    let plain = match kind {
-        "struct" if is_elements => count(),
-        "struct" | "map" | "internally" | "adjacently" => {
-            Some(whole.map_or_else(|| String::from("an object"), object_in_words))
-        }
-        "tuple" => count().or_else(|| Some(String::from("an array"))),
-        "enum" => Some(String::from(
-            "one of its names, in quotes, or an object with one of them",
-        )),
-        "unit" => Some(String::from("null")),
-        "newtype" | "variant" => Some(String::from("what may stand here")),
-        _ => None,
-    };
-    plain.map_or_else(
-        || reason.to_owned(),
-        |plain| format!("{found}{EXPECTED}{plain}"),
-    )
 }
 
 /// Whether `schema` asks for an object, and would take no array.
@@ -363,47 +306,6 @@ mod tests {
         }
         for other in ["", "]", "{}", "\"[]\""] {
             assert_eq!(array(other.as_bytes()), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn reasons_have_no_names_of_types() {
-        for (reason, plain) in [
-            (
-                "invalid type: integer `5`, expected struct Inner",
-                "invalid type: integer `5`, expected an object",
-            ),
-            (
-                "invalid length 1, expected struct Inner with 2 elements",
-                "invalid length 1, expected an array of 2",
-            ),
-            (
-                "invalid length 1, expected tuple struct P with 2 elements",
-                "invalid length 1, expected an array of 2",
-            ),
-            (
-                "invalid length 1, expected a tuple of size 2",
-                "invalid length 1, expected a tuple of size 2",
-            ),
-            (
-                "invalid type: null, expected internally tagged enum Tagged",
-                "invalid type: null, expected an object",
-            ),
-            (
-                "invalid type: null, expected unit struct U",
-                "invalid type: null, expected null",
-            ),
-            (
-                "unknown variant `c`, expected `a` or `b`",
-                "unknown variant `c`, expected `a` or `b`",
-            ),
-            (
-                "data did not match any variant of untagged enum Either",
-                "it is none of what may stand here",
-            ),
-            ("missing field `to`", "missing field `to`"),
-        ] {
-            assert_eq!(without_type_names(reason, None), plain);
         }
     }
 

@@ -186,7 +186,18 @@ impl fmt::Display for TaskError {
     }
 }
 
-impl<E: Error> From<E> for TaskError {
+/// What `?` takes: any [`Error`]. It has a name of its own for the sake of what the compiler says of the others.
+#[diagnostic::on_unimplemented(
+    message = "`?` takes a `std::error::Error`, which `{Self}` is not",
+    label = "`?` takes a `std::error::Error`: write `.map_err(|error| TaskError::new(\"KIND\", error.to_string()))?`, and in `open` `.map_err(|error| PluginError::new(error.to_string()))?`"
+)]
+pub trait StandardError: Error {}
+
+// Else the compiler would speak of `Error` and `Sized`.
+#[diagnostic::do_not_recommend]
+impl<E: Error> StandardError for E {}
+
+impl<E: StandardError> From<E> for TaskError {
     fn from(error: E) -> Self {
         let carried = carried(error.source());
         Self::of_chain(&error, carried)
@@ -364,7 +375,7 @@ impl fmt::Display for PluginError {
     }
 }
 
-impl<E: Error> From<E> for PluginError {
+impl<E: StandardError> From<E> for PluginError {
     fn from(error: E) -> Self {
         Self(chain(&error))
     }

@@ -9,7 +9,7 @@ use crate::{
     args::{self, Array},
     dispatch::{self, Call, Plugin},
     error::TaskError,
-    log, log_crate, panics, task,
+    log, log_crate, panics, refusal, task,
     task::Task,
 };
 
@@ -82,7 +82,7 @@ impl<P: Plugin> Instance<P> {
             Some(Array::Empty) => b"{}",
             Some(Array::Filled) => {
                 let schema = (entry.args_schema)();
-                return Answer::InvalidArgs(args::array_refused(&schema)).send(task);
+                return Answer::InvalidArgs(refusal::array_refused(&schema)).send(task);
             }
         };
         #[cfg(feature = "async")]

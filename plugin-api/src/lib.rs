@@ -106,6 +106,7 @@ mod log_crate;
 pub mod manifest;
 pub mod note;
 mod panics;
+mod refusal;
 #[cfg(feature = "async")]
 mod runtime;
 mod task;
