@@ -15,11 +15,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use service::supervise::Panicked;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use self::folder::{Arrival, Due, Sight, Told, Track};
@@ -104,7 +103,7 @@ pub(crate) struct Folder {
     /// It could not be read at the last look.
     is_away: bool,
     look_at: Instant,
-    staging: Arc<Semaphore>,
+    readings: Readings,
     changes: mpsc::Sender<Change>,
     mailbox: mpsc::Sender<Event>,
     events: mpsc::Receiver<Event>,
@@ -137,7 +136,7 @@ impl Folder {
             watch,
             is_away: false,
             look_at: Instant::now(),
-            staging: Arc::new(Semaphore::new(STAGING_MAX)),
+            readings: Readings::default(),
             changes,
             mailbox,
             events,
@@ -164,7 +163,7 @@ impl Folder {
                 Sight::File(_) => {
                     track.take_in(Some(&sight), &self.reload.settle, Told::default(), now);
                     track.begin_examination();
-                    let staged = read(path.clone(), Arc::clone(&self.staging)).await;
+                    let staged = read(path.clone()).await;
                     let change = change(path.clone(), staged);
                     if matches!(change, Change::Waits { .. }) {
                         track.set_short(Moment::now());
@@ -212,7 +211,11 @@ impl Folder {
                     self.look_by(Instant::now());
                 }
             }
-            Event::Staged { file, staged } => self.staged(file, *staged).await,
+            Event::Staged { file, staged } => {
+                self.readings.running -= 1;
+                self.read_next();
+                self.staged(file, *staged).await;
+            }
         }
     }
 
@@ -284,11 +287,18 @@ impl Folder {
             return;
         };
         track.begin_examination();
-        let (mailbox, permits) = (self.mailbox.clone(), Arc::clone(&self.staging));
-        tokio::spawn(async move {
-            let staged = Box::new(read(path.clone(), permits).await);
-            let _ = mailbox.send(Event::Staged { file: path, staged }).await;
-        });
+        self.readings.waiting.push(path);
+        self.read_next();
+    }
+
+    fn read_next(&mut self) {
+        while let Some(path) = self.readings.begin() {
+            let mailbox = self.mailbox.clone();
+            tokio::spawn(async move {
+                let staged = Box::new(read(path.clone()).await);
+                let _ = mailbox.send(Event::Staged { file: path, staged }).await;
+            });
+        }
     }
 
     /// A file has been read.
@@ -332,14 +342,28 @@ impl Folder {
     }
 }
 
-/// Reads a file on a thread of its own, when its turn comes.
-async fn read(path: PathBuf, permits: Arc<Semaphore>) -> StageResult {
-    let permit = permits.acquire_owned().await;
+/// Which files are read, a few at a time: what came last comes first, so that a heap of others does not hold it up.
+#[derive(Debug, Default)]
+struct Readings {
+    waiting: Vec<PathBuf>,
+    running: usize,
+}
+
+impl Readings {
+    /// The file to be read now; none: none waits, or enough are being read.
+    fn begin(&mut self) -> Option<PathBuf> {
+        let next = (self.running < STAGING_MAX).then(|| self.waiting.pop())??;
+        self.running += 1;
+        Some(next)
+    }
+}
+
+/// Reads a file on a thread of its own.
+async fn read(path: PathBuf) -> StageResult {
     let (done, staged) = oneshot::channel();
     let thread = std::thread::Builder::new().name("reader".to_owned());
     let started = thread.spawn(move || {
         let _ = done.send(stage(&path));
-        drop(permit);
     });
     match started {
         Ok(_) => staged.await.map_err(|_| Panicked),
@@ -379,5 +403,25 @@ fn change(file: PathBuf, staged: StageResult) -> Change {
             file,
             reason: "the host failed to read it; its log says more under \"panicked\"".to_owned(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_last_is_read_first_and_few_at_a_time() {
+        let mut readings = Readings {
+            waiting: ["a.so", "b.so", "c.so"].map(PathBuf::from).to_vec(),
+            running: 0,
+        };
+        assert_eq!(readings.begin(), Some("c.so".into()));
+        assert_eq!(readings.begin(), Some("b.so".into()));
+        assert_eq!(readings.begin(), None, "enough are being read");
+        readings.running -= 1;
+        assert_eq!(readings.begin(), Some("a.so".into()));
+        readings.running -= 1;
+        assert_eq!(readings.begin(), None);
     }
 }
