@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use protocol::Reply;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{ClientMessage, reply};
@@ -34,11 +35,14 @@ pub(crate) fn messages(text: &[u8]) {
                 outcome: Ok(request.args.clone()),
             };
             let answer = reply(7, &answer);
-            let told: Value = serde_json::from_str(&answer).expect("an answer is JSON");
-            let args: Value = serde_json::from_slice(&request.args).expect("arguments are JSON");
-            assert_eq!((&told["seq"], &told["ok"]), (&7.into(), &true.into()));
-            assert_eq!(told["result"], args);
             assert!(!answer.contains('\n'), "an answer is one line");
+            let _: IgnoredAny = serde_json::from_str(&answer).expect("an answer is JSON");
+            // Numbers of any size are passed on, and not all of them have a value here.
+            if let Ok(args) = serde_json::from_slice::<Value>(&request.args) {
+                let told: Value = serde_json::from_str(&answer).expect("an answer is JSON");
+                assert_eq!((&told["seq"], &told["ok"]), (&7.into(), &true.into()));
+                assert_eq!(told["result"], args);
+            }
         }
     }
 }
@@ -51,6 +55,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         r#"{"resume":"AAAA","seen":0,"token":"secret"}"#,
         r#"{"token":null}"#,
         r#"{"id":"a","function":"echo","args":{"b":[1.50,"\u00e4"]},"progress":true,"timeout_ms":5}"#,
+        r#"{"id":"a","function":"echo","args":{"b":4e9000001433}}"#,
         r#"{"function":"echo"}"#,
         "[]",
     ]
