@@ -62,9 +62,9 @@ const YES: Option<bool> = Some(true);
 const CODES: [CodeInfo; 14] = [
     info(ErrorCode::BadRequest, "bad_request", "the line is not JSON or not an object, or a field is missing or wrong; the message says which, and what to send", NO, NO),
     info(ErrorCode::TooLarge, "too_large", "the line is over the limit, which the message names; the connection closes after this reply", NO, NO),
-    info(ErrorCode::UnknownFunction, "unknown_function", "no live plugin has such a function; the message names similar ones", NO, NO),
-    info(ErrorCode::Unavailable, "unavailable", "the function's plugin crashed over and over and is kept from running for a while", YES, NO),
-    info(ErrorCode::Overloaded, "overloaded", "the function's queue is full, or the system has no thread for the task; `data.retry_after_ms` says when to try again", YES, NO),
+    info(ErrorCode::UnknownFunction, "unknown_function", "no live plugin has such a function, or the one that had it was removed before the task began; the message names similar ones", NO, NO),
+    info(ErrorCode::Unavailable, "unavailable", "the function's plugin crashed over and over and is kept from running for a while, or is still being opened; `data.retry_after_ms` says when to try again", YES, NO),
+    info(ErrorCode::Overloaded, "overloaded", "the function's queue is full, all requests together are as long as the host takes, it has no more room for connections, or the system has no thread for the task; `data.retry_after_ms` says when to try again", YES, NO),
     info(ErrorCode::ShuttingDown, "shutting_down", "the server finishes what it has and takes nothing new", YES, NO),
     info(ErrorCode::InvalidArgs, "invalid_args", "`args` is not what the handler takes; the message says where and why", NO, NO),
     info(ErrorCode::HandlerFailed, "handler_failed", "the handler returned an error; `data` may hold its own `kind` and details", None, YES),

@@ -79,7 +79,7 @@ impl Candidates {
         self.remove_rivals(version, |other| other.rank() <= rank)
     }
 
-    /// The file holds this version again, which serves or is being opened: removes what it held in between.
+    /// The file holds this version again, which is being opened: removes what it held in between.
     pub(super) fn remove_outdated(&mut self, version: &Version) -> Vec<Candidate> {
         self.remove_where(|other| {
             is_rival(&other.version, version)
@@ -88,14 +88,26 @@ impl Candidates {
         })
     }
 
+    /// The file holds what serves: removes all that would take its place, but for a roll-back, whose reason it is itself.
+    pub(super) fn remove_needless(&mut self, version: &Version) -> Vec<Candidate> {
+        self.remove_where(|other| {
+            is_rival(&other.version, version) && !matches!(other.origin, Origin::RollBack(_))
+        })
+    }
+
+    /// Something serves the plugin: removes what was opened because nothing did.
+    pub(super) fn remove_lost(&mut self, plugin: &str) -> Vec<Candidate> {
+        self.remove_where(|other| other.version.plugin() == plugin && other.origin == Origin::Lost)
+    }
+
     /// Removes those that were opened for their configuration: it has changed again.
     pub(super) fn remove_configured(&mut self) -> Vec<Candidate> {
         self.remove_where(|other| other.origin == Origin::Configuration)
     }
 
-    /// Removes all that come from a file which is gone.
-    pub(super) fn remove_file(&mut self, file: &Path) -> Vec<Candidate> {
-        self.remove_where(|other| other.version.file() == file)
+    /// Removes all whose files are gone.
+    pub(super) fn remove_orphans(&mut self, is_there: impl Fn(&Path) -> bool) -> Vec<Candidate> {
+        self.remove_where(|other| !is_there(other.version.file()))
     }
 
     /// Removes what the file held: it holds something else, which is not opened.

@@ -118,6 +118,7 @@ impl Core {
 
     /// What is to be done since the last call, in this order.
     pub(super) fn take_commands(&mut self) -> Vec<Command> {
+        self.take_out_orphans();
         std::mem::take(&mut self.commands)
     }
 
@@ -229,7 +230,6 @@ impl Core {
             }
         }
         self.retry_waiting();
-        self.take_out_orphans();
     }
 
     fn go_live(&mut self, number: u64, Candidate { version, origin }: Candidate, now: Moment) {
@@ -263,7 +263,6 @@ impl Core {
             (None, _) => {}
         }
         self.retry_waiting();
-        self.take_out_orphans();
     }
 
     /// What the version that goes live now is rolled back to, should it crash; ends the roll-back that is under way.
@@ -279,12 +278,14 @@ impl Core {
         let older = self
             .candidates
             .remove_older(version, if is_held { &newest } else { origin });
+        let lost = self.candidates.remove_lost(version.plugin());
         let rolls_back = |candidate: &&Candidate| matches!(candidate.origin, Origin::RollBack(_));
         let healthy = older
             .iter()
             .find(rolls_back)
             .map(|candidate| Arc::clone(&candidate.version));
         self.give_up(older, Event::Superseded, "something newer is live");
+        self.give_up(lost, Event::Superseded, "its plugin is live again");
         if matches!(origin, Origin::RollBack(_)) {
             return None;
         }

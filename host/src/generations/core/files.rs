@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::{Core, FILE_GONE};
+use super::Core;
 use crate::config::PluginSettings;
 use crate::generations::candidates::Origin;
-use crate::generations::state::Event;
+use crate::generations::state::{Event, State};
 use crate::generations::version::{Content, Version};
 use crate::reload::Staged;
 
@@ -25,13 +25,11 @@ impl Core {
             }
             Err(reason) => self.holds_nothing(&path, Some(staged.note.name), reason),
         }
-        self.take_out_orphans();
     }
 
     /// The file holds nothing that could be opened.
     pub(in crate::generations) fn unusable(&mut self, path: &Path, reason: String) {
         self.holds_nothing(path, None, reason);
-        self.take_out_orphans();
     }
 
     fn holds_nothing(&mut self, path: &Path, plugin: Option<String>, reason: String) {
@@ -71,10 +69,7 @@ impl Core {
     pub(in crate::generations) fn gone(&mut self, path: &Path) {
         self.files.remove(path);
         self.forget_refusal(path);
-        let candidates = self.candidates.remove_file(path);
-        self.give_up(candidates, Event::Removed, FILE_GONE);
         self.retry_waiting();
-        self.take_out_orphans();
     }
 
     /// The file holds this version. It is opened, unless it serves, is being opened, or was rolled back. `said`: why not, when
@@ -85,7 +80,15 @@ impl Core {
             self.forget_refusal(path);
         }
         if serves || self.candidates.has(&version) {
-            let outdated = self.candidates.remove_outdated(&version);
+            let is_alive = self
+                .current
+                .get(version.plugin())
+                .is_some_and(|current| current.state != State::Retired);
+            let outdated = if serves && is_alive {
+                self.candidates.remove_needless(&version)
+            } else {
+                self.candidates.remove_outdated(&version)
+            };
             if !outdated.is_empty() {
                 let reason = "its file holds again what it held before";
                 self.give_up(outdated, Event::Superseded, reason);

@@ -76,8 +76,14 @@ impl Core {
         })
     }
 
-    /// Takes out plugins whose files are gone, or bring another one now, unless other files bring them in a moment.
+    /// Takes out plugins whose files are gone, or bring another one now, unless other files bring them in a moment. What is
+    /// opened of a file that is gone is not wanted either.
     pub(super) fn take_out_orphans(&mut self) {
+        let files = &self.files;
+        let orphans = self
+            .candidates
+            .remove_orphans(|file| files.contains_key(file));
+        self.give_up(orphans, Event::Removed, FILE_GONE);
         let is_gone = |plugin: &str, current: &Current| {
             !self.files.contains_key(current.version.file()) && !self.has_successor(plugin)
         };

@@ -299,6 +299,34 @@ fn what_its_file_holds_is_newer_than_all_else() {
 }
 
 #[test]
+fn what_was_lost_is_not_opened_anew_when_something_else_serves_by_then() {
+    let mut stage = Stage::new();
+    stage.serves("p", 1, 1);
+    stage.serves("p", 2, 2);
+    stage.core.lost(2);
+    assert_eq!(stage.said(), ["2 is retired", "open 3"]);
+    assert_eq!(stage.crashes(2, 3, false), ["open 4"]);
+    stage.opened(4);
+    assert_eq!(stage.opened(3), ["let go 3"]);
+}
+
+#[test]
+fn an_orphan_is_opened_for_no_configuration_when_nothing_brings_it_any_more() {
+    let mut stage = Stage::new();
+    stage.serves("q", 1, 1);
+    stage.holds_with("b.so", "q", 2, &[]);
+    stage.core.gone(Path::new("libq.so"));
+    stage.said();
+    stage
+        .core
+        .configured(PROBATION, |_| Ok(settings("q", "workers = 7")));
+    stage.core.gone(Path::new("b.so"));
+    stage.said();
+    assert!(!stage.core.has("q"));
+    assert!(!stage.core.is_opening(|_| true));
+}
+
+#[test]
 fn a_roll_back_takes_no_name_of_what_its_file_brings_now() {
     let mut stage = Stage::new();
     stage.holds_with("a.so", "p", 1, &["f", "g"]);
