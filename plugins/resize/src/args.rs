@@ -244,17 +244,23 @@ impl Format {
         }
     }
 
-    /// By the ending of a path, if it says anything.
-    pub(crate) fn of_path(path: &str) -> Option<Self> {
-        let (_, ending) = path.rsplit_once('.')?;
-        match ending.to_ascii_lowercase().as_str() {
-            "jpg" | "jpeg" | "jpe" | "jfif" => Some(Self::Jpeg),
-            "png" => Some(Self::Png),
-            "webp" => Some(Self::Webp),
-            "avif" => Some(Self::Avif),
-            "gif" => Some(Self::Gif),
-            _ => None,
-        }
+    /// By the ending of a path, if it says anything; an error where it names a format of images that is not written.
+    pub(crate) fn of_path(path: &str) -> Result<Option<Self>, String> {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let Some((_, ending)) = name.rsplit_once('.') else {
+            return Ok(None);
+        };
+        let ending = ending.to_ascii_lowercase();
+        Ok(Some(match ending.as_str() {
+            "jpg" | "jpeg" | "jpe" | "jfif" => Self::Jpeg,
+            "png" => Self::Png,
+            "webp" => Self::Webp,
+            "avif" => Self::Avif,
+            "gif" => Self::Gif,
+            "tif" | "tiff" | "heic" | "heif" | "bmp" | "jxl" | "jp2" | "svg" | "ico" | "psd"
+            | "tga" | "ppm" | "exr" | "pdf" | "apng" => return Err(ending),
+            _ => return Ok(None),
+        }))
     }
 }
 

@@ -17,23 +17,47 @@ pub(crate) enum Space {
     Grey,
     Rgb,
     YCbCr,
-    /// `true`: 255 stands for no ink, as Adobe's programs write it.
-    Cmyk(bool),
-    Ycck(bool),
+    /// Inks. In the file, 255 stands for none of one, as Adobe's programs have it, and all others after them.
+    Cmyk,
+    Ycck,
     Palette,
 }
 
 impl Space {
+    /// The channels that a profile for it is for.
+    pub(crate) fn channels(self) -> DataColorSpace {
+        match self {
+            Self::Grey => DataColorSpace::Gray,
+            Self::Rgb | Self::YCbCr | Self::Palette => DataColorSpace::Rgb,
+            Self::Cmyk | Self::Ycck => DataColorSpace::Cmyk,
+        }
+    }
+
+    /// Whether it is inks rather than light.
+    pub(crate) fn is_inks(self) -> bool {
+        matches!(self, Self::Cmyk | Self::Ycck)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Grey => "grey",
             Self::Rgb => "rgb",
             Self::YCbCr => "ycbcr",
-            Self::Cmyk(_) => "cmyk",
-            Self::Ycck(_) => "ycck",
+            Self::Cmyk => "cmyk",
+            Self::Ycck => "ycck",
             Self::Palette => "palette",
         }
     }
+}
+
+/// Whether a profile says that it is for these channels.
+pub(crate) fn is_for(icc: &[u8], space: Space) -> bool {
+    let name: &[u8; 4] = match space.channels() {
+        DataColorSpace::Gray => b"GRAY",
+        DataColorSpace::Rgb => b"RGB ",
+        _ => b"CMYK",
+    };
+    icc.get(16..20) == Some(name.as_slice())
 }
 
 /// A colour profile to convert from. Images that are sRGB anyway have none.
@@ -48,13 +72,7 @@ impl Profile {
         let profile = caught(|| ColorProfile::new_from_slice(icc))?
             .inspect_err(|error| tracing::debug!(%error, "the colour profile can't be read"))
             .ok()?;
-        let fits = match space {
-            Space::Grey => profile.color_space == DataColorSpace::Gray,
-            Space::Rgb | Space::YCbCr | Space::Palette => {
-                profile.color_space == DataColorSpace::Rgb
-            }
-            Space::Cmyk(_) | Space::Ycck(_) => profile.color_space == DataColorSpace::Cmyk,
-        };
+        let fits = profile.color_space == space.channels();
         if !fits {
             tracing::debug!("the colour profile is for other channels than the image has");
             return None;

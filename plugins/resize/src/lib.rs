@@ -3,6 +3,7 @@
 mod args;
 mod codec;
 mod color;
+mod colorimetry;
 mod config;
 mod error;
 mod guard;

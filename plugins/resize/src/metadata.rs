@@ -15,34 +15,73 @@ pub(crate) struct Attached {
 pub(crate) const ICC_LEN_MAX: usize = 16 << 20;
 
 const ORIENTATION: u16 = 0x0112;
+/// EXIF's types of whole numbers.
+const BYTE: u16 = 1;
+const SHORT: u16 = 3;
+const LONG: u16 = 4;
+
+impl Attached {
+    /// How to turn the image, as EXIF numbers it: what EXIF says, or else XMP.
+    pub(crate) fn orientation(&self) -> Option<u8> {
+        let by_exif = self.exif.as_deref().and_then(exif_orientation);
+        by_exif.or_else(|| self.xmp.as_deref().and_then(xmp_orientation))
+    }
+
+    /// The same for an image that is turned upright, or says elsewhere how it is to be turned.
+    pub(crate) fn upright(mut self) -> Self {
+        if let Some(exif) = &mut self.exif {
+            set_exif_orientation(exif, 1);
+        }
+        if let Some(xmp) = &mut self.xmp
+            && let Some(place) = xmp_orientation_place(xmp)
+        {
+            xmp[place] = b'1';
+        }
+        self
+    }
+}
 
 /// The value of the orientation tag, if there is one that means something.
-pub(crate) fn exif_orientation(exif: &[u8]) -> Option<u8> {
-    let (place, is_little) = orientation_place(exif)?;
-    let value = read_u16(exif, place, is_little)?;
+fn exif_orientation(exif: &[u8]) -> Option<u8> {
+    let field = orientation_field(exif)?;
+    let value = match field.kind {
+        BYTE => u32::from(*exif.get(field.at)?),
+        SHORT => u32::from(read_u16(exif, field.at, field.is_little)?),
+        _ => read_u32(exif, field.at, field.is_little)?,
+    };
     u8::try_from(value)
         .ok()
         .filter(|value| (1..=8).contains(value))
 }
 
-/// The same EXIF with the orientation `value`, where it has one.
-pub(crate) fn with_orientation(exif: &[u8], value: u8) -> Vec<u8> {
-    let mut exif = exif.to_vec();
-    if let Some((place, is_little)) = orientation_place(&exif) {
-        let bytes = if is_little {
-            u16::from(value).to_le_bytes()
-        } else {
-            u16::from(value).to_be_bytes()
-        };
-        if let Some(field) = exif.get_mut(place..place + 2) {
-            field.copy_from_slice(&bytes);
-        }
+/// Writes the orientation where there is one.
+fn set_exif_orientation(exif: &mut [u8], value: u8) {
+    let Some(field) = orientation_field(exif) else {
+        return;
+    };
+    let short = u16::from(value);
+    let long = u32::from(value);
+    let bytes = match (field.kind, field.is_little) {
+        (BYTE, _) => vec![value],
+        (SHORT, true) => short.to_le_bytes().to_vec(),
+        (SHORT, false) => short.to_be_bytes().to_vec(),
+        (_, true) => long.to_le_bytes().to_vec(),
+        (_, false) => long.to_be_bytes().to_vec(),
+    };
+    if let Some(place) = exif.get_mut(field.at..field.at + bytes.len()) {
+        place.copy_from_slice(&bytes);
     }
-    exif
 }
 
-/// Where the orientation's value stands in the first directory.
-fn orientation_place(exif: &[u8]) -> Option<(usize, bool)> {
+/// Where and how the orientation's value stands.
+struct Field {
+    at: usize,
+    kind: u16,
+    is_little: bool,
+}
+
+/// The orientation in the first directory.
+fn orientation_field(exif: &[u8]) -> Option<Field> {
     let is_little = match exif.get(..4)? {
         [b'I', b'I', 42, 0] => true,
         [b'M', b'M', 0, 42] => false,
@@ -52,10 +91,46 @@ fn orientation_place(exif: &[u8]) -> Option<(usize, bool)> {
     let entries = usize::from(read_u16(exif, directory, is_little)?);
     (0..entries).find_map(|index| {
         let entry = directory.checked_add(2 + index * 12)?;
-        let is_short = read_u16(exif, entry + 2, is_little)? == 3;
-        (read_u16(exif, entry, is_little)? == ORIENTATION && is_short)
-            .then_some((entry + 8, is_little))
+        let kind = read_u16(exif, entry + 2, is_little)?;
+        let is_number = matches!(kind, BYTE | SHORT | LONG);
+        (read_u16(exif, entry, is_little)? == ORIENTATION && is_number).then_some(Field {
+            at: entry + 8,
+            kind,
+            is_little,
+        })
     })
+}
+
+fn xmp_orientation(xmp: &[u8]) -> Option<u8> {
+    let digit = *xmp.get(xmp_orientation_place(xmp)?)?;
+    Some(digit - b'0')
+}
+
+/// Where the digit stands, of `tiff:Orientation="6"` or `<tiff:Orientation>6</tiff:Orientation>`.
+fn xmp_orientation_place(xmp: &[u8]) -> Option<usize> {
+    const NAME: &[u8] = b"tiff:Orientation";
+    let mut at = 0;
+    while let Some(found) = xmp
+        .get(at..)?
+        .windows(NAME.len())
+        .position(|window| window == NAME)
+    {
+        at += found + NAME.len();
+        let mut place = at;
+        let mut is_opened = false;
+        while let Some(b'=' | b'"' | b'\'' | b'>' | b' ' | b'\t' | b'\r' | b'\n') = xmp.get(place) {
+            is_opened |= matches!(xmp[place], b'"' | b'\'' | b'>');
+            place += 1;
+        }
+        let is_alone = matches!(
+            xmp.get(place + 1),
+            Some(b'"' | b'\'' | b'<' | b' ' | b'\r' | b'\n')
+        );
+        if is_opened && is_alone && matches!(xmp.get(place), Some(b'1'..=b'8')) {
+            return Some(place);
+        }
+    }
+    None
 }
 
 fn read_u16(data: &[u8], at: usize, is_little: bool) -> Option<u16> {
@@ -85,8 +160,9 @@ pub(crate) fn of_jpeg(data: &[u8]) -> Attached {
     let mut attached = Attached::default();
     let mut profile: Vec<Option<&[u8]>> = Vec::new();
     let mut at = 2;
-    while let Some(&[0xFF, marker]) = data.get(at..at + 2) {
-        if marker == 0xFF {
+    while let Some(&[first, marker]) = data.get(at..at + 2) {
+        // What lies between segments is passed over, as every decoder does.
+        if first != 0xFF || matches!(marker, 0x00 | 0xFF) {
             at += 1;
             continue;
         }

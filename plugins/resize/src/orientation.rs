@@ -64,6 +64,21 @@ impl Orientation {
         }
     }
 
+    /// The same as HEIF has it: quarters to turn against the clock, and then what to exchange, 0 top and bottom, 1 left and
+    /// right.
+    pub(crate) fn to_turns(self) -> (u8, Option<u8>) {
+        match self.to_exif() {
+            2 => (0, Some(1)),
+            3 => (2, None),
+            4 => (0, Some(0)),
+            5 => (1, Some(0)),
+            6 => (3, None),
+            7 => (1, Some(1)),
+            8 => (1, None),
+            _ => (0, None),
+        }
+    }
+
     /// The size after turning; as turning twice exchanges nothing, also the size before.
     pub(crate) fn turn_size(self, (width, height): (usize, usize)) -> (usize, usize) {
         if self.transpose {

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{DecodeError, Engine, engine::general_purpose::STANDARD};
 use plugin_api::Task;
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     },
     codec::{self, Data},
     color,
+    colorimetry::Colorimetry,
     config::{Checked, Limits},
     error::{Result, Trouble},
     plan::RequestedSize,
@@ -96,7 +97,7 @@ pub(crate) fn identify(checked: &Checked, args: Identify, task: &Task) -> Result
         has_alpha: header.has_alpha,
         pages: crate::scale::to_u32(header.frames),
         is_progressive: header.is_progressive,
-        has_icc: header.attached.icc.is_some(),
+        has_icc: matches!(header.colorimetry, Colorimetry::Icc(_)),
         has_exif: header.attached.exif.is_some(),
         has_xmp: header.attached.xmp.is_some(),
     })
@@ -117,6 +118,20 @@ fn target(args: Thumbnail) -> Result<Target> {
             format!("`sharpen` is {}; it must be 0 to 10", args.sharpen),
         ));
     }
+    let by_path = || {
+        match args.target.as_deref().map(Format::of_path) {
+        None => Ok(None),
+        Some(found) => found.map_err(|ending| {
+            Trouble::new(
+                "unsupported_format",
+                format!("`target` ends with .{ending}, which can't be written; name a `format`, or end it with .jpg, .png, .webp, .avif or .gif"),
+            )
+        }),
+    }
+    };
+    let format = args
+        .format
+        .map_or_else(by_path, |format| Ok(Some(format)))?;
     Ok(Target {
         size: RequestedSize {
             width: side("width", args.width)?,
@@ -125,9 +140,7 @@ fn target(args: Thumbnail) -> Result<Target> {
             position: args.position,
             enlarge: args.enlarge,
         },
-        format: args
-            .format
-            .or_else(|| args.target.as_deref().and_then(Format::of_path)),
+        format,
         path: args.target,
         quality: args.quality,
         background: args.background.as_deref().map(color::parse).transpose()?,
@@ -156,10 +169,24 @@ fn read(checked: &Checked, source: Source) -> Result<Data> {
     if len > len_max {
         return Err(too_long(len_max, len));
     }
+    if inline.starts_with("data:") {
+        return Err(Trouble::new(
+            "invalid_base64",
+            "the source is a `data:` URL; leave out everything up to its comma",
+        ));
+    }
     STANDARD.decode(inline).map(Data::Bytes).map_err(|error| {
+        // The library's own words name bytes by their numbers.
+        let what = match error {
+            DecodeError::InvalidByte(place, _) => {
+                format!("the character at {place} doesn't belong there")
+            }
+            DecodeError::InvalidPadding => "it has the wrong number of `=` at its end".to_owned(),
+            _ => "it ends too early".to_owned(),
+        };
         Trouble::new(
             "invalid_base64",
-            format!("the source is not base64: {error}"),
+            format!("the source is not base64: {what}"),
         )
     })
 }

@@ -17,6 +17,7 @@ use crate::{
         isobmff::{self, Encoded, Nclx},
     },
     color::{self, Matrix, Space},
+    colorimetry::Colorimetry,
     error::{Result, Trouble},
     metadata::Attached,
     orientation::Orientation,
@@ -130,13 +131,21 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
         has_alpha: contents.alpha.is_some(),
         frames: 1,
         is_progressive: false,
+        colorimetry: match (contents.icc, contents.nclx) {
+            (Some(icc), _) => Colorimetry::Icc(icc),
+            (None, Some(nclx)) => Colorimetry::Cicp {
+                primaries: nclx.primaries,
+                transfer: nclx.transfer,
+            },
+            (None, None) => Colorimetry::Srgb,
+        },
         attached: Attached {
             exif: contents.exif,
-            icc: contents.icc,
+            icc: None,
             xmp: contents.xmp,
         },
-        // EXIF's orientation means nothing here: the container's own properties say it all.
-        container_orientation: Some(orientation.to_exif()),
+        // Where the container has properties for it, EXIF's orientation means nothing.
+        container_orientation: contents.is_oriented.then(|| orientation.to_exif()),
         is_lossless: false,
     })
 }
@@ -526,6 +535,8 @@ pub(crate) fn encode(
         )?),
         None => None,
     };
+    // Viewers look at the container's own properties alone; others must not turn the image once more.
+    let upright = attached.clone().upright();
     Ok(isobmff::write(isobmff::File {
         width: to_u32(width),
         height: to_u32(height),
@@ -536,8 +547,9 @@ pub(crate) fn encode(
             is_full_range: true,
         },
         icc: attached.icc.as_deref(),
-        exif: attached.exif.as_deref(),
-        xmp: attached.xmp.as_deref(),
+        exif: upright.exif.as_deref(),
+        xmp: upright.xmp.as_deref(),
+        orientation: Orientation::from_exif(attached.orientation().unwrap_or(1)),
         color,
         alpha,
     }))

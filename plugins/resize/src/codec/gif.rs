@@ -11,6 +11,7 @@ use crate::{
     args::Format,
     codec::{Header, Sink, webp, webp::Frame},
     color::Space,
+    colorimetry::Colorimetry,
     config::Limits,
     error::{Result, Trouble},
     metadata::Attached,
@@ -25,6 +26,17 @@ pub(crate) const SIDE_MAX: usize = 65_535;
 struct Blocks {
     frames: usize,
     is_interlaced: bool,
+    /// Pixels of the largest frame, which may be larger than the image.
+    frame_pixels: u64,
+    /// It ends within a frame, or after one that is none.
+    is_cut: bool,
+}
+
+fn side(data: &[u8], at: usize) -> Option<usize> {
+    match data.get(at..at + 2) {
+        Some(&[low, high]) => Some(usize::from(u16::from_le_bytes([low, high]))),
+        _ => None,
+    }
 }
 
 /// Counts the frames without decoding any. Frames that are not whole don't count.
@@ -50,6 +62,9 @@ fn walk(data: &[u8], frames_max: usize) -> Option<Blocks> {
             Some(0x21) => skip_sub_blocks(at + 2),
             Some(0x2C) => {
                 let flags = data.get(at + 9).copied();
+                let side = |at: usize| side(data, at).unwrap_or(0) as u64;
+                let pixels = side(at + 5) * side(at + 7);
+                blocks.frame_pixels = blocks.frame_pixels.max(pixels);
                 let end = flags.and_then(|flags| skip_sub_blocks(at + 11 + table(flags)));
                 if end.is_some() {
                     blocks.frames += 1;
@@ -57,11 +72,16 @@ fn walk(data: &[u8], frames_max: usize) -> Option<Blocks> {
                 }
                 end
             }
-            _ => None,
+            // The end, or the end of what there is: whoever wrote no last byte left out no pixel.
+            Some(0x3B) | None => break,
+            Some(_) => None,
         };
         match next {
             Some(next) => at = next,
-            None => break,
+            None => {
+                blocks.is_cut = true;
+                break;
+            }
         }
     }
     Some(blocks)
@@ -69,12 +89,8 @@ fn walk(data: &[u8], frames_max: usize) -> Option<Blocks> {
 
 pub(crate) fn header(data: &[u8], limits: &Limits) -> Result<Header> {
     let frames_max = usize::try_from(limits.frames_max).unwrap_or(usize::MAX);
-    let side = |at: usize| match data.get(at..at + 2) {
-        Some(&[low, high]) => Some(usize::from(u16::from_le_bytes([low, high]))),
-        _ => None,
-    };
-    let (Some(width), Some(height), Some(blocks)) = (side(6), side(8), walk(data, frames_max))
-    else {
+    let sides = (side(data, 6), side(data, 8));
+    let ((Some(width), Some(height)), Some(blocks)) = (sides, walk(data, frames_max)) else {
         return Err(Trouble::broken("GIF", "it ends within its header"));
     };
     if width == 0 || height == 0 {
@@ -82,6 +98,19 @@ pub(crate) fn header(data: &[u8], limits: &Limits) -> Result<Header> {
     }
     if blocks.frames == 0 {
         return Err(Trouble::broken("GIF", "it has no whole frame"));
+    }
+    // What lies behind the frames that are taken can't be told to be whole; what was walked over can.
+    if blocks.is_cut {
+        return Err(Trouble::broken("GIF", "it ends within a frame"));
+    }
+    if blocks.frame_pixels > limits.pixels_max {
+        return Err(Trouble::limit(
+            "too_many_pixels",
+            "a frame of the source has too many pixels",
+            "pixels_max",
+            limits.pixels_max,
+            blocks.frame_pixels,
+        ));
     }
     Ok(Header {
         format: Format::Gif,
@@ -92,6 +121,7 @@ pub(crate) fn header(data: &[u8], limits: &Limits) -> Result<Header> {
         has_alpha: true,
         frames: blocks.frames,
         is_progressive: blocks.is_interlaced,
+        colorimetry: Colorimetry::Srgb,
         attached: Attached::default(),
         container_orientation: None,
         is_lossless: true,
@@ -137,7 +167,6 @@ impl<'a> Frames<'a> {
     pub(crate) fn open(header: &Header, data: &'a [u8]) -> Result<Self> {
         let mut options = DecodeOptions::new();
         options.set_color_output(ColorOutput::Indexed);
-        options.check_frame_consistency(true);
         options.set_memory_limit(MemoryLimit::Unlimited);
         let decoder = options
             .read_info(Cursor::new(data))
@@ -180,10 +209,6 @@ impl<'a> Frames<'a> {
             height: usize::from(frame.height),
         };
         let (dispose, transparent, delay) = (frame.dispose, frame.transparent, frame.delay);
-        if rect.left + rect.width > self.canvas.width || rect.top + rect.height > self.canvas.height
-        {
-            return Err(Trouble::broken("GIF", "a frame sticks out of the image"));
-        }
         let len = self.decoder.buffer_size();
         let mut indices = Vec::new();
         indices
@@ -206,7 +231,12 @@ impl<'a> Frames<'a> {
         }
         let palette = self.decoder.palette().map_err(|error| wrong(&error))?;
         draw(&mut self.canvas, rect, &indices, palette, transparent);
-        let duration_ms = u32::from(delay) * 10;
+        // Every browser takes a hundredth of a second, or less, for a tenth.
+        let duration_ms = if delay < 2 {
+            100
+        } else {
+            u32::from(delay) * 10
+        };
         Ok(Some(Frame {
             pixels: self.canvas.clone(),
             duration_ms,
@@ -214,20 +244,35 @@ impl<'a> Frames<'a> {
     }
 }
 
+/// What of `rect` lies in the canvas: how far to the right, and how far down. The rest isn't seen.
+fn ends(canvas: &Pixels, rect: Rect) -> (usize, usize) {
+    let right = (rect.left + rect.width).min(canvas.width);
+    let bottom = (rect.top + rect.height).min(canvas.height);
+    (right, bottom)
+}
+
 fn fill(canvas: &mut Pixels, rect: Rect) {
-    for y in rect.top..rect.top + rect.height {
-        canvas.rows_mut(y, 1)[rect.left * 4..(rect.left + rect.width) * 4].fill(0);
+    let (right, bottom) = ends(canvas, rect);
+    if rect.left >= right {
+        return;
+    }
+    for y in rect.top..bottom {
+        canvas.rows_mut(y, 1)[rect.left * 4..right * 4].fill(0);
     }
 }
 
 fn draw(canvas: &mut Pixels, rect: Rect, indices: &[u8], palette: &[u8], transparent: Option<u8>) {
     let (colors, _) = palette.as_chunks::<3>();
+    let (right, bottom) = ends(canvas, rect);
+    if rect.left >= right {
+        return;
+    }
     for (y, row) in indices
         .chunks_exact(rect.width.max(1))
-        .take(rect.height)
+        .take(bottom.saturating_sub(rect.top))
         .enumerate()
     {
-        let line = &mut canvas.rows_mut(rect.top + y, 1)[rect.left * 4..];
+        let line = &mut canvas.rows_mut(rect.top + y, 1)[rect.left * 4..right * 4];
         let (pixels, _) = line.as_chunks_mut::<4>();
         for (index, pixel) in row.iter().zip(pixels) {
             if Some(*index) == transparent {
@@ -244,6 +289,31 @@ fn draw(canvas: &mut Pixels, rect: Rect, indices: &[u8], palette: &[u8], transpa
 pub(crate) struct Animation {
     encoder: Encoder<Vec<u8>>,
     size: (u16, u16),
+    frames: usize,
+    clock: Clock,
+}
+
+/// Times of frames in hundredths of a second, none of them so short that browsers take it for a tenth. What is rounded
+/// off one is added to the next.
+#[derive(Default)]
+struct Clock {
+    wanted_ms: u64,
+    /// Where the file is, in hundredths of a second.
+    now: u64,
+}
+
+impl Clock {
+    /// The shortest time that browsers keep to.
+    const SHORTEST: u64 = 2;
+
+    fn delay(&mut self, duration_ms: u32) -> u16 {
+        self.wanted_ms += u64::from(duration_ms);
+        let end = (self.wanted_ms + 5) / 10;
+        let delay = end.saturating_sub(self.now).max(Self::SHORTEST);
+        let delay = u16::try_from(delay).unwrap_or(u16::MAX);
+        self.now += u64::from(delay);
+        delay
+    }
 }
 
 impl Animation {
@@ -261,7 +331,12 @@ impl Animation {
                 .set_repeat(Repeat::Finite(loops - 1))
                 .map_err(failed)?,
         }
-        Ok(Self { encoder, size })
+        Ok(Self {
+            encoder,
+            size,
+            frames: 0,
+            clock: Clock::default(),
+        })
     }
 
     /// Adds RGBA. There is no half of transparency in GIF.
@@ -277,16 +352,21 @@ impl Animation {
             };
         }
         let mut frame = GifFrame::from_rgba_speed(self.size.0, self.size.1, &mut bytes, 10);
-        frame.delay = u16::try_from(duration_ms / 10).unwrap_or(u16::MAX);
+        if duration_ms > 0 || self.frames > 0 {
+            frame.delay = self.clock.delay(duration_ms);
+        }
+        self.frames += 1;
         frame.dispose = DisposalMethod::Background;
         self.encoder
             .write_frame(&frame)
             .map_err(|error| Trouble::encoding("GIF", error))
     }
 
-    pub(crate) fn finish(self) -> Result<Vec<u8>> {
-        self.encoder
-            .into_inner()
-            .map_err(|error| Trouble::encoding("GIF", error))
+    /// The file, and how many frames it has.
+    pub(crate) fn finish(self) -> Result<(Vec<u8>, usize)> {
+        let frames = self.frames;
+        let file = self.encoder.into_inner();
+        let file = file.map_err(|error| Trouble::encoding("GIF", error))?;
+        Ok((file, frames))
     }
 }

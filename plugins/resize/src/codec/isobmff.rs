@@ -1,6 +1,9 @@
 //! The boxes of an AVIF file: read without trusting any length, and written.
 
-use crate::error::{Result, Trouble};
+use crate::{
+    error::{Result, Trouble},
+    orientation::Orientation,
+};
 
 fn wrong(reason: &str) -> Trouble {
     Trouble::broken("AVIF", reason)
@@ -22,6 +25,8 @@ pub(crate) struct Contents<'a> {
     /// Quarters to turn against the clock, and then what to exchange: 0 top and bottom, 1 left and right.
     pub(crate) turns: u8,
     pub(crate) mirror: Option<u8>,
+    /// Whether there is a property for either.
+    pub(crate) is_oriented: bool,
     pub(crate) bit_depth: u8,
     pub(crate) is_monochrome: bool,
 }
@@ -404,6 +409,25 @@ impl<'a> Meta<'a> {
             .filter_map(|(_, from, _)| self.item(*from))
     }
 
+    /// The picture that is the transparency of the item `id`.
+    fn alpha_of(&self, id: u32) -> Option<&Item> {
+        const NAMES: [&[u8]; 2] = [
+            b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha",
+            b"urn:mpeg:hevc:2015:auxid:1",
+        ];
+        self.referring(b"auxl", id).find(|item| {
+            self.properties_of(item).any(|(kind, body)| {
+                let name = body.get(4..).unwrap_or_default();
+                &kind == b"auxC" && NAMES.iter().any(|known| name.starts_with(known))
+            })
+        })
+    }
+
+    fn is_premultiplied(&self, id: u32, alpha: u32) -> bool {
+        self.referred(b"prem", id)
+            .is_some_and(|ids| ids.contains(&alpha))
+    }
+
     fn picture(&self, file: &'a [u8], item: &Item) -> Result<Picture<'a>> {
         let tile = |item: &Item| {
             let (width, height) = self
@@ -476,8 +500,14 @@ fn contents<'a>(file: &'a [u8], meta: &Meta<'a>) -> Result<Contents<'a>> {
         let mut reader = Reader { data: body };
         match &name {
             b"colr" => read_color(reader, &mut contents),
-            b"irot" => contents.turns = body.first().copied().unwrap_or(0) & 3,
-            b"imir" => contents.mirror = body.first().map(|axis| axis & 1),
+            b"irot" => {
+                contents.turns = body.first().copied().unwrap_or(0) & 3;
+                contents.is_oriented = true;
+            }
+            b"imir" => {
+                contents.mirror = body.first().map(|axis| axis & 1);
+                contents.is_oriented = true;
+            }
             b"clap" => return Err(Trouble::unsupported("AVIF", "a clean aperture")),
             b"av1C" => {
                 if let (Some(()), Some(flags)) = (reader.skip(2), reader.u8()) {
@@ -493,22 +523,12 @@ fn contents<'a>(file: &'a [u8], meta: &Meta<'a>) -> Result<Contents<'a>> {
         }
     }
     contents.color = meta.picture(file, primary)?;
-    let is_alpha = |item: &&Item| {
-        meta.properties_of(item).any(|(name, body)| {
-            &name == b"auxC"
-                && [
-                    b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha".as_slice(),
-                    b"urn:mpeg:hevc:2015:auxid:1",
-                ]
-                .iter()
-                .any(|urn| body.get(4..).is_some_and(|body| body.starts_with(urn)))
-        })
-    };
-    if let Some(alpha) = meta.referring(b"auxl", primary.id).find(is_alpha) {
+    if let Some(alpha) = meta.alpha_of(primary.id) {
         contents.alpha = Some(meta.picture(file, alpha)?);
-        contents.is_premultiplied = meta
-            .referred(b"prem", primary.id)
-            .is_some_and(|ids| ids.contains(&alpha.id));
+        contents.is_premultiplied = meta.is_premultiplied(primary.id, alpha.id);
+    }
+    if contents.alpha.is_none() {
+        read_alpha_of_tiles(file, meta, primary, &mut contents)?;
     }
     for item in meta.referring(b"cdsc", primary.id) {
         let data = meta.data_of(file, item);
@@ -531,6 +551,44 @@ fn contents<'a>(file: &'a [u8], meta: &Meta<'a>) -> Result<Contents<'a>> {
         }
     }
     Ok(contents)
+}
+
+/// The transparency of a grid whose pictures have one each, instead of the grid itself.
+fn read_alpha_of_tiles<'a>(
+    file: &'a [u8],
+    meta: &Meta<'a>,
+    grid: &Item,
+    contents: &mut Contents<'a>,
+) -> Result<()> {
+    if &grid.kind != b"grid" {
+        return Ok(());
+    }
+    let ids = meta.referred(b"dimg", grid.id).unwrap_or_default();
+    let mut tiles = Vec::new();
+    for id in ids {
+        let Some(alpha) = meta.alpha_of(*id) else {
+            continue;
+        };
+        contents.is_premultiplied |= meta.is_premultiplied(*id, alpha.id);
+        let picture = meta.picture(file, alpha)?;
+        if &alpha.kind != b"av01" {
+            return Err(Trouble::unsupported("AVIF", "grids within grids"));
+        }
+        tiles.extend(picture.tiles);
+    }
+    if tiles.is_empty() {
+        return Ok(());
+    }
+    if tiles.len() != ids.len() {
+        let what = "a grid of which some pictures are transparent and others are not";
+        return Err(Trouble::unsupported("AVIF", what));
+    }
+    contents.alpha = Some(Picture {
+        columns: contents.color.columns,
+        rows: contents.color.rows,
+        tiles,
+    });
+    Ok(())
 }
 
 fn read_color(mut reader: Reader<'_>, contents: &mut Contents<'_>) {
@@ -563,6 +621,8 @@ pub(crate) struct File<'a> {
     pub(crate) icc: Option<&'a [u8]>,
     pub(crate) exif: Option<&'a [u8]>,
     pub(crate) xmp: Option<&'a [u8]>,
+    /// How whoever shows it is to turn it.
+    pub(crate) orientation: Orientation,
     pub(crate) color: Encoded,
     pub(crate) alpha: Option<Encoded>,
 }
@@ -621,8 +681,14 @@ impl Writer {
         self.references.extend_from_slice(&new_box(kind, &body));
     }
 
-    /// Adds a picture, and gives its number. `extra`: properties of the whole.
-    fn picture(&mut self, encoded: Encoded, (width, height): (u32, u32), extra: &[u8]) -> usize {
+    /// Adds a picture, and gives its number. `extra`: properties of the whole; `tile_extra`: of each tile of a grid.
+    fn picture(
+        &mut self,
+        encoded: Encoded,
+        (width, height): (u32, u32),
+        extra: &[u8],
+        tile_extra: &[u8],
+    ) -> usize {
         let size = |(width, height): (u32, u32)| {
             full_box(
                 b"ispe",
@@ -664,7 +730,7 @@ impl Writer {
                     *b"av01",
                     data,
                     true,
-                    [&[tile, config, channels], extra].concat(),
+                    [&[tile, config, channels], tile_extra].concat(),
                 )
             })
             .collect();
@@ -698,7 +764,16 @@ pub(crate) fn write(file: File<'_>) -> Vec<u8> {
     if let Some(icc) = file.icc {
         extra.push(writer.property(&new_box(b"colr", &[b"prof", icc].concat())));
     }
-    let primary = writer.picture(file.color, size, &extra);
+    let (turns, mirror) = file.orientation.to_turns();
+    let tile_extra = extra.clone();
+    // Readers that know nothing of these must not show the picture.
+    if turns > 0 {
+        extra.push(writer.property(&new_box(b"irot", &[turns])) | 0x80);
+    }
+    if let Some(axis) = mirror {
+        extra.push(writer.property(&new_box(b"imir", &[axis])) | 0x80);
+    }
+    let primary = writer.picture(file.color, size, &extra, &tile_extra);
     if let Some(alpha) = file.alpha {
         let urn = full_box(
             b"auxC",
@@ -707,7 +782,9 @@ pub(crate) fn write(file: File<'_>) -> Vec<u8> {
             b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0",
         );
         let auxiliary = writer.property(&urn);
-        let alpha = writer.picture(alpha, size, &[auxiliary]);
+        // Transparency is turned with its picture.
+        let turning = &extra[tile_extra.len()..];
+        let alpha = writer.picture(alpha, size, &[&[auxiliary], turning].concat(), &[auxiliary]);
         writer.refer(b"auxl", alpha, &[primary]);
     }
     if let Some(exif) = file.exif {

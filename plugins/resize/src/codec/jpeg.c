@@ -25,6 +25,7 @@ struct rz_errors {
   jmp_buf back;
   int code;
   int damaged;
+  int cut; /* The end was missed; whether anything was missed with it is told at the end. */
   char message[JMSG_LENGTH_MAX];
 };
 
@@ -56,7 +57,6 @@ static void rz_error_exit(j_common_ptr info) {
 /* Warnings that mean that pixels are missing or made up; what is merely untidy passes. */
 static int rz_is_damage(int code) {
   switch (code) {
-  case JWRN_JPEG_EOF:
   case JWRN_HIT_MARKER:
   case JWRN_HUFF_BAD_CODE:
   case JWRN_ARITH_BAD_CODE:
@@ -73,6 +73,8 @@ static void rz_emit_message(j_common_ptr info, int level) {
   if (level >= 0)
     return;
   errors->base.num_warnings++;
+  if (errors->base.msg_code == JWRN_JPEG_EOF)
+    errors->cut = 1;
   if (!errors->damaged && rz_is_damage(errors->base.msg_code)) {
     errors->damaged = 1;
     errors->base.format_message(info, errors->message);
@@ -143,7 +145,29 @@ void rz_decoder_close(struct rz_decoder *decoder) {
 
 const char *rz_decoder_message(const struct rz_decoder *decoder) { return decoder->errors.message; }
 
-int rz_decoder_is_damaged(const struct rz_decoder *decoder) { return decoder->errors.damaged; }
+/*
+ * Whether scans may be missing of a file without an end. Of a single scan in Huffman codes, a bit that is missing is
+ * warned of when it is needed; a progressive picture knows how many bits it has of each coefficient.
+ */
+static int rz_lacks_scans(j_decompress_ptr jpeg) {
+  if (jpeg->progressive_mode) {
+    for (int i = 0; jpeg->coef_bits && i < jpeg->num_components; i++)
+      for (int k = 0; k < DCTSIZE2; k++)
+        if (jpeg->coef_bits[i][k] != 0)
+          return 1;
+    return !jpeg->coef_bits;
+  }
+  return jpeg->arith_code || jpeg_has_multiple_scans(jpeg);
+}
+
+int rz_decoder_is_damaged(struct rz_decoder *decoder) {
+  struct rz_errors *errors = &decoder->errors;
+  if (!errors->damaged && errors->cut && rz_lacks_scans(&decoder->jpeg)) {
+    errors->damaged = 1;
+    snprintf(errors->message, sizeof errors->message, "it ends too early");
+  }
+  return errors->damaged;
+}
 
 static int rz_decoder_create(struct rz_decoder *decoder) {
   decoder->jpeg.err = &decoder->errors.base;

@@ -18,6 +18,7 @@ use crate::{
     args::Format,
     codec::{DecodeOptions, Header, Layout, Plane, Sink, baseline},
     color::Space,
+    colorimetry::Colorimetry,
     error::{Result, Trouble},
     metadata::{self, Attached},
     pixels::{Kind, Picture, Pixels},
@@ -79,7 +80,7 @@ unsafe extern "C" {
     fn rz_decoder_open(data: *const u8, len: usize, memory_max: usize) -> *mut RawDecoder;
     fn rz_decoder_close(decoder: *mut RawDecoder);
     fn rz_decoder_message(decoder: *const RawDecoder) -> *const c_char;
-    fn rz_decoder_is_damaged(decoder: *const RawDecoder) -> c_int;
+    fn rz_decoder_is_damaged(decoder: *mut RawDecoder) -> c_int;
     fn rz_decoder_header(decoder: *mut RawDecoder, header: *mut RawHeader) -> c_int;
     fn rz_decoder_start(
         decoder: *mut RawDecoder,
@@ -240,13 +241,12 @@ fn stopped(task: Option<&Task>) -> Trouble {
 
 pub(crate) fn header(data: &[u8]) -> Result<Header> {
     let raw = Decoder::open(data, 64 << 20)?.header()?;
-    let is_inverted = raw.adobe != 0;
     let space = match raw.color_space {
         1 => Space::Grey,
         2 => Space::Rgb,
         3 => Space::YCbCr,
-        4 => Space::Cmyk(is_inverted),
-        5 => Space::Ycck(is_inverted),
+        4 => Space::Cmyk,
+        5 => Space::Ycck,
         _ => {
             return Err(Trouble::unsupported(
                 "JPEG",
@@ -260,6 +260,7 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
             format_args!("{} bits a sample", raw.precision),
         ));
     }
+    let mut attached = metadata::of_jpeg(data);
     Ok(Header {
         format: Format::Jpeg,
         width: raw.width as usize,
@@ -269,7 +270,8 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
         has_alpha: false,
         frames: 1,
         is_progressive: raw.progressive != 0,
-        attached: metadata::of_jpeg(data),
+        colorimetry: Colorimetry::of_icc(attached.icc.take()),
+        attached,
         container_orientation: None,
         is_lossless: false,
     })
@@ -288,7 +290,7 @@ fn denominator(options: &DecodeOptions) -> u32 {
 pub(crate) fn memory(header: &Header) -> u64 {
     let channels = match header.space {
         Space::Grey => 1,
-        Space::Cmyk(_) | Space::Ycck(_) => 4,
+        Space::Cmyk | Space::Ycck => 4,
         _ => 3,
     };
     // Progressive files are gathered as coefficients of two bytes; others pass in rows of MCUs.
@@ -323,7 +325,7 @@ pub(crate) fn decode(
         Space::Grey if options.is_packed => Some((1, 1)),
         Space::YCbCr if options.is_packed => Some((2, 3)),
         Space::Grey | Space::YCbCr => None,
-        Space::Cmyk(_) | Space::Ycck(_) => Some((4, 4)),
+        Space::Cmyk | Space::Ycck => Some((4, 4)),
         _ => Some((2, 3)),
     };
     match packed {

@@ -15,6 +15,7 @@ use plugin_api::Task;
 use crate::{
     args::Format,
     color::Space,
+    colorimetry::Colorimetry,
     error::{Result, Trouble},
     guard::caught,
     metadata::Attached,
@@ -33,7 +34,9 @@ pub(crate) struct Header {
     /// Frames, as far as that can be told by skipping over them.
     pub(crate) frames: usize,
     pub(crate) is_progressive: bool,
-    /// EXIF, ICC profile and XMP, as they stand in the file.
+    /// What the file says of its colours.
+    pub(crate) colorimetry: Colorimetry,
+    /// EXIF and XMP, as they stand in the file. A profile is in `colorimetry`.
     pub(crate) attached: Attached,
     /// Turning that the container asks for by itself, as EXIF numbers it; AVIF only.
     pub(crate) container_orientation: Option<u8>,
@@ -46,15 +49,10 @@ impl Header {
         self.width as u64 * self.height as u64
     }
 
-    /// How to turn it, as EXIF numbers it.
+    /// How to turn it, as EXIF numbers it: what the container says, or else EXIF, or else XMP.
     pub(crate) fn orientation(&self) -> u8 {
         self.container_orientation
-            .or_else(|| {
-                self.attached
-                    .exif
-                    .as_deref()
-                    .and_then(crate::metadata::exif_orientation)
-            })
+            .or_else(|| self.attached.orientation())
             .unwrap_or(1)
     }
 }
@@ -152,7 +150,12 @@ pub(crate) fn header(source: &Data, limits: &crate::config::Limits) -> Result<He
     let Some(format) = format else {
         return Err(Trouble::new(
             "unsupported_format",
-            "the source is not a JPEG, PNG, WebP, GIF or AVIF file",
+            match other_format(data) {
+                Some(name) => {
+                    format!("the source is {name}; only JPEG, PNG, WebP, GIF and AVIF can be read")
+                }
+                None => "the source is not a JPEG, PNG, WebP, GIF or AVIF file".to_owned(),
+            },
         ));
     };
     guarded(format, || match format {
@@ -199,6 +202,31 @@ pub(crate) fn decode(
         Format::Gif => gif::decode(header, data, sink, task),
         Format::Avif => avif::decode(header, data, options, sink, task),
     })
+}
+
+/// What a file is that can't be read, as far as its first bytes tell.
+fn other_format(data: &[u8]) -> Option<&'static str> {
+    let start = data.get(..data.len().min(512)).unwrap_or_default();
+    let has = |text: &[u8]| start.windows(text.len()).any(|window| window == text);
+    match data {
+        [] => Some("empty"),
+        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Some("TIFF, or a camera's raw file"),
+        [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => Some("BMP"),
+        [0, 0, 1, 0, ..] => Some("ICO"),
+        [b'8', b'B', b'P', b'S', ..] => Some("PSD"),
+        [b'%', b'P', b'D', b'F', ..] => Some("PDF"),
+        [0xFF, 0x0A, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => Some("JPEG XL"),
+        [0, 0, 0, 12, b'j', b'P', ..] => Some("JPEG 2000"),
+        [_, _, _, _, b'f', b't', b'y', b'p', ..]
+            if has(b"heic") || has(b"heix") || has(b"mif1") =>
+        {
+            Some("HEIC")
+        }
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => Some("a video"),
+        _ if has(b"<svg") => Some("SVG"),
+        _ if has(b"<html") || has(b"<HTML") => Some("HTML"),
+        _ => None,
+    }
 }
 
 /// The format by the first bytes.

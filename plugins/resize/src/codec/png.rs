@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    io::{BufRead, BufReader, Cursor, Seek},
+    io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom},
 };
 
 use plugin_api::Task;
@@ -12,6 +12,7 @@ use crate::{
     args::Format,
     codec::{Data, DecodeOptions, Header, Layout, Sink},
     color::Space,
+    colorimetry::{Chromaticities, Colorimetry},
     error::{Result, Trouble},
     metadata::{Attached, ICC_LEN_MAX},
     pixels::{Kind, Pixels},
@@ -26,7 +27,7 @@ fn wrong(error: &DecodingError) -> Trouble {
     match error {
         DecodingError::LimitsExceeded => Trouble::new(
             "too_much_memory",
-            format!("the PNG file's profile or texts are longer than {CHUNKS_LEN_MAX} bytes"),
+            "a row, the profile or a text of the PNG file takes more memory than it may".to_owned(),
         ),
         error => Trouble::broken("PNG", error),
     }
@@ -72,16 +73,75 @@ fn check_palette(info: &png::Info<'_>) -> Result<()> {
     Ok(())
 }
 
+/// In the order of PNG's third edition: `cICP`, `iCCP`, `sRGB`, `gAMA` and `cHRM`.
+fn colorimetry(info: &png::Info<'_>) -> Colorimetry {
+    let cicp = info.coding_independent_code_points;
+    if let Some(cicp) = cicp.filter(|cicp| cicp.matrix_coefficients == 0) {
+        return Colorimetry::Cicp {
+            primaries: cicp.color_primaries.into(),
+            transfer: cicp.transfer_function.into(),
+        };
+    }
+    if let Some(icc) = info.icc_profile.as_deref()
+        && icc.len() <= ICC_LEN_MAX
+    {
+        return Colorimetry::Icc(icc.to_vec());
+    }
+    if info.srgb.is_some() {
+        return Colorimetry::Srgb;
+    }
+    let point = |(x, y): (png::ScaledFloat, png::ScaledFloat)| (x.into_value(), y.into_value());
+    let chromaticities = info.chrm_chunk.map(|found| Chromaticities {
+        white: point(found.white),
+        red: point(found.red),
+        green: point(found.green),
+        blue: point(found.blue),
+    });
+    let gamma = info.gama_chunk.map(png::ScaledFloat::into_value);
+    Colorimetry::of_gamma(gamma, chromaticities)
+}
+
+/// The longest EXIF that is looked for behind the pixels, in bytes.
+const LATE_LEN_MAX: u32 = 1 << 20;
+
+/// EXIF that stands behind the pixels, where nothing that decodes them would come to it. What is damaged there is
+/// passed over.
+fn late_exif(data: &Data) -> Option<Vec<u8>> {
+    match data {
+        Data::Bytes(bytes) => find_exif(&mut Cursor::new(bytes.as_slice())),
+        Data::File { file, .. } => find_exif(&mut BufReader::new(file)),
+    }
+}
+
+fn find_exif(input: &mut (impl Read + Seek)) -> Option<Vec<u8>> {
+    input.seek(SeekFrom::Start(8)).ok()?;
+    loop {
+        let mut head = [0; 8];
+        input.read_exact(&mut head).ok()?;
+        let [a, b, c, d, name @ ..] = head;
+        let len = u32::from_be_bytes([a, b, c, d]);
+        match &name {
+            b"eXIf" if len <= LATE_LEN_MAX => {
+                let mut body = vec![0; len as usize];
+                input.read_exact(&mut body).ok()?;
+                return Some(body);
+            }
+            b"IEND" => return None,
+            // And the checksum.
+            _ => input.seek_relative(i64::from(len) + 4).ok()?,
+        }
+    }
+}
+
 pub(crate) fn header(data: &Data) -> Result<Header> {
+    // First, as a file has one position, and the decoder begins at its start.
+    let late_exif = late_exif(data);
     let reader = open(data, CHUNKS_LEN_MAX)?;
     let info = reader.info();
+    let exif = info.exif_metadata.as_deref().map(<[u8]>::to_vec);
     let attached = Attached {
-        exif: info.exif_metadata.as_deref().map(<[u8]>::to_vec),
-        icc: info
-            .icc_profile
-            .as_deref()
-            .filter(|icc| icc.len() <= ICC_LEN_MAX)
-            .map(<[u8]>::to_vec),
+        exif: exif.or(late_exif),
+        icc: None,
         xmp: info
             .utf8_text
             .iter()
@@ -103,6 +163,7 @@ pub(crate) fn header(data: &Data) -> Result<Header> {
             || matches!(info.color_type, ColorType::GrayscaleAlpha | ColorType::Rgba),
         frames: 1,
         is_progressive: info.interlaced,
+        colorimetry: colorimetry(info),
         attached,
         container_orientation: None,
         is_lossless: true,

@@ -15,6 +15,7 @@ use crate::{
     args::Format,
     codec::{DecodeOptions, Header, Layout, Plane, Sink},
     color::{self, Space},
+    colorimetry::Colorimetry,
     error::{Result, Trouble},
     metadata::{Attached, ICC_LEN_MAX},
     pixels::{Kind, Picture, Pixels},
@@ -108,6 +109,7 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
             1
         },
         is_progressive: false,
+        colorimetry: Colorimetry::of_icc(attached.icc.take()),
         attached,
         container_orientation: None,
         is_lossless,
@@ -485,7 +487,13 @@ impl Canvas {
             Error::VP8_ENC_ERROR_OUT_OF_MEMORY | Error::VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY => {
                 Trouble::no_memory("encode the image")
             }
-            error => Trouble::encoding("WebP", format_args!("{error:?}")),
+            Error::VP8_ENC_ERROR_PARTITION0_OVERFLOW | Error::VP8_ENC_ERROR_PARTITION_OVERFLOW => {
+                Trouble::encoding("WebP", "it has more detail than the format takes")
+            }
+            Error::VP8_ENC_ERROR_BAD_DIMENSION | Error::VP8_ENC_ERROR_FILE_TOO_BIG => {
+                Trouble::encoding("WebP", "it is larger than the format takes")
+            }
+            _ => Trouble::encoding("WebP", "libwebp refuses the picture"),
         }
     }
 }
@@ -697,7 +705,8 @@ impl Animation {
         Ok(())
     }
 
-    pub(crate) fn finish(self, attached: &Attached) -> Result<Vec<u8>> {
+    /// The file, and how many frames it has: those that look alike become one.
+    pub(crate) fn finish(self, attached: &Attached) -> Result<(Vec<u8>, usize)> {
         let mut data = webp::WebPData::default();
         // SAFETY: the last call tells when the last frame ends; the encoder is open.
         let is_done = unsafe {
@@ -712,9 +721,10 @@ impl Animation {
         }
         // SAFETY: the library allocated that many bytes, which are freed below.
         let file = unsafe { slice::from_raw_parts(data.bytes, data.size) };
+        let frames = chunks(file).filter(|(name, _)| name == b"ANMF").count();
         let file = attach(file, attached, self.size);
         // SAFETY: as above.
         unsafe { webp::WebPDataClear(&mut data) };
-        file
+        Ok((file?, frames.max(1)))
     }
 }

@@ -67,8 +67,8 @@ impl Animation {
         }
     }
 
-    /// The file, with what is attached to it as far as its format takes it.
-    pub(super) fn finish(self, attached: &Attached) -> Result<Vec<u8>> {
+    /// The file, with what is attached to it as far as its format takes it, and how many frames it has.
+    pub(super) fn finish(self, attached: &Attached) -> Result<(Vec<u8>, usize)> {
         match self {
             Self::Gif(animation) => animation.finish(),
             Self::Webp(animation) => animation.finish(attached),

@@ -40,7 +40,7 @@ pub(super) fn encode(target: &ResolvedTarget<'_>, picture: Picture, task: &Task)
         Format::Gif => {
             let mut animation = gif::Animation::new(target.plan.canvas, None)?;
             animation.add(&rgba(picture)?, 0, task)?;
-            animation.finish()?
+            animation.finish()?.0
         }
     };
     Ok(Output {

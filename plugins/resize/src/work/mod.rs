@@ -12,7 +12,7 @@ use plugin_api::Task;
 use crate::{
     args::{Format, Made, Metadata},
     codec::{self, Data, DecodeOptions, Header, webp},
-    color::{Profile, Space},
+    color::{self, Profile},
     config::Limits,
     error::{Result, Trouble},
     orientation::Orientation,
@@ -25,7 +25,7 @@ use self::{
     animation::{Animation, Frames},
     encode::encode,
     feeder::Feeder,
-    target::ResolvedTarget,
+    target::{Colors, ResolvedTarget},
 };
 
 /// What was reduced less than this isn't sharpened.
@@ -102,30 +102,27 @@ impl<'a> Work<'a> {
         } else {
             Orientation::UPRIGHT
         };
-        let needs_profile = targets
-            .iter()
-            .any(|target| target.metadata == Metadata::Strip)
-            || matches!(header.space, Space::Cmyk(_) | Space::Ycck(_))
-            || targets
-                .iter()
-                .any(|target| target.format == Some(Format::Gif));
-        let profile = header
-            .attached
-            .icc
+        let icc = header.colorimetry.to_icc(header.space.channels());
+        let profile = icc
             .as_deref()
-            .filter(|_| needs_profile)
             .and_then(|icc| Profile::new(icc, header.space));
         let mut resolved = Vec::new();
         for target in targets {
-            let is_converted = profile.is_some();
             resolved.push(ResolvedTarget::new(
                 target,
                 &header,
                 orientation,
-                is_converted,
+                Colors {
+                    icc: icc
+                        .as_deref()
+                        .filter(|icc| color::is_for(icc, header.space)),
+                    is_converted: profile.is_some(),
+                    is_linear: settings.linear,
+                },
                 limits,
             )?);
         }
+        target::check_work(&resolved, &header, settings, limits)?;
         let options = DecodeOptions {
             // Averages of an eighth are averages of the curve, not of light.
             reduction_max: if settings.linear {
@@ -184,9 +181,7 @@ impl<'a> Work<'a> {
     }
 
     fn is_animated(&self, target: &ResolvedTarget<'_>) -> bool {
-        self.settings.animated
-            && self.header.frames > 1
-            && matches!(target.format, Format::Webp | Format::Gif)
+        target.frames(&self.header, self.settings) > 1
     }
 
     /// Makes the images; each is handed over as soon as it is there, with its place among the targets.
@@ -257,11 +252,12 @@ impl<'a> Work<'a> {
                 continue;
             };
             let target = &self.targets[index];
+            let (data, frames) = animation.finish(&target.attached)?;
             let output = Output {
                 format: target.format,
                 size: target.plan.canvas,
-                frames: self.header.frames,
-                data: animation.finish(&target.attached)?,
+                frames,
+                data,
             };
             done(index, output)?;
         }

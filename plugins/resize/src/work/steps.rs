@@ -71,7 +71,7 @@ pub(super) struct Colors<'a> {
 
 impl<'a> Colors<'a> {
     fn is_inks(self) -> bool {
-        matches!(self.space, Space::Cmyk(_) | Space::Ycck(_))
+        self.space.is_inks()
     }
 
     /// Whether there is alpha, by which colours are multiplied while they are scaled.
@@ -129,7 +129,7 @@ impl<'a> Colors<'a> {
 
     fn to_srgb(self) -> Vec<Step<'a>> {
         let mut steps = Vec::new();
-        if matches!(self.space, Space::Cmyk(true) | Space::Ycck(true)) {
+        if self.space.is_inks() {
             steps.push(Step::Invert);
         }
         match self.profile {

@@ -6,13 +6,13 @@ use crate::{
     color::Space,
     config::Limits,
     error::{Result, Trouble},
-    metadata::{self, Attached},
+    metadata::Attached,
     orientation::Orientation,
     plan::Plan,
     scale::to_f64,
 };
 
-use super::Target;
+use super::{Settings, Target};
 
 /// A target with everything that follows from the source.
 pub(super) struct ResolvedTarget<'a> {
@@ -27,12 +27,22 @@ pub(super) struct ResolvedTarget<'a> {
     pub(super) attached: Attached,
 }
 
+/// What the source says of its colours, and what happens to them.
+#[derive(Clone, Copy)]
+pub(super) struct Colors<'a> {
+    /// A profile for the channels that the source has.
+    pub(super) icc: Option<&'a [u8]>,
+    /// It makes a difference, and can be converted from.
+    pub(super) is_converted: bool,
+    pub(super) is_linear: bool,
+}
+
 impl<'a> ResolvedTarget<'a> {
     pub(super) fn new(
         requested: &'a Target,
         header: &Header,
         orientation: Orientation,
-        is_converted: bool,
+        colors: Colors<'_>,
         limits: &Limits,
     ) -> Result<Self> {
         let format = requested.format.unwrap_or(header.format);
@@ -46,18 +56,17 @@ impl<'a> ResolvedTarget<'a> {
             Attached::default()
         };
         if orientation != Orientation::UPRIGHT {
-            attached.exif = attached
-                .exif
-                .map(|exif| metadata::with_orientation(&exif, 1));
+            attached = attached.upright();
         }
-        // GIF has no place for profiles, and inks are converted in any case.
-        if format == Format::Gif || matches!(header.space, Space::Cmyk(_) | Space::Ycck(_)) {
-            attached.icc = None;
-        }
+        // In linear light, colours are converted before they are scaled.
+        let keeps_profile = is_kept
+            && !(colors.is_linear && colors.is_converted)
+            && has_place(requested, header, format, &plan, orientation);
+        attached.icc = colors.icc.filter(|_| keeps_profile).map(<[u8]>::to_vec);
         let is_packed = matches!(format, Format::Png | Format::Gif)
             || quality > 100
             || plan.has_padding(orientation)
-            || (is_converted && attached.icc.is_none());
+            || (colors.is_converted && attached.icc.is_none());
         let is_subsampled = match format {
             Format::Jpeg => quality < 90,
             Format::Webp | Format::Avif => true,
@@ -74,11 +83,66 @@ impl<'a> ResolvedTarget<'a> {
         })
     }
 
+    /// How many frames are made: all, if that was asked for and the format has them.
+    pub(super) fn frames(&self, header: &Header, settings: Settings) -> usize {
+        if settings.animated && matches!(self.format, Format::Webp | Format::Gif) {
+            header.frames
+        } else {
+            1
+        }
+    }
+
     /// How many pixels of the source become one, in the direction in which it is fewer.
     pub(super) fn reduction(&self) -> f64 {
         let (region, scaled) = (self.plan.region, self.plan.scaled);
         (region.width / to_f64(scaled.0)).min(region.height / to_f64(scaled.1))
     }
+}
+
+/// Whether the file's profile can stay: GIF has no place for one, inks become colours in any case, and a profile for grey
+/// says nothing of grey that became RGB.
+fn has_place(
+    requested: &Target,
+    header: &Header,
+    format: Format,
+    plan: &Plan,
+    orientation: Orientation,
+) -> bool {
+    if format == Format::Gif || header.space.is_inks() {
+        return false;
+    }
+    if header.space != Space::Grey {
+        return true;
+    }
+    let is_colored = requested
+        .background
+        .is_some_and(|[r, g, b, _]| !(r == g && g == b));
+    let shows_background = header.has_alpha || plan.has_padding(orientation);
+    format != Format::Webp && !(is_colored && shows_background)
+}
+
+/// The pixels that are made of all frames together: it is they that take the time.
+pub(super) fn check_work(
+    targets: &[ResolvedTarget<'_>],
+    header: &Header,
+    settings: Settings,
+    limits: &Limits,
+) -> Result<()> {
+    for target in targets {
+        let frames = target.frames(header, settings) as u64;
+        let (width, height) = target.plan.canvas;
+        let pixels = (width as u64 * height as u64).saturating_mul(frames);
+        if pixels > limits.target_pixels_max {
+            return Err(Trouble::limit(
+                "target_too_large",
+                &format!("{frames} frames of {width} x {height} have too many pixels together"),
+                "target_pixels_max",
+                limits.target_pixels_max,
+                pixels,
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn check_target(plan: &Plan, format: Format, limits: &Limits) -> Result<()> {

@@ -134,3 +134,133 @@ fn frames_and_their_pixels_are_limited() {
     // One frame of it is small enough.
     bench.convert(&large, json!({ "format": "png" }));
 }
+
+/// Times in milliseconds, and what a browser that keeps to them needs of a GIF, in hundredths of a second: none below
+/// two, and no sum that drifts away.
+#[test]
+fn times_are_rounded_together_and_are_never_too_short_to_be_kept() {
+    let bench = Bench::new();
+    // 33, 16, 5 and 0 ms, made by Pillow; the last two look alike to nobody.
+    let source = include_bytes!("../data/times.webp");
+    let args = json!({ "format": "gif", "animated": true });
+    let delays: Vec<u16> = read_gif(&bench.convert(source, args))
+        .into_iter()
+        .map(|(_, delay)| delay)
+        .collect();
+    assert_eq!(delays, [3, 2, 2, 2]);
+    // A third of a tenth of a second each, thirty times: one second, and not nine tenths.
+    let source = include_bytes!("../data/thirds.webp");
+    let args = json!({ "format": "gif", "animated": true });
+    let frames = read_gif(&bench.convert(source, args));
+    assert_eq!(frames.len(), 30);
+    let sum: u16 = frames.into_iter().map(|(_, delay)| delay).sum();
+    assert!((99..=101).contains(&sum), "{sum}");
+    // What browsers show for a tenth of a second lasts as long afterwards.
+    let hasty = gif(
+        8,
+        8,
+        &[([255, 0, 0], 0), ([0, 255, 0], 1), ([0, 0, 255], 2)],
+    );
+    let args = json!({ "format": "gif", "animated": true });
+    let frames = read_gif(&bench.convert(&hasty, args));
+    let delays: Vec<u16> = frames.into_iter().map(|(_, delay)| delay).collect();
+    assert_eq!(delays, [10, 10, 2]);
+}
+
+#[test]
+fn frames_are_counted_in_the_file_that_was_made() {
+    let bench = Bench::new();
+    let same = gif(
+        8,
+        8,
+        &[([255, 0, 0], 5), ([255, 0, 0], 5), ([0, 0, 255], 5)],
+    );
+    for format in ["webp", "gif"] {
+        let args = json!({
+            "source": inline(&same), "format": format, "animated": true, "target": "made",
+        });
+        let made = bench.resize(args);
+        let file = std::fs::read(bench.path("made")).unwrap();
+        assert_eq!(made["frames"], bench.identify(&file)["pages"], "{format}");
+    }
+}
+
+#[test]
+fn frames_beyond_the_image_are_cut_at_its_edge() {
+    let bench = Bench::new();
+    let mut file = Vec::new();
+    let mut encoder = gif::Encoder::new(&mut file, 20, 20, &[]).unwrap();
+    let mut add = |side: u16, at: u16, color: [u8; 3]| {
+        let mut frame = gif::Frame::from_rgb(side, side, &color.repeat(usize::from(side * side)));
+        (frame.left, frame.top) = (at, at);
+        (frame.dispose, frame.delay) = (gif::DisposalMethod::Background, 5);
+        encoder.write_frame(&frame).unwrap();
+    };
+    add(20, 0, [255, 255, 255]);
+    add(30, 10, [255, 0, 0]);
+    add(5, 40, [0, 255, 0]);
+    drop(encoder);
+    assert_eq!(bench.identify(&file)["pages"], 3);
+    let mut first = file.clone();
+    // The image says that it is smaller than its first frame.
+    first[6..10].copy_from_slice(&[8, 0, 8, 0]);
+    for (file, size) in [(&file, 20), (&first, 8)] {
+        for format in ["gif", "webp", "png"] {
+            let args = json!({ "format": format, "animated": true });
+            let header = bench.identify(&bench.convert(file, args));
+            assert_eq!(header["width"], size, "{format}");
+        }
+    }
+    let made = bench.convert(&file, json!({ "format": "gif", "animated": true }));
+    let mut options = gif::DecodeOptions::new();
+    options.set_color_output(gif::ColorOutput::RGBA);
+    let mut decoder = options.read_info(made.as_slice()).unwrap();
+    decoder.read_next_frame().unwrap();
+    let second = decoder.read_next_frame().unwrap().unwrap();
+    assert_eq!(second.buffer[(15 * 20 + 15) * 4..][..4], [255, 0, 0, 255]);
+}
+
+#[test]
+fn the_pixels_of_all_frames_are_work() {
+    let bench = Bench::with(json!({ "target_pixels_max": 100_000 }));
+    let source = gif(10, 10, &[([1, 2, 3], 5); 30]);
+    for format in ["gif", "webp"] {
+        let args = json!({
+            "source": inline(&source), "animated": true, "format": format, "width": 100,
+        });
+        let (kind, message, data) = bench.failure("resize", args);
+        assert_eq!(kind, "target_too_large", "{message}");
+        assert_eq!(
+            data,
+            json!({ "limit": "target_pixels_max", "allowed": 100_000, "actual": 300_000 })
+        );
+    }
+    // One frame of that size, or all of them at another.
+    bench.convert(&source, json!({ "format": "gif", "width": 100 }));
+    bench.convert(
+        &source,
+        json!({ "format": "gif", "width": 50, "animated": true }),
+    );
+}
+
+#[test]
+fn a_file_that_ends_within_a_frame_is_broken_whatever_is_made_of_it() {
+    let bench = Bench::new();
+    let whole = gif(40, 20, &FRAMES);
+    let second = (whole.len() * 5 / 9)..(whole.len() * 5 / 9 + 3);
+    for len in second {
+        for args in [
+            json!({ "format": "png" }),
+            json!({ "format": "gif", "animated": true }),
+            json!({ "format": "jpeg", "width": 5 }),
+        ] {
+            let mut args = args;
+            args["source"] = inline(&whole[..len]);
+            assert_eq!(bench.failure("resize", args).0, "broken_image", "{len}");
+        }
+    }
+    // Without its last byte, no pixel is missing.
+    let args = json!({ "format": "gif", "animated": true });
+    let made = bench.convert(&whole[..whole.len() - 1], args);
+    assert_eq!(read_gif(&made).len(), 3);
+}

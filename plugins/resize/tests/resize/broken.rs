@@ -233,9 +233,16 @@ fn headers_that_lie_are_found_out() {
     assert_eq!(run(&bench, "gif", &gif).unwrap_err(), "too_many_pixels");
     gif[6..10].copy_from_slice(&[0; 4]);
     assert_eq!(run(&bench, "gif", &gif).unwrap_err(), "broken_image");
-    // A frame that is larger than the image.
+    // A frame that is larger than the image is cut at its edge.
     gif[6..10].copy_from_slice(&[5, 0, 5, 0]);
-    assert_eq!(run(&bench, "gif", &gif).unwrap_err(), "broken_image");
+    run(&bench, "gif", &gif).unwrap();
+    // One that is larger than any image may be.
+    let frame = gif
+        .windows(9)
+        .position(|at| at == [0x2C, 0, 0, 0, 0, 30, 0, 20, 0]);
+    let frame = frame.unwrap();
+    gif[frame + 5..frame + 9].copy_from_slice(&[0xFF; 4]);
+    assert_eq!(run(&bench, "gif", &gif).unwrap_err(), "too_many_pixels");
     let webp = bench.convert(&png, json!({ "format": "webp" }));
     let start = webp
         .windows(3)
@@ -330,4 +337,83 @@ fn many_scans_and_many_frames_end() {
     let endless = gif(2, 2, &vec![([1, 2, 3], 1); 5000]);
     let args = json!({ "source": inline(&endless), "animated": true });
     assert_eq!(bench.failure("resize", args).0, "too_many_frames");
+}
+
+/// Whether an image can be made of a file at each of many sizes, and in each format.
+fn verdicts(bench: &Bench, file: &[u8]) -> Vec<bool> {
+    let mut verdicts = Vec::new();
+    for width in [96, 48, 47, 24, 12, 5] {
+        for format in ["png", "jpeg", "webp", "gif"] {
+            for linear in [false, true] {
+                let args = json!({
+                    "source": inline(file), "width": width, "format": format, "linear": linear,
+                });
+                verdicts.push(bench.plugin.call("resize", args).is_ok());
+            }
+        }
+    }
+    verdicts
+}
+
+#[test]
+fn the_same_damage_has_the_same_end_at_every_size() {
+    let bench = Bench::new();
+    let png = png_of(&photo(96, 64, 1));
+    let baseline = bench.convert(&png, json!({ "format": "jpeg" }));
+    let fine = bench.convert(&png, json!({ "format": "jpeg", "quality": 95 }));
+    let progressive = include_bytes!("../data/progressive.jpg").to_vec();
+    for (name, file) in [
+        ("baseline", baseline),
+        ("4:4:4", fine),
+        ("progressive", progressive),
+    ] {
+        let end = file.len() - 2;
+        assert_eq!(file[end..], [0xFF, 0xD9], "{name}");
+        // Only the marker of the end is missing, or half of it: all pixels are there.
+        for len in [end, end + 1] {
+            let verdicts = verdicts(&bench, &file[..len]);
+            assert!(verdicts.iter().all(|is_ok| *is_ok), "{name}: {verdicts:?}");
+        }
+        for len in [end - 40, end / 2 + 200, end * 3 / 4] {
+            let verdicts = verdicts(&bench, &file[..len]);
+            let case = format!("{name}, {len} of {end} bytes: {verdicts:?}");
+            assert!(verdicts.iter().all(|is_ok| !is_ok), "{case}");
+        }
+    }
+}
+
+#[test]
+fn formats_that_are_not_read_or_written_are_named() {
+    let bench = Bench::new();
+    for (data, name) in [
+        (b"II\x2A\0\x08\0\0\0".as_slice(), "TIFF"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"<?xml version='1.0'?><svg/>", "SVG"),
+        (b"BM\x10\0\0\0\0\0\0\0\x36\0", "BMP"),
+    ] {
+        let args = json!({ "source": inline(data) });
+        let (kind, message, _) = bench.failure("identify", args);
+        assert_eq!(kind, "unsupported_format");
+        assert!(message.contains(name), "{message}");
+    }
+    let png = png_of(&photo(8, 8, 1));
+    for ending in ["tiff", "heic", "BMP", "svg"] {
+        let target = format!("o.{ending}");
+        let args = json!({ "source": inline(&png), "target": target });
+        let (kind, message, _) = bench.failure("resize", args);
+        assert_eq!(kind, "unsupported_format");
+        assert!(message.contains(&ending.to_lowercase()), "{message}");
+        // Whoever names the format means it.
+        bench.resize(json!({ "source": inline(&png), "target": target, "format": "png" }));
+    }
+    let source = json!({ "base64": "data:image/png;base64,iVBORw0KGgo=" });
+    let (kind, message, _) = bench.failure("resize", json!({ "source": source }));
+    assert_eq!(kind, "invalid_base64");
+    assert!(message.contains("`data:` URL"), "{message}");
+    let source = json!({ "base64": "iVBO*w0K" });
+    let (_, message, _) = bench.failure("resize", json!({ "source": source }));
+    assert!(
+        message.contains("character at 4") && !message.contains("42"),
+        "{message}"
+    );
 }

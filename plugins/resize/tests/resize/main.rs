@@ -12,6 +12,7 @@
 
 mod animation;
 mod broken;
+mod colorimetry;
 mod colors;
 mod frames;
 mod geometry;
