@@ -29,6 +29,12 @@ pub struct Resize {
     /// Which part stays with `cover`, and where the image goes with `contain`.
     #[serde(default)]
     pub position: Position,
+    /// The part of the upright image to take, instead of all of it.
+    #[serde(default)]
+    pub crop: Option<Crop>,
+    /// What is to stay in sight with `cover`, instead of a `position`.
+    #[serde(default)]
+    pub focus: Option<Focus>,
     /// Whether small images are made larger.
     #[serde(default = "yes")]
     pub enlarge: bool,
@@ -40,6 +46,16 @@ pub struct Resize {
     #[serde(default)]
     #[schemars(range(min = 1, max = 101), example = 80)]
     pub quality: Option<u8>,
+    /// How finely colours are stored beside brightness, for jpeg and avif. By default in full for jpeg from quality 90 on.
+    #[serde(default)]
+    pub chroma: Chroma,
+    /// Whether a jpeg shows before it is whole. Usually a little smaller.
+    #[serde(default)]
+    pub progressive: bool,
+    /// The most bytes of the file: jpeg, webp and avif are made with less quality until they fit.
+    #[serde(default)]
+    #[schemars(range(min = 1), example = 100_000)]
+    pub bytes_max: Option<u64>,
     /// The colour around the image with `contain`, and behind transparent parts: `#rgb`, `#rgba`, `#rrggbb`,
     /// `#rrggbbaa`. By default transparent where the format can be, or else white.
     #[serde(default)]
@@ -61,6 +77,9 @@ pub struct Resize {
     /// Whether all frames of an animation are taken, for webp and gif; else the first one.
     #[serde(default)]
     pub animated: bool,
+    /// What becomes of a file that is damaged, or ends too early.
+    #[serde(default)]
+    pub on_damage: OnDamage,
 }
 
 /// The arguments of `thumbnails`.
@@ -80,6 +99,9 @@ pub struct Thumbnails {
     /// Whether all frames of an animation are taken, for webp and gif; else the first one.
     #[serde(default)]
     pub animated: bool,
+    /// What becomes of a file that is damaged, or ends too early.
+    #[serde(default)]
+    pub on_damage: OnDamage,
 }
 
 /// One of the images that `thumbnails` makes.
@@ -104,6 +126,12 @@ pub struct Thumbnail {
     /// Which part stays with `cover`, and where the image goes with `contain`.
     #[serde(default)]
     pub position: Position,
+    /// The part of the upright image to take, instead of all of it.
+    #[serde(default)]
+    pub crop: Option<Crop>,
+    /// What is to stay in sight with `cover`, instead of a `position`.
+    #[serde(default)]
+    pub focus: Option<Focus>,
     /// Whether small images are made larger.
     #[serde(default = "yes")]
     pub enlarge: bool,
@@ -115,6 +143,16 @@ pub struct Thumbnail {
     #[serde(default)]
     #[schemars(range(min = 1, max = 101))]
     pub quality: Option<u8>,
+    /// How finely colours are stored beside brightness, for jpeg and avif. By default in full for jpeg from quality 90 on.
+    #[serde(default)]
+    pub chroma: Chroma,
+    /// Whether a jpeg shows before it is whole. Usually a little smaller.
+    #[serde(default)]
+    pub progressive: bool,
+    /// The most bytes of the file: jpeg, webp and avif are made with less quality until they fit.
+    #[serde(default)]
+    #[schemars(range(min = 1), example = 100_000)]
+    pub bytes_max: Option<u64>,
     /// The colour around the image with `contain`, and behind transparent parts: `#rgb`, `#rgba`, `#rrggbb`,
     /// `#rrggbbaa`. By default transparent where the format can be, or else white.
     #[serde(default)]
@@ -171,6 +209,30 @@ pub enum Fit {
     Inside,
     /// As small as covers width and height.
     Outside,
+}
+
+/// A part of an image, in pixels of the upright image.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Crop {
+    /// Pixels to the left of it.
+    pub left: u32,
+    /// Pixels above it.
+    pub top: u32,
+    /// Its width, from 1 on.
+    pub width: u32,
+    /// Its height, from 1 on.
+    pub height: u32,
+}
+
+/// A point of the upright image, before anything is cropped.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Focus {
+    /// From 0, the left edge, to 1, the right one.
+    pub x: f64,
+    /// From 0, the upper edge, to 1, the lower one.
+    pub y: f64,
 }
 
 /// A place in an image.
@@ -262,6 +324,30 @@ impl Format {
             _ => return Ok(None),
         }))
     }
+}
+
+/// What becomes of a file that is damaged, or ends too early.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDamage {
+    /// It is an error.
+    #[default]
+    Error,
+    /// It is shown as far as it goes: jpeg, png, and the whole frames of a gif. Others are errors.
+    Show,
+}
+
+/// How finely colours are stored beside brightness.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Chroma {
+    /// By format and quality.
+    #[default]
+    Auto,
+    /// Half as wide and high (4:2:0).
+    Half,
+    /// Every pixel (4:4:4): right for text and red edges.
+    Full,
 }
 
 /// What becomes of EXIF, XMP and colour profile.

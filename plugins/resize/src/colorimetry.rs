@@ -199,7 +199,7 @@ impl Colorimetry {
             // The camera's curve with BT.709's colours is what video programs write for plain sRGB, and what every
             // viewer shows as such.
             Self::Cicp {
-                primaries: 0 | 1 | 2,
+                primaries: 0..=2,
                 transfer: 1 | 6,
             } => return None,
             Self::Cicp {

@@ -21,8 +21,8 @@ use plugin_api::{PluginError, Task, TaskError, plugin};
 use crate::config::Checked;
 pub use crate::{
     args::{
-        Fit, Format, Identified, Identify, Inline, Made, Metadata, Position, Resize, Source,
-        Thumbnail, Thumbnails, ThumbnailsMade,
+        Chroma, Crop, Fit, Focus, Format, Identified, Identify, Inline, Made, Metadata, OnDamage,
+        Position, Resize, Source, Thumbnail, Thumbnails, ThumbnailsMade,
     },
     config::ResizeConfig,
 };

@@ -1,7 +1,7 @@
 //! Which part of the source becomes which part of the target. Pure arithmetic.
 
 use crate::{
-    args::{Fit, Position},
+    args::{Crop, Fit, Focus, Position},
     orientation::Orientation,
     scale::{Region, to_f64},
 };
@@ -13,6 +13,9 @@ pub(crate) struct RequestedSize {
     pub(crate) height: Option<usize>,
     pub(crate) fit: Fit,
     pub(crate) position: Position,
+    /// It lies within the upright image.
+    pub(crate) crop: Option<Crop>,
+    pub(crate) focus: Option<Focus>,
     pub(crate) enlarge: bool,
 }
 
@@ -35,7 +38,15 @@ impl Plan {
         source: (usize, usize),
         orientation: Orientation,
     ) -> Self {
-        let upright = orientation.turn_size(source);
+        let whole = orientation.turn_size(source);
+        let (left, top, upright) = match requested.crop {
+            None => (0.0, 0.0, whole),
+            Some(crop) => (
+                f64::from(crop.left),
+                f64::from(crop.top),
+                (crop.width as usize, crop.height as usize),
+            ),
+        };
         let (full, canvas) = sizes(requested, upright);
         // What sticks out of the canvas is cropped, what is missing is background.
         let (share_x, share_y) = requested.position.shares();
@@ -45,9 +56,24 @@ impl Plan {
             to_f64(upright.0) / to_f64(full.0),
             to_f64(upright.1) / to_f64(full.1),
         );
+        // What is looked at comes as near to the middle as the edges let it.
+        let (cut_x, cut_y) = match requested.focus {
+            None => (
+                cut(full.0, visible.0, share_x),
+                cut(full.1, visible.1, share_y),
+            ),
+            Some(focus) => {
+                let centred = |at: f64, full: usize, visible: usize| {
+                    (at - to_f64(visible) / 2.0).clamp(0.0, to_f64(full - visible))
+                };
+                let x = (focus.x * to_f64(whole.0) - left) / ratio_x;
+                let y = (focus.y * to_f64(whole.1) - top) / ratio_y;
+                (centred(x, full.0, visible.0), centred(y, full.1, visible.1))
+            }
+        };
         let region = Region {
-            x: cut(full.0, visible.0, share_x).round() * ratio_x,
-            y: cut(full.1, visible.1, share_y).round() * ratio_y,
+            x: cut_x.round() * ratio_x + left,
+            y: cut_y.round() * ratio_y + top,
             width: to_f64(visible.0) * ratio_x,
             height: to_f64(visible.1) * ratio_y,
         };

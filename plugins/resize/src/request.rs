@@ -7,7 +7,8 @@ use plugin_api::Task;
 
 use crate::{
     args::{
-        Format, Identified, Identify, Made, Resize, Source, Thumbnail, Thumbnails, ThumbnailsMade,
+        Focus, Format, Identified, Identify, Made, Resize, Source, Thumbnail, Thumbnails,
+        ThumbnailsMade,
     },
     codec::{self, Data},
     color,
@@ -28,6 +29,7 @@ pub(crate) fn resize(checked: &Checked, args: Resize, task: &Task) -> Result<Mad
         autorotate: args.autorotate,
         linear: args.linear,
         animated: args.animated,
+        on_damage: args.on_damage,
     };
     let target = target(Thumbnail {
         target: args.target,
@@ -35,9 +37,14 @@ pub(crate) fn resize(checked: &Checked, args: Resize, task: &Task) -> Result<Mad
         height: args.height,
         fit: args.fit,
         position: args.position,
+        crop: args.crop,
+        focus: args.focus,
         enlarge: args.enlarge,
         format: args.format,
         quality: args.quality,
+        chroma: args.chroma,
+        progressive: args.progressive,
+        bytes_max: args.bytes_max,
         background: args.background,
         metadata: args.metadata,
         sharpen: args.sharpen,
@@ -65,6 +72,7 @@ pub(crate) fn thumbnails(
         autorotate: args.autorotate,
         linear: args.linear,
         animated: args.animated,
+        on_damage: args.on_damage,
     };
     let targets = args
         .targets
@@ -86,6 +94,7 @@ pub(crate) fn identify(checked: &Checked, args: Identify, task: &Task) -> Result
             ..checked.limits
         },
     )?;
+    header.check_whole()?;
     Ok(Identified {
         format: header.format,
         bytes: data.len(),
@@ -118,6 +127,14 @@ fn target(args: Thumbnail) -> Result<Target> {
             format!("`sharpen` is {}; it must be 0 to 10", args.sharpen),
         ));
     }
+    if let Some(Focus { x, y }) = args.focus
+        && !((0.0..=1.0).contains(&x) && (0.0..=1.0).contains(&y))
+    {
+        return Err(Trouble::new(
+            "invalid_focus",
+            format!("`focus` is {x}, {y}; both must be 0 to 1"),
+        ));
+    }
     let by_path = || {
         match args.target.as_deref().map(Format::of_path) {
         None => Ok(None),
@@ -138,11 +155,16 @@ fn target(args: Thumbnail) -> Result<Target> {
             height: side("height", args.height)?,
             fit: args.fit,
             position: args.position,
+            crop: args.crop,
+            focus: args.focus,
             enlarge: args.enlarge,
         },
         format,
         path: args.target,
         quality: args.quality,
+        chroma: args.chroma,
+        progressive: args.progressive,
+        bytes_max: args.bytes_max,
         background: args.background.as_deref().map(color::parse).transpose()?,
         metadata: args.metadata,
         sharpen: args.sharpen,

@@ -130,6 +130,7 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
         bit_depth: contents.bit_depth,
         has_alpha: contents.alpha.is_some(),
         frames: 1,
+        is_cut: false,
         is_progressive: false,
         colorimetry: match (contents.icc, contents.nclx) {
             (Some(icc), _) => Colorimetry::Icc(icc),
@@ -497,7 +498,7 @@ fn chroma(
 /// Encodes planes, or pixels with alpha or without.
 pub(crate) fn encode(
     picture: &Picture,
-    quality: u8,
+    (quality, is_subsampled): (u8, bool),
     attached: &Attached,
     task: &Task,
 ) -> Result<Vec<u8>> {
@@ -516,7 +517,7 @@ pub(crate) fn encode(
             converted = if opaque.kind.channels == 1 {
                 vec![opaque]
             } else {
-                color::packed_to_planes(&opaque, true)?
+                color::packed_to_planes(&opaque, is_subsampled)?
             };
             &converted
         }

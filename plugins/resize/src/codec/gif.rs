@@ -99,10 +99,6 @@ pub(crate) fn header(data: &[u8], limits: &Limits) -> Result<Header> {
     if blocks.frames == 0 {
         return Err(Trouble::broken("GIF", "it has no whole frame"));
     }
-    // What lies behind the frames that are taken can't be told to be whole; what was walked over can.
-    if blocks.is_cut {
-        return Err(Trouble::broken("GIF", "it ends within a frame"));
-    }
     if blocks.frame_pixels > limits.pixels_max {
         return Err(Trouble::limit(
             "too_many_pixels",
@@ -120,6 +116,7 @@ pub(crate) fn header(data: &[u8], limits: &Limits) -> Result<Header> {
         bit_depth: 8,
         has_alpha: true,
         frames: blocks.frames,
+        is_cut: blocks.is_cut,
         is_progressive: blocks.is_interlaced,
         colorimetry: Colorimetry::Srgb,
         attached: Attached::default(),
@@ -291,6 +288,16 @@ pub(crate) struct Animation {
     size: (u16, u16),
     frames: usize,
     clock: Clock,
+    /// The frame before the next: how it is left depends on what comes after it.
+    waiting: Option<Waiting>,
+    /// What is shown before the waiting frame; nothing where it was cleared.
+    shown: Option<Vec<u8>>,
+}
+
+/// A frame as it is to be seen, RGBA of the whole image, and its time in hundredths of a second.
+struct Waiting {
+    pixels: Vec<u8>,
+    delay: u16,
 }
 
 /// Times of frames in hundredths of a second, none of them so short that browsers take it for a tenth. What is rounded
@@ -336,6 +343,8 @@ impl Animation {
             size,
             frames: 0,
             clock: Clock::default(),
+            waiting: None,
+            shown: None,
         })
     }
 
@@ -351,22 +360,110 @@ impl Animation {
                 [pixel[0], pixel[1], pixel[2], 255]
             };
         }
-        let mut frame = GifFrame::from_rgba_speed(self.size.0, self.size.1, &mut bytes, 10);
-        if duration_ms > 0 || self.frames > 0 {
-            frame.delay = self.clock.delay(duration_ms);
-        }
+        let delay = if duration_ms > 0 || self.frames > 0 {
+            self.clock.delay(duration_ms)
+        } else {
+            0
+        };
         self.frames += 1;
-        frame.dispose = DisposalMethod::Background;
+        let next = Waiting {
+            pixels: bytes,
+            delay,
+        };
+        if let Some(waiting) = self.waiting.replace(next) {
+            let is_cleared = self
+                .waiting
+                .as_ref()
+                .is_some_and(|next| vanishes(&waiting.pixels, &next.pixels));
+            self.write(waiting, is_cleared)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what differs from what is shown, or all of it where the image is cleared afterwards.
+    fn write(&mut self, waiting: Waiting, is_cleared: bool) -> Result<()> {
+        let (width, height) = (usize::from(self.size.0), usize::from(self.size.1));
+        let whole = Rect {
+            left: 0,
+            top: 0,
+            width,
+            height,
+        };
+        let (rect, mut part) = match &self.shown {
+            Some(shown) if !is_cleared => difference(shown, &waiting.pixels, width),
+            _ => (whole, waiting.pixels.clone()),
+        };
+        let side = |len: usize| u16::try_from(len).unwrap_or(u16::MAX);
+        let mut frame =
+            GifFrame::from_rgba_speed(side(rect.width), side(rect.height), &mut part, 10);
+        (frame.left, frame.top) = (side(rect.left), side(rect.top));
+        frame.delay = waiting.delay;
+        frame.dispose = if is_cleared {
+            DisposalMethod::Background
+        } else {
+            DisposalMethod::Keep
+        };
+        self.shown = (!is_cleared).then_some(waiting.pixels);
         self.encoder
             .write_frame(&frame)
             .map_err(|error| Trouble::encoding("GIF", error))
     }
 
     /// The file, and how many frames it has.
-    pub(crate) fn finish(self) -> Result<(Vec<u8>, usize)> {
-        let frames = self.frames;
+    pub(crate) fn finish(mut self) -> Result<(Vec<u8>, usize)> {
+        if let Some(waiting) = self.waiting.take() {
+            // The first frame follows the last, and may be transparent where this one is not.
+            self.write(waiting, false)?;
+        }
         let file = self.encoder.into_inner();
         let file = file.map_err(|error| Trouble::encoding("GIF", error))?;
-        Ok((file, frames))
+        Ok((file, self.frames))
     }
+}
+
+/// Whether anything that is seen in one frame is transparent in the next, which only clearing makes so.
+fn vanishes(shown: &[u8], next: &[u8]) -> bool {
+    let alphas = |pixels: &[u8]| {
+        pixels
+            .iter()
+            .skip(3)
+            .step_by(4)
+            .copied()
+            .collect::<Vec<_>>()
+    };
+    alphas(shown)
+        .into_iter()
+        .zip(alphas(next))
+        .any(|(shown, next)| shown > next)
+}
+
+/// The part of `next` in which it differs from what is shown, transparent where it doesn't.
+fn difference(shown: &[u8], next: &[u8], width: usize) -> (Rect, Vec<u8>) {
+    let ((old, _), (new, _)) = (shown.as_chunks::<4>(), next.as_chunks::<4>());
+    // Of no difference, one pixel is written: a frame has at least that.
+    let (mut left, mut right, mut top, mut bottom) = (width, 0, usize::MAX, 0);
+    for (at, (old, new)) in old.iter().zip(new).enumerate() {
+        if old != new {
+            let (x, y) = (at % width, at / width);
+            (left, right) = (left.min(x), right.max(x + 1));
+            (top, bottom) = (top.min(y), bottom.max(y + 1));
+        }
+    }
+    if right == 0 {
+        (left, right, top, bottom) = (0, 1, 0, 1);
+    }
+    let mut part = Vec::with_capacity((right - left) * (bottom - top) * 4);
+    for y in top..bottom {
+        for at in y * width + left..y * width + right {
+            let pixel = if old[at] == new[at] { [0; 4] } else { new[at] };
+            part.extend_from_slice(&pixel);
+        }
+    }
+    let rect = Rect {
+        left,
+        top,
+        width: right - left,
+        height: bottom - top,
+    };
+    (rect, part)
 }

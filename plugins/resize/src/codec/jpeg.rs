@@ -269,6 +269,7 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
         bit_depth: 8,
         has_alpha: false,
         frames: 1,
+        is_cut: false,
         is_progressive: raw.progressive != 0,
         colorimetry: Colorimetry::of_icc(attached.icc.take()),
         attached,
@@ -340,6 +341,9 @@ pub(crate) fn decode(
             )?;
         }
         None => decode_planes(&mut decoder, header, denominator, sink, task)?,
+    }
+    if options.shows_damage {
+        return Ok(());
     }
     decoder.check_damage()
 }
@@ -455,6 +459,7 @@ fn max(factors: &[u32]) -> u32 {
 pub(crate) struct Settings {
     pub(crate) quality: u8,
     pub(crate) is_subsampled: bool,
+    pub(crate) is_progressive: bool,
 }
 
 struct Encoder {
@@ -508,7 +513,7 @@ pub(crate) fn encode(
         color_space,
         subsample: u32::from(settings.is_subsampled),
         quality: u32::from(settings.quality),
-        progressive: 0,
+        progressive: u32::from(settings.is_progressive),
     };
     let mut encoder = Encoder {
         raw: ptr::null_mut(),

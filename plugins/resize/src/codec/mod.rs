@@ -34,6 +34,8 @@ pub(crate) struct Header {
     /// Frames, as far as that can be told by skipping over them.
     pub(crate) frames: usize,
     pub(crate) is_progressive: bool,
+    /// It ends too early; frames that aren't whole aren't counted. GIF only.
+    pub(crate) is_cut: bool,
     /// What the file says of its colours.
     pub(crate) colorimetry: Colorimetry,
     /// EXIF and XMP, as they stand in the file. A profile is in `colorimetry`.
@@ -47,6 +49,17 @@ pub(crate) struct Header {
 impl Header {
     pub(crate) fn pixels(&self) -> u64 {
         self.width as u64 * self.height as u64
+    }
+
+    /// An error where it ends too early.
+    pub(crate) fn check_whole(&self) -> Result<()> {
+        if self.is_cut {
+            return Err(Trouble::broken(
+                self.format.name(),
+                "it ends within a frame",
+            ));
+        }
+        Ok(())
     }
 
     /// How to turn it, as EXIF numbers it: what the container says, or else EXIF, or else XMP.
@@ -86,7 +99,7 @@ pub(crate) struct Plane {
 
 /// Takes what a decoder makes, in order from top to bottom for each plane.
 pub(crate) trait Sink {
-    /// Comes once, first. The planes may be smaller than the header says.
+    /// Comes first; once more where another decoder begins anew. The planes may be smaller than the header says.
     fn begin(&mut self, layout: &Layout) -> Result<()>;
     /// Whole rows.
     fn rows(&mut self, plane: usize, bytes: &[u8]) -> Result<()>;
@@ -101,6 +114,8 @@ pub(crate) struct DecodeOptions {
     pub(crate) is_packed: bool,
     /// Chroma is wanted as finely as luma.
     pub(crate) has_fine_chroma: bool,
+    /// A damaged file is shown as far as it goes.
+    pub(crate) shows_damage: bool,
     /// Memory that may be taken.
     pub(crate) memory_max: u64,
 }

@@ -162,6 +162,7 @@ pub(crate) fn header(data: &Data) -> Result<Header> {
         has_alpha: info.trns.is_some()
             || matches!(info.color_type, ColorType::GrayscaleAlpha | ColorType::Rgba),
         frames: 1,
+        is_cut: false,
         is_progressive: info.interlaced,
         colorimetry: colorimetry(info),
         attached,
@@ -214,11 +215,20 @@ pub(crate) fn decode(
         space,
     })?;
     if is_interlaced {
-        return decode_interlaced(&mut reader, kind, (width, height), sink, task);
+        return decode_interlaced(&mut reader, kind, (width, height), options, sink, task);
     }
     let mut swapped = Vec::new();
     let mut done = 0_usize;
-    while let Some(row) = reader.next_row().map_err(|error| wrong(&error))? {
+    loop {
+        let row = match reader.next_row() {
+            Ok(None) => break,
+            Ok(Some(row)) => row,
+            Err(error) if options.shows_damage && done > 0 => {
+                tracing::debug!(%error, "the rest of the rows is left empty");
+                break;
+            }
+            Err(error) => return Err(wrong(&error)),
+        };
         if done.is_multiple_of(16) {
             task.check()?;
         }
@@ -232,7 +242,12 @@ pub(crate) fn decode(
             sink.rows(0, row.data())?;
         }
     }
-    if done != height {
+    if options.shows_damage {
+        let empty = vec![0; width * kind.bytes()];
+        for _ in done..height {
+            sink.rows(0, &empty)?;
+        }
+    } else if done != height {
         return Err(Trouble::broken("PNG", "rows are missing"));
     }
     Ok(())
@@ -243,6 +258,7 @@ fn decode_interlaced(
     reader: &mut Reader<'_>,
     kind: Kind,
     (width, height): (usize, usize),
+    options: &DecodeOptions,
     sink: &mut dyn Sink,
     task: &Task,
 ) -> Result<()> {
@@ -250,10 +266,13 @@ fn decode_interlaced(
     let stride = whole.stride();
     let bits = u8::try_from(kind.bytes() * 8).unwrap_or(64);
     let mut done = 0_u32;
-    while let Some(row) = reader
-        .next_interlaced_row()
-        .map_err(|error| wrong(&error))?
-    {
+    loop {
+        let row = match reader.next_interlaced_row() {
+            Ok(None) => break,
+            Ok(Some(row)) => row,
+            Err(_) if options.shows_damage && done > 0 => break,
+            Err(error) => return Err(wrong(&error)),
+        };
         if done.is_multiple_of(16) {
             task.check()?;
         }
@@ -277,7 +296,72 @@ fn to_native(bytes: &mut [u8]) {
     }
 }
 
-pub(crate) fn encode(pixels: &Pixels, attached: &Attached, task: &Task) -> Result<Vec<u8>> {
+/// Up to 256 colours, with what is written for each pixel.
+struct Palette {
+    colors: Vec<u8>,
+    alphas: Vec<u8>,
+    /// The rows, with as few bits for a pixel as its number needs.
+    rows: Vec<Vec<u8>>,
+    depth: BitDepth,
+}
+
+impl Palette {
+    /// `None` where there are more colours.
+    fn of(pixels: &Pixels) -> Option<Self> {
+        let channels = pixels.kind.channels;
+        if pixels.kind.is_16_bit || channels < 3 {
+            return None;
+        }
+        let mut numbers = std::collections::HashMap::new();
+        let mut all: Vec<[u8; 4]> = Vec::new();
+        let mut indices = Vec::with_capacity(pixels.width * pixels.height);
+        for pixel in pixels.bytes().chunks_exact(channels) {
+            let alpha = pixel.get(3).copied().unwrap_or(255);
+            let color = [pixel[0], pixel[1], pixel[2], alpha];
+            let number = match numbers.get(&color) {
+                Some(number) => *number,
+                None => {
+                    let number = u8::try_from(all.len()).ok()?;
+                    numbers.insert(color, number);
+                    all.push(color);
+                    number
+                }
+            };
+            indices.push(number);
+        }
+        let (depth, bits) = match all.len() {
+            0..=2 => (BitDepth::One, 1),
+            3..=4 => (BitDepth::Two, 2),
+            5..=16 => (BitDepth::Four, 4),
+            _ => (BitDepth::Eight, 8),
+        };
+        let packed = |row: &[u8]| {
+            let parts = row.chunks(8 / bits);
+            let byte = |part: &[u8]| {
+                let places = part.iter().enumerate();
+                places.fold(0, |byte, (place, number)| {
+                    byte | number << (8 - bits - place * bits)
+                })
+            };
+            parts.map(byte).collect()
+        };
+        Some(Self {
+            colors: all.iter().flat_map(|[r, g, b, _]| [*r, *g, *b]).collect(),
+            alphas: all.iter().map(|[.., alpha]| *alpha).collect(),
+            rows: indices.chunks(pixels.width.max(1)).map(packed).collect(),
+            depth,
+        })
+    }
+}
+
+/// With `has_palette`, colours are written by their numbers where there are few enough.
+pub(crate) fn encode(
+    pixels: &Pixels,
+    has_palette: bool,
+    attached: &Attached,
+    task: &Task,
+) -> Result<Vec<u8>> {
+    let palette = Some(pixels).filter(|_| has_palette).and_then(Palette::of);
     let failed = |error: png::EncodingError| Trouble::encoding("PNG", error);
     let mut out = Vec::new();
     let mut info = png::Info::with_size(to_u32(pixels.width), to_u32(pixels.height));
@@ -292,11 +376,22 @@ pub(crate) fn encode(pixels: &Pixels, attached: &Attached, task: &Task) -> Resul
     } else {
         BitDepth::Eight
     };
+    if let Some(palette) = &palette {
+        info.color_type = ColorType::Indexed;
+        info.bit_depth = palette.depth;
+        info.palette = Some(palette.colors.as_slice().into());
+        let is_opaque = palette.alphas.iter().all(|alpha| *alpha == 255);
+        info.trns = (!is_opaque).then(|| palette.alphas.as_slice().into());
+    }
     info.icc_profile = attached.icc.as_deref().map(Cow::Borrowed);
     info.exif_metadata = attached.exif.as_deref().map(Cow::Borrowed);
     let mut encoder = png::Encoder::with_info(&mut out, info).map_err(failed)?;
     encoder.set_compression(png::Compression::Balanced);
-    encoder.set_filter(png::Filter::Adaptive);
+    // Neighbouring numbers say nothing of each other.
+    encoder.set_filter(match palette {
+        Some(_) => png::Filter::NoFilter,
+        None => png::Filter::Adaptive,
+    });
     if let Some(xmp) = attached
         .xmp
         .as_deref()
@@ -313,7 +408,10 @@ pub(crate) fn encode(pixels: &Pixels, attached: &Attached, task: &Task) -> Resul
         if y % 16 == 0 {
             task.check()?;
         }
-        let row = pixels.row(y);
+        let row = match &palette {
+            Some(palette) => &palette.rows[y],
+            None => pixels.row(y),
+        };
         let write = |stream: &mut png::StreamWriter<'_, _>, row: &[u8]| {
             std::io::Write::write_all(stream, row).map_err(|error| Trouble::encoding("PNG", error))
         };

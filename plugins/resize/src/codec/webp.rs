@@ -108,6 +108,7 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
         } else {
             1
         },
+        is_cut: false,
         is_progressive: false,
         colorimetry: Colorimetry::of_icc(attached.icc.take()),
         attached,

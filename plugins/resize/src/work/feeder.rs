@@ -136,6 +136,9 @@ impl<'a> Feeder<'a> {
 
 impl Sink for Feeder<'_> {
     fn begin(&mut self, layout: &Layout) -> Result<()> {
+        // Whatever a decoder handed over that gave up is forgotten.
+        self.rows = Rows::AsTheyAre;
+        self.scaled.clear();
         match layout {
             Layout::Packed {
                 kind,

@@ -10,7 +10,7 @@ mod target;
 use plugin_api::Task;
 
 use crate::{
-    args::{Format, Made, Metadata},
+    args::{Chroma, Format, Made, Metadata, OnDamage},
     codec::{self, Data, DecodeOptions, Header, webp},
     color::{self, Profile},
     config::Limits,
@@ -39,6 +39,9 @@ pub(crate) struct Target {
     /// What the request names; else it is the source's.
     pub(crate) format: Option<Format>,
     pub(crate) quality: Option<u8>,
+    pub(crate) chroma: Chroma,
+    pub(crate) progressive: bool,
+    pub(crate) bytes_max: Option<u64>,
     pub(crate) background: Option<[u8; 4]>,
     pub(crate) metadata: Metadata,
     pub(crate) sharpen: f32,
@@ -50,6 +53,7 @@ pub(crate) struct Settings {
     pub(crate) autorotate: bool,
     pub(crate) linear: bool,
     pub(crate) animated: bool,
+    pub(crate) on_damage: OnDamage,
 }
 
 /// A finished file.
@@ -94,6 +98,9 @@ impl<'a> Work<'a> {
         limits: &Limits,
     ) -> Result<Self> {
         let header = codec::header(data, limits)?;
+        if settings.on_damage == OnDamage::Error {
+            header.check_whole()?;
+        }
         check_source(&header, settings, limits)?;
         // What the container of AVIF says is part of the picture; EXIF is advice.
         let is_turned = settings.autorotate || header.container_orientation.is_some();
@@ -137,6 +144,7 @@ impl<'a> Work<'a> {
             has_fine_chroma: resolved
                 .iter()
                 .any(|target| target.is_packed || !target.is_subsampled),
+            shows_damage: settings.on_damage == OnDamage::Show,
             memory_max: limits.memory_max,
         };
         let work = Self {
@@ -253,6 +261,7 @@ impl<'a> Work<'a> {
             };
             let target = &self.targets[index];
             let (data, frames) = animation.finish(&target.attached)?;
+            encode::check_len(target, data.len())?;
             let output = Output {
                 format: target.format,
                 size: target.plan.canvas,

@@ -1,7 +1,7 @@
 //! A target once the source is known: its format, its size, and what it takes along.
 
 use crate::{
-    args::{Format, Metadata},
+    args::{Chroma, Format, Metadata},
     codec::{Header, avif, gif, webp},
     color::Space,
     config::Limits,
@@ -22,6 +22,8 @@ pub(super) struct ResolvedTarget<'a> {
     pub(super) plan: Plan,
     /// Pixels side by side are needed at the end, because planes can't be converted, padded or written so.
     pub(super) is_packed: bool,
+    /// PNG: the source has a palette, and so may the target.
+    pub(super) has_palette: bool,
     /// Chroma has half the size.
     pub(super) is_subsampled: bool,
     pub(super) attached: Attached,
@@ -46,6 +48,10 @@ impl<'a> ResolvedTarget<'a> {
         limits: &Limits,
     ) -> Result<Self> {
         let format = requested.format.unwrap_or(header.format);
+        check_crop(
+            requested,
+            orientation.turn_size((header.width, header.height)),
+        )?;
         let plan = Plan::new(&requested.size, (header.width, header.height), orientation);
         check_target(&plan, format, limits)?;
         let quality = quality(requested.quality, format)?;
@@ -68,8 +74,12 @@ impl<'a> ResolvedTarget<'a> {
             || plan.has_padding(orientation)
             || (colors.is_converted && attached.icc.is_none());
         let is_subsampled = match format {
-            Format::Jpeg => quality < 90,
-            Format::Webp | Format::Avif => true,
+            Format::Jpeg | Format::Avif => match requested.chroma {
+                Chroma::Auto => format == Format::Avif || quality < 90,
+                Chroma::Half => true,
+                Chroma::Full => false,
+            },
+            Format::Webp => true,
             Format::Png | Format::Gif => false,
         };
         Ok(Self {
@@ -78,6 +88,7 @@ impl<'a> ResolvedTarget<'a> {
             quality,
             plan,
             is_packed,
+            has_palette: header.space == Space::Palette,
             is_subsampled,
             attached,
         })
@@ -119,6 +130,25 @@ fn has_place(
         .is_some_and(|[r, g, b, _]| !(r == g && g == b));
     let shows_background = header.has_alpha || plan.has_padding(orientation);
     format != Format::Webp && !(is_colored && shows_background)
+}
+
+fn check_crop(requested: &Target, (width, height): (usize, usize)) -> Result<()> {
+    let Some(crop) = requested.size.crop else {
+        return Ok(());
+    };
+    let is_inside = |start: u32, len: u32, whole: usize| {
+        len > 0 && u64::from(start) + u64::from(len) <= whole as u64
+    };
+    if is_inside(crop.left, crop.width, width) && is_inside(crop.top, crop.height, height) {
+        return Ok(());
+    }
+    Err(Trouble::new(
+        "invalid_crop",
+        format!(
+            "`crop` of {} x {} at {}, {} doesn't lie within the upright image of {width} x {height}",
+            crop.width, crop.height, crop.left, crop.top
+        ),
+    ))
 }
 
 /// The pixels that are made of all frames together: it is they that take the time.

@@ -215,6 +215,21 @@ def grid():
     print("grid_alpha.avif", seen.size, seen.getpixel((32, 32)), seen.getpixel((96, 32)))
 
 
+# ---- what is passed over
+
+def strayed():
+    x, y = np.meshgrid(np.arange(96), np.arange(96))
+    pixels = np.stack([x * 2, y * 2, (x * y) % 200], axis=2).astype(np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=90, restart_marker_rows=1)
+    data = out.getvalue()
+    at = data.index(b"\xff\xd3")
+    data = data[:at] + b"\x11\x22" + data[at:]
+    (HERE / "strayed.jpg").write_bytes(data)
+    seen = np.asarray(Image.open(io.BytesIO(data))).astype(int)
+    print("strayed.jpg", np.abs(seen - pixels).mean())
+
+
 # ---- times
 
 def times():
@@ -228,6 +243,7 @@ def times():
 
 
 if __name__ == "__main__":
+    strayed()
     times()
     colors()
     turned()

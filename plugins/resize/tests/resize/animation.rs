@@ -9,20 +9,51 @@ use super::{
 
 const FRAMES: [([u8; 3], u16); 3] = [([255, 0, 0], 10), ([0, 255, 0], 20), ([0, 0, 255], 30)];
 
-/// What an independent reader finds in a GIF file: the colours of the middle and the delays.
-fn read_gif(data: &[u8]) -> Vec<([u8; 3], u16)> {
+/// What an independent reader finds in a GIF file: each frame laid over those before it, RGBA, and its delay.
+fn shown(data: &[u8]) -> Vec<(Vec<u8>, u16)> {
     let mut options = gif::DecodeOptions::new();
     options.set_color_output(gif::ColorOutput::RGBA);
     let mut decoder = options.read_info(data).unwrap();
+    let (width, height) = (usize::from(decoder.width()), usize::from(decoder.height()));
+    let mut canvas = vec![0; width * height * 4];
     let mut frames = Vec::new();
     while let Some(frame) = decoder.read_next_frame().unwrap() {
-        let at = (usize::from(frame.height / 2) * usize::from(frame.width)
-            + usize::from(frame.width / 2))
-            * 4;
-        let pixel = &frame.buffer[at..at + 3];
-        frames.push(([pixel[0], pixel[1], pixel[2]], frame.delay));
+        let (left, top) = (usize::from(frame.left), usize::from(frame.top));
+        let at = |place: usize| {
+            let (x, y) = (
+                place % usize::from(frame.width),
+                place / usize::from(frame.width),
+            );
+            ((top + y) * width + left + x) * 4
+        };
+        for (place, pixel) in frame.buffer.chunks_exact(4).enumerate() {
+            if pixel[3] > 0 {
+                canvas[at(place)..][..4].copy_from_slice(pixel);
+            }
+        }
+        frames.push((canvas.clone(), frame.delay));
+        match frame.dispose {
+            gif::DisposalMethod::Background => {
+                for place in 0..usize::from(frame.width) * usize::from(frame.height) {
+                    canvas[at(place)..][..4].fill(0);
+                }
+            }
+            gif::DisposalMethod::Previous => panic!("nobody writes that here"),
+            _ => {}
+        }
     }
     frames
+}
+
+/// The colours of the middle and the delays.
+fn read_gif(data: &[u8]) -> Vec<([u8; 3], u16)> {
+    let width = usize::from(u16::from_le_bytes([data[6], data[7]]));
+    let height = usize::from(u16::from_le_bytes([data[8], data[9]]));
+    let at = (height / 2 * width + width / 2) * 4;
+    let frames = shown(data).into_iter();
+    frames
+        .map(|(canvas, delay)| ([canvas[at], canvas[at + 1], canvas[at + 2]], delay))
+        .collect()
 }
 
 #[test]
@@ -91,12 +122,9 @@ fn frames_lie_over_each_other() {
     add(4, 0, [0, 255, 0], gif::DisposalMethod::Keep);
     drop(encoder);
     let made = bench.convert(&file, json!({ "animated": true, "format": "gif" }));
-    let mut options = gif::DecodeOptions::new();
-    options.set_color_output(gif::ColorOutput::RGBA);
-    let mut decoder = options.read_info(made.as_slice()).unwrap();
     let mut seen = Vec::new();
-    while let Some(frame) = decoder.read_next_frame().unwrap() {
-        let at = |x: usize, y: usize| frame.buffer[(y * 20 + x) * 4..][..4].to_vec();
+    for (canvas, _) in shown(&made) {
+        let at = |x: usize, y: usize| canvas[(y * 20 + x) * 4..][..4].to_vec();
         seen.push([at(2, 2), at(7, 7), at(15, 15)]);
     }
     let (white, red, green, blue) = (
@@ -212,12 +240,8 @@ fn frames_beyond_the_image_are_cut_at_its_edge() {
         }
     }
     let made = bench.convert(&file, json!({ "format": "gif", "animated": true }));
-    let mut options = gif::DecodeOptions::new();
-    options.set_color_output(gif::ColorOutput::RGBA);
-    let mut decoder = options.read_info(made.as_slice()).unwrap();
-    decoder.read_next_frame().unwrap();
-    let second = decoder.read_next_frame().unwrap().unwrap();
-    assert_eq!(second.buffer[(15 * 20 + 15) * 4..][..4], [255, 0, 0, 255]);
+    let second = &shown(&made)[1].0;
+    assert_eq!(second[(15 * 20 + 15) * 4..][..4], [255, 0, 0, 255]);
 }
 
 #[test]
@@ -263,4 +287,44 @@ fn a_file_that_ends_within_a_frame_is_broken_whatever_is_made_of_it() {
     let args = json!({ "format": "gif", "animated": true });
     let made = bench.convert(&whole[..whole.len() - 1], args);
     assert_eq!(read_gif(&made).len(), 3);
+}
+
+#[test]
+fn frames_are_written_as_what_differs() {
+    let bench = Bench::new();
+    let (width, height) = (64_u16, 48_u16);
+    let background = super::photo::photo(usize::from(width), usize::from(height), 3).bytes;
+    let background: Vec<u8> = background.into_iter().map(|byte| byte & 0xC0).collect();
+    let mut source = Vec::new();
+    let mut encoder = gif::Encoder::new(&mut source, width, height, &[]).unwrap();
+    let mut wanted = Vec::new();
+    for number in 0..20_usize {
+        let mut pixels = background.clone();
+        for y in 20..28 {
+            for x in number * 2..number * 2 + 8 {
+                pixels[(y * usize::from(width) + x) * 3..][..3].copy_from_slice(&[255, 0, 0]);
+            }
+        }
+        encoder
+            .write_frame(&gif::Frame::from_rgb(width, height, &pixels))
+            .unwrap();
+        wanted.push(pixels);
+    }
+    drop(encoder);
+    let made = bench.convert(&source, json!({ "format": "gif", "animated": true }));
+    assert!(
+        made.len() * 4 < source.len(),
+        "{} of {}",
+        made.len(),
+        source.len()
+    );
+    let found = shown(&made);
+    assert_eq!(found.len(), wanted.len());
+    for (number, ((found, _), wanted)) in found.iter().zip(wanted).enumerate() {
+        let found: Vec<u8> = found
+            .chunks_exact(4)
+            .flat_map(|p| [p[0], p[1], p[2]])
+            .collect();
+        assert!(found == wanted, "frame {number}");
+    }
 }

@@ -9,7 +9,7 @@ use plugin_api::{
 
 use super::{
     Bench, inline,
-    made::{exif, gif, png_of, png_with, swapped_profile, with_segment},
+    made::{exif, gif, png_of, png_with, read_png, swapped_profile, with_segment},
     photo::photo,
 };
 
@@ -416,4 +416,84 @@ fn formats_that_are_not_read_or_written_are_named() {
         message.contains("character at 4") && !message.contains("42"),
         "{message}"
     );
+}
+
+#[test]
+fn damage_is_shown_where_that_is_asked_for() {
+    let bench = Bench::new();
+    let picture = photo(96, 64, 1);
+    let png = png_of(&picture);
+    let jpeg = bench.convert(&png, json!({ "format": "jpeg", "quality": 95 }));
+    let gif = gif(
+        30,
+        20,
+        &[([255, 0, 0], 10), ([0, 255, 0], 20), ([0, 0, 255], 30)],
+    );
+    for (name, file, share) in [
+        ("png", &png, 2),
+        (
+            "interlaced",
+            &include_bytes!("../data/interlaced.png").to_vec(),
+            2,
+        ),
+        ("jpeg", &jpeg, 2),
+        (
+            "progressive",
+            &include_bytes!("../data/progressive.jpg").to_vec(),
+            2,
+        ),
+        ("gif", &gif, 2),
+    ] {
+        let cut = &file[..file.len() - file.len() / share + 5];
+        for width in [60, 30, 12, 7] {
+            for format in ["png", "jpeg", "gif"] {
+                let case = format!("{name} to {width}, {format}");
+                let mut args = json!({
+                    "source": inline(cut), "width": width, "format": format,
+                });
+                let (kind, ..) = bench.failure("resize", args.clone());
+                assert_eq!(kind, "broken_image", "{case}");
+                args["on_damage"] = json!("show");
+                assert_eq!(bench.resize(args)["width"], width, "{case}");
+            }
+        }
+    }
+    // The upper rows are those of the whole file.
+    let args = json!({ "format": "png", "on_damage": "show" });
+    for file in [&png, &jpeg] {
+        let whole = bench.convert(file, args.clone());
+        let shown = bench.convert(&file[..file.len() / 2], args.clone());
+        let (whole, shown) = (read_png(&whole), read_png(&shown));
+        assert!(whole.bytes[..96 * 3 * 16] == shown.bytes[..96 * 3 * 16]);
+        assert!(whole.bytes != shown.bytes);
+    }
+    // Of an animation, the frames that are whole.
+    let args = json!({ "format": "gif", "animated": true, "on_damage": "show" });
+    let made = bench.convert(&gif[..gif.len() * 3 / 4], args);
+    assert_eq!(bench.identify(&made)["pages"], 2);
+    // Nothing at all is shown of a header.
+    let args = json!({ "source": inline(&jpeg[..60]), "on_damage": "show" });
+    assert_eq!(bench.failure("resize", args).0, "broken_image");
+}
+
+/// Stray bytes before a restart marker are passed over, by Pillow as by all others.
+#[test]
+fn stray_bytes_between_restarts_change_nothing() {
+    let bench = Bench::new();
+    let strayed = include_bytes!("../data/strayed.jpg");
+    let at = strayed
+        .windows(4)
+        .position(|bytes| bytes == [0x11, 0x22, 0xFF, 0xD3])
+        .unwrap();
+    let clean = [&strayed[..at], &strayed[at + 2..]].concat();
+    for width in [96, 48, 24, 12, 11] {
+        let args = json!({ "width": width, "format": "png" });
+        let found = read_png(&bench.convert(strayed, args.clone()));
+        let wanted = read_png(&bench.convert(&clean, args));
+        // Two decoders may have reduced them, each in its way; but nothing lies elsewhere.
+        let pairs = found.bytes.iter().zip(&wanted.bytes);
+        let sum: u32 = pairs.map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
+        let mean = f64::from(sum) / found.bytes.len() as f64;
+        assert!(mean < 8.0, "{width}: {mean}");
+    }
 }

@@ -10,8 +10,10 @@ use super::{
 
 const P3: [[u8; 3]; 4] = [[216, 69, 17], [0, 173, 80], [95, 58, 208], [128; 3]];
 
-/// Each file, and the middles of its four squares in sRGB.
-const FILES: [(&str, &[u8], [[u8; 3]; 4]); 7] = [
+/// A file's name, the file, and the middles of its four squares in sRGB.
+type Case = (&'static str, &'static [u8], [[u8; 3]; 4]);
+
+const FILES: [Case; 7] = [
     ("AVIF, P3", include_bytes!("../data/p3.avif"), P3),
     (
         "AVIF, BT.2020",
@@ -147,9 +149,18 @@ fn what_was_converted_in_linear_light_has_no_profile() {
     let file = png_with(32, 32, kind, png::BitDepth::Eight, &colors, |info| {
         info.icc_profile = Some(swapped_profile().into());
     });
-    let args = json!({ "format": "png", "metadata": "keep", "linear": true });
-    let made = bench.convert(&file, args);
-    assert_squares("linear", &decoded(&bench, &made), [[40, 200, 80]; 4], 3);
+    bench.write("file.png", &file);
+    // One target that is converted in any case, and one that is not.
+    let targets = json!([
+        { "target": "strip.png" },
+        { "target": "keep.png", "metadata": "keep" },
+    ]);
+    let args = json!({ "source": "file.png", "linear": true, "targets": targets });
+    bench.plugin.call("thumbnails", args).unwrap();
+    for name in ["strip.png", "keep.png"] {
+        let made = std::fs::read(bench.path(name)).unwrap();
+        assert_squares(name, &decoded(&bench, &made), [[40, 200, 80]; 4], 3);
+    }
 }
 
 /// Files that Pillow turns by a quarter, or that say as much in a place where others look.

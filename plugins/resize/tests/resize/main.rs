@@ -12,6 +12,7 @@
 
 mod animation;
 mod broken;
+mod choices;
 mod colorimetry;
 mod colors;
 mod frames;

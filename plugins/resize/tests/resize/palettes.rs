@@ -99,3 +99,30 @@ fn a_palette_that_only_suggests_colours_is_passed_over() {
     let image = decoded(&bench, &png_of_chunks(&chunks));
     assert_eq!(image.bytes, [1, 2, 3, 4, 5, 6]);
 }
+
+#[test]
+fn palettes_stay_palettes_where_colours_stay_few() {
+    let bench = Bench::new();
+    for depth in [1, 2, 4, 8] {
+        let palette: Vec<u8> = (0..3 << depth).map(|at| (at * 5 % 251) as u8).collect();
+        for transparency in [None, Some([0, 128].as_slice())] {
+            let source = indexed_png(depth, &palette, transparency);
+            let made = bench.convert(&source, json!({ "format": "png" }));
+            let kind = &made[24..26];
+            assert_eq!(kind, [depth, 3], "{depth} bits");
+            let (found, wanted) = (super::made::read_png(&made), super::made::read_png(&source));
+            assert_eq!(found.color, wanted.color);
+            // Of what can't be seen, the colour is of no matter.
+            let seen = |image: &super::made::Image| -> Vec<Vec<u8>> {
+                let pixels = image.bytes.chunks_exact(image.color.samples());
+                pixels
+                    .map(|pixel| match pixel {
+                        [_, _, _, 0] => vec![0; 4],
+                        pixel => pixel.to_vec(),
+                    })
+                    .collect()
+            };
+            assert_eq!(seen(&found), seen(&wanted), "{depth} bits");
+        }
+    }
+}
