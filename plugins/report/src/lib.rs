@@ -19,6 +19,7 @@ mod source;
 mod spill;
 mod sql;
 mod sums;
+mod warning;
 mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -2,8 +2,8 @@
 
 use crate::{
     error::{Error, ErrorKind},
-    format::AMOUNT_SCALE_MAX,
-    model::{Align, ColumnOptions, Format, KeyFiguresOptions, TableOptions, Total},
+    format::{AMOUNT_SCALE_MAX, Formatter},
+    model::{Align, ColumnOptions, Format, KeyFiguresOptions, Locale, TableOptions, Total},
     value::{Column, ColumnKind, Value},
 };
 
@@ -30,6 +30,11 @@ pub struct TableColumn {
 }
 
 impl TableColumn {
+    /// What shows its values.
+    pub(crate) fn formatter(&self, locale: Locale) -> Formatter {
+        Formatter::new(&self.format, locale).with_decimals_min(self.decimals_min)
+    }
+
     /// Whether each of its numbers has as many decimals as it takes.
     pub(crate) fn has_free_decimals(&self) -> bool {
         let is_free = match self.kind {

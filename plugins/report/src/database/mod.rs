@@ -42,7 +42,7 @@ use crate::{
     columns::{Column, Kind, Zone},
     database::sink::{Cell, Found, Sink},
     error::{Passing, Result, Trouble},
-    source::SourceWarning,
+    warning::SourceWarning,
     watch::Watch,
 };
 

@@ -12,7 +12,7 @@ use crate::{
     columns::{self, Builder, Column, Guess, Kind, Mismatch, Notation},
     database::SourceQuery,
     error::{Result, Trouble, excerpt},
-    source::SourceWarning,
+    warning::SourceWarning,
     watch::{CANCELLED, Watch},
 };
 

@@ -8,7 +8,7 @@ use crate::{
     error::{Result, Trouble},
     source::{
         chunks::{Bytes, Chunk, Chunks, Quoting},
-        csv::Fields,
+        fields::Fields,
     },
 };
 

@@ -21,10 +21,10 @@ use crate::{
     columns::{Builder, Column, Guess, Kind, Mismatch, Notation},
     error::{Result, Trouble, excerpt},
     source::{
-        SourceWarning,
         chunks::{Bytes, Chunk, Chunks},
         csv::SAMPLE_ROWS,
     },
+    warning::SourceWarning,
     watch::Watch,
 };
 

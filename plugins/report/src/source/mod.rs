@@ -3,6 +3,7 @@
 pub(crate) mod chunks;
 pub(crate) mod csv;
 mod delimiter;
+mod fields;
 pub(crate) mod json_lines;
 
 use std::{
@@ -39,26 +40,9 @@ use crate::{
         csv::Csv,
         json_lines::JsonLines,
     },
+    warning::SourceWarning,
     watch::Watch,
 };
-
-/// Something to know of a source that is not an error.
-#[derive(Clone, Debug)]
-pub(crate) struct SourceWarning {
-    pub(crate) kind: &'static str,
-    pub(crate) message: String,
-}
-
-impl SourceWarning {
-    /// That columns got other names, because several had theirs.
-    pub(crate) fn renamed(source: &str, names: &[String], unique: &[String]) -> Option<Self> {
-        let renamed = columns::renamed(names, unique)?;
-        Some(Self {
-            kind: "duplicate_columns",
-            message: format!("source `{source}` has columns of the same name: {renamed}"),
-        })
-    }
-}
 
 /// A source whose columns are known.
 #[derive(Clone, Debug)]

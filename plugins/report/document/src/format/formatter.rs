@@ -11,7 +11,6 @@ use super::{
 use crate::{
     calendar::{self, Date},
     model::{DateStyle, Format, Locale},
-    table::TableColumn,
     value::Value,
 };
 
@@ -101,14 +100,13 @@ impl Formatter {
         }
     }
 
-    /// As the column of a table is shown.
-    pub(crate) fn of_column(column: &TableColumn, locale: Locale) -> Self {
-        let mut formatter = Self::new(&column.format, locale);
-        formatter.decimals_min = column.decimals_min;
-        if let Kind::Number(style) = &mut formatter.kind {
-            style.decimals_min = column.decimals_min;
+    /// With so many decimals at least, where their number is free.
+    pub(crate) fn with_decimals_min(mut self, decimals_min: u8) -> Self {
+        self.decimals_min = decimals_min;
+        if let Kind::Number(style) = &mut self.kind {
+            style.decimals_min = decimals_min;
         }
-        formatter
+        self
     }
 
     /// The value as text.

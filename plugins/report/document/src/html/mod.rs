@@ -405,7 +405,7 @@ impl<W: Sink> Writer for HtmlWriter<W> {
         self.formatters = table
             .columns
             .iter()
-            .map(|column| Formatter::of_column(column, self.locale))
+            .map(|column| column.formatter(self.locale))
             .collect();
         self.group_by = table.group_by;
         self.rows = 0;

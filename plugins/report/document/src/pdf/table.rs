@@ -139,7 +139,7 @@ impl TableLayout {
             formatters: table
                 .columns
                 .iter()
-                .map(|column| Formatter::of_column(column, locale))
+                .map(|column| column.formatter(locale))
                 .collect(),
             columns: table.columns.clone(),
             locale,

@@ -81,7 +81,7 @@ impl Sheet {
                     && column.align == Align::Left;
                 ColumnState {
                     formats: column_formats(column, is_tight, document.locale),
-                    formatter: Formatter::of_column(column, document.locale),
+                    formatter: column.formatter(document.locale),
                     // The filter's button stands beside the heading.
                     widest: column.title.lines().map(in_characters).fold(0.0, f32::max) + 3.0,
                     text_in_group: false,
