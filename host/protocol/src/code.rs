@@ -67,7 +67,7 @@ const CODES: [CodeInfo; 14] = [
     info(ErrorCode::Overloaded, "overloaded", "the function's queue is full, all requests together are as long as the host takes, it has no more room for connections, or the system has no thread for the task; `data.retry_after_ms` says when to try again", YES, NO),
     info(ErrorCode::ShuttingDown, "shutting_down", "the server finishes what it has and takes nothing new", YES, NO),
     info(ErrorCode::InvalidArgs, "invalid_args", "`args` is not what the handler takes; the message says where and why", NO, NO),
-    info(ErrorCode::HandlerFailed, "handler_failed", "the handler returned an error; `data` may hold its own `kind` and details", None, YES),
+    info(ErrorCode::HandlerFailed, "handler_failed", "the handler returned an error; `data` may hold its own `kind` and details. Messages of more than 8 KiB are cut, here and wherever a plugin has written them", None, YES),
     info(ErrorCode::HandlerPanicked, "handler_panicked", "the handler panicked; the message names the place", NO, YES),
     info(ErrorCode::WorkerCrashed, "worker_crashed", "the handler's process died; the message has the signal or exit code", YES, YES),
     info(ErrorCode::Timeout, "timeout", "the time limit passed, in the queue or in the handler", YES, None),
