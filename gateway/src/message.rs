@@ -18,7 +18,7 @@ const ERROR_FIELDS_LEN: usize = 80;
 pub(crate) enum ClientMessage {
     /// A task to run; it has an id.
     Task(Box<Request>),
-    Control(Control),
+    Control(Box<Control>),
 }
 
 /// What a client says besides tasks.
@@ -51,7 +51,7 @@ impl ClientMessage {
             Err(bad) => bad,
         };
         match serde_json::from_slice::<Control>(text) {
-            Ok(control) if control != Control::default() => Ok(Self::Control(control)),
+            Ok(control) if control != Control::default() => Ok(Self::Control(Box::new(control))),
             _ => Err((bad.id, bad.message)),
         }
     }

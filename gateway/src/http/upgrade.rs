@@ -38,8 +38,7 @@ pub(super) async fn upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             return reply::text(StatusCode::BAD_REQUEST, &message);
         }
     };
-    // On the heap, and gone before the socket lives: it would be a part of every socket's memory.
-    let client = match Box::pin(admit(site, peer, head)).await {
+    let client = match admit(site, peer, head).await {
         Ok(client) => client,
         Err(refusal) => return refusal,
     };

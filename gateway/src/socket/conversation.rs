@@ -62,7 +62,7 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
     }
 
     /// Speaks with the client until either wants no more. `first` was said with its introduction.
-    pub(super) async fn run(&mut self, first: Option<Control>) -> Close {
+    pub(super) async fn run(&mut self, first: Option<Box<Control>>) -> Close {
         if self.mode == Mode::TasksV1 {
             self.hello(false);
         }
@@ -264,7 +264,7 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
     }
 
     /// Takes a message. What is not a task is given back.
-    fn hear(&mut self, said: Option<Result<Message, Error>>) -> Result<Option<Control>, Close> {
+    fn hear(&mut self, said: Option<Result<Message, Error>>) -> Result<Option<Box<Control>>, Close> {
         self.flow.heard();
         match said {
             Some(Ok(Message::Text(text))) => self.text(&text.into()),
@@ -281,7 +281,7 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
         }
     }
 
-    fn text(&mut self, text: &Bytes) -> Result<Option<Control>, Close> {
+    fn text(&mut self, text: &Bytes) -> Result<Option<Box<Control>>, Close> {
         let client = &self.client;
         client.session.check(client.number)?;
         match self.mode {
@@ -306,15 +306,16 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
         Ok(None)
     }
 
-    async fn control(&mut self, control: Control) -> Result<(), Close> {
+    async fn control(&mut self, control: Box<Control>) -> Result<(), Close> {
         let Control {
             cancel,
             resume,
             seen,
             token,
-        } = control;
+        } = *control;
         if let Some(token) = token {
-            self.renew(&token).await?;
+            // On the heap, and gone when it is over: it would be a part of every idle socket's memory.
+            Box::pin(self.renew(&token)).await?;
         }
         if let Some(id) = cancel
             && !self.client.session.cancel(&id)

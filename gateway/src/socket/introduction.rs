@@ -17,7 +17,7 @@ use crate::message::{ClientMessage, Control};
 pub(super) async fn introduce<S: AsyncRead + AsyncWrite + Unpin>(
     gateway: &Gateway,
     socket: &mut Socket<S>,
-) -> Result<(Arc<Identity>, Control), Close> {
+) -> Result<(Arc<Identity>, Box<Control>), Close> {
     let text = timeout(gateway.limits.auth_timeout, first_text(socket))
         .await
         .map_err(|_| Close::AuthTimeout)??;
