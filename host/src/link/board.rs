@@ -6,13 +6,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
-use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-
+use super::memory::{Plain, Shared};
 use crate::clock::Moment;
 
 /// The most tasks that can be handed to one worker at once.
@@ -51,6 +47,7 @@ impl CellState {
     }
 }
 
+#[derive(Debug)]
 #[repr(C)]
 struct Layout {
     states: [AtomicU8; CELLS_MAX],
@@ -67,73 +64,30 @@ pub(crate) struct Culprit {
     pub(crate) cell: Option<u8>,
 }
 
-#[derive(Debug)]
-pub(crate) struct Board {
-    layout: NonNull<Layout>,
-}
+#[expect(
+    unsafe_code,
+    reason = "only a promise; see the SAFETY comment"
+)]
+// SAFETY: `repr(C)`, and every field is an atomic.
+unsafe impl Plain for Layout {}
 
-#[expect(
-    unsafe_code,
-    reason = "shared memory has no safe owner; see the SAFETY comment"
-)]
-// SAFETY: the mapping lives as long as the value, and everything in it is atomic.
-unsafe impl Send for Board {}
-#[expect(
-    unsafe_code,
-    reason = "shared memory has no safe owner; see the SAFETY comment"
-)]
-// SAFETY: as for `Send`.
-unsafe impl Sync for Board {}
+#[derive(Debug)]
+pub(crate) struct Board(Shared<Layout>);
 
 impl Board {
     /// A board with every cell free, and the descriptor by which a worker maps the same memory.
     pub(crate) fn create() -> io::Result<(Self, OwnedFd)> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let fd = match memfd_create("board", flags | MemfdFlags::NOEXEC_SEAL) {
-            // Kernels before 6.3 don't know the flag; later ones may insist on it.
-            Err(Errno::INVAL) => memfd_create("board", flags)?,
-            other => other?,
-        };
-        ftruncate(&fd, size_of::<Layout>() as u64)?;
-        // Without these a worker could shrink the file and kill the host with SIGBUS.
-        fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-        Ok((Self::map(&fd)?, fd))
+        let (layout, fd) = Shared::create("board")?;
+        Ok((Self(layout), fd))
     }
 
     /// Maps the board behind a descriptor of [`Board::create`].
     pub(crate) fn map(fd: impl AsFd) -> io::Result<Self> {
-        #[expect(unsafe_code, reason = "mapping memory; see the SAFETY comment")]
-        // SAFETY: a new mapping at an address of the kernel's choice; the file is as long as `Layout` and
-        // sealed against shrinking, and all-zero bytes are a valid `Layout`.
-        let address = unsafe {
-            mmap(
-                std::ptr::null_mut(),
-                size_of::<Layout>(),
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::SHARED,
-                fd,
-                0,
-            )?
-        };
-        let layout =
-            NonNull::new(address.cast()).ok_or_else(|| io::Error::other("mapped to null"))?;
-        Ok(Self { layout })
-    }
-
-    fn layout(&self) -> &Layout {
-        #[expect(
-            unsafe_code,
-            reason = "shared memory has no safe owner; see the SAFETY comment"
-        )]
-        // SAFETY: the pointer came from a mapping of this size that lives as long as `self`; page alignment
-        // satisfies `Layout`, whose fields are all atomics.
-        unsafe {
-            self.layout.as_ref()
-        }
+        Ok(Self(Shared::map(fd)?))
     }
 
     fn swap(&self, cell: u8, from: CellState, to: CellState) -> bool {
-        self.layout().states[usize::from(cell)]
+        self.0.states[usize::from(cell)]
             .compare_exchange(
                 from.as_u8(),
                 to.as_u8(),
@@ -160,7 +114,7 @@ impl Board {
 
     /// Worker: starts the task, unless the host has taken it back.
     pub(crate) fn start(&self, cell: u8, now: Moment) -> bool {
-        self.layout().started_ns[usize::from(cell)].store(now.as_nanos(), Ordering::Relaxed);
+        self.0.started_ns[usize::from(cell)].store(now.as_nanos(), Ordering::Relaxed);
         self.swap(cell, CellState::HandedOver, CellState::Running)
     }
 
@@ -170,17 +124,17 @@ impl Board {
     }
 
     fn set(&self, cell: u8, state: CellState) {
-        self.layout().states[usize::from(cell)].store(state.as_u8(), Ordering::Release);
+        self.0.states[usize::from(cell)].store(state.as_u8(), Ordering::Release);
     }
 
     pub(crate) fn state(&self, cell: u8) -> CellState {
-        CellState::from_u8(self.layout().states[usize::from(cell)].load(Ordering::Acquire))
+        CellState::from_u8(self.0.states[usize::from(cell)].load(Ordering::Acquire))
     }
 
     /// Writes over a cell, and over the note of a signal where there is one, as a broken plugin may.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn scribble(&self, cell: u8, state: u8, started_ns: u64, note: Option<(u32, u32)>) {
-        let layout = self.layout();
+        let layout = &*self.0;
         layout.states[usize::from(cell)].store(state, Ordering::Release);
         layout.started_ns[usize::from(cell)].store(started_ns, Ordering::Release);
         if let Some((signal, culprit)) = note {
@@ -191,12 +145,12 @@ impl Board {
 
     /// When the running task of this cell started. Only meaningful while it runs.
     pub(crate) fn started(&self, cell: u8) -> Moment {
-        Moment::from_nanos(self.layout().started_ns[usize::from(cell)].load(Ordering::Relaxed))
+        Moment::from_nanos(self.0.started_ns[usize::from(cell)].load(Ordering::Relaxed))
     }
 
     /// Worker, from a signal handler: who got which signal. The first note stays: later ones are consequences.
     pub(crate) fn note_signal(&self, signal: u32, cell: Option<u8>) {
-        let layout = self.layout();
+        let layout = &*self.0;
         if layout
             .signal
             .compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire)
@@ -211,21 +165,10 @@ impl Board {
 
     /// Host, after the worker's death: what the signal handler noted.
     pub(crate) fn culprit(&self) -> Option<Culprit> {
-        let signal = self.layout().signal.load(Ordering::Acquire);
-        let cell = self.layout().culprit.load(Ordering::Acquire);
+        let signal = self.0.signal.load(Ordering::Acquire);
+        let cell = self.0.culprit.load(Ordering::Acquire);
         let cell = cell.checked_sub(1).and_then(|cell| u8::try_from(cell).ok());
         (signal != 0).then_some(Culprit { signal, cell })
-    }
-}
-
-impl Drop for Board {
-    fn drop(&mut self) {
-        #[expect(unsafe_code, reason = "unmapping memory; see the SAFETY comment")]
-        // SAFETY: the address and size are those of the mapping made in `map`, and nothing borrows it any more.
-        // An error could only mean that it is not mapped.
-        unsafe {
-            let _ = munmap(self.layout.as_ptr().cast(), size_of::<Layout>());
-        }
     }
 }
 
@@ -270,11 +213,5 @@ mod tests {
                 cell: Some(255)
             })
         );
-    }
-
-    #[test]
-    fn the_board_cannot_be_shrunk_under_the_host() {
-        let (_board, fd) = Board::create().unwrap();
-        assert!(ftruncate(&fd, 0).is_err());
     }
 }

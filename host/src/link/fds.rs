@@ -9,29 +9,32 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-/// The most descriptors that go over at once: the library, the board, and the host's pidfd where it has one.
-const FDS_MAX: usize = 3;
+/// The most descriptors that go over at once: those of [`Begin`].
+const FDS_MAX: usize = 5;
 
 /// Descriptors that a worker begins with.
 #[derive(Debug)]
-pub(crate) struct Received {
-    pub(crate) library: OwnedFd,
-    pub(crate) board: OwnedFd,
+pub(crate) struct Begin<Fd> {
+    pub(crate) library: Fd,
+    pub(crate) board: Fd,
+    pub(crate) rings: Fd,
+    pub(crate) bell: Fd,
     /// A pidfd of the host; `None`: its kernel has none.
-    pub(crate) host: Option<OwnedFd>,
+    pub(crate) host: Option<Fd>,
 }
 
-/// Sends the library, the board, and the host's pidfd. The link must be fresh: the one byte that carries them never blocks
-/// then.
-pub(crate) fn send(
-    link: BorrowedFd<'_>,
-    library: BorrowedFd<'_>,
-    board: BorrowedFd<'_>,
-    host: Option<BorrowedFd<'_>>,
-) -> io::Result<()> {
-    let fds: Vec<BorrowedFd<'_>> = [Some(library), Some(board), host]
+/// Sends what a worker begins with. The socket must be fresh: the one byte that carries it never blocks then.
+pub(crate) fn send(socket: BorrowedFd<'_>, begin: Begin<BorrowedFd<'_>>) -> io::Result<()> {
+    let Begin {
+        library,
+        board,
+        rings,
+        bell,
+        host,
+    } = begin;
+    let fds: Vec<BorrowedFd<'_>> = [library, board, rings, bell]
         .into_iter()
-        .flatten()
+        .chain(host)
         .collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -39,7 +42,7 @@ pub(crate) fn send(
         return Err(io::Error::other("no room for the descriptors"));
     }
     sendmsg(
-        link,
+        socket,
         &[IoSlice::new(&[0])],
         &mut ancillary,
         SendFlags::NOSIGNAL,
@@ -48,12 +51,12 @@ pub(crate) fn send(
 }
 
 /// Receives what [`send`] sent; blocks until it has come.
-pub(crate) fn receive(link: BorrowedFd<'_>) -> io::Result<Received> {
+pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Begin<OwnedFd>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
     let message = recvmsg(
-        link,
+        socket,
         &mut [IoSliceMut::new(&mut byte)],
         &mut ancillary,
         RecvFlags::CMSG_CLOEXEC,
@@ -71,12 +74,15 @@ pub(crate) fn receive(link: BorrowedFd<'_>) -> io::Result<Received> {
             _ => None,
         })
         .flatten();
-    match (fds.next(), fds.next()) {
-        (Some(library), Some(board)) => Ok(Received {
-            library,
-            board,
-            host: fds.next(),
-        }),
-        _ => Err(io::Error::other("the host sent no descriptors")),
-    }
+    let mut next = || {
+        let missing = || io::Error::other("the host sent too few descriptors");
+        fds.next().ok_or_else(missing)
+    };
+    Ok(Begin {
+        library: next()?,
+        board: next()?,
+        rings: next()?,
+        bell: next()?,
+        host: next().ok(),
+    })
 }

@@ -4,7 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -18,9 +19,8 @@ use service::rate::{self, Rate, Sample};
 use service::shortage;
 use service::supervise::caught;
 use service::sync::lock;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Interest};
 use tokio::process::{Child, Command};
 use tokio::sync::{Notify, mpsc};
 use tracing::level_filters::LevelFilter;
@@ -29,15 +29,14 @@ use super::outcome::Exit;
 use super::scheduler::WorkerId;
 use crate::children::{self, Own};
 use crate::link::{
-    Board, FRAME_LEN_MAX_EXTRA, LINK_VERSION, Open, ToHost, ToWorker, WorkerFrames, send_fds,
+    Begin, Bell, Board, FRAME_LEN_MAX_EXTRA, LINK_VERSION, Open, Reader, Shared, ToHost, ToWorker,
+    WorkerFrames, Writer, ends_of_host, send_fds,
 };
 
 /// What workers are: this very program, so that both ends of a link are of one build.
 const PROGRAM: &str = "/proc/self/exe";
-/// How much is read from a link at once.
-const READ_LEN: usize = 64 * 1024;
 /// Room for frames that is kept when all are sent.
-const UNSENT_KEPT_MAX: usize = 1024 * 1024;
+const KEPT_MAX: usize = 1024 * 1024;
 /// Frames of one worker that are passed on together.
 const BATCH_MAX: usize = 256;
 /// Longest printed line that is logged, in bytes.
@@ -48,8 +47,6 @@ const PRINTED_LINES_PER_SECOND_MAX: u32 = 200;
 const PRINTED_LINE_LEN_USUAL: usize = 512;
 /// How long the end of a killed process is waited for. Only one that hangs in the kernel takes longer than a moment.
 const KILL_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long the end of a dead worker's link is waited for; longer only where something else holds it open.
-const REST_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long the last printed lines of a dead worker are waited for.
 const PRINTED_WAIT_MAX: Duration = Duration::from_millis(200);
 
@@ -122,26 +119,34 @@ pub(crate) struct Process {
 
 #[derive(Debug)]
 struct LinkEnd {
-    stream: OwnedWriteHalf,
-    unsent: Mutex<BytesMut>,
-    /// Whether `unsent` waits for the socket to take more.
-    blocked: AtomicBool,
-    bell: Notify,
+    outgoing: Mutex<Outgoing>,
+    /// Tasks that the worker runs at once; 0 until it has said so.
+    slots: AtomicU32,
     kill: Notify,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    /// Frames that are not in the ring yet.
+    frames: BytesMut,
+    /// One of them has to be read also while the worker runs a task.
+    is_urgent: bool,
+    writer: Writer,
 }
 
 impl Process {
     /// Adds a frame to those that [`Process::flush`] sends.
     pub(crate) fn push(&self, frame: &ToWorker) {
-        frame.encode(&mut lock(&self.link.unsent));
+        let mut outgoing = lock(&self.link.outgoing);
+        frame.encode(&mut outgoing.frames);
+        // With one slot, a call that finds it taken has to wait for it anyway.
+        let waits = matches!(frame, ToWorker::Call(_)) && self.link.slots.load(Relaxed) == 1;
+        outgoing.is_urgent |= !waits;
     }
 
-    /// Sends what was pushed; what the socket doesn't take now is sent when it does.
+    /// Sends what was pushed; what the ring doesn't take now is sent when it does.
     pub(crate) fn flush(&self) {
-        if !self.link.blocked.load(Ordering::Acquire) && !self.link.send() {
-            self.link.blocked.store(true, Ordering::Release);
-            self.link.bell.notify_one();
-        }
+        lock(&self.link.outgoing).send();
     }
 
     /// Kills the worker, and all processes that it has started.
@@ -157,22 +162,26 @@ impl Drop for Process {
     }
 }
 
-impl LinkEnd {
-    /// False: the socket is full. A broken link counts as sent; its end is noticed by whoever reads.
-    fn send(&self) -> bool {
-        let mut unsent = lock(&self.unsent);
-        while !unsent.is_empty() {
-            match self.stream.try_write(&unsent) {
-                Ok(len) => unsent.advance(len),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(_) => unsent.clear(),
+impl Outgoing {
+    fn send(&mut self) {
+        while !self.frames.is_empty() {
+            let len = self.writer.write(&self.frames);
+            self.frames.advance(len);
+            if self.writer.reader_sleeps() {
+                self.writer.wake_reader();
+            } else if self.is_urgent {
+                self.writer.urge();
+            }
+            // The worker rings when there is room.
+            if !self.frames.is_empty() && self.writer.sleep() {
+                return;
             }
         }
+        self.is_urgent = false;
         // A long line must not be remembered in memory for the rest of the worker's life.
-        if unsent.capacity() > UNSENT_KEPT_MAX {
-            *unsent = BytesMut::new();
+        if self.frames.capacity() > KEPT_MAX {
+            self.frames = BytesMut::new();
         }
-        true
     }
 }
 
@@ -229,7 +238,7 @@ pub(crate) fn memory_allowed(open: &Open) -> Option<u64> {
 /// Hands a process that was started just now what it needs, and listens to it from then on.
 fn attach<E: Send + 'static>(
     (mut child, own): (Child, Own),
-    host_end: OwnedFd,
+    socket: OwnedFd,
     spec: &Spec,
     id: WorkerId,
     events: mpsc::Sender<E>,
@@ -239,20 +248,29 @@ fn attach<E: Send + 'static>(
         .id()
         .ok_or_else(|| io::Error::other("the worker ended at once"))?;
     let (board, board_fd) = Board::create()?;
-    let (library, board_end) = (spec.library.as_fd(), board_fd.as_fd());
-    match send_fds(host_end.as_fd(), library, board_end, own_pidfd()) {
+    let (rings, rings_fd) = Shared::create("rings")?;
+    let bell = Bell::create()?;
+    let begin = Begin {
+        library: spec.library.as_fd(),
+        board: board_fd.as_fd(),
+        rings: rings_fd.as_fd(),
+        bell: bell.as_fd(),
+        host: own_pidfd(),
+    };
+    match send_fds(socket.as_fd(), begin) {
         // It has died already, and how it did is the reason that counts: the listener tells it, as for any other worker.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         sent => sent?,
     }
-    let host_end = std::os::unix::net::UnixStream::from(host_end);
-    host_end.set_nonblocking(true)?;
-    let (read, write) = UnixStream::from_std(host_end)?.into_split();
+    let (writer, reader) = ends_of_host(rings);
+    let outgoing = Outgoing {
+        frames: BytesMut::new(),
+        is_urgent: false,
+        writer,
+    };
     let link = Arc::new(LinkEnd {
-        stream: write,
-        unsent: Mutex::default(),
-        blocked: AtomicBool::new(false),
-        bell: Notify::new(),
+        outgoing: Mutex::new(outgoing),
+        slots: AtomicU32::new(0),
         kill: Notify::new(),
     });
     let board = Arc::new(board);
@@ -282,7 +300,9 @@ fn attach<E: Send + 'static>(
     ];
     let listener = Listener {
         link,
-        read,
+        bell: watched(bell)?,
+        reader,
+        _socket: socket,
         board,
         child,
         _own: own,
@@ -307,9 +327,24 @@ fn attach<E: Send + 'static>(
     Ok(process)
 }
 
+/// A bell that can be waited for.
+fn watched(bell: Bell) -> io::Result<AsyncFd<Bell>> {
+    #[expect(
+        unsafe_code,
+        reason = "tokio asks for a promise; see the SAFETY comment"
+    )]
+    // SAFETY: a `Bell` has one descriptor, which is its own for as long as it lives.
+    unsafe {
+        AsyncFd::register_with_interest(bell, Interest::READABLE).map_err(Into::into)
+    }
+}
+
 struct Listener<E, F> {
     link: Arc<LinkEnd>,
-    read: OwnedReadHalf,
+    bell: AsyncFd<Bell>,
+    reader: Reader,
+    /// A worker whose kernel has no pidfds sees by it that the host has gone.
+    _socket: OwnedFd,
     board: Arc<Board>,
     child: Child,
     /// Dropped after it, when it has been reaped.
@@ -322,7 +357,7 @@ struct Listener<E, F> {
 
 /// Why listening has ended.
 enum End {
-    /// The worker's end of the link is closed, or the worker has ended.
+    /// The worker has ended.
     Gone,
     /// The host gives it up.
     Broken(String),
@@ -351,7 +386,7 @@ impl<E: Send + 'static, F: Fn(WorkerEvent) -> E + Send + Sync + 'static> Listene
         // What it sent before it died is still there to be read.
         let broken = match end {
             End::Broken(why) => Some(why),
-            End::Gone | End::Killed => self.read_rest().await,
+            End::Gone | End::Killed => self.read().await.err(),
         };
         for task in printed {
             let abort = task.abort_handle();
@@ -376,30 +411,42 @@ impl<E: Send + 'static, F: Fn(WorkerEvent) -> E + Send + Sync + 'static> Listene
     async fn listen(&mut self) -> End {
         let link = Arc::clone(&self.link);
         loop {
-            let blocked = link.blocked.load(Ordering::Acquire);
-            self.frames.buffer_mut().reserve(READ_LEN);
+            match self.read().await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(why) => return End::Broken(why),
+            }
+            // It may have rung since it has room again.
+            lock(&link.outgoing).send();
+            if !self.reader.sleep() {
+                continue;
+            }
             tokio::select! {
                 biased;
                 () = link.kill.notified() => return End::Killed,
-                read = self.read.read_buf(self.frames.buffer_mut()) => match read {
-                    Ok(0) | Err(_) => return End::Gone,
-                    Ok(_) => {
-                        if let Err(why) = self.pass_on().await {
-                            return End::Broken(why);
-                        }
-                    }
+                rung = self.bell.readable() => match rung {
+                    // Every ringing counts anew: what it had counted is of no interest.
+                    Ok(mut rung) => rung.clear_ready(),
+                    Err(_) => return End::Gone,
                 },
                 _ = self.child.wait() => return End::Gone,
-                _ = link.stream.writable(), if blocked => {
-                    // Unblocked first: whoever pushes from now on flushes for itself or blocks again.
-                    link.blocked.store(false, Ordering::Release);
-                    if !link.send() {
-                        link.blocked.store(true, Ordering::Release);
-                    }
-                }
-                () = link.bell.notified() => {}
             }
+            self.reader.awake();
         }
+    }
+
+    /// Reads what is there, and passes it on. False: nothing.
+    async fn read(&mut self) -> Result<bool, String> {
+        let broken = |why: &dyn std::fmt::Display| format!("broke its link to the host: {why}");
+        let read = self.reader.read(self.frames.buffer_mut());
+        if read.map_err(|torn| broken(&torn))? == 0 {
+            return Ok(false);
+        }
+        if self.reader.writer_sleeps() {
+            self.reader.wake_writer();
+        }
+        self.pass_on().await?;
+        Ok(true)
     }
 
     /// Passes on the frames that are complete.
@@ -415,7 +462,12 @@ impl<E: Send + 'static, F: Fn(WorkerEvent) -> E + Send + Sync + 'static> Listene
                              the host's binary was replaced while it ran, restart it"
                         ));
                     }
-                    Some(frame) => batch.push(frame),
+                    Some(frame) => {
+                        if let ToHost::Opened { slots, .. } = frame {
+                            self.link.slots.store(slots, Relaxed);
+                        }
+                        batch.push(frame);
+                    }
                     None => break,
                 }
             }
@@ -424,25 +476,6 @@ impl<E: Send + 'static, F: Fn(WorkerEvent) -> E + Send + Sync + 'static> Listene
             }
             self.send(WorkerEvent::Frames(batch)).await;
         }
-    }
-
-    async fn read_rest(&mut self) -> Option<String> {
-        let rest = async {
-            loop {
-                self.frames.buffer_mut().reserve(READ_LEN);
-                match self.read.read_buf(self.frames.buffer_mut()).await {
-                    Ok(0) | Err(_) => return None,
-                    Ok(_) => {
-                        if let Err(why) = self.pass_on().await {
-                            return Some(why);
-                        }
-                    }
-                }
-            }
-        };
-        tokio::time::timeout(REST_WAIT_MAX, rest)
-            .await
-            .unwrap_or(None)
     }
 }
 

@@ -4,17 +4,18 @@
 //! the plugin. Whatever happens in here, the worst the host sees is a link that ends.
 
 mod copy;
+mod inlet;
 mod library;
 mod outbox;
 mod progress;
 mod services;
 mod signals;
+mod slots;
 mod tasks;
 mod watch;
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -26,22 +27,18 @@ use plugin_api::manifest::Manifest;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use service::shortage;
 
+use self::inlet::Inlet;
 use self::outbox::Outbox;
 use self::tasks::Tasks;
 use crate::link::{
-    Board, FRAME_LEN_MAX_EXTRA, LINK_VERSION, LogRecord, Open, Received, ToHost, ToWorker,
-    WorkerFrames, receive_fds,
+    Begin, Bell, Board, LINK_VERSION, LogRecord, Open, Reader, Shared, ToHost, ToWorker,
+    ends_of_worker, receive_fds,
 };
 
-/// Longest frame from the host; the host bounds its lines itself, this only tells a broken link from a long one.
-const FRAME_LEN_MAX: usize = 1024 * 1024 * 1024 + FRAME_LEN_MAX_EXTRA;
-/// How much is read from the link at once.
-const READ_LEN: usize = 64 * 1024;
-
 static OUTBOX: OnceLock<Outbox> = OnceLock::new();
+static INLET: OnceLock<Inlet> = OnceLock::new();
 static TASKS: OnceLock<Tasks> = OnceLock::new();
 static BOARD: OnceLock<Board> = OnceLock::new();
-static MODULE: OnceLock<PluginModuleRef> = OnceLock::new();
 
 /// The worker's `main`. Ends with the process: when the host says so, or when it has gone.
 pub fn main() -> ExitCode {
@@ -56,14 +53,18 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> io::Result<()> {
-    let link = take_link()?;
-    let Received {
+    let socket = take_socket()?;
+    let Begin {
         library,
         board,
+        rings,
+        bell,
         host,
-    } = receive_fds(link.as_fd())?;
-    let outbox = OUTBOX.get_or_init_with(Outbox::new(link.try_clone()?));
-    let served = serve(link, library, board, host, outbox);
+    } = receive_fds(socket.as_fd())?;
+    let (writer, reader) = ends_of_worker(Shared::map(rings)?);
+    let outbox = OUTBOX.get_or_init_with(Outbox::new(writer, Bell::from_fd(bell)));
+    watch::start(host, socket)?;
+    let served = serve(reader, library, board, outbox);
     if let Some(why) = served.as_ref().err().and_then(shortage::describe) {
         outbox.send(&ToHost::Short { why });
         return Ok(());
@@ -72,23 +73,18 @@ fn run() -> io::Result<()> {
 }
 
 fn serve(
-    link: UnixStream,
+    reader: Reader,
     library: OwnedFd,
     board: OwnedFd,
-    host: Option<OwnedFd>,
     outbox: &'static Outbox,
 ) -> io::Result<()> {
-    watch::start(host, &link)?;
     let board = BOARD.get_or_init_with(Board::map(board)?);
-    let mut reader = Reader::new(link);
+    let inlet = INLET.get_or_init_with(Inlet::new(reader, outbox));
     outbox.send(&ToHost::Hello {
         link_version: LINK_VERSION,
     });
 
-    let ToWorker::Open(open) = reader.next()? else {
-        return Err(io::Error::other("the first frame must be `open`"));
-    };
-    let open: Open = serde_json::from_slice(&open)?;
+    let open = first_frame(inlet)?;
     apply_limits(&open)?;
     copy::mark_original()?;
     signals::install(board);
@@ -97,39 +93,49 @@ fn serve(
             outbox.flush_at_exit();
         }
     });
-    let tasks = TASKS.get_or_init_with(Tasks::new(board, outbox, open.result_len_max));
+    let tasks = TASKS.get_or_init_with(Tasks::new(board, inlet, outbox, open.result_len_max));
     tasks.set_log_level(open.log_level);
     std::thread::Builder::new()
-        .name("flusher".to_owned())
-        .spawn(|| outbox.run_flusher())?;
-    std::thread::Builder::new()
         .name("link".to_owned())
-        .spawn(move || reader.run(tasks))?;
+        .spawn(|| tasks.run_urgent())?;
 
     match open_plugin(library, &open, tasks) {
         Ok((module, slots, manifest)) => {
             // A worker that is told to be open can run a task.
-            tasks.set_slots(module, slots)?;
+            tasks.open(module, slots)?;
             outbox.send(&ToHost::Opened { slots, manifest });
         }
         Err(reason) => outbox.send(&ToHost::OpenFailed {
             reason: limits::shorten(&reason).into_owned(),
         }),
     }
-    // The reader ends by ending the process.
+    // Whoever reads the link ends the process.
     tasks.run_progress()
 }
 
-/// Moves the link away from standard input: plugins, and processes that they start, must not come across it there.
-fn take_link() -> io::Result<UnixStream> {
+/// What the host says first: everything that is needed to open the plugin.
+fn first_frame(inlet: &Inlet) -> io::Result<Open> {
+    let mut reading = inlet.lock();
+    loop {
+        match reading.next()? {
+            Some(ToWorker::Open(open)) => return Ok(serde_json::from_slice(&open)?),
+            Some(_) => return Err(io::Error::other("the first frame must be `open`")),
+            None if reading.read()? => {}
+            None => reading.wait(|| false),
+        }
+    }
+}
+
+/// Moves the socket away from standard input: plugins, and processes that they start, must not come across it there.
+fn take_socket() -> io::Result<OwnedFd> {
     close_foreign();
-    let link: OwnedFd = rustix::io::fcntl_dupfd_cloexec(io::stdin().as_fd(), 3)?;
+    let socket: OwnedFd = rustix::io::fcntl_dupfd_cloexec(io::stdin().as_fd(), 3)?;
     match std::fs::File::open("/dev/null") {
         Ok(null) => rustix::stdio::dup2_stdin(&null)?,
         // Where there is none, a pipe that nobody writes to reads as empty too.
         Err(_) => rustix::stdio::dup2_stdin(rustix::pipe::pipe()?.0)?,
     }
-    Ok(UnixStream::from(link))
+    Ok(socket)
 }
 
 /// Closes what the host has inherited from whoever started it, and was not told to keep to itself. Nothing else is open
@@ -194,86 +200,7 @@ fn open_plugin(
     module.open()(host, open.config.as_bytes().into())
         .into_result()
         .map_err(|reason| format!("its `open` failed: {}", String::from_utf8_lossy(&reason)))?;
-    MODULE.get_or_init(|| module);
     Ok((module, slots, manifest))
-}
-
-struct Reader {
-    link: UnixStream,
-    frames: WorkerFrames,
-    chunk: Vec<u8>,
-}
-
-impl Reader {
-    fn new(link: UnixStream) -> Self {
-        Self {
-            link,
-            frames: WorkerFrames::new(FRAME_LEN_MAX),
-            chunk: vec![0; READ_LEN],
-        }
-    }
-
-    /// The next frame; an error when the link has ended or broken.
-    fn next(&mut self) -> io::Result<ToWorker> {
-        loop {
-            if let Some(frame) = self.frames.next_to_worker().map_err(io::Error::other)? {
-                return Ok(frame);
-            }
-            self.fill()?;
-        }
-    }
-
-    fn fill(&mut self) -> io::Result<()> {
-        match self.link.read(&mut self.chunk)? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            len => {
-                self.frames
-                    .buffer_mut()
-                    .extend_from_slice(&self.chunk[..len]);
-                Ok(())
-            }
-        }
-    }
-
-    /// Serves the link until it ends, and the process with it.
-    fn run(mut self, tasks: &'static Tasks) -> ! {
-        let _broken: io::Error = loop {
-            if let Err(error) = self.turn(tasks) {
-                break error;
-            }
-        };
-        // Nothing outlives the link, and nothing that a plugin started outlives the worker.
-        watch::die();
-    }
-
-    /// Takes in all that has come, as one batch, then waits for more.
-    fn turn(&mut self, tasks: &'static Tasks) -> io::Result<()> {
-        let mut calls = Vec::new();
-        while let Some(frame) = self.frames.next_to_worker().map_err(io::Error::other)? {
-            match frame {
-                ToWorker::Call(call) => calls.push(call),
-                ToWorker::Cancel { task } => tasks.cancel(task),
-                ToWorker::LogLevel(level) => tasks.set_log_level(level),
-                ToWorker::Close => close(),
-                ToWorker::Open(_) => return Err(io::Error::other("opened twice")),
-            }
-        }
-        if !calls.is_empty() {
-            let module = MODULE
-                .get()
-                .ok_or_else(|| io::Error::other("a call before `opened`"))?;
-            tasks.hand_over(*module, &mut calls);
-        }
-        self.fill()
-    }
-}
-
-/// The orderly end: the host has no more tasks for this worker, and waits for none. It kills a worker that takes too long.
-fn close() -> ! {
-    if let Some(module) = MODULE.get() {
-        module.close()();
-    }
-    std::process::exit(0)
 }
 
 /// `OnceLock::get_or_init` for a value at hand.

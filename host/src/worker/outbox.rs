@@ -1,74 +1,59 @@
-//! Frames on their way to the host, written in as few system calls as the load allows.
+//! Frames on their way to the host.
 
-use std::io::Write;
-use std::os::unix::net::UnixStream;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::io::{self, Write};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use service::sync::lock;
 
 use super::watch;
-use crate::link::ToHost;
+use crate::link::{Bell, ToHost, Writer};
 
 /// How long `exit` waits for a frame that another thread is writing.
 const EXIT_FLUSH_MAX: Duration = Duration::from_millis(200);
+/// Room for frames that is kept.
+const KEPT_MAX: usize = 1024 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Outbox {
-    buffer: Mutex<BytesMut>,
-    /// Rung when there is something for the flusher to write.
-    bell: Condvar,
-    link: UnixStream,
+    outgoing: Mutex<Outgoing>,
+    bell: Bell,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    /// Frames that are not in the ring yet.
+    frames: BytesMut,
+    writer: Writer,
 }
 
 impl Outbox {
-    pub(super) fn new(link: UnixStream) -> Self {
+    pub(super) fn new(writer: Writer, bell: Bell) -> Self {
+        let outgoing = Outgoing {
+            frames: BytesMut::new(),
+            writer,
+        };
         Self {
-            buffer: Mutex::new(BytesMut::new()),
-            bell: Condvar::new(),
-            link,
+            outgoing: Mutex::new(outgoing),
+            bell,
         }
     }
 
-    /// Sends a frame now. A frame that can't be sent has nobody to go to, and ends this process.
+    /// Sends a frame; waits while the host is behind with reading. What can't be sent has nobody to go to, and ends this
+    /// process.
     pub(super) fn send(&self, frame: &ToHost) {
-        let mut buffer = self.lock();
-        frame.encode(&mut buffer);
-        self.write(&mut buffer);
+        let mut outgoing = self.lock();
+        frame.encode(&mut outgoing.frames);
+        self.write(&mut outgoing);
     }
 
-    /// Leaves a frame to the flusher: for a thread that has its next task waiting.
-    pub(super) fn send_soon(&self, frame: &ToHost) {
-        let mut buffer = self.lock();
-        let was_empty = buffer.is_empty();
-        frame.encode(&mut buffer);
-        if was_empty {
-            self.bell.notify_one();
-        }
-    }
-
-    /// The flusher's thread: writes whatever was left to it, for ever.
-    pub(super) fn run_flusher(&self) {
-        let mut buffer = self.lock();
-        loop {
-            if buffer.is_empty() {
-                buffer = self
-                    .bell
-                    .wait(buffer)
-                    .unwrap_or_else(PoisonError::into_inner);
-            } else {
-                self.write(&mut buffer);
-            }
-        }
-    }
-
-    /// Writes what is left before the process exits; gives up when another thread does not let go of the buffer.
+    /// Writes what is left before the process exits; gives up when another thread does not let go of it.
     pub(super) fn flush_at_exit(&self) {
         let give_up = Instant::now() + EXIT_FLUSH_MAX;
         loop {
-            if let Ok(mut buffer) = self.buffer.try_lock() {
-                self.write(&mut buffer);
+            if let Ok(mut outgoing) = self.outgoing.try_lock() {
+                self.write(&mut outgoing);
                 return;
             }
             if Instant::now() >= give_up {
@@ -78,24 +63,47 @@ impl Outbox {
         }
     }
 
-    fn write(&self, buffer: &mut BytesMut) {
-        if let Err(error) = (&self.link).write_all(buffer) {
-            // The host has gone, or is done with this worker; or the plugin has closed what is not its own, and nobody
-            // would ever hear of what is done here. The host catches what is printed.
-            drop(writeln!(
-                std::io::stderr(),
-                "worker: its link to the host is lost: {error}"
-            ));
-            watch::die();
+    /// The host has room again, where it waited for that.
+    pub(super) fn tell_of_room(&self) {
+        self.wake_host();
+    }
+
+    fn write(&self, outgoing: &mut Outgoing) {
+        let Outgoing { frames, writer } = outgoing;
+        while !frames.is_empty() {
+            let len = writer.write(frames);
+            frames.advance(len);
+            if writer.reader_sleeps() {
+                self.wake_host();
+            }
+            if !frames.is_empty() && writer.sleep() {
+                writer.wait();
+            }
         }
-        buffer.clear();
+        frames.clear();
         // One large result must not be remembered in memory for the rest of the worker's life.
-        if buffer.capacity() > 1024 * 1024 {
-            *buffer = BytesMut::new();
+        if frames.capacity() > KEPT_MAX {
+            *frames = BytesMut::new();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BytesMut> {
-        lock(&self.buffer)
+    fn wake_host(&self) {
+        if let Err(error) = self.bell.ring() {
+            lost(&error);
+        }
     }
+
+    fn lock(&self) -> MutexGuard<'_, Outgoing> {
+        lock(&self.outgoing)
+    }
+}
+
+/// The plugin has closed what is not its own, or written over it: nobody would ever hear of what is done here.
+pub(super) fn lost(error: &io::Error) -> ! {
+    // The host catches what is printed.
+    drop(writeln!(
+        io::stderr(),
+        "worker: its link to the host is lost: {error}"
+    ));
+    watch::die()
 }

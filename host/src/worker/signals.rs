@@ -41,6 +41,11 @@ pub(super) fn set_current_cell(cell: Option<u8>) {
     CURRENT_CELL.with(|current| current.set(cell));
 }
 
+/// Whether this thread runs the task of `cell`.
+pub(super) fn is_current_cell(cell: u8) -> bool {
+    CURRENT_CELL.with(|current| current.get() == Some(cell))
+}
+
 /// Has fatal signals noted on `board` before they take their course.
 pub(super) fn install(board: &'static Board) {
     let mut before = [empty_action(); FATAL.len()];

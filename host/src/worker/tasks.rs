@@ -1,8 +1,9 @@
 //! The tasks of this worker: those that wait for a slot, those that run, and how they are answered.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,16 +13,23 @@ use service::rate::{self, Rate, Sample};
 use service::shortage;
 use service::sync::lock;
 
-use super::outbox::Outbox;
+use super::inlet::{Inlet, Reading};
+use super::outbox::{self, Outbox};
 use super::progress::{Due, Progress, Report};
+use super::slots::{Next, Slots, Tell};
 use super::{copy, signals};
 use crate::clock::Moment;
-use crate::link::{Board, Call, LogRecord, ProgressReport, Return, ToHost, link_status};
+use crate::link::{
+    Board, Call, LogRecord, ProgressReport, Return, ToHost, ToWorker, link_status,
+};
 
 /// Log records a second; the rest are counted and left out.
 const LOG_RECORDS_PER_SECOND_MAX: u32 = 1000;
 /// A longer log record counts as several of this length, in bytes.
 const LOG_RECORD_LEN_USUAL: usize = 1024;
+
+/// The plugin, once it is open.
+static MODULE: OnceLock<PluginModuleRef> = OnceLock::new();
 
 /// Everything the worker's threads share.
 #[derive(Debug)]
@@ -31,24 +39,14 @@ pub(super) struct Tasks {
     result_len_max: usize,
     /// Least severe level that is worth sending: 0 off, 1 error … 5 trace.
     log_level: AtomicU32,
-    queue: Mutex<Queue>,
-    /// Rung when a waiting thread may have something to do.
-    bell: Condvar,
+    slots: Slots,
+    inlet: &'static Inlet,
     running: Mutex<HashMap<u64, Arc<Running>>>,
     log_sample: Mutex<Sample>,
     /// Tasks with progress that is kept, by the moment at which it is to be sent.
     kept_progress: Mutex<BTreeSet<(Moment, u64)>>,
     /// Rung when there is progress to be sent sooner than before.
     progress_bell: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    slots: u32,
-    waiting: VecDeque<Call>,
-    running: u32,
-    threads: u32,
-    threads_idle: u32,
 }
 
 #[derive(Debug)]
@@ -64,6 +62,7 @@ struct Running {
 impl Tasks {
     pub(super) fn new(
         board: &'static Board,
+        inlet: &'static Inlet,
         outbox: &'static Outbox,
         result_len_max: usize,
     ) -> Self {
@@ -72,8 +71,8 @@ impl Tasks {
             outbox,
             result_len_max,
             log_level: AtomicU32::new(0),
-            queue: Mutex::default(),
-            bell: Condvar::new(),
+            slots: Slots::default(),
+            inlet,
             running: Mutex::default(),
             log_sample: Mutex::new(Sample::new(Rate::per_second(LOG_RECORDS_PER_SECOND_MAX))),
             kept_progress: Mutex::default(),
@@ -85,62 +84,29 @@ impl Tasks {
     ///
     /// # Errors
     /// The system has no thread.
-    pub(super) fn set_slots(
-        &'static self,
-        module: PluginModuleRef,
-        slots: u32,
-    ) -> std::io::Result<()> {
-        let mut queue = lock(&self.queue);
-        queue.slots = slots;
-        self.start_thread(&mut queue, module)
+    pub(super) fn open(&'static self, module: PluginModuleRef, slots: u32) -> io::Result<()> {
+        MODULE.get_or_init(|| module);
+        self.slots.open(slots);
+        self.start_thread(module)
     }
 
-    fn start_thread(
-        &'static self,
-        queue: &mut Queue,
-        module: PluginModuleRef,
-    ) -> std::io::Result<()> {
+    fn start_thread(&'static self, module: PluginModuleRef) -> io::Result<()> {
         std::thread::Builder::new()
             .name("slot".to_owned())
             .stack_size(STACK_LEN)
             .spawn(move || self.run_slot(module))?;
-        queue.threads += 1;
         Ok(())
     }
 
-    /// Queues calls, and sees that there are threads to run them. Of what has no thread the newest is given back.
-    pub(super) fn hand_over(&'static self, module: PluginModuleRef, calls: &mut Vec<Call>) {
-        let mut queue = lock(&self.queue);
-        queue.waiting.extend(calls.drain(..));
-        let wanted = u32::try_from(queue.waiting.len()).unwrap_or(u32::MAX);
-        let missing = wanted
-            .saturating_sub(queue.threads_idle)
-            .min(queue.slots.saturating_sub(queue.threads));
-        let mut given_back = Vec::new();
-        for started in 0..missing {
-            if let Err(error) = self.start_thread(&mut queue, module) {
-                let left = usize::try_from(missing - started).unwrap_or(usize::MAX);
-                let kept = queue.waiting.len().saturating_sub(left);
-                given_back = queue.waiting.split_off(kept).into();
-                // As if they ran, for the answer.
-                queue.running += u32::try_from(given_back.len()).unwrap_or(u32::MAX);
-                drop(queue);
-                self.give_back(&given_back, &error);
-                queue = lock(&self.queue);
-                break;
-            }
-        }
-        drop(queue);
-        let wanted = wanted - u32::try_from(given_back.len()).unwrap_or(0);
-        if wanted == 1 {
-            self.bell.notify_one();
-        } else {
-            self.bell.notify_all();
+    /// Sees that what waits and could run has a thread. Of what has none the newest is given back.
+    fn rouse(&'static self, module: PluginModuleRef) {
+        if let Some((calls, error)) = self.slots.rouse(|| self.start_thread(module)) {
+            self.give_back(&calls, &error);
         }
     }
 
     /// Answers calls for which there is no thread, and which have not started.
-    fn give_back(&self, calls: &[Call], error: &std::io::Error) {
+    fn give_back(&self, calls: &[Call], error: &io::Error) {
         let why = shortage::describe(error).unwrap_or_else(|| error.to_string());
         for call in calls {
             if !self.board.take_back(call.cell) {
@@ -157,49 +123,104 @@ impl Tasks {
         }
     }
 
-    /// A thread that runs one task after another, for ever.
-    fn run_slot(&self, module: PluginModuleRef) {
+    /// A thread that runs one task after another, and reads the link where nobody else does, for ever.
+    fn run_slot(&'static self, module: PluginModuleRef) {
         loop {
-            let call = self.next_call();
-            let now = Moment::now();
-            if !self.board.start(call.cell, now) {
-                self.skip(&call);
-                continue;
+            match self.slots.next() {
+                Next::Run { call, more } => {
+                    if more {
+                        self.rouse(module);
+                    }
+                    self.run(module, &call);
+                }
+                Next::Read => {
+                    self.read();
+                    self.slots.has_read();
+                }
             }
-            let limit = now + Duration::from_nanos(call.limit_ns);
-            let running = Running {
-                cell: call.cell,
-                started: now,
-                deadline: call.deadline.min(limit),
-                progress_wanted: call.progress,
-                cancelled: AtomicBool::new(false),
-                progress: Mutex::default(),
-            };
-            lock(&self.running).insert(call.task, Arc::new(running));
-            signals::set_current_cell(Some(call.cell));
-            module.call()(call.function, call.task, (&*call.args).into());
-            copy::end_if_copy();
-            signals::set_current_cell(None);
         }
     }
 
-    fn next_call(&self) -> Call {
-        let mut queue = lock(&self.queue);
-        loop {
-            if queue.running < queue.slots
-                && let Some(call) = queue.waiting.pop_front()
-            {
-                queue.running += 1;
-                return call;
+    fn run(&self, module: PluginModuleRef, call: &Call) {
+        let now = Moment::now();
+        if !self.board.start(call.cell, now) {
+            self.skip(call);
+            return;
+        }
+        let limit = now + Duration::from_nanos(call.limit_ns);
+        let running = Running {
+            cell: call.cell,
+            started: now,
+            deadline: call.deadline.min(limit),
+            progress_wanted: call.progress,
+            cancelled: AtomicBool::new(false),
+            progress: Mutex::default(),
+        };
+        lock(&self.running).insert(call.task, Arc::new(running));
+        signals::set_current_cell(Some(call.cell));
+        module.call()(call.function, call.task, (&*call.args).into());
+        copy::end_if_copy();
+        signals::set_current_cell(None);
+    }
+
+    // ---- from the host ----
+
+    /// Takes in what the host has said; waits for it, unless there is something to run.
+    fn read(&self) {
+        let mut reading = self.inlet.lock();
+        let read = match reading.read() {
+            Ok(false) => {
+                reading.wait(|| self.slots.has_work());
+                reading.read()
             }
-            queue.threads_idle += 1;
-            queue = self
-                .bell
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
-            queue.threads_idle -= 1;
+            read => read,
+        };
+        if let Err(error) = read.and_then(|_| self.take_frames(&mut reading)) {
+            outbox::lost(&error);
         }
     }
+
+    /// The thread that reads what can't wait while every other one runs a task, for ever.
+    pub(super) fn run_urgent(&'static self) {
+        loop {
+            let mut reading = self.inlet.wait_urgent();
+            let read = reading.read();
+            if let Err(error) = read.and_then(|_| self.take_frames(&mut reading)) {
+                outbox::lost(&error);
+            }
+            drop(reading);
+            if let Some(module) = MODULE.get() {
+                self.rouse(*module);
+            }
+        }
+    }
+
+    fn take_frames(&self, reading: &mut Reading) -> io::Result<()> {
+        let mut calls = Vec::new();
+        while let Some(frame) = reading.next()? {
+            match frame {
+                ToWorker::Call(call) => calls.push(call),
+                ToWorker::Cancel { task } => self.cancel(task),
+                ToWorker::LogLevel(level) => self.set_log_level(level),
+                ToWorker::Close => self.close(),
+                ToWorker::Open(_) => return Err(io::Error::other("opened twice")),
+            }
+        }
+        // By whoever reads, so that they wait in their order.
+        self.slots.push(calls.into_iter());
+        Ok(())
+    }
+
+    /// The orderly end: the host has no more tasks for this worker, and waits for none. It kills a worker that takes too
+    /// long.
+    fn close(&self) -> ! {
+        if let Some(module) = MODULE.get() {
+            module.close()();
+        }
+        std::process::exit(0)
+    }
+
+    // ---- to the host ----
 
     fn skip(&self, call: &Call) {
         self.answer(Return {
@@ -248,22 +269,11 @@ impl Tasks {
     }
 
     fn answer(&self, answer: Return) {
-        let more_waits = {
-            let mut queue = lock(&self.queue);
-            queue.running -= 1;
-            let more_waits = !queue.waiting.is_empty();
-            // The thread that answers runs the next task itself, unless it answers for a task that ran elsewhere.
-            if more_waits && queue.threads_idle > 0 {
-                self.bell.notify_one();
-            }
-            more_waits
-        };
-        let frame = ToHost::Return(answer);
-        if more_waits {
-            self.outbox.send_soon(&frame);
-        } else {
-            self.outbox.send(&frame);
+        let elsewhere = !signals::is_current_cell(answer.cell);
+        if self.slots.ended(elsewhere) == Tell::Reader {
+            self.inlet.poke();
         }
+        self.outbox.send(&ToHost::Return(answer));
     }
 
     /// Tells the handler to stop; it hears it when it asks.

@@ -6,19 +6,18 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 
 use rustix::process::{Signal, getpid, kill_process, kill_process_group};
 
 /// Ends this process, and all that it has started, as soon as the host has gone.
 ///
 /// `host` is a pidfd of the host, which the host has opened itself: it can't be another process's. Without one (kernels
-/// before 5.3) the link stands in for it: its other end is nobody's but the host's.
-pub(super) fn start(host: Option<OwnedFd>, link: &UnixStream) -> io::Result<()> {
+/// before 5.3) the socket stands in for it: its other end is nobody's but the host's.
+pub(super) fn start(host: Option<OwnedFd>, socket: OwnedFd) -> io::Result<()> {
     let (watched, events) = match host {
         Some(host) => (host, libc::POLLIN),
         // That the other end is gone is always told.
-        None => (link.try_clone()?.into(), 0),
+        None => (socket, 0),
     };
     std::thread::Builder::new()
         .name("watch".to_owned())
