@@ -204,7 +204,7 @@ async fn reread_on_hangup(
                     "the configuration was read again; what is not about plugins or the log takes a restart"
                 );
                 keeper.configured(Arc::new(config)).await;
-                roster.follow_log_level().await;
+                roster.follow_log_level();
             }
             Err(error) => tracing::error!("the configuration stays as it was: {error}"),
         }

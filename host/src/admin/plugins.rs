@@ -87,7 +87,7 @@ pub(super) async fn plugins(roster: &Roster) -> Outcome {
             .into_iter()
             .filter_map(|file| refused.remove(&file).map(|refusal| (file, refusal)))
             .next_back();
-        let pool = generation.pool.report().await;
+        let pool = generation.pool.report();
         let quarantined = pool.as_ref().is_some_and(|pool| pool.quarantined);
         let state = if quarantined {
             State::Quarantined
@@ -102,7 +102,7 @@ pub(super) async fn plugins(roster: &Roster) -> Outcome {
         reports.push(report);
     }
     for generation in &lists.draining {
-        let pool = generation.pool.report().await;
+        let pool = generation.pool.report();
         reports.push(PluginReport::of(generation, State::Draining, pool));
     }
     reports.extend(refused.into_iter().map(|(file, refusal)| PluginReport {

@@ -78,7 +78,7 @@ pub(super) async fn status(admin: &Admin) -> Outcome {
 pub(super) async fn pools(roster: &Roster) -> BTreeMap<String, PoolReport> {
     let mut pools = BTreeMap::new();
     for (plugin, generation) in &roster.lists().live {
-        if let Some(report) = generation.pool.report().await {
+        if let Some(report) = generation.pool.report() {
             pools.insert(plugin.clone(), report);
         }
     }

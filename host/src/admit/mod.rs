@@ -1,5 +1,6 @@
 //! The one door between a connection and a task: what may become a task, now, and how it begins and ends early.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use service::life::{Phase, Phases};
 use crate::clock::Moment;
 use crate::config::Limits;
 use crate::generations::Roster;
+pub(crate) use crate::router::Routed;
 use crate::router::{Router, shutting_down};
 use crate::stats::{InFlight, Stats, count};
 use crate::task::{Answer, Client, Task, TaskId};
@@ -101,17 +103,18 @@ impl Door {
         })
     }
 
-    /// Starts a task, known by this number to `client`, who is told of its end.
+    /// Makes a request a task, known by this number to `client`, who is told of its end. It begins with
+    /// [`Door::submit`].
     ///
     /// # Errors
     /// Nothing runs its function now. It does not become a task.
-    pub(crate) async fn start(
+    pub(crate) fn route(
         &self,
         number: u64,
         request: Request,
         ticket: Ticket,
         client: Arc<dyn Client>,
-    ) -> Result<(), TaskFailure> {
+    ) -> Result<Routed, TaskFailure> {
         let Ticket { received, held } = ticket;
         // What was received before the drain began still runs, as long as there is time for it.
         let runner = match *self.phases.borrow() {
@@ -129,13 +132,21 @@ impl Door {
             answer: Answer::new(client, number),
             held,
         };
-        self.router.submit(&request.function, runner, task).await;
-        Ok(())
+        Ok(Routed {
+            function: request.function,
+            runner,
+            task,
+        })
+    }
+
+    /// Has tasks run, in their order.
+    pub(crate) fn submit(&self, tasks: &mut VecDeque<Routed>) {
+        self.router.submit_all(tasks);
     }
 
     /// Ends a task early, wherever it is by now. It is answered all the same.
-    pub(crate) async fn cancel(&self, number: u64) {
-        self.roster.cancel(TaskId(number)).await;
+    pub(crate) fn cancel(&self, number: u64) {
+        self.roster.cancel(TaskId(number));
     }
 }
 

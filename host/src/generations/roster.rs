@@ -98,16 +98,16 @@ impl Roster {
     }
 
     /// Cancels a task wherever it is by now.
-    pub(crate) async fn cancel(&self, task: TaskId) {
+    pub(crate) fn cancel(&self, task: TaskId) {
         for generation in self.generations() {
-            generation.pool.cancel(task).await;
+            generation.pool.cancel(task);
         }
     }
 
     /// Has all workers log from now on what the host's own log takes.
-    pub(crate) async fn follow_log_level(&self) {
+    pub(crate) fn follow_log_level(&self) {
         for generation in self.generations() {
-            generation.pool.follow_log_level().await;
+            generation.pool.follow_log_level();
         }
     }
 

@@ -24,7 +24,7 @@ pub(crate) struct Begin<Fd> {
 }
 
 /// Sends what a worker begins with. The socket must be fresh: the one byte that carries it never blocks then.
-pub(crate) fn send(socket: BorrowedFd<'_>, begin: Begin<BorrowedFd<'_>>) -> io::Result<()> {
+pub(crate) fn send(socket: BorrowedFd<'_>, begin: &Begin<BorrowedFd<'_>>) -> io::Result<()> {
     let Begin {
         library,
         board,
@@ -35,6 +35,7 @@ pub(crate) fn send(socket: BorrowedFd<'_>, begin: Begin<BorrowedFd<'_>>) -> io::
     let fds: Vec<BorrowedFd<'_>> = [library, board, rings, bell]
         .into_iter()
         .chain(host)
+        .copied()
         .collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);

@@ -347,7 +347,7 @@ mod tests {
     }
 
     fn text(len: usize) -> Vec<u8> {
-        (0..len).map(|at| (at % 251) as u8).collect()
+        (0..251).cycle().take(len).collect()
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! One client: its requests in, their replies out.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,13 +23,16 @@ use super::lanes::{Lanes, Turn};
 use super::output::Output;
 use super::unread::Share;
 use crate::admin::{Started, Stop};
-use crate::admit::Admitted;
+use crate::admit::{Admitted, Routed};
 use crate::clock::Moment;
 use crate::stats::{InFlight, count};
 use crate::task::Client;
 
 /// How long the rest of an unusable input is read and thrown away after the last reply.
 const LINGER_MAX: Duration = Duration::from_secs(5);
+
+/// Room for tasks of one turn that is kept.
+const BEGUN_KEPT_MAX: usize = 16;
 
 /// What is kept for a request in flight.
 #[derive(Debug)]
@@ -60,6 +64,8 @@ struct State {
     /// What of the unread bytes of all connections is this one's.
     share: Share,
     lanes: Lanes<Box<Admitted>, Running>,
+    /// Tasks that were let in in this turn: they begin together. Reused.
+    begun: VecDeque<Routed>,
     /// Until when the rest of an unusable input is read, after the last reply has been sent.
     lingers_until: Option<Instant>,
     /// Replies written since the client has ended its sending: it may have gone for good.
@@ -84,6 +90,7 @@ impl Connection {
             share: shared.unread.share(&inbox),
             output: Output::default(),
             lanes: Lanes::default(),
+            begun: VecDeque::new(),
             lingers_until: None,
             replies_after_end: 0,
             inbox,
@@ -99,7 +106,7 @@ impl Connection {
         let mut phase = state.shared.phases.clone();
         loop {
             state.take_arrived();
-            state.take_requests().await;
+            state.take_requests();
             state.output.send(&write);
             state.check_output();
             if state.is_over() {
@@ -175,19 +182,27 @@ impl State {
 
     // ---- requests in ----
 
-    async fn take_requests(&mut self) {
-        self.take_turns().await;
+    fn take_requests(&mut self) {
+        self.take_turns();
         while self.has_room() {
             match self.input.next() {
-                Received::Line(line) => self.take_line(&line).await,
+                Received::Line(line) => self.take_line(&line),
                 Received::Unusable(failure) => self.refuse(None, failure),
                 Received::Nothing => break,
             }
-            self.take_turns().await;
+            self.take_turns();
         }
+        self.begin();
     }
 
-    async fn take_line(&mut self, line: &Bytes) {
+    /// Has the tasks run that were let in.
+    fn begin(&mut self) {
+        self.shared.door.submit(&mut self.begun);
+        // Idle clients are many.
+        self.begun.shrink_to(BEGUN_KEPT_MAX);
+    }
+
+    fn take_line(&mut self, line: &Bytes) {
         let received = Moment::now();
         let request = match Request::parse(line) {
             Ok(request) => request,
@@ -205,7 +220,7 @@ impl State {
         }
         match self.shared.door.admit(request, line.len(), received) {
             Err((id, failure)) => self.refuse(id, failure),
-            Ok(admitted) if admitted.request.id.is_some() => self.start(admitted).await,
+            Ok(admitted) if admitted.request.id.is_some() => self.start(admitted),
             Ok(admitted) => self.lanes.wait(Turn::Start(Box::new(admitted))),
         }
     }
@@ -221,17 +236,17 @@ impl State {
     }
 
     /// Lets the lane without ids go on until a request of it runs.
-    async fn take_turns(&mut self) {
+    fn take_turns(&mut self) {
         while let Some(turn) = self.lanes.next_turn() {
             match turn {
                 Turn::Refused(failure) => self.reply(None, Err(failure)),
-                Turn::Start(admitted) => self.start(*admitted).await,
+                Turn::Start(admitted) => self.start(*admitted),
             }
         }
     }
 
     /// Starts a request, or answers it.
-    async fn start(&mut self, admitted: Admitted) {
+    fn start(&mut self, admitted: Admitted) {
         let Admitted {
             mut request,
             ticket,
@@ -240,17 +255,19 @@ impl State {
         let number = self.shared.door.next_number();
         let client = Arc::clone(&self.inbox) as Arc<dyn Client>;
         let (id, started) = if request.is_for_host() {
+            // What it asks about includes those.
+            self.begin();
             let started = match self.shared.admin.start(number, &request, client) {
                 Ok(Started::Soon) => Ok(Ends::Soon),
                 Ok(Started::Watch(stop)) => Ok(Ends::Watch(stop)),
-                Ok(Started::Cancel(id)) => Err(Ok(self.cancel(&id).await)),
+                Ok(Started::Cancel(id)) => Err(Ok(self.cancel(&id))),
                 Err(failure) => Err(Err(failure)),
             };
             (request.id, started)
         } else {
             let id = request.id.take();
-            let door = &self.shared.door;
-            let started = door.start(number, request, ticket, client).await;
+            let routed = self.shared.door.route(number, request, ticket, client);
+            let started = routed.map(|task| self.begun.push_back(task));
             (id, started.map(|()| Ends::Task).map_err(Err))
         };
         match started {
@@ -266,12 +283,12 @@ impl State {
     }
 
     /// Ends the request of this id, if it is in flight and can be ended.
-    async fn cancel(&mut self, id: &RequestId) -> Bytes {
+    fn cancel(&mut self, id: &RequestId) -> Bytes {
         let found = self.lanes.find(id);
         match found.map(|(number, running)| (number, &running.ends)) {
             Some((number, Ends::Task)) => {
                 self.inbox.cancel(number);
-                self.shared.door.cancel(number).await;
+                self.shared.door.cancel(number);
             }
             Some((_, Ends::Watch(stop))) => stop.stop(),
             Some((_, Ends::Soon)) | None => return Bytes::from_static(b"{\"cancelled\":false}"),

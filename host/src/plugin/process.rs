@@ -22,11 +22,11 @@ use service::sync::lock;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Interest};
 use tokio::process::{Child, Command};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tracing::level_filters::LevelFilter;
 
 use super::outcome::Exit;
-use super::scheduler::WorkerId;
 use crate::children::{self, Own};
 use crate::link::{
     Begin, Bell, Board, FRAME_LEN_MAX_EXTRA, LINK_VERSION, Open, Reader, Shared, ToHost, ToWorker,
@@ -37,8 +37,6 @@ use crate::link::{
 const PROGRAM: &str = "/proc/self/exe";
 /// Room for frames that is kept when all are sent.
 const KEPT_MAX: usize = 1024 * 1024;
-/// Frames of one worker that are passed on together.
-const BATCH_MAX: usize = 256;
 /// Longest printed line that is logged, in bytes.
 const PRINTED_LINE_LEN_MAX: u64 = 8 * 1024;
 /// Printed lines a second and stream that are logged; the rest are counted and left out.
@@ -98,15 +96,23 @@ impl From<io::Error> for NotStarted {
     }
 }
 
-/// What a worker has to say. All that it sent before it died comes before `Exited`.
+/// What is known of a worker from its own word, or from its end.
 #[derive(Debug)]
 pub(crate) enum WorkerEvent {
-    Frames(Vec<ToHost>),
+    Said(ToHost),
     /// The process has ended, and so has everything it had started. `broken`: why the host had given it up before.
     Exited {
         exit: Exit,
         broken: Option<String>,
     },
+}
+
+/// Whoever listens to a worker. Neither call may block.
+pub(crate) trait Listens: Send + Sync + 'static {
+    /// Takes all frames. All that the worker sent before it died comes before its end.
+    fn said(&self, frames: &mut Vec<ToHost>);
+    /// The last that is heard.
+    fn exited(&self, exited: WorkerEvent);
 }
 
 /// The host's hold on a worker.
@@ -185,15 +191,13 @@ impl Outgoing {
     }
 }
 
-/// Starts a worker that sends its events to `events`, wrapped by `wrap`. It dies with the returned task's end at the latest.
+/// Starts a worker, to which `listens` listens once the listener is started. It dies with that at the latest.
 ///
 /// Must be called within a tokio runtime. Blocks for the milliseconds that starting a process takes.
-pub(crate) fn spawn<E: Send + 'static>(
+pub(crate) fn spawn<L: Listens>(
     spec: &Spec,
-    id: WorkerId,
-    events: mpsc::Sender<E>,
-    wrap: fn(WorkerId, WorkerEvent) -> E,
-) -> Result<Process, NotStarted> {
+    listens: L,
+) -> Result<(Process, Listener<L>), NotStarted> {
     let (host_end, worker_end) = socketpair(
         AddressFamily::UNIX,
         SocketType::STREAM,
@@ -215,7 +219,7 @@ pub(crate) fn spawn<E: Send + 'static>(
     // The worker's end is its own now.
     drop(command);
     let child = started.map_err(not_started)?;
-    Ok(attach(child, host_end, spec, id, events, wrap)?)
+    Ok(attach(child, host_end, spec, listens)?)
 }
 
 fn not_started(error: io::Error) -> NotStarted {
@@ -235,15 +239,13 @@ pub(crate) fn memory_allowed(open: &Open) -> Option<u64> {
         .then_some(hard)
 }
 
-/// Hands a process that was started just now what it needs, and listens to it from then on.
-fn attach<E: Send + 'static>(
+/// Hands a process that was started just now what it needs.
+fn attach<L: Listens>(
     (mut child, own): (Child, Own),
     socket: OwnedFd,
     spec: &Spec,
-    id: WorkerId,
-    events: mpsc::Sender<E>,
-    wrap: fn(WorkerId, WorkerEvent) -> E,
-) -> io::Result<Process> {
+    listens: L,
+) -> io::Result<(Process, Listener<L>)> {
     let pid = child
         .id()
         .ok_or_else(|| io::Error::other("the worker ended at once"))?;
@@ -257,7 +259,7 @@ fn attach<E: Send + 'static>(
         bell: bell.as_fd(),
         host: own_pidfd(),
     };
-    match send_fds(socket.as_fd(), begin) {
+    match send_fds(socket.as_fd(), &begin) {
         // It has died already, and how it did is the reason that counts: the listener tells it, as for any other worker.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         sent => sent?,
@@ -308,23 +310,11 @@ fn attach<E: Send + 'static>(
         _own: own,
         pid,
         frames: WorkerFrames::new(spec.open.result_len_max + FRAME_LEN_MAX_EXTRA),
-        events: events.clone(),
-        wrap: move |event| wrap(id, event),
+        whole: Vec::new(),
+        printed: printed.into_iter().flatten().collect(),
+        listens: Arc::new(listens),
     };
-    tokio::spawn(async move {
-        let printed = printed.into_iter().flatten().collect();
-        if caught(listener.run(printed)).await.is_err() {
-            // The process was killed with it; whoever waits for the worker must not do so for ever.
-            let exited = WorkerEvent::Exited {
-                exit: Exit::default(),
-                broken: Some(
-                    "was lost by the host; its log says more under \"panicked\"".to_owned(),
-                ),
-            };
-            let _ = events.send(wrap(id, exited)).await;
-        }
-    });
-    Ok(process)
+    Ok((process, listener))
 }
 
 /// A bell that can be waited for.
@@ -339,7 +329,8 @@ fn watched(bell: Bell) -> io::Result<AsyncFd<Bell>> {
     }
 }
 
-struct Listener<E, F> {
+/// Listens to one worker until it has ended.
+pub(crate) struct Listener<L> {
     link: Arc<LinkEnd>,
     bell: AsyncFd<Bell>,
     reader: Reader,
@@ -351,8 +342,10 @@ struct Listener<E, F> {
     _own: Own,
     pid: u32,
     frames: WorkerFrames,
-    events: mpsc::Sender<E>,
-    wrap: F,
+    /// Frames that are whole. Reused.
+    whole: Vec<ToHost>,
+    printed: Vec<JoinHandle<()>>,
+    listens: Arc<L>,
 }
 
 /// Why listening has ended.
@@ -364,8 +357,23 @@ enum End {
     Killed,
 }
 
-impl<E: Send + 'static, F: Fn(WorkerEvent) -> E + Send + Sync + 'static> Listener<E, F> {
-    async fn run(mut self, printed: Vec<tokio::task::JoinHandle<()>>) {
+impl<L: Listens> Listener<L> {
+    /// Listens from now on.
+    pub(crate) fn start(self) {
+        let listens = Arc::clone(&self.listens);
+        tokio::spawn(async move {
+            if caught(self.run()).await.is_err() {
+                // The process was killed with it; whoever waits for the worker must not do so for ever.
+                let why = "was lost by the host; its log says more under \"panicked\"";
+                listens.exited(WorkerEvent::Exited {
+                    exit: Exit::default(),
+                    broken: Some(why.to_owned()),
+                });
+            }
+        });
+    }
+
+    async fn run(mut self) {
         let end = self.listen().await;
         // Whatever the plugin has started goes too. The group's number is still its own: its leader is not reaped yet,
         // or has been so only just now.
@@ -386,9 +394,9 @@ impl<E: Send + 'static, F: Fn(WorkerEvent) -> E + Send + Sync + 'static> Listene
         // What it sent before it died is still there to be read.
         let broken = match end {
             End::Broken(why) => Some(why),
-            End::Gone | End::Killed => self.read().await.err(),
+            End::Gone | End::Killed => self.read().err(),
         };
-        for task in printed {
+        for task in self.printed {
             let abort = task.abort_handle();
             if tokio::time::timeout(PRINTED_WAIT_MAX, task).await.is_err() {
                 abort.abort();
@@ -400,19 +408,17 @@ impl<E: Send + 'static, F: Fn(WorkerEvent) -> E + Send + Sync + 'static> Listene
             signal: status.as_ref().and_then(ExitStatusExt::signal),
             culprit: self.board.culprit(),
         };
-        self.send(WorkerEvent::Exited { exit, broken }).await;
-    }
-
-    /// Where nobody is left to tell, the pool has ended, and kills what it leaves behind.
-    async fn send(&self, event: WorkerEvent) {
-        let _ = self.events.send((self.wrap)(event)).await;
+        self.listens.exited(WorkerEvent::Exited { exit, broken });
     }
 
     async fn listen(&mut self) -> End {
         let link = Arc::clone(&self.link);
         loop {
-            match self.read().await {
-                Ok(true) => continue,
+            match self.read() {
+                Ok(true) => {
+                    tokio::task::coop::consume_budget().await;
+                    continue;
+                }
                 Ok(false) => {}
                 Err(why) => return End::Broken(why),
             }
@@ -436,7 +442,7 @@ impl<E: Send + 'static, F: Fn(WorkerEvent) -> E + Send + Sync + 'static> Listene
     }
 
     /// Reads what is there, and passes it on. False: nothing.
-    async fn read(&mut self) -> Result<bool, String> {
+    fn read(&mut self) -> Result<bool, String> {
         let broken = |why: &dyn std::fmt::Display| format!("broke its link to the host: {why}");
         let read = self.reader.read(self.frames.buffer_mut());
         if read.map_err(|torn| broken(&torn))? == 0 {
@@ -445,37 +451,35 @@ impl<E: Send + 'static, F: Fn(WorkerEvent) -> E + Send + Sync + 'static> Listene
         if self.reader.writer_sleeps() {
             self.reader.wake_writer();
         }
-        self.pass_on().await?;
+        self.pass_on()?;
         Ok(true)
     }
 
     /// Passes on the frames that are complete.
-    async fn pass_on(&mut self) -> Result<(), String> {
-        loop {
-            let mut batch = Vec::new();
-            while batch.len() < BATCH_MAX {
-                let frame = self.frames.next_to_host();
-                match frame.map_err(|error| format!("broke its link to the host: {error}"))? {
-                    Some(ToHost::Hello { link_version }) if link_version != LINK_VERSION => {
-                        return Err(format!(
-                            "speaks link version {link_version}, the host {LINK_VERSION}: \
-                             the host's binary was replaced while it ran, restart it"
-                        ));
-                    }
-                    Some(frame) => {
-                        if let ToHost::Opened { slots, .. } = frame {
-                            self.link.slots.store(slots, Relaxed);
-                        }
-                        batch.push(frame);
-                    }
-                    None => break,
+    fn pass_on(&mut self) -> Result<(), String> {
+        let broken = loop {
+            let frame = self.frames.next_to_host();
+            match frame.map_err(|error| format!("broke its link to the host: {error}")) {
+                Ok(Some(ToHost::Hello { link_version })) if link_version != LINK_VERSION => {
+                    break Err(format!(
+                        "speaks link version {link_version}, the host {LINK_VERSION}: \
+                         the host's binary was replaced while it ran, restart it"
+                    ));
                 }
+                Ok(Some(frame)) => {
+                    if let ToHost::Opened { slots, .. } = frame {
+                        self.link.slots.store(slots, Relaxed);
+                    }
+                    self.whole.push(frame);
+                }
+                Ok(None) => break Ok(()),
+                Err(why) => break Err(why),
             }
-            if batch.is_empty() {
-                return Ok(());
-            }
-            self.send(WorkerEvent::Frames(batch)).await;
+        };
+        if !self.whole.is_empty() {
+            self.listens.said(&mut self.whole);
         }
+        broken
     }
 }
 
@@ -547,7 +551,21 @@ async fn log_printed(stream: impl AsyncRead + Unpin, name: &'static str, plugin:
 mod tests {
     use std::io::Read;
 
+    use tokio::sync::mpsc;
+
     use super::*;
+
+    struct Told(mpsc::UnboundedSender<WorkerEvent>);
+
+    impl Listens for Told {
+        fn said(&self, frames: &mut Vec<ToHost>) {
+            frames.clear();
+        }
+
+        fn exited(&self, exited: WorkerEvent) {
+            self.0.send(exited).unwrap();
+        }
+    }
 
     #[test]
     fn what_is_printed_is_bounded_by_bytes_too() {
@@ -582,17 +600,10 @@ mod tests {
         let mut link = std::os::unix::net::UnixStream::from(host_end.try_clone().unwrap());
         assert_eq!(link.read(&mut [0]).unwrap(), 0);
 
-        let (sender, mut events) = mpsc::channel(8);
-        let id = WorkerId(1);
-        let process = attach(
-            (child, own),
-            host_end,
-            &Spec::made_up(),
-            id,
-            sender,
-            |_, event| event,
-        )
-        .unwrap();
+        let (sender, mut events) = mpsc::unbounded_channel();
+        let (process, listener) =
+            attach((child, own), host_end, &Spec::made_up(), Told(sender)).unwrap();
+        listener.start();
         let WorkerEvent::Exited { exit, broken } = events.recv().await.unwrap() else {
             panic!("it never said anything");
         };

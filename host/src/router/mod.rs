@@ -1,6 +1,6 @@
 //! Which runner has which function: one table, changed in single steps. It knows names and runners, and nothing else.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -20,6 +20,15 @@ struct Coming {
     /// Of the generation.
     number: u64,
     plugin: String,
+}
+
+/// A task, and what is to run it.
+#[derive(Debug)]
+pub(crate) struct Routed {
+    pub(crate) function: String,
+    /// As [`Router::route`] gave it for the function.
+    pub(crate) runner: Runner,
+    pub(crate) task: Task,
 }
 
 #[derive(Debug, Default)]
@@ -53,11 +62,32 @@ impl Router {
         Err(unknown_function(function, known.iter().map(String::as_str)))
     }
 
+    /// Has tasks run, in their order; those of one pool that follow each other at once.
+    pub(crate) fn submit_all(&self, tasks: &mut VecDeque<Routed>) {
+        while let Some(first) = tasks.front() {
+            let (runner, count) = (first.runner.clone(), tasks.len());
+            runner.run_all(|| {
+                let next = tasks.pop_front_if(|next| next.runner.is_of_same_pool(&runner))?;
+                Some((next.runner.function(), next.task))
+            });
+            if tasks.len() == count
+                && let Some(Routed {
+                    function,
+                    runner,
+                    task,
+                }) = tasks.pop_front()
+            {
+                // That pool has ended.
+                self.submit(&function, runner, task);
+            }
+        }
+    }
+
     /// Has the task run by `runner`, which [`Router::route`] gave for `function`. One that has ended since then gives it
     /// back, and by then the table names another, or none.
-    pub(crate) async fn submit(&self, function: &str, mut runner: Runner, mut task: Task) {
+    pub(crate) fn submit(&self, function: &str, mut runner: Runner, mut task: Task) {
         loop {
-            match runner.run(task).await {
+            match runner.run(task) {
                 None => return,
                 Some(returned) => task = returned,
             }
@@ -120,12 +150,9 @@ impl Reroute for Router {
     fn reroute(&self, function: &str, tasks: Vec<Task>) {
         match self.route(function) {
             Ok(runner) => {
-                let (router, function) = (self.clone(), function.to_owned());
-                tokio::spawn(async move {
-                    for task in tasks {
-                        router.submit(&function, runner.clone(), task).await;
-                    }
-                });
+                for task in tasks {
+                    self.submit(function, runner.clone(), task);
+                }
             }
             Err(failure) => {
                 for task in tasks {
@@ -202,10 +229,7 @@ mod tests {
         let (client, answers) = mpsc::channel();
         let task = Task::made_up(1, Arc::new(Waiting(client)), &ByteBudget::new(2));
         // In a thread of its own: a loop that never yields has no deadline.
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().build();
-            runtime.unwrap().block_on(router.submit("f", runner, task));
-        });
+        thread::spawn(move || router.submit("f", runner, task));
         let failure = answers.recv_timeout(DEADLINE).unwrap().unwrap_err();
         assert_eq!(failure.code, ErrorCode::Internal);
         assert!(!failure.started, "{failure:?}");

@@ -5,11 +5,12 @@ use std::sync::Mutex;
 use plugin_api::abi::status;
 use protocol::{ErrorCode, Outcome};
 use service::bytes::ByteBudget;
-use tokio::sync::Notify as Bell;
+use tokio::sync::{Notify as Bell, mpsc};
 
 use super::*;
 use crate::link::{Board, Return};
 use crate::plugin::outcome::Exit;
+use crate::plugin::process::Listens;
 use crate::task::Client;
 
 /// How long anything may take.
@@ -54,8 +55,7 @@ impl Answers {
 }
 
 /// A pool of one function and one worker without a process.
-fn pool(notify: Notify) -> (Pool, PoolHandle, mpsc::Receiver<Event>) {
-    let (mailbox, events) = mpsc::channel(MAILBOX_LEN);
+fn pool(notify: Notify) -> PoolHandle {
     let settings = Settings {
         workers_max: 1,
         cores: 1,
@@ -70,18 +70,12 @@ fn pool(notify: Notify) -> (Pool, PoolHandle, mpsc::Receiver<Event>) {
     let mut scheduler = Scheduler::new(settings, functions);
     let board = Arc::new(Board::create().unwrap().0);
     scheduler.adopt(WorkerId(1), board, 1, Moment::now());
-    let pool = Pool {
-        spec: Arc::new(Spec::made_up()),
-        scheduler,
-        processes: HashMap::new(),
-        open_failures: HashMap::new(),
-        function_names: vec!["f".to_owned()],
-        mailbox: mailbox.clone(),
-        drain: None,
-        notify,
-        cut_at: None,
-    };
-    (pool, PoolHandle { mailbox }, events)
+    let spec = Arc::new(Spec::made_up());
+    let pool = Pool::new("p".to_owned(), Arc::clone(&notify));
+    let names = vec!["f".to_owned()];
+    pool.open(Desk::new(Arc::clone(&spec), scheduler, names, notify));
+    keeper::start(Arc::clone(&pool), spec);
+    PoolHandle(pool)
 }
 
 fn task(number: u64, answers: &Arc<Answers>) -> Task {
@@ -91,13 +85,12 @@ fn task(number: u64, answers: &Arc<Answers>) -> Task {
 
 #[tokio::test]
 async fn a_task_that_was_cancelled_on_its_way_is_answered_by_the_pool_that_gets_it() {
-    let (pool, handle, events) = pool(Arc::new(|_| ()));
-    pool.start(events);
+    let handle = pool(Arc::new(|_| ()));
     let answers = Arc::new(Answers {
         cancelled: Some(7),
         ..Answers::default()
     });
-    assert!(handle.runner(0).run(task(7, &answers)).await.is_none());
+    assert!(handle.runner(0).run(task(7, &answers)).is_none());
     let (number, outcome) = answers.wait(1).await.remove(0);
     let failure = outcome.unwrap_err();
     assert_eq!((number, failure.code), (7, ErrorCode::Cancelled));
@@ -107,23 +100,21 @@ async fn a_task_that_was_cancelled_on_its_way_is_answered_by_the_pool_that_gets_
 #[tokio::test]
 async fn a_pool_that_panics_answers_its_tasks_and_says_so() {
     let (lost, mut notices) = mpsc::unbounded_channel();
-    let (pool, handle, events) = pool(Arc::new(move |notice| match notice {
+    let handle = pool(Arc::new(move |notice| match notice {
         // As any mistake in the pool's own code would.
         Notice::Crashed { .. } => panic!("as it should in this test"),
         notice => lost.send(notice).unwrap(),
     }));
-    pool.start(events);
     let answers = Arc::new(Answers::default());
     let runner = handle.runner(0);
     for number in 1..=3 {
-        assert!(runner.run(task(number, &answers)).await.is_none());
+        assert!(runner.run(task(number, &answers)).is_none());
     }
     let exited = WorkerEvent::Exited {
         exit: Exit::default(),
         broken: None,
     };
-    let exited = Event::Worker(WorkerId(1), exited);
-    assert!(handle.mailbox.send(exited).await.is_ok());
+    Ear::new(&handle.0, WorkerId(1)).exited(exited);
     let notice = tokio::time::timeout(DEADLINE, notices.recv()).await;
     assert_eq!(notice.unwrap(), Some(Notice::Lost));
     for (number, outcome) in answers.wait(3).await {
@@ -135,16 +126,15 @@ async fn a_pool_that_panics_answers_its_tasks_and_says_so() {
         );
     }
     // Whoever comes later gets the task back, to hand it to what takes the pool's place.
-    assert!(runner.run(task(4, &answers)).await.is_some());
+    assert!(runner.run(task(4, &answers)).is_some());
     handle.drain(DEADLINE, Drain::Ended).await;
 }
 
 #[tokio::test]
 async fn what_a_worker_returns_is_the_answer() {
-    let (pool, handle, events) = pool(Arc::new(|_| ()));
-    pool.start(events);
+    let handle = pool(Arc::new(|_| ()));
     let answers = Arc::new(Answers::default());
-    assert!(handle.runner(0).run(task(1, &answers)).await.is_none());
+    assert!(handle.runner(0).run(task(1, &answers)).is_none());
     let returned = Return {
         task: 1,
         cell: 0,
@@ -152,8 +142,8 @@ async fn what_a_worker_returns_is_the_answer() {
         ran_ns: 1,
         payload: Bytes::from_static(b"7"),
     };
-    let frames = WorkerEvent::Frames(vec![ToHost::Return(returned)]);
-    let frames = Event::Worker(WorkerId(1), frames);
-    assert!(handle.mailbox.send(frames).await.is_ok());
+    let mut frames = vec![ToHost::Return(returned)];
+    Ear::new(&handle.0, WorkerId(1)).said(&mut frames);
+    assert!(frames.is_empty());
     assert_eq!(answers.wait(1).await, [(1, Ok(Bytes::from_static(b"7")))]);
 }

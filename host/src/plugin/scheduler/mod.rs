@@ -282,6 +282,11 @@ impl Scheduler {
         std::mem::take(&mut self.commands)
     }
 
+    /// Moves what is to be done since the last call to `out`.
+    pub(crate) fn take_commands_into(&mut self, out: &mut Vec<Command>) {
+        out.append(&mut self.commands);
+    }
+
     /// Whether every task and every worker has gone, after [`Scheduler::drain`].
     pub(crate) fn is_drained(&self) -> bool {
         self.draining && self.tasks.is_empty() && self.workers.is_empty() && self.opening.is_empty()
