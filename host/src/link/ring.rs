@@ -209,6 +209,11 @@ impl Reader {
         self.way.ring(&self.rings)
     }
 
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many bytes wait.
     fn len(&self) -> usize {
         let written = self.ring().writer.0.written.load(Ordering::Acquire);
@@ -264,7 +269,7 @@ impl Reader {
         let sleeps = &self.ring().reader.0.sleeps;
         sleeps.store(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        if self.len() == 0 {
+        if self.is_empty() {
             return true;
         }
         sleeps.store(0, Ordering::Relaxed);

@@ -14,6 +14,9 @@ use crate::link::{FRAME_LEN_MAX_EXTRA, Poke, Reader, ToWorker, WorkerFrames};
 /// Longest frame from the host; the host bounds its lines itself, this only tells a broken link from a long one.
 const FRAME_LEN_MAX: usize = 1024 * 1024 * 1024 + FRAME_LEN_MAX_EXTRA;
 
+/// How often a reader lets others go first before it sleeps: what they bring meanwhile wakes nobody.
+const YIELDS: usize = 1;
+
 #[derive(Debug)]
 pub(super) struct Inlet {
     reading: Mutex<Reading>,
@@ -85,6 +88,12 @@ impl Reading {
 
     /// Waits until there may be something to read, or [`Inlet::poke`]; not at all once `is_wanted` says so.
     pub(super) fn wait(&self, is_wanted: impl FnOnce() -> bool) {
+        for _ in 0..YIELDS {
+            std::thread::yield_now();
+            if !self.reader.is_empty() {
+                return;
+            }
+        }
         if !self.reader.sleep() {
             return;
         }
