@@ -264,7 +264,10 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
     }
 
     /// Takes a message. What is not a task is given back.
-    fn hear(&mut self, said: Option<Result<Message, Error>>) -> Result<Option<Box<Control>>, Close> {
+    fn hear(
+        &mut self,
+        said: Option<Result<Message, Error>>,
+    ) -> Result<Option<Box<Control>>, Close> {
         self.flow.heard();
         match said {
             Some(Ok(Message::Text(text))) => self.text(&text.into()),

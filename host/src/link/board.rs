@@ -64,10 +64,7 @@ pub(crate) struct Culprit {
     pub(crate) cell: Option<u8>,
 }
 
-#[expect(
-    unsafe_code,
-    reason = "only a promise; see the SAFETY comment"
-)]
+#[expect(unsafe_code, reason = "only a promise; see the SAFETY comment")]
 // SAFETY: `repr(C)`, and every field is an atomic.
 unsafe impl Plain for Layout {}
 

@@ -153,77 +153,85 @@ mod kind {
 const HEADER_LEN: usize = 4;
 
 impl ToWorker {
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn encode(&self, out: &mut BytesMut) {
+        let rest = self.encode_head(out);
+        out.put_slice(rest);
+    }
+
+    /// Encodes all but what ends the frame as it is, which is given back.
+    pub(crate) fn encode_head(&self, out: &mut BytesMut) -> &[u8] {
         match self {
-            Self::Open(json) => frame(out, kind::OPEN, |out| out.put_slice(json)),
-            Self::Call(call) => frame(out, kind::CALL, |out| {
+            Self::Open(json) => frame(out, kind::OPEN, json, |_| ()),
+            Self::Call(call) => frame(out, kind::CALL, &call.args, |out| {
                 out.put_u64_le(call.task);
                 out.put_u8(call.cell);
                 out.put_u32_le(call.function);
                 out.put_u64_le(call.deadline.as_nanos());
                 out.put_u64_le(call.limit_ns);
                 out.put_u8(u8::from(call.progress));
-                out.put_slice(&call.args);
             }),
-            Self::Cancel { task } => frame(out, kind::CANCEL, |out| out.put_u64_le(*task)),
-            Self::LogLevel(level) => frame(out, kind::LOG_LEVEL, |out| out.put_u32_le(*level)),
-            Self::Close => frame(out, kind::CLOSE, |_| ()),
+            Self::Cancel { task } => frame(out, kind::CANCEL, &[], |out| out.put_u64_le(*task)),
+            Self::LogLevel(level) => frame(out, kind::LOG_LEVEL, &[], |out| out.put_u32_le(*level)),
+            Self::Close => frame(out, kind::CLOSE, &[], |_| ()),
         }
     }
 }
 
 impl ToHost {
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn encode(&self, out: &mut BytesMut) {
+        let rest = self.encode_head(out);
+        out.put_slice(rest);
+    }
+
+    /// Encodes all but what ends the frame as it is, which is given back.
+    pub(crate) fn encode_head(&self, out: &mut BytesMut) -> &[u8] {
         match self {
             Self::Hello { link_version } => {
-                frame(out, kind::HELLO, |out| out.put_u32_le(*link_version));
+                frame(out, kind::HELLO, &[], |out| out.put_u32_le(*link_version))
             }
             Self::Opened { slots, manifest } => {
-                frame(out, kind::OPENED, |out| {
-                    out.put_u32_le(*slots);
-                    out.put_slice(manifest);
-                });
+                frame(out, kind::OPENED, manifest, |out| out.put_u32_le(*slots))
             }
-            Self::OpenFailed { reason } => {
-                frame(out, kind::OPEN_FAILED, |out| {
-                    out.put_slice(reason.as_bytes());
-                });
-            }
-            Self::Short { why } => {
-                frame(out, kind::SHORT, |out| out.put_slice(why.as_bytes()));
-            }
-            Self::Return(r) => frame(out, kind::RETURN, |out| {
+            Self::OpenFailed { reason } => frame(out, kind::OPEN_FAILED, reason.as_bytes(), |_| ()),
+            Self::Short { why } => frame(out, kind::SHORT, why.as_bytes(), |_| ()),
+            Self::Return(r) => frame(out, kind::RETURN, &r.payload, |out| {
                 out.put_u64_le(r.task);
                 out.put_u8(r.cell);
                 out.put_u32_le(r.status);
                 out.put_u64_le(r.ran_ns);
-                out.put_slice(&r.payload);
             }),
-            Self::Progress(p) => frame(out, kind::PROGRESS, |out| {
+            Self::Progress(p) => frame(out, kind::PROGRESS, p.message.as_bytes(), |out| {
                 out.put_u64_le(p.task);
                 out.put_u64_le(p.done);
                 out.put_u64_le(p.total);
-                out.put_slice(p.message.as_bytes());
             }),
-            Self::Log(log) => frame(out, kind::LOG, |out| {
+            Self::Log(log) => frame(out, kind::LOG, log.fields.as_bytes(), |out| {
                 out.put_u64_le(log.task);
                 out.put_u32_le(log.level);
                 put_text(out, &log.target);
                 put_text(out, &log.message);
-                out.put_slice(log.fields.as_bytes());
             }),
         }
     }
 }
 
-fn frame(out: &mut BytesMut, kind: u8, payload: impl FnOnce(&mut BytesMut)) {
+/// A frame that ends with `rest`, which is still to be added.
+fn frame<'r>(
+    out: &mut BytesMut,
+    kind: u8,
+    rest: &'r [u8],
+    payload: impl FnOnce(&mut BytesMut),
+) -> &'r [u8] {
     let start = out.len();
     out.put_u32_le(0);
     out.put_u8(kind);
     payload(out);
-    let len = u32::try_from(out.len() - start - HEADER_LEN)
-        .expect("payloads are bounded far below 4 GiB");
+    let len = out.len() - start - HEADER_LEN + rest.len();
+    let len = u32::try_from(len).expect("payloads are bounded far below 4 GiB");
     out[start..start + HEADER_LEN].copy_from_slice(&len.to_le_bytes());
+    rest
 }
 
 fn put_text(out: &mut BytesMut, text: &str) {

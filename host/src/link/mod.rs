@@ -16,6 +16,7 @@ mod futex;
 pub(crate) mod fuzzing;
 mod memory;
 mod ring;
+mod sending;
 
 pub(crate) use bell::Bell;
 pub(crate) use board::{Board, CELLS_MAX, CellState, Culprit};
@@ -26,6 +27,7 @@ pub(crate) use frame::{
 };
 pub(crate) use memory::Shared;
 pub(crate) use ring::{Poke, Reader, Writer, ends_of_host, ends_of_worker};
+pub(crate) use sending::Sending;
 
 /// Raised with every change of a frame or of the board.
 pub(crate) const LINK_VERSION: u32 = 4;

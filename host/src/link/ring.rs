@@ -17,7 +17,7 @@ use super::futex;
 use super::memory::{Plain, Shared};
 
 /// Bytes that one stream holds. A power of two, so that positions may wrap around.
-pub(crate) const RING_LEN: usize = 128 * 1024;
+pub(crate) const RING_LEN: usize = 256 * 1024;
 const MASK: usize = RING_LEN - 1;
 
 /// Words that one side writes, apart from those of the other: they would share a line of the processors' caches.

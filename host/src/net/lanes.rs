@@ -3,7 +3,7 @@
 //! Two lanes share a connection. Requests without an id run one after another, in the order in which they came; those
 //! with an id run at once. Neither lane waits for the other.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use protocol::{RequestId, TaskFailure};
 use rustc_hash::FxHashMap;
@@ -28,7 +28,8 @@ pub(super) struct InFlight<S> {
 pub(super) struct Lanes<R, S> {
     /// By number.
     in_flight: FxHashMap<u64, InFlight<S>>,
-    by_id: HashMap<RequestId, u64>,
+    /// One client's, who only slows itself down with ids that are hard to tell apart.
+    by_id: FxHashMap<RequestId, u64>,
     waiting: VecDeque<Turn<R>>,
     /// The request without an id that runs.
     turn: Option<u64>,
@@ -38,7 +39,7 @@ impl<R, S> Default for Lanes<R, S> {
     fn default() -> Self {
         Self {
             in_flight: FxHashMap::default(),
-            by_id: HashMap::new(),
+            by_id: FxHashMap::default(),
             waiting: VecDeque::new(),
             turn: None,
         }

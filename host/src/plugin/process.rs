@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{
     Pid, PidfdFlags, Resource, Signal, getpid, getrlimit, kill_process_group, pidfd_open,
@@ -29,14 +28,12 @@ use tracing::level_filters::LevelFilter;
 use super::outcome::Exit;
 use crate::children::{self, Own};
 use crate::link::{
-    Begin, Bell, Board, FRAME_LEN_MAX_EXTRA, LINK_VERSION, Open, Reader, Shared, ToHost, ToWorker,
-    WorkerFrames, Writer, ends_of_host, send_fds,
+    Begin, Bell, Board, FRAME_LEN_MAX_EXTRA, LINK_VERSION, Open, Reader, Sending, Shared, ToHost,
+    ToWorker, WorkerFrames, ends_of_host, send_fds,
 };
 
 /// What workers are: this very program, so that both ends of a link are of one build.
 const PROGRAM: &str = "/proc/self/exe";
-/// Room for frames that is kept when all are sent.
-const KEPT_MAX: usize = 1024 * 1024;
 /// Longest printed line that is logged, in bytes.
 const PRINTED_LINE_LEN_MAX: u64 = 8 * 1024;
 /// Printed lines a second and stream that are logged; the rest are counted and left out.
@@ -133,18 +130,16 @@ struct LinkEnd {
 
 #[derive(Debug)]
 struct Outgoing {
-    /// Frames that are not in the ring yet.
-    frames: BytesMut,
-    /// One of them has to be read also while the worker runs a task.
+    sending: Sending,
+    /// Something of it has to be read also while the worker runs a task.
     is_urgent: bool,
-    writer: Writer,
 }
 
 impl Process {
     /// Adds a frame to those that [`Process::flush`] sends.
     pub(crate) fn push(&self, frame: &ToWorker) {
         let mut outgoing = lock(&self.link.outgoing);
-        frame.encode(&mut outgoing.frames);
+        outgoing.sending.push(|out| frame.encode_head(out));
         // With one slot, a call that finds it taken has to wait for it anyway.
         let waits = matches!(frame, ToWorker::Call(_)) && self.link.slots.load(Relaxed) == 1;
         outgoing.is_urgent |= !waits;
@@ -170,24 +165,14 @@ impl Drop for Process {
 
 impl Outgoing {
     fn send(&mut self) {
-        while !self.frames.is_empty() {
-            let len = self.writer.write(&self.frames);
-            self.frames.advance(len);
-            if self.writer.reader_sleeps() {
-                self.writer.wake_reader();
-            } else if self.is_urgent {
-                self.writer.urge();
-            }
-            // The worker rings when there is room.
-            if !self.frames.is_empty() && self.writer.sleep() {
-                return;
-            }
+        let written = self.sending.write();
+        if written.wakes {
+            self.sending.writer().wake_reader();
+        } else if self.is_urgent {
+            self.sending.writer().urge();
         }
-        self.is_urgent = false;
-        // A long line must not be remembered in memory for the rest of the worker's life.
-        if self.frames.capacity() > KEPT_MAX {
-            self.frames = BytesMut::new();
-        }
+        // What is left may be what is urgent. The worker rings when there is room.
+        self.is_urgent &= !written.is_all;
     }
 }
 
@@ -266,9 +251,8 @@ fn attach<L: Listens>(
     }
     let (writer, reader) = ends_of_host(rings);
     let outgoing = Outgoing {
-        frames: BytesMut::new(),
+        sending: Sending::new(writer),
         is_urgent: false,
-        writer,
     };
     let link = Arc::new(LinkEnd {
         outgoing: Mutex::new(outgoing),

@@ -105,7 +105,10 @@ impl Slots {
 
     /// Sees that what could run has a thread: wakes one that sleeps, or has another one started. Those see to the rest. What
     /// has none is given back, the newest first.
-    pub(super) fn rouse(&self, start: impl Fn() -> io::Result<()>) -> Option<(Vec<Call>, io::Error)> {
+    pub(super) fn rouse(
+        &self,
+        start: impl Fn() -> io::Result<()>,
+    ) -> Option<(Vec<Call>, io::Error)> {
         let mut queue = self.lock();
         if queue.runnable() == 0 {
             return None;

@@ -1,6 +1,6 @@
 //! The tasks of this worker: those that wait for a slot, those that run, and how they are answered.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use plugin_api::abi::{PluginModuleRef, status};
 use plugin_api::limits::{self, STACK_LEN, TEXT_LEN_MAX, cut};
+use rustc_hash::FxHashMap;
 use service::rate::{self, Rate, Sample};
 use service::shortage;
 use service::sync::lock;
@@ -19,9 +20,7 @@ use super::progress::{Due, Progress, Report};
 use super::slots::{Next, Slots, Tell};
 use super::{copy, signals};
 use crate::clock::Moment;
-use crate::link::{
-    Board, Call, LogRecord, ProgressReport, Return, ToHost, ToWorker, link_status,
-};
+use crate::link::{Board, Call, LogRecord, ProgressReport, Return, ToHost, ToWorker, link_status};
 
 /// Log records a second; the rest are counted and left out.
 const LOG_RECORDS_PER_SECOND_MAX: u32 = 1000;
@@ -41,7 +40,7 @@ pub(super) struct Tasks {
     log_level: AtomicU32,
     slots: Slots,
     inlet: &'static Inlet,
-    running: Mutex<HashMap<u64, Arc<Running>>>,
+    running: Mutex<FxHashMap<u64, Arc<Running>>>,
     log_sample: Mutex<Sample>,
     /// Tasks with progress that is kept, by the moment at which it is to be sent.
     kept_progress: Mutex<BTreeSet<(Moment, u64)>>,

@@ -13,9 +13,7 @@ use crate::clock::Moment;
 use crate::link::{LogRecord, ToHost, ToWorker};
 use crate::plugin::outcome::Exit;
 use crate::plugin::process::{self, NotStarted, Process, Spec, WorkerEvent};
-use crate::plugin::scheduler::{
-    Command, PoolReport, Scheduler, WorkerId, cancelled_before_start,
-};
+use crate::plugin::scheduler::{Command, PoolReport, Scheduler, WorkerId, cancelled_before_start};
 use crate::task::{Task, TaskId};
 
 /// A pool, for all who have a part in it.
@@ -322,13 +320,7 @@ impl Desk {
         self.scheduler.worker_without_room(id, why, now);
     }
 
-    fn hear_exit(
-        &mut self,
-        id: WorkerId,
-        exit: Exit,
-        broken: Option<String>,
-        now: Moment,
-    ) {
+    fn hear_exit(&mut self, id: WorkerId, exit: Exit, broken: Option<String>, now: Moment) {
         let pid = self.processes.remove(&id).map_or(0, |process| process.pid);
         let why = self.open_failures.remove(&id).or(broken);
         let crashes = self.scheduler.crashes();
@@ -458,7 +450,11 @@ impl Desk {
     }
 
     /// Has tasks run elsewhere, as soon as nobody waits for this desk.
-    fn pass_on(&mut self, reroute: &Arc<dyn Reroute>, tasks: impl IntoIterator<Item = (u32, Task)>) {
+    fn pass_on(
+        &mut self,
+        reroute: &Arc<dyn Reroute>,
+        tasks: impl IntoIterator<Item = (u32, Task)>,
+    ) {
         let mut by_function: BTreeMap<u32, Vec<Task>> = BTreeMap::new();
         for (function, task) in tasks {
             by_function.entry(function).or_default().push(task);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
-use super::desk::Pool;
+use super::desk::{Desk, Pool};
 use crate::clock::Moment;
 use crate::link::ToHost;
 use crate::plugin::process::{self, Listens, Spec, WorkerEvent};
@@ -47,7 +47,7 @@ async fn keep(pool: Arc<Pool>, spec: Arc<Spec>) {
     let mut memory = tokio::time::interval(MEMORY_INTERVAL);
     memory.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        pool.with(|desk, now| desk.tick(now));
+        pool.with(Desk::tick);
         let Some((spawns, until)) = pool.with(|desk, _| desk.rest()) else {
             return;
         };

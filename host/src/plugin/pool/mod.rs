@@ -19,9 +19,7 @@ use plugin_api::manifest::Manifest;
 use self::desk::{Desk, Pool};
 use self::keeper::Ear;
 use super::process::{self, NotStarted, Spec, WorkerEvent};
-use super::scheduler::{
-    Function, PoolReport, Scheduler, Settings, WorkerId, shortage_back_off,
-};
+use super::scheduler::{Function, PoolReport, Scheduler, Settings, WorkerId, shortage_back_off};
 use crate::clock::Moment;
 use crate::link::ToHost;
 use crate::stats::Stats;
@@ -305,11 +303,7 @@ impl PoolSettings {
 }
 
 /// Waits for the first worker's word. What it says after that stays where it is.
-async fn wait_until_opened(
-    pool: &Pool,
-    plugin: &str,
-    pid: u32,
-) -> Result<(u32, Bytes), NotOpened> {
+async fn wait_until_opened(pool: &Pool, plugin: &str, pid: u32) -> Result<(u32, Bytes), NotOpened> {
     let refused = NotOpened::Refused;
     loop {
         match pool.next_early().await {

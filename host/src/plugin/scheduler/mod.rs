@@ -278,6 +278,7 @@ impl Scheduler {
     }
 
     /// What is to be done since the last call.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn take_commands(&mut self) -> Vec<Command> {
         std::mem::take(&mut self.commands)
     }
