@@ -288,7 +288,8 @@ fn attach<L: Listens>(
         link,
         bell: watched(bell)?,
         reader,
-        _socket: socket,
+        // A descriptor less, where nobody needs it.
+        _socket: own_pidfd().is_none().then_some(socket),
         board,
         child,
         _own: own,
@@ -319,7 +320,7 @@ pub(crate) struct Listener<L> {
     bell: AsyncFd<Bell>,
     reader: Reader,
     /// A worker whose kernel has no pidfds sees by it that the host has gone.
-    _socket: OwnedFd,
+    _socket: Option<OwnedFd>,
     board: Arc<Board>,
     child: Child,
     /// Dropped after it, when it has been reaped.
