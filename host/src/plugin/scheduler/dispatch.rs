@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::worker::Handed;
+use super::worker::Worker;
 use super::{COST_UNKNOWN, Command, Place, QUEUE_WAIT_GOOD, STACK_COST_MAX, Scheduler, WorkerId};
 use crate::clock::Moment;
 use crate::link::Call;
@@ -27,53 +27,31 @@ impl Scheduler {
     /// Quick tasks are stacked on a worker that is busy with quick ones; others get a slot of their own, on the worker
     /// that was idle for the shortest time.
     pub(super) fn choose_worker(&self, cost: Option<Duration>, len: usize) -> Option<WorkerId> {
-        let mut workers = self.workers.iter();
-        if let Some(cost) = cost.filter(|cost| *cost <= STACK_COST_MAX)
-            && let Some((id, _)) = workers.find(|(_, worker)| worker.can_stack(cost, len))
-        {
-            return Some(*id);
-        }
-        let with_slot = self.workers.iter().filter(|(_, worker)| worker.has_slot());
-        with_slot
-            .max_by_key(|(_, worker)| worker.idle_since)
-            .map(|(id, _)| *id)
+        cost.filter(|cost| *cost <= STACK_COST_MAX)
+            .and_then(|cost| self.workers.to_stack_on(cost, len))
+            .or_else(|| self.workers.with_slot())
     }
 
-    pub(super) fn hand_over(&mut self, id: TaskId, worker_id: WorkerId, now: Moment) {
-        let Some(function) = self.tasks.get(&id).map(|entry| entry.function) else {
-            return;
-        };
-        let limit = self.limit_of(function);
-        let cost = self.cost_of(function).unwrap_or(COST_UNKNOWN);
+    pub(super) fn hand_over(&mut self, id: TaskId, worker: WorkerId, now: Moment) {
         let Some(entry) = self.tasks.get_mut(&id) else {
             return;
         };
-        let Some(worker) = self.workers.get_mut(&worker_id) else {
+        let function = self.functions.get(entry.function as usize);
+        let limit = function.map_or(Duration::ZERO, |function| function.limit);
+        let cost = function
+            .and_then(|function| function.cost)
+            .unwrap_or(COST_UNKNOWN);
+        let len = entry.args.len();
+        let load = |worker: &mut Worker| worker.load(id, cost, len, now);
+        let Some(cell) = self.workers.change(worker, load).flatten() else {
             return;
         };
-        if worker.owes_nothing() {
-            worker.heard = now;
-        }
-        let Some(cell) = worker.free.pop() else {
-            return;
-        };
-        worker.cells[usize::from(cell)] = Some(Handed::Task(id));
-        worker.tasks += 1;
-        worker.handed_len += entry.args.len();
-        worker.cost = worker.cost.saturating_add(cost);
-        if worker.tasks > worker.slots {
-            worker.stacked_since.get_or_insert(now);
-        }
-        worker.board.hand_over(cell);
-        entry.place = Place::Handed {
-            worker: worker_id,
-            cell,
-        };
+        entry.place = Place::Handed { worker, cell };
         entry.cost = cost;
         let call = Call {
             task: id.0,
             cell,
-            function,
+            function: entry.function,
             deadline: entry.deadline,
             limit_ns: u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX),
             progress: entry.progress,
@@ -81,7 +59,7 @@ impl Scheduler {
         };
         let timer = entry.deadline.min(now + limit);
         self.set_timer(id, timer);
-        self.commands.push(Command::Call(worker_id, call));
+        self.commands.push(Command::Call(worker, call));
     }
 
     pub(super) fn set_timer(&mut self, id: TaskId, timer: Moment) {
@@ -123,8 +101,7 @@ impl Scheduler {
 
     pub(super) fn room(&self) -> usize {
         let all = self.workers.len() + self.opening.len();
-        let ending = self.workers.values().filter(|worker| worker.is_ending());
-        let serving = all - ending.count();
+        let serving = all - self.workers.ending_count();
         let workers_max = self.settings.workers_max;
         // Those that take their time to end don't stand in the way of others, but must not become ever more.
         let processes_max = workers_max.saturating_mul(2);
@@ -137,11 +114,7 @@ impl Scheduler {
         if self.cut || self.room() == 0 || self.opening.len() >= self.queue.len() {
             return None;
         }
-        let quick = self
-            .workers
-            .values()
-            .filter(|worker| worker.is_quick())
-            .count();
+        let quick = self.workers.quick_count();
         let quick_soon = quick > 0 && self.expected_wait(front.function) < QUEUE_WAIT_GOOD;
         let due = if quick >= self.settings.cores {
             return None;

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{ErrorCode, TaskFailure};
-
-use super::failure::{back_off, cancelled, cut_short, no_thread, outcome_of, shortage_back_off};
-use super::worker::{Handed, Phase, Worker, free_cell};
-use super::{BACK_OFF_FIRST, Command, Entry, Place, Scheduler, Shortage, Stop, WorkerId};
+use super::failure::{back_off, cancelled, cut_short, outcome_of, shortage_back_off};
+use super::worker::{Handed, Phase, Worker};
+use super::{BACK_OFF_FIRST, Entry, Place, Scheduler, Shortage, Stop, WorkerId};
 use crate::clock::Moment;
 use crate::link::{Board, CellState, ProgressReport, Return, link_status};
 use crate::plugin::outcome::{self, Exit};
@@ -22,7 +20,7 @@ impl Scheduler {
         slots: u32,
         now: Moment,
     ) {
-        if self.opening.remove(&id).is_none() {
+        if !self.opening.remove(id) {
             return;
         }
         self.shortage = None;
@@ -32,13 +30,14 @@ impl Scheduler {
     }
 
     pub(crate) fn returned(&mut self, worker_id: WorkerId, returned: &Return, now: Moment) {
-        let Some(worker) = self.workers.get_mut(&worker_id) else {
+        let Some(worker) = self.workers.get(worker_id) else {
             return;
         };
-        let handed = &mut worker.cells[usize::from(returned.cell)];
-        let id = match *handed {
+        let cell = returned.cell;
+        let id = match worker.cells[usize::from(cell)] {
             Some(Handed::TakenBack) => {
-                free_cell(worker, returned.cell, now);
+                self.workers
+                    .change(worker_id, |worker| worker.free_cell(cell, now));
                 self.settle(worker_id, now);
                 return;
             }
@@ -51,50 +50,37 @@ impl Scheduler {
                 return;
             }
         };
-        free_cell(worker, returned.cell, now);
-        let Some(entry) = self.forget(id) else { return };
-        if let Some(worker) = self.workers.get_mut(&worker_id) {
-            worker.unload(&entry);
+        let has_run = !matches!(
+            returned.status,
+            link_status::NO_THREAD | link_status::SKIPPED
+        );
+        let entry = self.forget(id);
+        let tasks_max = self.settings.tasks_max;
+        self.workers.change(worker_id, |worker| {
+            worker.free_cell(cell, now);
+            if let Some(entry) = &entry {
+                worker.unload(entry);
+            }
+            if has_run {
+                worker.has_run_one(tasks_max);
+            }
+        });
+        let Some(entry) = entry else { return };
+        if has_run {
+            self.learn(&entry, returned);
         }
-        if returned.status == link_status::NO_THREAD {
-            let why = String::from_utf8_lossy(&returned.payload);
-            self.answer(entry, Err(no_thread(&why)), now);
-        } else if returned.status == link_status::SKIPPED {
-            // Nobody took it back, so it must have run: a broken worker must not make a task run twice.
-            self.answer(
-                entry,
-                Err(TaskFailure::new(
-                    ErrorCode::Internal,
-                    "the worker skipped this task",
-                )),
-                now,
-            );
-        } else {
-            self.account(worker_id, &entry, returned);
-            let outcome = outcome_of(&entry, returned);
-            self.answer(entry, outcome, now);
-        }
+        let outcome = outcome_of(&entry, returned);
+        self.answer(entry, outcome, now);
         self.kill_if_stuck(worker_id);
         self.dispatch(now);
         self.settle(worker_id, now);
     }
 
-    pub(super) fn account(&mut self, worker_id: WorkerId, entry: &Entry, returned: &Return) {
+    fn learn(&mut self, entry: &Entry, returned: &Return) {
         let ran = Duration::from_nanos(returned.ran_ns);
         if let Some(function) = self.functions.get_mut(entry.function as usize) {
             function.learn(ran);
             function.stats.ran(ran);
-        }
-        if let Some(worker) = self.workers.get_mut(&worker_id) {
-            worker.tasks_done += 1;
-            if self
-                .settings
-                .tasks_max
-                .is_some_and(|max| worker.tasks_done >= max)
-                && worker.phase == Phase::Ready
-            {
-                worker.phase = Phase::Leaving;
-            }
         }
         // Whatever the handler said, its worker lives.
         self.crashes_in_row = 0;
@@ -117,31 +103,31 @@ impl Scheduler {
     /// A worker holds `bytes` of memory.
     pub(crate) fn worker_holds(&mut self, id: WorkerId, bytes: u64, now: Moment) {
         let over = self.settings.rss_max.is_some_and(|max| bytes > max);
-        if let Some(worker) = self
-            .workers
-            .get_mut(&id)
-            .filter(|worker| over && worker.phase == Phase::Ready)
-        {
-            worker.phase = Phase::Leaving;
+        if over && self.workers.get(id).is_some_and(Worker::is_ready) {
+            self.workers
+                .change(id, |worker| worker.phase = Phase::Leaving);
             self.settle(id, now);
         }
     }
 
     /// Tells a worker that takes no more tasks, and has none left, to close.
     pub(super) fn settle(&mut self, id: WorkerId, now: Moment) {
-        let draining = self.draining && self.queue.is_empty();
-        let until = self.close_until(now);
-        if let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.is_idle())
-            && (worker.phase == Phase::Leaving || (draining && worker.phase == Phase::Ready))
+        let goes = |phase| match phase {
+            Phase::Leaving => true,
+            Phase::Ready => self.draining && self.queue.is_empty(),
+            Phase::Ending { .. } => false,
+        };
+        if let Some(worker) = self.workers.get(id)
+            && worker.is_idle()
+            && goes(worker.phase)
         {
-            worker.phase = Phase::Ending { until };
-            self.commands.push(Command::Close(id));
+            self.close(id, now);
         }
     }
 
     /// The process that a [`Command::Spawn`] asked for could not be started.
     pub(crate) fn worker_not_started(&mut self, id: WorkerId, why: &str, now: Moment) {
-        if self.opening.remove(&id).is_some() {
+        if self.opening.remove(id) {
             self.crashed(&format!("could not be started: {why}"), now);
             // With no back-off yet, and nothing that would ring later, the next try would be at once, and for ever.
             self.spawn_not_before = self.spawn_not_before.max(now + BACK_OFF_FIRST);
@@ -153,7 +139,7 @@ impl Scheduler {
 
     /// The host has no room for the worker. That is no crash: what waits goes on waiting, and another try is made soon.
     pub(crate) fn worker_without_room(&mut self, id: WorkerId, why: &str, now: Moment) {
-        if self.opening.remove(&id).is_none() {
+        if !self.opening.remove(id) {
             return;
         }
         let tries = self.shortage.as_ref().map_or(0, |before| before.tries);
@@ -173,8 +159,8 @@ impl Scheduler {
         why: Option<&str>,
         now: Moment,
     ) {
-        let was_opening = self.opening.remove(&id).is_some();
-        let worker = self.workers.remove(&id);
+        let was_opening = self.opening.remove(id);
+        let worker = self.workers.remove(id);
         let is_stuck = worker.as_ref().is_some_and(|worker| worker.is_stuck);
         let expected = worker.as_ref().is_some_and(Worker::is_ending);
         if is_stuck {
@@ -223,10 +209,8 @@ impl Scheduler {
         ids.sort_unstable();
         for id in ids.into_iter().rev() {
             if let Some(entry) = self.tasks.get_mut(&id) {
-                if let Place::Handed { worker, .. } = entry.place
-                    && let Some(worker) = self.workers.get_mut(&worker)
-                {
-                    worker.unload(entry);
+                if let Place::Handed { worker, .. } = entry.place {
+                    self.workers.change(worker, |worker| worker.unload(entry));
                 }
                 entry.place = Place::Queued;
                 entry.started = None;

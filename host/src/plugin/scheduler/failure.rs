@@ -8,11 +8,19 @@ use protocol::{ErrorCode, Outcome, TaskFailure};
 use super::{
     BACK_OFF_FIRST, BACK_OFF_MAX, CRASHES_WITHOUT_BACK_OFF, Entry, SHORTAGE_WAIT_MAX, Stop,
 };
-use crate::link::Return;
+use crate::link::{Return, link_status};
 use crate::plugin::outcome;
 
 pub(super) fn outcome_of(entry: &Entry, returned: &Return) -> Outcome {
     match entry.stop {
+        _ if returned.status == link_status::NO_THREAD => {
+            Err(no_thread(&String::from_utf8_lossy(&returned.payload)))
+        }
+        // Nobody took it back, so it must have run: a broken worker must not make a task run twice.
+        _ if returned.status == link_status::SKIPPED => Err(TaskFailure::new(
+            ErrorCode::Internal,
+            "the worker skipped this task",
+        )),
         Some(Stop::CutShort) if returned.status == plugin_api::abi::status::CANCELLED => {
             Err(cut_short())
         }
@@ -52,7 +60,7 @@ pub(crate) fn shortage_back_off(tries: u32) -> Duration {
 }
 
 /// A worker with several slots could not get a thread for the task.
-pub(super) fn no_thread(why: &str) -> TaskFailure {
+fn no_thread(why: &str) -> TaskFailure {
     let message = format!("its worker has no thread for it: {why}");
     TaskFailure::new(ErrorCode::Overloaded, message).with_retry_after(SHORTAGE_WAIT_MAX)
 }

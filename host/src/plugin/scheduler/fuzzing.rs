@@ -377,6 +377,7 @@ impl<'a> Stage<'a> {
     }
 
     fn carry_out(&mut self) {
+        self.scheduler.check();
         for command in self.scheduler.take_commands() {
             match command {
                 Command::Spawn(id) => {

@@ -5,19 +5,24 @@
 //! returned it or died. It may have been answered before (`timeout`): its cell stays taken until its handler is gone.
 
 mod dispatch;
+mod drain;
 mod events;
 mod failure;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod line;
+mod opening;
 mod queue;
+mod stacks;
 #[cfg(test)]
 mod tests;
 mod time;
 mod worker;
+mod workers;
 
 pub(crate) use self::failure::shortage_back_off;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,9 +32,11 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 use service::bytes::HeldBytes;
 
-use self::failure::{cancelled, cut_before_start, timeout_in_queue};
+use self::failure::{cancelled, timeout_in_queue};
+use self::opening::Opening;
 use self::queue::Queue;
-use self::worker::{Phase, Worker, take_back};
+use self::worker::Worker;
+use self::workers::Workers;
 use crate::clock::Moment;
 use crate::link::{Board, Call};
 use crate::stats::{FunctionStats, millis};
@@ -207,9 +214,8 @@ pub(crate) struct Scheduler {
     tasks: FxHashMap<TaskId, Entry>,
     queue: Queue,
     timers: BTreeSet<(Moment, TaskId)>,
-    workers: BTreeMap<WorkerId, Worker>,
-    /// Workers that open their plugin, and until when they may.
-    opening: BTreeMap<WorkerId, Moment>,
+    workers: Workers,
+    opening: Opening,
     worker_last: u32,
     crashes_in_row: u32,
     spawn_not_before: Moment,
@@ -236,8 +242,8 @@ impl Scheduler {
             tasks: FxHashMap::default(),
             queue: Queue::default(),
             timers: BTreeSet::new(),
-            workers: BTreeMap::new(),
-            opening: BTreeMap::new(),
+            workers: Workers::default(),
+            opening: Opening::default(),
             worker_last: 0,
             crashes_in_row: 0,
             spawn_not_before: Moment::default(),
@@ -288,9 +294,10 @@ impl Scheduler {
         out.append(&mut self.commands);
     }
 
-    /// Whether every task and every worker has gone, after [`Scheduler::drain`].
-    pub(crate) fn is_drained(&self) -> bool {
-        self.draining && self.tasks.is_empty() && self.workers.is_empty() && self.opening.is_empty()
+    /// Whether what is kept ready for each task is what a look at all there is says.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn check(&self) {
+        self.workers.check();
     }
 
     pub(crate) fn report(&self, now: Moment) -> PoolReport {
@@ -314,44 +321,6 @@ impl Scheduler {
             quarantined: self.is_quarantined(),
             last_crash: self.last_crash.clone(),
             shortage: self.shortage().map(str::to_owned),
-        }
-    }
-
-    /// Gives back every task that has not started, and the function that it is for: the oldest first.
-    pub(crate) fn give_up_waiting(&mut self, now: Moment) -> Vec<(u32, Task)> {
-        self.take_back_all();
-        let mut ids: Vec<TaskId> = self.queue.take().collect();
-        if ids.is_empty() {
-            return Vec::new();
-        }
-        self.settle_all(now);
-        ids.sort_unstable();
-        ids.into_iter()
-            .filter_map(|id| {
-                let entry = self.forget(id)?;
-                Some((entry.function, entry.into_task(id)?))
-            })
-            .collect()
-    }
-
-    /// What workers have not begun waits again.
-    fn take_back_all(&mut self) {
-        let mut again = Vec::new();
-        for worker in self.workers.values_mut() {
-            for (cell, id) in worker.own_tasks().collect::<Vec<_>>() {
-                if take_back(worker, cell, self.tasks.get(&id)) {
-                    again.push(id);
-                }
-            }
-        }
-        self.requeue(again);
-    }
-
-    /// Answers every task that has not started: the grace of the drain is over.
-    pub(crate) fn refuse_waiting(&mut self, now: Moment) {
-        for (function, task) in self.give_up_waiting(now) {
-            let failure = Err(cut_before_start());
-            self.give(task.answer, function, task.received, failure, now);
         }
     }
 
@@ -419,7 +388,7 @@ impl Scheduler {
     /// Quarantined, nobody left to serve what waits, and not yet time for another try.
     fn is_closed(&self, now: Moment) -> bool {
         self.is_quarantined()
-            && self.ready_count() == 0
+            && self.workers.ready_count() == 0
             && self.opening.is_empty()
             && now < self.spawn_not_before
     }
@@ -456,19 +425,20 @@ impl Scheduler {
 
     /// The client no longer wants this task. An unknown one has been answered: nothing to do.
     pub(crate) fn cancel(&mut self, id: TaskId, now: Moment) {
-        let Some(entry) = self.tasks.get(&id) else {
+        let Some(place) = self.tasks.get(&id).map(|entry| entry.place) else {
             return;
         };
-        match entry.place {
+        match place {
             Place::Queued => self.answer_unstarted(id, cancelled(false), now),
             Place::Handed { worker, cell } => {
-                let Some(at) = self.workers.get_mut(&worker) else {
-                    return;
-                };
-                if take_back(at, cell, Some(entry)) {
+                if self.take_back(id, worker, cell) {
                     self.answer_unstarted(id, cancelled(false), now);
                     self.settle(worker, now);
-                } else if entry.stop.is_none() {
+                } else if self
+                    .tasks
+                    .get(&id)
+                    .is_some_and(|entry| entry.stop.is_none())
+                {
                     self.stop(id, Stop::Cancelled, now);
                 }
             }
@@ -476,76 +446,32 @@ impl Scheduler {
         self.dispatch(now);
     }
 
+    /// Takes a task back that has not started: it is the worker's no more, but its cell is not free yet.
+    ///
+    /// A task that was told to stop has started, whatever is on the board now: a plugin may have written over it.
+    fn take_back(&mut self, id: TaskId, worker: WorkerId, cell: u8) -> bool {
+        let may_be = |entry: &Entry| entry.stop.is_none();
+        self.tasks.get(&id).is_some_and(may_be)
+            && self.workers.change(worker, |worker| worker.take_back(cell)) == Some(true)
+    }
+
+    /// Takes back whatever a worker has not started; gives what that was, to be queued again.
+    fn take_back_from(&mut self, worker: WorkerId) -> Vec<TaskId> {
+        let own_tasks = self.workers.get(worker).map(Worker::own_tasks);
+        let mut tasks: Vec<(u8, TaskId)> = own_tasks.into_iter().flatten().collect();
+        tasks.retain(|(cell, id)| self.take_back(*id, worker, *cell));
+        tasks.into_iter().map(|(_, id)| id).collect()
+    }
+
     fn answer_unstarted(&mut self, id: TaskId, failure: TaskFailure, now: Moment) {
         if let Some(entry) = self.forget(id) {
             match entry.place {
                 Place::Queued => self.queue.remove(id),
                 Place::Handed { worker, .. } => {
-                    if let Some(worker) = self.workers.get_mut(&worker) {
-                        worker.unload(&entry);
-                    }
+                    self.workers.change(worker, |worker| worker.unload(&entry));
                 }
             }
             self.answer(entry, Err(failure), now);
-        }
-    }
-
-    /// Takes no new tasks; what is there is finished, then the workers close.
-    pub(crate) fn drain(&mut self, now: Moment) {
-        self.draining = true;
-        self.settle_all(now);
-        self.dispatch(now);
-    }
-
-    fn settle_all(&mut self, now: Moment) {
-        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
-        for id in ids {
-            self.settle(id, now);
-        }
-        if self.draining && self.queue.is_empty() {
-            // Nobody needs those any more.
-            self.commands
-                .extend(self.opening.keys().map(|id| Command::Kill(*id)));
-        }
-    }
-
-    /// Whether nothing more is begun.
-    pub(crate) fn is_cut(&self) -> bool {
-        self.cut
-    }
-
-    /// The grace of a drain is over: nothing more is begun, what runs is told to stop, and killed a little later. What
-    /// waits is to be given up by its owner, also what comes back from workers after this.
-    pub(crate) fn cut_short(&mut self, now: Moment) {
-        self.cut = true;
-        self.take_back_all();
-        let running = self.tasks.iter().filter(|(_, entry)| {
-            matches!(entry.place, Place::Handed { .. }) && entry.stop.is_none()
-        });
-        for id in running.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.stop(id, Stop::CutShort, now);
-        }
-        let latest = self.close_until(now);
-        for (id, worker) in &mut self.workers {
-            match &mut worker.phase {
-                Phase::Ending { until } => *until = latest.min(*until),
-                // Also one that has not noticed that its tasks were taken back: it may never do so.
-                phase if worker.tasks == 0 => {
-                    *phase = Phase::Ending { until: latest };
-                    self.commands.push(Command::Close(*id));
-                }
-                Phase::Ready | Phase::Leaving => {}
-            }
-        }
-        self.drain(now);
-    }
-
-    /// Until when a worker that is told to close now may take to end.
-    fn close_until(&self, now: Moment) -> Moment {
-        now + if self.cut {
-            self.settings.cancel_grace
-        } else {
-            CLOSE_WAIT_MAX
         }
     }
 
@@ -554,10 +480,8 @@ impl Scheduler {
         if entry.timer != Moment::NEVER {
             self.timers.remove(&(entry.timer, id));
         }
-        if let (Some(_), Place::Handed { worker, .. }) = (entry.stop, entry.place)
-            && let Some(worker) = self.workers.get_mut(&worker)
-        {
-            worker.stopping -= 1;
+        if let (Some(_), Place::Handed { worker, .. }) = (entry.stop, entry.place) {
+            self.workers.change(worker, |worker| worker.stopping -= 1);
         }
         Some(entry)
     }

@@ -3,7 +3,7 @@
 mod ends;
 mod shortage;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 
 use super::*;
@@ -112,6 +112,7 @@ impl Stage {
     }
 
     fn carry_out(&mut self) {
+        self.scheduler.check();
         for command in self.scheduler.take_commands() {
             match command {
                 Command::Spawn(id) => self.spawned.push(id),
@@ -431,7 +432,7 @@ fn crashes_in_a_row_back_off_then_quarantine_then_try_again() {
 impl Stage {
     /// The one worker that is there.
     fn worker(&self) -> u32 {
-        self.scheduler.workers.keys().next().unwrap().0
+        self.scheduler.workers.ids()[0].0
     }
 }
 

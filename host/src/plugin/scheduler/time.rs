@@ -1,7 +1,7 @@
 //! Time passes: limits, graces, idle workers.
 
 use super::failure::{lost_return, timeout_in_queue, timeout_while_running};
-use super::worker::{Phase, take_back};
+use super::worker::{Phase, Worker};
 use super::{
     COST_UNKNOWN, Command, Place, STACK_WAIT_MAX, STUCK_LIMIT_MIN, Scheduler, Stop, WorkerId,
 };
@@ -12,27 +12,16 @@ use crate::task::TaskId;
 impl Scheduler {
     /// When [`Scheduler::tick`] is wanted next.
     pub(crate) fn next_tick(&self) -> Moment {
-        let timer = self.timers.first().map(|(at, _)| *at);
-        let opening = self.opening.values().min().copied();
-        let ending = self
-            .workers
-            .values()
-            .filter_map(|worker| match worker.phase {
-                Phase::Ending { until } => Some(until),
-                _ => None,
-            });
-        let stacked = self
-            .workers
-            .values()
-            .filter_map(|worker| worker.stacked_since)
-            .min();
+        let at = |(at, _): (Moment, WorkerId)| at;
         [
-            timer,
-            opening,
-            ending.min(),
-            stacked.map(|since| since + STACK_WAIT_MAX),
+            self.timers.first().map(|(at, _)| *at),
+            self.opening.next_overdue().map(at),
+            self.workers.next_to_kill().map(at),
+            self.workers
+                .longest_stacked()
+                .map(|(since, _)| since + STACK_WAIT_MAX),
             self.growth_due(),
-            self.next_idle_end(),
+            self.next_idle_end().map(at),
         ]
         .into_iter()
         .flatten()
@@ -46,28 +35,29 @@ impl Scheduler {
         {
             self.timer_rang(id, now);
         }
-        let overdue: Vec<WorkerId> = self
-            .opening
-            .iter()
-            .filter(|(_, until)| **until <= now)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in overdue {
+        while let Some((until, id)) = self.opening.next_overdue()
+            && until <= now
+        {
             // Once is enough: its end takes it out.
             self.opening.insert(id, Moment::NEVER);
             self.commands.push(Command::Kill(id));
         }
-        for (id, worker) in &mut self.workers {
-            if matches!(worker.phase, Phase::Ending { until } if until <= now) {
-                worker.phase = Phase::Ending {
-                    until: Moment::NEVER,
-                };
-                self.commands.push(Command::Kill(*id));
-            }
+        while let Some((until, id)) = self.workers.next_to_kill()
+            && until <= now
+        {
+            self.kill(id);
         }
         self.take_back_stacked(now);
         self.close_idle(now);
         self.dispatch(now);
+    }
+
+    /// Its end is waited for then, however long it takes.
+    fn kill(&mut self, id: WorkerId) {
+        let until = Moment::NEVER;
+        let kill = |worker: &mut Worker| worker.phase = Phase::Ending { until };
+        self.workers.change(id, kill);
+        self.commands.push(Command::Kill(id));
     }
 
     /// A task's time is up: its deadline, its limit, or the grace after either.
@@ -104,26 +94,29 @@ impl Scheduler {
             return;
         };
         let limit = self.limit_of(function);
-        let Some(worker) = self.workers.get_mut(&worker_id) else {
-            return;
-        };
-        if take_back(worker, cell, self.tasks.get(&id)) {
-            let runs = |(cell, _)| worker.board.state(cell) == CellState::Running;
-            let silent = now.since(worker.heard);
-            let waited_long = now < deadline && limit.max(silent) >= STUCK_LIMIT_MIN;
-            if waited_long && !worker.is_ending() && !worker.own_tasks().any(runs) {
+        if self.take_back(id, worker_id, cell) {
+            let waited_long = |worker: &Worker| {
+                let silent = now.since(worker.heard);
+                now < deadline && limit.max(silent) >= STUCK_LIMIT_MIN
+            };
+            let is_stuck = |worker: &Worker| {
+                let runs = |(cell, _)| worker.board.state(cell) == CellState::Running;
+                waited_long(worker) && !worker.is_ending() && !worker.own_tasks().any(runs)
+            };
+            if self.workers.get(worker_id).is_some_and(is_stuck) {
                 // It has had a task for as long as the task may run, runs nothing, and has not begun: it is stuck. A
                 // pool of such workers is in a crash loop; else what waits would go from one to the next for ever.
-                worker.is_stuck = true;
-                worker.phase = Phase::Ending {
-                    until: Moment::NEVER,
-                };
-                self.commands.push(Command::Kill(worker_id));
+                self.workers
+                    .change(worker_id, |worker| worker.is_stuck = true);
+                self.kill(worker_id);
             }
             self.requeue(vec![id]);
             self.settle(worker_id, now);
             return;
         }
+        let Some(worker) = self.workers.get(worker_id) else {
+            return;
+        };
         let said = worker.board.started(cell).min(now);
         let is_done = worker.board.state(cell) == CellState::Done;
         let started = self
@@ -153,10 +146,8 @@ impl Scheduler {
         let Place::Handed { worker, .. } = entry.place else {
             return;
         };
-        if entry.stop.replace(stop).is_none()
-            && let Some(worker) = self.workers.get_mut(&worker)
-        {
-            worker.stopping += 1;
+        if entry.stop.replace(stop).is_none() {
+            self.workers.change(worker, |worker| worker.stopping += 1);
         }
         self.set_timer(id, now + self.settings.cancel_grace);
         if stop != Stop::Finished {
@@ -167,7 +158,7 @@ impl Scheduler {
     /// Kills a worker whose every task has been told to stop and has used up its grace. While others run beside them
     /// it only takes no new ones.
     pub(super) fn kill_if_stuck(&mut self, id: WorkerId) {
-        let Some(worker) = self.workers.get_mut(&id) else {
+        let Some(worker) = self.workers.get(id) else {
             return;
         };
         if worker.stopping == 0 || worker.is_ending() {
@@ -183,18 +174,11 @@ impl Scheduler {
         if stuck == 0 {
             return;
         }
-        worker.phase = Phase::Leaving;
-        let mut again = Vec::new();
-        for (cell, task) in &tasks {
-            if take_back(worker, *cell, self.tasks.get(task)) {
-                again.push(*task);
-            }
-        }
+        self.workers
+            .change(id, |worker| worker.phase = Phase::Leaving);
+        let again = self.take_back_from(id);
         if stuck + again.len() == tasks.len() {
-            worker.phase = Phase::Ending {
-                until: Moment::NEVER,
-            };
-            self.commands.push(Command::Kill(id));
+            self.kill(id);
         }
         self.requeue(again);
     }
@@ -203,75 +187,53 @@ impl Scheduler {
     pub(super) fn take_back_stacked(&mut self, now: Moment) {
         let mut again = Vec::new();
         let mut not_quick = Vec::new();
-        for (id, worker) in &mut self.workers {
-            if worker
-                .stacked_since
-                .is_none_or(|since| now < since + STACK_WAIT_MAX)
-            {
-                continue;
-            }
-            worker.stacked_since = (worker.tasks > worker.slots).then_some(now);
-            let tasks: Vec<(u8, TaskId)> = worker.own_tasks().collect();
-            let too_long = tasks.iter().any(|(cell, _)| {
-                worker.board.state(*cell) == CellState::Running
-                    && now.since(worker.board.started(*cell)) >= STACK_WAIT_MAX
+        while let Some((since, id)) = self.workers.longest_stacked()
+            && since + STACK_WAIT_MAX <= now
+        {
+            let runs_too_long = |worker: &Worker, cell: u8| {
+                worker.board.state(cell) == CellState::Running
+                    && now.since(worker.board.started(cell)) >= STACK_WAIT_MAX
+            };
+            let too_long = self.workers.change(id, |worker| {
+                let too_long = worker
+                    .own_tasks()
+                    .any(|(cell, _)| runs_too_long(worker, cell));
+                let goes_on = !too_long && worker.tasks > worker.slots;
+                worker.stacked_since = goes_on.then_some(now);
+                too_long
             });
-            if !too_long {
-                continue;
+            if too_long == Some(true) {
+                again.append(&mut self.take_back_from(id));
+                not_quick.push(id);
             }
-            for (cell, task) in tasks {
-                if take_back(worker, cell, self.tasks.get(&task)) {
-                    again.push(task);
-                }
-            }
-            worker.stacked_since = None;
-            not_quick.push(*id);
         }
         self.requeue(again);
         for id in not_quick {
             // Whatever was expected of its task: nothing more is stacked on this worker before it has returned.
-            if let Some(worker) = self.workers.get_mut(&id) {
-                worker.cost = COST_UNKNOWN;
-            }
+            self.workers.change(id, |worker| worker.cost = COST_UNKNOWN);
             self.settle(id, now);
         }
     }
 
-    pub(super) fn next_idle_end(&self) -> Option<Moment> {
-        let idle = self
-            .workers
-            .values()
-            .filter(|worker| worker.phase == Phase::Ready && worker.is_idle());
-        let since = idle.map(|worker| worker.idle_since).min();
-        since
-            .filter(|_| self.ready_count() > 1)
-            .map(|since| since + self.settings.idle_timeout)
+    /// When the worker that has been idle for longest is closed: not the last one.
+    fn next_idle_end(&self) -> Option<(Moment, WorkerId)> {
+        let (since, id) = self.workers.longest_idle()?;
+        (self.workers.ready_count() > 1).then(|| (since + self.settings.idle_timeout, id))
     }
 
-    pub(super) fn ready_count(&self) -> usize {
-        self.workers
-            .values()
-            .filter(|worker| worker.phase == Phase::Ready)
-            .count()
-    }
-
-    pub(super) fn close_idle(&mut self, now: Moment) {
-        while self.next_idle_end().is_some_and(|end| end <= now) {
-            let idle = self
-                .workers
-                .iter()
-                .filter(|(_, worker)| worker.phase == Phase::Ready && worker.is_idle());
-            let Some(id) = idle
-                .min_by_key(|(_, worker)| worker.idle_since)
-                .map(|(id, _)| *id)
-            else {
-                return;
-            };
-            let until = self.close_until(now);
-            if let Some(worker) = self.workers.get_mut(&id) {
-                worker.phase = Phase::Ending { until };
-                self.commands.push(Command::Close(id));
-            }
+    fn close_idle(&mut self, now: Moment) {
+        while let Some((end, id)) = self.next_idle_end()
+            && end <= now
+        {
+            self.close(id, now);
         }
+    }
+
+    /// Tells it that no more tasks come.
+    pub(super) fn close(&mut self, id: WorkerId, now: Moment) {
+        let until = self.close_until(now);
+        let close = |worker: &mut Worker| worker.phase = Phase::Ending { until };
+        self.workers.change(id, close);
+        self.commands.push(Command::Close(id));
     }
 }

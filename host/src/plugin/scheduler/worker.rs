@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::stacks::Room;
 use super::{Entry, HANDED_LEN_MAX, STACK_COST_MAX};
 use crate::clock::Moment;
 use crate::link::{Board, CELLS_MAX};
@@ -27,7 +28,7 @@ pub(super) enum Handed {
     TakenBack,
 }
 
-/// A worker that has opened its plugin.
+/// A worker that has opened its plugin. Who changes one goes through [`super::workers::Workers::change`].
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) phase: Phase,
@@ -83,12 +84,16 @@ impl Worker {
         self.free.len() == CELLS_MAX
     }
 
+    pub(super) fn is_ready(&self) -> bool {
+        self.phase == Phase::Ready
+    }
+
     pub(super) fn is_ending(&self) -> bool {
         matches!(self.phase, Phase::Ending { .. })
     }
 
     pub(super) fn has_slot(&self) -> bool {
-        self.phase == Phase::Ready && self.tasks < self.slots && !self.free.is_empty()
+        self.is_ready() && self.tasks < self.slots && !self.free.is_empty()
     }
 
     /// Busy with nothing but tasks that are over in no time.
@@ -96,12 +101,39 @@ impl Worker {
         self.tasks > 0 && self.cost <= STACK_COST_MAX
     }
 
-    pub(super) fn can_stack(&self, cost: Duration, len: usize) -> bool {
-        self.phase == Phase::Ready
-            && self.is_quick()
-            && !self.free.is_empty()
-            && self.handed_len + len <= HANDED_LEN_MAX
-            && self.cost.saturating_add(cost) <= STACK_COST_MAX
+    /// What it may be given on top of its quick tasks.
+    pub(super) fn stack_room(&self) -> Room {
+        (self.is_ready() && self.is_quick() && !self.free.is_empty())
+            .then(|| STACK_COST_MAX.saturating_sub(self.cost))
+    }
+
+    /// Whether so many bytes of arguments may be handed to it beside those that it has.
+    pub(super) fn has_room_for_bytes(&self, len: usize) -> bool {
+        self.handed_len + len <= HANDED_LEN_MAX
+    }
+
+    /// Gives it a task that is expected to take so long; gives the cell in which the task lies then. `None`: no cell is
+    /// free.
+    pub(super) fn load(
+        &mut self,
+        id: TaskId,
+        cost: Duration,
+        len: usize,
+        now: Moment,
+    ) -> Option<u8> {
+        if self.owes_nothing() {
+            self.heard = now;
+        }
+        let cell = self.free.pop()?;
+        self.cells[usize::from(cell)] = Some(Handed::Task(id));
+        self.tasks += 1;
+        self.handed_len += len;
+        self.cost = self.cost.saturating_add(cost);
+        if self.tasks > self.slots {
+            self.stacked_since.get_or_insert(now);
+        }
+        self.board.hand_over(cell);
+        Some(cell)
     }
 
     /// A task that was handed over weighs on it no longer.
@@ -114,6 +146,40 @@ impl Worker {
         self.handed_len = self.handed_len.saturating_sub(entry.args.len());
     }
 
+    /// Whether the task in this cell has not started, and never will: it is this worker's no more then.
+    pub(super) fn take_back(&mut self, cell: u8) -> bool {
+        let taken = self.board.take_back(cell);
+        if taken {
+            self.cells[usize::from(cell)] = Some(Handed::TakenBack);
+            self.tasks -= 1;
+        }
+        taken
+    }
+
+    /// Whatever lay in the cell has been returned.
+    pub(super) fn free_cell(&mut self, cell: u8, now: Moment) {
+        if let Some(Handed::Task(_)) = self.cells[usize::from(cell)].take() {
+            self.tasks -= 1;
+        }
+        self.heard = now;
+        self.board.free(cell);
+        self.free.push(cell);
+        if self.tasks <= self.slots {
+            self.stacked_since = None;
+        }
+        if self.tasks == 0 {
+            self.idle_since = now;
+        }
+    }
+
+    /// It has run a task to its end, and is replaced after `tasks_max` of them.
+    pub(super) fn has_run_one(&mut self, tasks_max: Option<u64>) {
+        self.tasks_done += 1;
+        if tasks_max.is_some_and(|max| self.tasks_done >= max) && self.is_ready() {
+            self.phase = Phase::Leaving;
+        }
+    }
+
     pub(super) fn own_tasks(&self) -> impl Iterator<Item = (u8, TaskId)> + '_ {
         (0..=u8::MAX)
             .zip(&self.cells)
@@ -121,32 +187,6 @@ impl Worker {
                 Some(Handed::Task(task)) => Some((cell, *task)),
                 _ => None,
             })
-    }
-}
-
-/// Takes the task in this cell back if it has not started: it is the worker's no more, but the cell is not free yet.
-///
-/// A task that was told to stop has started, whatever is on the board now: a plugin may have written over it.
-pub(super) fn take_back(worker: &mut Worker, cell: u8, entry: Option<&Entry>) -> bool {
-    let taken = entry.is_some_and(|entry| entry.stop.is_none()) && worker.board.take_back(cell);
-    if taken {
-        worker.cells[usize::from(cell)] = Some(Handed::TakenBack);
-        worker.tasks -= 1;
-    }
-    taken
-}
-
-pub(super) fn free_cell(worker: &mut Worker, cell: u8, now: Moment) {
-    if let Some(Handed::Task(_)) = worker.cells[usize::from(cell)].take() {
-        worker.tasks -= 1;
-    }
-    worker.heard = now;
-    worker.board.free(cell);
-    worker.free.push(cell);
-    if worker.tasks <= worker.slots {
-        worker.stacked_since = None;
-    }
-    if worker.tasks == 0 {
-        worker.idle_since = now;
+            .take(self.tasks)
     }
 }
