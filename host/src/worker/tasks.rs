@@ -142,10 +142,6 @@ impl Tasks {
 
     fn run(&self, module: PluginModuleRef, call: &Call) {
         let now = Moment::now();
-        if !self.board.start(call.cell, now) {
-            self.skip(call);
-            return;
-        }
         let limit = now + Duration::from_nanos(call.limit_ns);
         let running = Running {
             cell: call.cell,
@@ -155,7 +151,13 @@ impl Tasks {
             cancelled: AtomicBool::new(false),
             progress: Mutex::default(),
         };
+        // Known before it has started: the host may have it stopped from then on, and another thread hears that.
         lock(&self.running).insert(call.task, Arc::new(running));
+        if !self.board.start(call.cell, now) {
+            lock(&self.running).remove(&call.task);
+            self.skip(call);
+            return;
+        }
         signals::set_current_cell(Some(call.cell));
         module.call()(call.function, call.task, (&*call.args).into());
         copy::end_if_copy();
