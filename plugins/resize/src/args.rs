@@ -52,6 +52,10 @@ pub struct Resize {
     /// Whether a jpeg shows before it is whole. Usually a little smaller.
     #[serde(default)]
     pub progressive: bool,
+    /// The most colours of a png, 2 to 256: it gets a palette of the nearest ones. By default all of them stay.
+    #[serde(default)]
+    #[schemars(range(min = 2, max = 256))]
+    pub colors: Option<u16>,
     /// The most bytes of the file: jpeg, webp and avif are made with less quality until they fit.
     #[serde(default)]
     #[schemars(range(min = 1), example = 100_000)]
@@ -61,7 +65,7 @@ pub struct Resize {
     #[serde(default)]
     #[schemars(example = "#ffffff")]
     pub background: Option<String>,
-    /// What becomes of EXIF, XMP and colour profile.
+    /// What becomes of EXIF, XMP, IPTC, resolution and colour profile.
     #[serde(default)]
     pub metadata: Metadata,
     /// Whether the image is turned as its EXIF orientation says.
@@ -149,6 +153,10 @@ pub struct Thumbnail {
     /// Whether a jpeg shows before it is whole. Usually a little smaller.
     #[serde(default)]
     pub progressive: bool,
+    /// The most colours of a png, 2 to 256: it gets a palette of the nearest ones. By default all of them stay.
+    #[serde(default)]
+    #[schemars(range(min = 2, max = 256))]
+    pub colors: Option<u16>,
     /// The most bytes of the file: jpeg, webp and avif are made with less quality until they fit.
     #[serde(default)]
     #[schemars(range(min = 1), example = 100_000)]
@@ -157,7 +165,7 @@ pub struct Thumbnail {
     /// `#rrggbbaa`. By default transparent where the format can be, or else white.
     #[serde(default)]
     pub background: Option<String>,
-    /// What becomes of EXIF, XMP and colour profile.
+    /// What becomes of EXIF, XMP, IPTC, resolution and colour profile.
     #[serde(default)]
     pub metadata: Metadata,
     /// How much to sharpen what was reduced to half its size or less, 0 to 10. 1 is mild.
@@ -350,15 +358,19 @@ pub enum Chroma {
     Full,
 }
 
-/// What becomes of EXIF, XMP and colour profile.
+/// What becomes of EXIF, XMP, IPTC, resolution and colour profile.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Metadata {
     /// None of it stays, and colours are converted to sRGB.
     #[default]
     Strip,
-    /// All of it stays, as far as the format takes it, and colours stay in their profile.
+    /// Who made it and whose it is stays, and nothing else; colours are converted to sRGB.
+    Rights,
+    /// All of it stays but where it was taken, as far as the format takes it, and colours stay in their profile.
     Keep,
+    /// As `keep`, and with the place.
+    All,
 }
 
 /// An image that was made.

@@ -44,6 +44,7 @@ pub(crate) fn resize(checked: &Checked, args: Resize, task: &Task) -> Result<Mad
         quality: args.quality,
         chroma: args.chroma,
         progressive: args.progressive,
+        colors: args.colors,
         bytes_max: args.bytes_max,
         background: args.background,
         metadata: args.metadata,
@@ -127,6 +128,14 @@ fn target(args: Thumbnail) -> Result<Target> {
             format!("`sharpen` is {}; it must be 0 to 10", args.sharpen),
         ));
     }
+    if let Some(colors) = args.colors
+        && !(2..=256).contains(&colors)
+    {
+        return Err(Trouble::new(
+            "invalid_colors",
+            format!("`colors` is {colors}; it must be 2 to 256"),
+        ));
+    }
     if let Some(Focus { x, y }) = args.focus
         && !((0.0..=1.0).contains(&x) && (0.0..=1.0).contains(&y))
     {
@@ -164,6 +173,7 @@ fn target(args: Thumbnail) -> Result<Target> {
         quality: args.quality,
         chroma: args.chroma,
         progressive: args.progressive,
+        colors: args.colors.map(usize::from),
         bytes_max: args.bytes_max,
         background: args.background.as_deref().map(color::parse).transpose()?,
         metadata: args.metadata,

@@ -144,6 +144,7 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
             exif: contents.exif,
             icc: None,
             xmp: contents.xmp,
+            ..Attached::default()
         },
         // Where the container has properties for it, EXIF's orientation means nothing.
         container_orientation: contents.is_oriented.then(|| orientation.to_exif()),

@@ -322,6 +322,9 @@ struct rz_encoding {
   uint32_t subsample; /* 4:2:0 */
   uint32_t quality;
   uint32_t progressive;
+  uint32_t density_unit; /* as JFIF numbers them */
+  uint32_t density_x;
+  uint32_t density_y;
 };
 
 void rz_encoder_close(struct rz_encoder *encoder) {
@@ -358,6 +361,9 @@ static int rz_encoder_start(struct rz_encoder *encoder, const struct rz_encoding
   jpeg_set_quality(jpeg, (int)encoding->quality, TRUE);
   jpeg->dct_method = JDCT_ISLOW;
   jpeg->optimize_coding = TRUE;
+  jpeg->density_unit = (UINT8)encoding->density_unit;
+  jpeg->X_density = (UINT16)encoding->density_x;
+  jpeg->Y_density = (UINT16)encoding->density_y;
   if (encoding->color_space != 1) {
     int factor = encoding->subsample ? 2 : 1;
     jpeg->comp_info[0].h_samp_factor = factor;

@@ -74,6 +74,9 @@ struct RawEncoding {
     subsample: u32,
     quality: u32,
     progressive: u32,
+    density_unit: u32,
+    density_x: u32,
+    density_y: u32,
 }
 
 unsafe extern "C" {
@@ -260,7 +263,7 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
             format_args!("{} bits a sample", raw.precision),
         ));
     }
-    let mut attached = metadata::of_jpeg(data);
+    let mut attached = metadata::jpeg::attached(data);
     Ok(Header {
         format: Format::Jpeg,
         width: raw.width as usize,
@@ -507,6 +510,9 @@ pub(crate) fn encode(
             if planes.len() == 1 { 1 } else { 3 },
         ),
     };
+    let density = attached.density.and_then(metadata::jpeg::jfif_units);
+    // Nothing but that pixels are square.
+    let (unit, x, y) = density.unwrap_or((0, 1, 1));
     let encoding = RawEncoding {
         width: to_u32(width),
         height: to_u32(height),
@@ -514,6 +520,9 @@ pub(crate) fn encode(
         subsample: u32::from(settings.is_subsampled),
         quality: u32::from(settings.quality),
         progressive: u32::from(settings.is_progressive),
+        density_unit: unit.into(),
+        density_x: x.into(),
+        density_y: y.into(),
     };
     let mut encoder = Encoder {
         raw: ptr::null_mut(),
@@ -531,7 +540,7 @@ pub(crate) fn encode(
         return Err(Trouble::no_memory("encode the image"));
     }
     encoder.check(code, task)?;
-    for (marker, body) in metadata::jpeg_segments(attached)? {
+    for (marker, body) in metadata::jpeg::segments(attached)? {
         // SAFETY: pointer and length are the slice's.
         let code = unsafe {
             rz_encoder_marker(

@@ -5,6 +5,7 @@ mod baseline;
 pub(crate) mod gif;
 pub(crate) mod isobmff;
 pub(crate) mod jpeg;
+mod palette;
 pub(crate) mod png;
 pub(crate) mod webp;
 

@@ -10,14 +10,25 @@ use png::{BitDepth, ColorType, DecodingError, Transformations};
 
 use crate::{
     args::Format,
-    codec::{Data, DecodeOptions, Header, Layout, Sink},
+    codec::{Data, DecodeOptions, Header, Layout, Sink, palette::Palette},
     color::Space,
     colorimetry::{Chromaticities, Colorimetry},
     error::{Result, Trouble},
-    metadata::{Attached, ICC_LEN_MAX},
+    metadata::{Attached, Density, ICC_LEN_MAX},
     pixels::{Kind, Pixels},
     scale::to_u32,
 };
+
+/// How colours are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Colors {
+    /// As they are.
+    All,
+    /// As they are, by their numbers where there are few enough.
+    AllByNumber,
+    /// The nearest among this many, 2 to 256.
+    AtMost(usize),
+}
 
 const XMP: &str = "XML:com.adobe.xmp";
 /// What compressed text and profiles may grow to.
@@ -148,6 +159,11 @@ pub(crate) fn header(data: &Data) -> Result<Header> {
             .find(|text| text.keyword == XMP)
             .and_then(|text| text.get_text().ok())
             .map(String::into_bytes),
+        iptc: None,
+        density: info.pixel_dims.and_then(|found| match found.unit {
+            png::Unit::Meter => Density::new(found.xppu.into(), found.yppu.into()),
+            png::Unit::Unspecified => None,
+        }),
     };
     Ok(Header {
         format: Format::Png,
@@ -296,72 +312,27 @@ fn to_native(bytes: &mut [u8]) {
     }
 }
 
-/// Up to 256 colours, with what is written for each pixel.
-struct Palette {
-    colors: Vec<u8>,
-    alphas: Vec<u8>,
-    /// The rows, with as few bits for a pixel as its number needs.
-    rows: Vec<Vec<u8>>,
-    depth: BitDepth,
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float becomes the nearest integer there is"
+)]
+fn to_whole(value: f64) -> u32 {
+    value.round() as u32
 }
 
-impl Palette {
-    /// `None` where there are more colours.
-    fn of(pixels: &Pixels) -> Option<Self> {
-        let channels = pixels.kind.channels;
-        if pixels.kind.is_16_bit || channels < 3 {
-            return None;
-        }
-        let mut numbers = std::collections::HashMap::new();
-        let mut all: Vec<[u8; 4]> = Vec::new();
-        let mut indices = Vec::with_capacity(pixels.width * pixels.height);
-        for pixel in pixels.bytes().chunks_exact(channels) {
-            let alpha = pixel.get(3).copied().unwrap_or(255);
-            let color = [pixel[0], pixel[1], pixel[2], alpha];
-            let number = match numbers.get(&color) {
-                Some(number) => *number,
-                None => {
-                    let number = u8::try_from(all.len()).ok()?;
-                    numbers.insert(color, number);
-                    all.push(color);
-                    number
-                }
-            };
-            indices.push(number);
-        }
-        let (depth, bits) = match all.len() {
-            0..=2 => (BitDepth::One, 1),
-            3..=4 => (BitDepth::Two, 2),
-            5..=16 => (BitDepth::Four, 4),
-            _ => (BitDepth::Eight, 8),
-        };
-        let packed = |row: &[u8]| {
-            let parts = row.chunks(8 / bits);
-            let byte = |part: &[u8]| {
-                let places = part.iter().enumerate();
-                places.fold(0, |byte, (place, number)| {
-                    byte | number << (8 - bits - place * bits)
-                })
-            };
-            parts.map(byte).collect()
-        };
-        Some(Self {
-            colors: all.iter().flat_map(|[r, g, b, _]| [*r, *g, *b]).collect(),
-            alphas: all.iter().map(|[.., alpha]| *alpha).collect(),
-            rows: indices.chunks(pixels.width.max(1)).map(packed).collect(),
-            depth,
-        })
-    }
-}
-
-/// With `has_palette`, colours are written by their numbers where there are few enough.
+/// Where `colors` allows it, colours are written by their numbers.
 pub(crate) fn encode(
     pixels: &Pixels,
-    has_palette: bool,
+    colors: Colors,
     attached: &Attached,
     task: &Task,
 ) -> Result<Vec<u8>> {
-    let palette = Some(pixels).filter(|_| has_palette).and_then(Palette::of);
+    let palette = match colors {
+        Colors::All => None,
+        Colors::AllByNumber => Palette::of(pixels, 256)?,
+        Colors::AtMost(count) => Some(Palette::nearest(pixels, count)?),
+    };
     let failed = |error: png::EncodingError| Trouble::encoding("PNG", error);
     let mut out = Vec::new();
     let mut info = png::Info::with_size(to_u32(pixels.width), to_u32(pixels.height));
@@ -385,6 +356,11 @@ pub(crate) fn encode(
     }
     info.icc_profile = attached.icc.as_deref().map(Cow::Borrowed);
     info.exif_metadata = attached.exif.as_deref().map(Cow::Borrowed);
+    info.pixel_dims = attached.density.map(|density| png::PixelDimensions {
+        xppu: to_whole(density.x),
+        yppu: to_whole(density.y),
+        unit: png::Unit::Meter,
+    });
     let mut encoder = png::Encoder::with_info(&mut out, info).map_err(failed)?;
     encoder.set_compression(png::Compression::Balanced);
     // Neighbouring numbers say nothing of each other.

@@ -568,7 +568,7 @@ fn limit(planes: &[Pixels]) -> Result<Vec<Pixels>> {
 
 /// Puts profile, EXIF and XMP into a finished file.
 fn attach(file: &[u8], attached: &Attached, (width, height): (usize, usize)) -> Result<Vec<u8>> {
-    if *attached == Attached::default() {
+    if (&attached.icc, &attached.exif, &attached.xmp) == (&None, &None, &None) {
         return Ok(file.to_vec());
     }
     let mut flags = 0;

@@ -74,7 +74,7 @@ fn encode_with(
             };
             jpeg::encode(&picture, settings, attached, task)?
         }
-        Format::Png => png::encode(&packed(picture)?, target.has_palette, attached, task)?,
+        Format::Png => png::encode(&packed(picture)?, target.colors(), attached, task)?,
         Format::Webp => {
             let picture = match picture {
                 Picture::Packed(pixels) if pixels.kind.channels < 3 => {

@@ -41,6 +41,8 @@ pub(crate) struct Target {
     pub(crate) quality: Option<u8>,
     pub(crate) chroma: Chroma,
     pub(crate) progressive: bool,
+    /// 2 to 256.
+    pub(crate) colors: Option<usize>,
     pub(crate) bytes_max: Option<u64>,
     pub(crate) background: Option<[u8; 4]>,
     pub(crate) metadata: Metadata,

@@ -2,14 +2,14 @@
 
 use crate::{
     args::{Chroma, Format, Metadata},
-    codec::{Header, avif, gif, webp},
+    codec::{Header, avif, gif, png, webp},
     color::Space,
     config::Limits,
     error::{Result, Trouble},
     metadata::Attached,
     orientation::Orientation,
     plan::Plan,
-    scale::to_f64,
+    scale::{to_f64, to_u32},
 };
 
 use super::{Settings, Target};
@@ -55,15 +55,10 @@ impl<'a> ResolvedTarget<'a> {
         let plan = Plan::new(&requested.size, (header.width, header.height), orientation);
         check_target(&plan, format, limits)?;
         let quality = quality(requested.quality, format)?;
-        let is_kept = requested.metadata == Metadata::Keep;
-        let mut attached = if is_kept {
-            header.attached.clone()
-        } else {
-            Attached::default()
-        };
-        if orientation != Orientation::UPRIGHT {
-            attached = attached.upright();
-        }
+        let is_kept = matches!(requested.metadata, Metadata::Keep | Metadata::All);
+        let canvas = (to_u32(plan.canvas.0), to_u32(plan.canvas.1));
+        let attached = header.attached.kept(requested.metadata, canvas);
+        let mut attached = attached.turned(orientation);
         // In linear light, colours are converted before they are scaled.
         let keeps_profile = is_kept
             && !(colors.is_linear && colors.is_converted)
@@ -92,6 +87,15 @@ impl<'a> ResolvedTarget<'a> {
             is_subsampled,
             attached,
         })
+    }
+
+    /// PNG: how colours are written.
+    pub(super) fn colors(&self) -> png::Colors {
+        match self.requested.colors {
+            Some(count) => png::Colors::AtMost(count),
+            None if self.has_palette => png::Colors::AllByNumber,
+            None => png::Colors::All,
+        }
     }
 
     /// How many frames are made: all, if that was asked for and the format has them.
@@ -129,7 +133,8 @@ fn has_place(
         .background
         .is_some_and(|[r, g, b, _]| !(r == g && g == b));
     let shows_background = header.has_alpha || plan.has_padding(orientation);
-    format != Format::Webp && !(is_colored && shows_background)
+    let has_palette = format == Format::Png && requested.colors.is_some();
+    format != Format::Webp && !has_palette && !(is_colored && shows_background)
 }
 
 fn check_crop(requested: &Target, (width, height): (usize, usize)) -> Result<()> {

@@ -1,7 +1,7 @@
 """Makes the files of this folder with Pillow (libavif, libjpeg-turbo, littleCMS), and prints what `colorimetry.rs` of
 the tests expects of them: figures of littleCMS, and of the standards' formulas, never of the plugin.
 
-    pip install pillow numpy && python3 make.py
+    pip install pillow numpy pyexiv2 && python3 make.py
 """
 
 import io
@@ -215,6 +215,51 @@ def grid():
     print("grid_alpha.avif", seen.size, seen.getpixel((32, 32)), seen.getpixel((96, 32)))
 
 
+# ---- who made it, whose it is, and where it was: libexiv2 writes it
+
+def described():
+    import pyexiv2
+
+    out = io.BytesIO()
+    patches().save(out, "JPEG", quality=90, dpi=(300, 150))
+    small = io.BytesIO()
+    patches().resize((8, 8)).save(small, "JPEG", comment="SECRET THUMBNAIL")
+    path = HERE / "described.jpg"
+    path.write_bytes(out.getvalue())
+    image = pyexiv2.Image(str(path))
+    image.modify_exif({
+        "Exif.Image.Artist": "EXIF ARTIST", "Exif.Image.Copyright": "EXIF COPYRIGHT", "Exif.Image.Make": "EXIF MAKE",
+        "Exif.Image.Orientation": "6", "Exif.Image.XResolution": "300/1", "Exif.Image.YResolution": "150/1",
+        "Exif.Image.ResolutionUnit": "2", "Exif.Photo.PixelXDimension": "32", "Exif.Photo.PixelYDimension": "32",
+        "Exif.Photo.DateTimeOriginal": "2024:01:02 03:04:05", "Exif.GPSInfo.GPSLatitudeRef": "N",
+        "Exif.Photo.MakerNote": " ".join(str(byte) for byte in b"SECRET NOTE"),
+        "Exif.GPSInfo.GPSLatitude": "52/1 30/1 4711/100", "Exif.GPSInfo.GPSAreaInformation": "SECRET AREA",
+    })
+    image.modify_thumbnail(small.getvalue())
+    image.modify_iptc({
+        "Iptc.Envelope.CharacterSet": "\x1b%G", "Iptc.Application2.Copyright": "IPTC COPYRIGHT",
+        "Iptc.Application2.Byline": ["IPTC ARTIST"], "Iptc.Application2.Caption": "IPTC CAPTION",
+        "Iptc.Application2.City": "SECRET CITY",
+    })
+    image.modify_raw_xmp("""<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:exif="http://ns.adobe.com/exif/1.0/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"
+  xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" xmlns:drone="http://www.dji.com/drone-dji/1.0/"
+  xmlns:xmpRights="http://ns.adobe.com/xap/1.0/rights/" exif:GPSLatitude="SECRET LATITUDE" tiff:Orientation="6"
+  drone:GpsLongtitude="SECRET LONGITUDE" photoshop:City="SECRET TOWN" photoshop:Credit="XMP CREDIT"
+  xmpRights:WebStatement='https://example.org/"XMP"' tiff:ImageWidth="32"/>
+<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"
+  xmlns:ext="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
+ <dc:rights><rdf:Alt><rdf:li xml:lang="x-default">XMP &amp; COPYRIGHT</rdf:li></rdf:Alt></dc:rights>
+ <dc:creator><rdf:Seq><rdf:li>XMP ARTIST</rdf:li></rdf:Seq></dc:creator>
+ <dc:title><rdf:Alt><rdf:li xml:lang="x-default">XMP TITLE</rdf:li></rdf:Alt></dc:title>
+ <ext:LocationCreated><rdf:Bag><rdf:li rdf:parseType="Resource"><ext:City>SECRET VILLAGE</ext:City></rdf:li></rdf:Bag>
+ </ext:LocationCreated>
+</rdf:Description></rdf:RDF></x:xmpmeta>
+<?xpacket end="w"?>""")
+    image.close()
+
+
 # ---- what is passed over
 
 def strayed():
@@ -248,3 +293,4 @@ if __name__ == "__main__":
     colors()
     turned()
     grid()
+    described()

@@ -22,6 +22,7 @@ mod hostile;
 mod likeness;
 mod limits;
 mod made;
+mod metadata;
 mod palettes;
 mod photo;
 mod reference;
