@@ -6,6 +6,8 @@ mod color;
 mod colorimetry;
 mod config;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod guard;
 mod metadata;
 mod orientation;

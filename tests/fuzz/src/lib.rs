@@ -3,5 +3,5 @@
 mod memory;
 mod requests;
 
-pub use memory::within;
+pub use memory::{image, within};
 pub use requests::request;

@@ -1,0 +1,4 @@
+//! The boxes of AVIF files.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::within(data, resize::fuzzing::boxes));
