@@ -28,6 +28,8 @@ struct Blocks {
     is_interlaced: bool,
     /// Pixels of the largest frame, which may be larger than the image.
     frame_pixels: u64,
+    /// How far the first frame reaches, to the right and down.
+    first_reach: (usize, usize),
     /// It ends within a frame, or after one that is none.
     is_cut: bool,
 }
@@ -62,9 +64,13 @@ fn walk(data: &[u8], frames_max: usize) -> Option<Blocks> {
             Some(0x21) => skip_sub_blocks(at + 2),
             Some(0x2C) => {
                 let flags = data.get(at + 9).copied();
-                let side = |at: usize| side(data, at).unwrap_or(0) as u64;
-                let pixels = side(at + 5) * side(at + 7);
+                let side = |at: usize| side(data, at).unwrap_or(0);
+                let (width, height) = (side(at + 5), side(at + 7));
+                let pixels = width as u64 * height as u64;
                 blocks.frame_pixels = blocks.frame_pixels.max(pixels);
+                if blocks.frames == 0 {
+                    blocks.first_reach = (side(at + 1) + width, side(at + 3) + height);
+                }
                 let end = flags.and_then(|flags| skip_sub_blocks(at + 11 + table(flags)));
                 if end.is_some() {
                     blocks.frames += 1;
@@ -93,6 +99,11 @@ pub(crate) fn header(data: &[u8], limits: &Limits) -> Result<Header> {
     let ((Some(width), Some(height)), Some(blocks)) = (sides, walk(data, frames_max)) else {
         return Err(Trouble::broken("GIF", "it ends within its header"));
     };
+    // An image is as large as its first frame, whatever it says, to browsers and to all others.
+    let (width, height) = (
+        width.max(blocks.first_reach.0),
+        height.max(blocks.first_reach.1),
+    );
     if width == 0 || height == 0 {
         return Err(Trouble::broken("GIF", "it has no pixels"));
     }
@@ -165,6 +176,8 @@ impl<'a> Frames<'a> {
         let mut options = DecodeOptions::new();
         options.set_color_output(ColorOutput::Indexed);
         options.set_memory_limit(MemoryLimit::Unlimited);
+        // The standard has extensions that nobody knows skipped.
+        options.allow_unknown_blocks(true);
         let decoder = options
             .read_info(Cursor::new(data))
             .map_err(|error| wrong(&error))?;
@@ -275,9 +288,9 @@ fn draw(canvas: &mut Pixels, rect: Rect, indices: &[u8], palette: &[u8], transpa
             if Some(*index) == transparent {
                 continue;
             }
-            if let Some([r, g, b]) = colors.get(usize::from(*index)) {
-                *pixel = [*r, *g, *b, 255];
-            }
+            // What is beyond the table is black, as in PNG and to browsers.
+            let [r, g, b] = colors.get(usize::from(*index)).unwrap_or(&[0; 3]);
+            *pixel = [*r, *g, *b, 255];
         }
     }
 }

@@ -229,19 +229,76 @@ fn frames_beyond_the_image_are_cut_at_its_edge() {
     add(5, 40, [0, 255, 0]);
     drop(encoder);
     assert_eq!(bench.identify(&file)["pages"], 3);
-    let mut first = file.clone();
-    // The image says that it is smaller than its first frame.
-    first[6..10].copy_from_slice(&[8, 0, 8, 0]);
-    for (file, size) in [(&file, 20), (&first, 8)] {
-        for format in ["gif", "webp", "png"] {
-            let args = json!({ "format": format, "animated": true });
-            let header = bench.identify(&bench.convert(file, args));
-            assert_eq!(header["width"], size, "{format}");
-        }
+    for format in ["gif", "webp", "png"] {
+        let args = json!({ "format": format, "animated": true });
+        let header = bench.identify(&bench.convert(&file, args));
+        assert_eq!(header["width"], 20, "{format}");
     }
     let made = bench.convert(&file, json!({ "format": "gif", "animated": true }));
     let second = &shown(&made)[1].0;
     assert_eq!(second[(15 * 20 + 15) * 4..][..4], [255, 0, 0, 255]);
+}
+
+/// Browsers, Pillow and libvips have it so: many a GIF says less than its first frame needs.
+#[test]
+fn an_image_has_room_for_its_first_frame() {
+    let bench = Bench::new();
+    let mut file = Vec::new();
+    let mut encoder = gif::Encoder::new(&mut file, 40, 40, &[]).unwrap();
+    for (at, color) in [((3, 5), [255, 0, 0]), ((9, 9), [0, 0, 255])] {
+        let mut frame = gif::Frame::from_rgb(20, 10, &color.repeat(200));
+        (frame.left, frame.top) = at;
+        encoder.write_frame(&frame).unwrap();
+    }
+    drop(encoder);
+    for (said, size) in [
+        ([40, 0, 40, 0], (40, 40)),
+        ([8, 0, 8, 0], (23, 15)),
+        ([0, 0, 0, 0], (23, 15)),
+        ([30, 0, 8, 0], (30, 15)),
+    ] {
+        file[6..10].copy_from_slice(&said);
+        let header = bench.identify(&file);
+        assert_eq!(
+            (&header["width"], &header["height"]),
+            (&json!(size.0), &json!(size.1))
+        );
+        let first = decoded(&bench, &file);
+        assert_eq!((first.width, first.height), size);
+        assert_eq!(first.pixel(22, 14), [255, 0, 0, 255]);
+        assert_eq!(first.pixel(2, 14), [0; 4]);
+    }
+}
+
+#[test]
+fn colours_beyond_the_table_are_black() {
+    let bench = Bench::new();
+    let mut file = Vec::new();
+    let mut encoder = gif::Encoder::new(&mut file, 4, 1, &[255, 0, 0, 0, 255, 0]).unwrap();
+    let mut frame = gif::Frame::from_indexed_pixels(4, 1, vec![0, 1, 2, 3], Some(3));
+    frame.make_lzw_pre_encoded();
+    encoder.write_lzw_pre_encoded_frame(&frame).unwrap();
+    drop(encoder);
+    let made = decoded(&bench, &file);
+    let pixels: Vec<&[u8]> = (0..4).map(|x| made.pixel(x, 0)).collect();
+    let (red, green, black) = ([255, 0, 0, 255], [0, 255, 0, 255], [0, 0, 0, 255]);
+    assert_eq!(pixels, [&red[..], &green, &black, &[0; 4]]);
+}
+
+#[test]
+fn extensions_that_nobody_knows_are_skipped() {
+    let bench = Bench::new();
+    let file = gif(8, 8, &[([255, 0, 0], 5), ([0, 0, 255], 5)]);
+    let frame = file.iter().rposition(|byte| *byte == 0x2C).unwrap();
+    // Before the extension that belongs to the last frame.
+    let at = file[..frame]
+        .windows(2)
+        .rposition(|pair| pair == [0x21, 0xF9])
+        .unwrap();
+    let unknown = [&file[..at], &[0x21, 0x2A, 3, 1, 2, 3, 1, 4, 0], &file[at..]].concat();
+    let args = json!({ "format": "gif", "animated": true });
+    let wanted = bench.convert(&file, args.clone());
+    assert!(bench.convert(&unknown, args) == wanted);
 }
 
 #[test]

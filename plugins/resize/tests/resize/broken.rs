@@ -231,11 +231,11 @@ fn headers_that_lie_are_found_out() {
     let mut gif = gif(30, 20, &[([255, 0, 0], 10)]);
     gif[6..10].copy_from_slice(&[0xFF; 4]);
     assert_eq!(run(&bench, "gif", &gif).unwrap_err(), "too_many_pixels");
-    gif[6..10].copy_from_slice(&[0; 4]);
-    assert_eq!(run(&bench, "gif", &gif).unwrap_err(), "broken_image");
-    // A frame that is larger than the image is cut at its edge.
-    gif[6..10].copy_from_slice(&[5, 0, 5, 0]);
-    run(&bench, "gif", &gif).unwrap();
+    // There is room for the first frame.
+    for said in [[0; 4], [5, 0, 5, 0]] {
+        gif[6..10].copy_from_slice(&said);
+        run(&bench, "gif", &gif).unwrap();
+    }
     // One that is larger than any image may be.
     let frame = gif
         .windows(9)
