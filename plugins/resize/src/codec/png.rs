@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom},
+    io::{BufRead, BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom},
 };
 
 use plugin_api::Task;
@@ -40,8 +40,21 @@ fn wrong(error: &DecodingError) -> Trouble {
             "too_much_memory",
             "a row, the profile or a text of the PNG file takes more memory than it may".to_owned(),
         ),
-        error => Trouble::broken("PNG", error),
+        error => Trouble::broken("PNG", with_names(error.to_string())),
     }
+}
+
+/// The decoder's sentence with the names of chunks in place of what Rust shows of them.
+fn with_names(mut sentence: String) -> String {
+    const BEGIN: &str = "ChunkType { type: ";
+    while let Some(begin) = sentence.find(BEGIN) {
+        let shown = &sentence[begin + BEGIN.len()..];
+        let (Some(name), Some(end)) = (shown.find(", critical: "), shown.find(" }")) else {
+            break;
+        };
+        sentence = [&sentence[..begin], &shown[..name], &shown[end + 2..]].concat();
+    }
+    sentence
 }
 
 /// A file that is read piece by piece: it may be longer than all that has to be held of it.
@@ -50,7 +63,8 @@ impl<T: BufRead + Seek> Input for T {}
 
 type Reader<'a> = png::Reader<Box<dyn Input + 'a>>;
 
-fn open(data: &Data, bytes_max: usize) -> Result<Reader<'_>> {
+/// Unless damage is shown, pixels that aren't those that were compressed are an error, which only their checksum tells.
+fn open(data: &Data, bytes_max: usize, shows_damage: bool) -> Result<Reader<'_>> {
     let input: Box<dyn Input + '_> = match data {
         Data::Bytes(bytes) => Box::new(Cursor::new(bytes.as_slice())),
         Data::File { file, .. } => {
@@ -59,7 +73,10 @@ fn open(data: &Data, bytes_max: usize) -> Result<Reader<'_>> {
             Box::new(BufReader::with_capacity(64 << 10, file))
         }
     };
-    let mut decoder = png::Decoder::new_with_limits(input, png::Limits { bytes: bytes_max });
+    let mut options = png::DecodeOptions::default();
+    options.set_ignore_adler32(shows_damage);
+    let mut decoder = png::Decoder::new_with_options(input, options);
+    decoder.set_limits(png::Limits { bytes: bytes_max });
     decoder.set_transformations(Transformations::EXPAND);
     let reader = decoder.read_info().map_err(|error| wrong(&error))?;
     check_palette(reader.info())?;
@@ -147,7 +164,7 @@ fn find_exif(input: &mut (impl Read + Seek)) -> Option<Vec<u8>> {
 pub(crate) fn header(data: &Data) -> Result<Header> {
     // First, as a file has one position, and the decoder begins at its start.
     let late_exif = late_exif(data);
-    let reader = open(data, CHUNKS_LEN_MAX)?;
+    let reader = open(data, CHUNKS_LEN_MAX, false)?;
     let info = reader.info();
     let exif = info.exif_metadata.as_deref().map(<[u8]>::to_vec);
     let attached = Attached {
@@ -212,7 +229,7 @@ pub(crate) fn decode(
     task: &Task,
 ) -> Result<()> {
     let memory_max = usize::try_from(options.memory_max).unwrap_or(usize::MAX);
-    let mut reader = open(data, memory_max)?;
+    let mut reader = open(data, memory_max, options.shows_damage)?;
     let (width, height) = (reader.info().width as usize, reader.info().height as usize);
     let is_interlaced = reader.info().interlaced;
     let (color_type, depth) = reader.output_color_type();
@@ -223,6 +240,7 @@ pub(crate) fn decode(
         ColorType::Rgba => (4, Space::Rgb),
     };
     let kind = Kind::of(channels, depth == BitDepth::Sixteen);
+    let key = missed_key(reader.info());
     sink.begin(&Layout::Packed {
         kind,
         width,
@@ -231,14 +249,19 @@ pub(crate) fn decode(
         space,
     })?;
     if is_interlaced {
-        return decode_interlaced(&mut reader, kind, (width, height), options, sink, task);
+        let mut whole = decode_interlaced(&mut reader, kind, (width, height), options, task)?;
+        if let Some(key) = key {
+            clear(whole.bytes_mut(), key);
+        }
+        return sink.rows(0, whole.bytes());
     }
-    let mut swapped = Vec::new();
+    let mut changed = Vec::new();
     let mut done = 0_usize;
     loop {
         let row = match reader.next_row() {
             Ok(None) => break,
             Ok(Some(row)) => row,
+            Err(error) if done == height && is_end(&error) => break,
             Err(error) if options.shows_damage && done > 0 => {
                 tracing::debug!(%error, "the rest of the rows is left empty");
                 break;
@@ -249,14 +272,17 @@ pub(crate) fn decode(
             task.check()?;
         }
         done += 1;
-        if kind.is_16_bit {
-            swapped.clear();
-            swapped.extend_from_slice(row.data());
-            to_native(&mut swapped);
-            sink.rows(0, &swapped)?;
-        } else {
+        if !kind.is_16_bit && key.is_none() {
             sink.rows(0, row.data())?;
+            continue;
         }
+        changed.clear();
+        changed.extend_from_slice(row.data());
+        match key {
+            Some(key) => clear(&mut changed, key),
+            None => to_native(&mut changed),
+        }
+        sink.rows(0, &changed)?;
     }
     if options.shows_damage {
         let empty = vec![0; width * kind.bytes()];
@@ -269,23 +295,47 @@ pub(crate) fn decode(
     Ok(())
 }
 
+/// Whether a file ends where something should follow. Where all rows are there, that is of no use to anybody.
+fn is_end(error: &DecodingError) -> bool {
+    matches!(error, DecodingError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof)
+}
+
+/// How many rows the passes of an interlaced image have together.
+fn interlaced_rows(width: usize, height: usize) -> usize {
+    // Where each begins, and how far its rows are apart.
+    const PASSES: [(usize, usize, usize); 7] = [
+        (0, 0, 8),
+        (4, 0, 8),
+        (0, 4, 8),
+        (2, 0, 4),
+        (0, 2, 4),
+        (1, 0, 2),
+        (0, 1, 2),
+    ];
+    PASSES
+        .into_iter()
+        .filter(|(x, _, _)| width > *x)
+        .map(|(_, y, step)| height.saturating_sub(y).div_ceil(step))
+        .sum()
+}
+
 /// The rows of all passes, put together.
 fn decode_interlaced(
     reader: &mut Reader<'_>,
     kind: Kind,
     (width, height): (usize, usize),
     options: &DecodeOptions,
-    sink: &mut dyn Sink,
     task: &Task,
-) -> Result<()> {
+) -> Result<Pixels> {
     let mut whole = Pixels::new(width, height, kind)?;
     let stride = whole.stride();
     let bits = u8::try_from(kind.bytes() * 8).unwrap_or(64);
-    let mut done = 0_u32;
+    let (mut done, all) = (0, interlaced_rows(width, height));
     loop {
         let row = match reader.next_interlaced_row() {
             Ok(None) => break,
             Ok(Some(row)) => row,
+            Err(error) if done == all && is_end(&error) => break,
             Err(_) if options.shows_damage && done > 0 => break,
             Err(error) => return Err(wrong(&error)),
         };
@@ -301,7 +351,28 @@ fn decode_interlaced(
     if kind.is_16_bit {
         to_native(whole.bytes_mut());
     }
-    sink.rows(0, whole.bytes())
+    Ok(whole)
+}
+
+/// The grey that is transparent, as 8 bits, where the decoder misses it: of less than 8 bits, the others of the key in
+/// the file mean nothing (PNG's third edition, 11.3.1.1), and it compares them all.
+fn missed_key(info: &png::Info<'_>) -> Option<u8> {
+    let depth = info.bit_depth as u8;
+    if info.color_type != ColorType::Grayscale || depth >= 8 {
+        return None;
+    }
+    let (key, most) = (*info.trns.as_deref()?.last()?, (1 << depth) - 1);
+    (key > most).then(|| (key & most) * (255 / most))
+}
+
+/// Makes pixels of grey and alpha transparent whose grey is `key`.
+fn clear(bytes: &mut [u8], key: u8) {
+    let (pixels, _) = bytes.as_chunks_mut::<2>();
+    for pixel in pixels {
+        if pixel[0] == key {
+            pixel[1] = 0;
+        }
+    }
 }
 
 /// Turns samples from network order into the machine's.

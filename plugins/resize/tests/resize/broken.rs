@@ -9,7 +9,10 @@ use plugin_api::{
 
 use super::{
     Bench, inline,
-    made::{exif, gif, png_of, png_with, read_png, swapped_profile, with_segment},
+    made::{
+        chunks_of, exif, gif, png_of, png_of_chunks, png_with, read_png, swapped_profile,
+        with_segment,
+    },
     photo::photo,
 };
 
@@ -274,6 +277,112 @@ fn a_wrong_checksum_is_an_error() {
     // That of the header.
     png[30] ^= 1;
     assert_eq!(run(&bench, "png", &png).unwrap_err(), "broken_image");
+    let (_, message, _) = bench.failure("identify", json!({ "source": inline(&png) }));
+    let is_plain = message.contains(" IHDR ") && !message.contains(['{', '}']);
+    assert!(is_plain, "{message}");
+    // That of the pixels, before they were compressed: where the chunk's own is right, it is all that tells.
+    for file in [
+        png_of(&photo(64, 64, 1)),
+        include_bytes!("../data/interlaced.png").to_vec(),
+    ] {
+        let mut chunks = chunks_of(&file);
+        let (_, last) = chunks
+            .iter_mut()
+            .rfind(|(name, _)| name == b"IDAT")
+            .unwrap();
+        *last.last_mut().unwrap() ^= 1;
+        let file = png_of_chunks(&chunks);
+        let verdicts = verdicts(&bench, &file);
+        assert!(verdicts.iter().all(|is_ok| !is_ok), "{verdicts:?}");
+        let args = json!({ "source": inline(&file), "format": "png", "on_damage": "show" });
+        bench.resize(args);
+    }
+}
+
+/// Whoever wrote no end left out no pixel.
+#[test]
+fn a_png_file_without_its_last_chunk_is_whole() {
+    let bench = Bench::new();
+    // Of two sides of every kind, as some passes of small interlaced images are empty.
+    let mut files = vec![
+        png_of(&photo(64, 64, 1)),
+        include_bytes!("../data/interlaced.png").to_vec(),
+    ];
+    files.extend((1..=9).map(|width| interlaced(width, 10 - width)));
+    for file in files {
+        let mut chunks = chunks_of(&file);
+        let end = chunks.pop().unwrap();
+        assert_eq!(&end.0, b"IEND");
+        let endless = png_of_chunks(&chunks);
+        for len in [endless.len(), endless.len() + 4, endless.len() + 11] {
+            let verdicts = verdicts(&bench, &file[..len]);
+            assert!(verdicts.iter().all(|is_ok| *is_ok), "{len}: {verdicts:?}");
+        }
+        bench.write("endless.png", &endless);
+        let from_file = bench.resize(json!({ "source": "endless.png", "format": "png" }));
+        let whole = bench.resize(json!({ "source": inline(&file), "format": "png" }));
+        assert_eq!(from_file["base64"], whole["base64"]);
+        // Without anything of its last rows, it isn't.
+        let (_, pixels) = chunks.last_mut().unwrap();
+        pixels.truncate(pixels.len() / 2);
+        let cut = png_of_chunks(&chunks);
+        let verdicts = verdicts(&bench, &cut);
+        assert!(verdicts.iter().all(|is_ok| !is_ok), "{verdicts:?}");
+    }
+}
+
+/// A grey interlaced PNG file whose pixels are all alike, so that no row depends on another.
+fn interlaced(width: usize, height: usize) -> Vec<u8> {
+    let passes = [
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    ];
+    let mut rows = Vec::new();
+    for (x, y, across, down) in passes {
+        let columns = (x..width).step_by(across).count();
+        for _ in (y..height).step_by(down).filter(|_| columns > 0) {
+            rows.push(0);
+            rows.extend(vec![77; columns]);
+        }
+    }
+    let plain = png_with(
+        rows.len(),
+        1,
+        png::ColorType::Grayscale,
+        png::BitDepth::Eight,
+        &vec![0; rows.len()],
+        |_| {},
+    );
+    let mut chunks = chunks_of(&plain);
+    let header = &mut chunks[0].1;
+    header[..4].copy_from_slice(&u32::try_from(width).unwrap().to_be_bytes());
+    header[4..8].copy_from_slice(&u32::try_from(height).unwrap().to_be_bytes());
+    header[12] = 1;
+    chunks.retain(|(name, _)| name != b"IDAT");
+    chunks.insert(1, (*b"IDAT", stored(&rows)));
+    png_of_chunks(&chunks)
+}
+
+/// Bytes as zlib has them uncompressed, with their Adler-32.
+fn stored(bytes: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(bytes.len()).unwrap();
+    let (low, high) = bytes.iter().fold((1_u32, 0_u32), |(low, high), byte| {
+        let low = (low + u32::from(*byte)) % 65_521;
+        (low, (high + low) % 65_521)
+    });
+    [
+        &[0x78, 0x01, 0x01],
+        len.to_le_bytes().as_slice(),
+        &(!len).to_le_bytes(),
+        bytes,
+        &(high << 16 | low).to_be_bytes(),
+    ]
+    .concat()
 }
 
 #[test]

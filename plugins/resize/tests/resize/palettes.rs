@@ -215,5 +215,43 @@ fn colours_that_are_few_enough_stay_exactly() {
     for colors in [0, 1, 257, 65_535] {
         let args = json!({ "source": inline(&grey), "format": "png", "colors": colors });
         assert_eq!(bench.failure("resize", args).0, "invalid_colors");
+/// Whoever writes 255 for white of one bit, as Pillow does, means white: the standard has the other bits ignored.
+#[test]
+fn of_the_grey_that_is_transparent_only_the_bits_of_a_sample_count() {
+    let bench = Bench::new();
+    for (depth, key, grey) in [
+        (1, 255, 255),
+        (1, 1, 255),
+        (1, 254, 0),
+        (2, 0xFE, 170),
+        (4, 0x1F, 255),
+        (4, 0x12, 34),
+    ] {
+        let file = |width, height, bytes: &[u8]| {
+            let color = png::ColorType::Grayscale;
+            let depth = png::BitDepth::from_u8(depth).unwrap();
+            png_with(width, height, color, depth, bytes, |info| {
+                info.trns = Some(vec![0, key].into());
+            })
+        };
+        let all: Vec<u8> = (0..=255).collect();
+        let made = decoded(&bench, &file(usize::from(8 / depth), 256, &all));
+        assert_eq!(made.color, png::ColorType::GrayscaleAlpha);
+        let pixels = made.bytes.chunks_exact(2);
+        let count = pixels.filter(|pixel| pixel[1] == 0).count();
+        assert_eq!(count, made.bytes.len() / 2 >> depth, "{depth} {key}");
+
+        // One pixel, as it is and as the only one of an interlaced image.
+        for is_clear in [true, false] {
+            let sample = if is_clear { grey } else { !grey } & 0xF0;
+            let one = file(1, 1, &[sample]);
+            let mut chunks = chunks_of(&one);
+            chunks[0].1[12] = 1;
+            for file in [one, png_of_chunks(&chunks)] {
+                // What is opaque has no alpha.
+                let found = decoded(&bench, &file).color == png::ColorType::GrayscaleAlpha;
+                assert_eq!(found, is_clear, "{depth} {key}");
+            }
+        }
     }
 }
