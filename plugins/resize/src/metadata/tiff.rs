@@ -1,11 +1,14 @@
 //! The TIFF structure of EXIF: numbers, directories and their entries, read without trusting any place or length, and
 //! taken out without moving what is left.
 
-/// Types of whole numbers.
 pub(super) const BYTE: u16 = 1;
 pub(super) const ASCII: u16 = 2;
-pub(super) const SHORT: u16 = 3;
-pub(super) const LONG: u16 = 4;
+const SHORT: u16 = 3;
+const LONG: u16 = 4;
+/// The same with a sign: the values that mean something here are the same in both.
+const SIGNED_BYTE: u16 = 6;
+const SIGNED_SHORT: u16 = 8;
+const SIGNED_LONG: u16 = 9;
 
 /// Entries of a directory have this many bytes: tag, type, count, and the value or its place.
 const ENTRY_LEN: usize = 12;
@@ -77,8 +80,8 @@ impl Tiff {
     /// The bytes of a value, which may lie anywhere.
     pub(super) fn range(&self, entry: Entry) -> Option<std::ops::Range<usize>> {
         let len = entry.count.checked_mul(match entry.kind {
-            SHORT | 8 => 2,
-            LONG | 9 | 11 | 13 => 4,
+            SHORT | SIGNED_SHORT => 2,
+            LONG | SIGNED_LONG | 11 | 13 => 4,
             5 | 10 | 12 => 8,
             _ => 1,
         })?;
@@ -99,9 +102,9 @@ impl Tiff {
     pub(super) fn number(&self, entry: Entry) -> Option<u32> {
         let start = self.range(entry).filter(|range| !range.is_empty())?.start;
         match entry.kind {
-            BYTE => self.bytes.get(start).copied().map(u32::from),
-            SHORT => self.short(start).map(u32::from),
-            LONG | 13 => self.long(start),
+            BYTE | SIGNED_BYTE => self.bytes.get(start).copied().map(u32::from),
+            SHORT | SIGNED_SHORT => self.short(start).map(u32::from),
+            LONG | SIGNED_LONG | 13 => self.long(start),
             _ => None,
         }
     }
@@ -116,11 +119,11 @@ impl Tiff {
     /// Writes a whole number, if its type has room for it.
     pub(super) fn set_number(&mut self, entry: Entry, value: u32) {
         let bytes = match (entry.kind, u8::try_from(value), u16::try_from(value)) {
-            (BYTE, Ok(value), _) => vec![value],
-            (SHORT, _, Ok(value)) if self.is_little => value.to_le_bytes().to_vec(),
-            (SHORT, _, Ok(value)) => value.to_be_bytes().to_vec(),
-            (LONG, ..) if self.is_little => value.to_le_bytes().to_vec(),
-            (LONG, ..) => value.to_be_bytes().to_vec(),
+            (BYTE | SIGNED_BYTE, Ok(value), _) => vec![value],
+            (SHORT | SIGNED_SHORT, _, Ok(value)) if self.is_little => value.to_le_bytes().to_vec(),
+            (SHORT | SIGNED_SHORT, _, Ok(value)) => value.to_be_bytes().to_vec(),
+            (LONG | SIGNED_LONG, ..) if self.is_little => value.to_le_bytes().to_vec(),
+            (LONG | SIGNED_LONG, ..) => value.to_be_bytes().to_vec(),
             _ => return,
         };
         let range = self.range(entry);

@@ -5,7 +5,8 @@ use plugin_api::serde_json::json;
 
 use super::{
     Bench,
-    made::{Image, decoded, exif, png_with, read_png, swapped_profile},
+    made::{Image, decoded, exif, png_of, png_with, read_png, swapped_profile, with_segment},
+    photo::Rgb,
 };
 
 const P3: [[u8; 3]; 4] = [[216, 69, 17], [0, 173, 80], [95, 58, 208], [128; 3]];
@@ -187,6 +188,65 @@ fn orientation_is_found_wherever_it_stands() {
         bench.resize(json!({ "source": "file", "target": "made.png" }));
         let made = read_png(&std::fs::read(bench.path("made.png")).unwrap());
         assert_squares(case, &made, UPRIGHT, 3);
+    }
+}
+
+/// As Pillow and libexif read it: cameras write whole numbers of every width, with a sign or without.
+#[test]
+fn orientation_is_a_whole_number_of_any_kind() {
+    let bench = Bench::new();
+    let jpeg = bench.convert(
+        &png_of(&Rgb {
+            width: 32,
+            height: 16,
+            bytes: (0..32 * 16 * 3).map(|at| (at % 32) as u8).collect(),
+        }),
+        json!({ "format": "jpeg" }),
+    );
+    for kind in [1, 3, 4, 6, 8, 9] {
+        for is_little in [true, false] {
+            let len = match kind {
+                1 | 6 => 1,
+                3 | 8 => 2,
+                _ => 4,
+            };
+            let number = |value: u32, len: usize| {
+                let bytes = value.to_be_bytes()[4 - len..].to_vec();
+                if is_little {
+                    bytes.into_iter().rev().collect()
+                } else {
+                    bytes
+                }
+            };
+            let mut value = number(6, len);
+            value.resize(4, 0);
+            let exif = [
+                if is_little {
+                    b"II".to_vec()
+                } else {
+                    b"MM".to_vec()
+                },
+                number(42, 2),
+                number(8, 4),
+                number(1, 2),
+                number(0x0112, 2),
+                number(kind, 2),
+                number(1, 4),
+                value,
+                vec![0; 4],
+            ]
+            .concat();
+            let file = with_segment(&jpeg, 0xE1, &[b"Exif\0\0".as_slice(), &exif].concat());
+            let case = format!("type {kind}, {is_little}");
+            assert_eq!(bench.identify(&file)["orientation"], 6, "{case}");
+            let kept = bench.convert(&file, json!({ "metadata": "keep" }));
+            let header = bench.identify(&kept);
+            assert_eq!(
+                (&header["width"], &header["orientation"]),
+                (&json!(16), &json!(1)),
+                "{case}"
+            );
+        }
     }
 }
 

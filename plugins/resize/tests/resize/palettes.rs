@@ -215,6 +215,9 @@ fn colours_that_are_few_enough_stay_exactly() {
     for colors in [0, 1, 257, 65_535] {
         let args = json!({ "source": inline(&grey), "format": "png", "colors": colors });
         assert_eq!(bench.failure("resize", args).0, "invalid_colors");
+    }
+}
+
 /// Whoever writes 255 for white of one bit, as Pillow does, means white: the standard has the other bits ignored.
 #[test]
 fn of_the_grey_that_is_transparent_only_the_bits_of_a_sample_count() {
