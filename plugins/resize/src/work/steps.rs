@@ -81,7 +81,7 @@ impl<'a> Colors<'a> {
 
     /// What pixels are scaled in.
     pub(super) fn working_kind(self) -> Kind {
-        let channels = if self.is_inks() && self.is_linear {
+        let channels = if self.is_inks() {
             3
         } else {
             self.kind.channels
@@ -93,7 +93,8 @@ impl<'a> Colors<'a> {
     /// What is done before pixels are scaled, for all targets alike.
     pub(super) fn before(self) -> Vec<Step<'a>> {
         let mut steps = Vec::new();
-        if self.is_linear {
+        // Two inks halved are a quarter of the light: between red and black made of all inks, there is no black in red.
+        if self.is_linear || self.is_inks() {
             steps.extend(self.to_srgb());
         }
         if self.is_linear || self.has_alpha() {
@@ -120,8 +121,8 @@ impl<'a> Colors<'a> {
         if !(self.kind.is_16_bit && keeps_16_bits) {
             steps.push(Step::Narrow);
         }
-        // In linear light, colours were converted before. Inks are converted in any case.
-        if !self.is_linear && (self.is_inks() || !keeps_profile) {
+        // In linear light, colours were converted before, and inks are in any case.
+        if !self.is_linear && !self.is_inks() && !keeps_profile {
             steps.extend(self.to_srgb());
         }
         steps

@@ -114,6 +114,10 @@ def colors():
     at = data.index(b"\xff\xee")
     data = data[:at] + data[at + 2 + int.from_bytes(data[at + 2:at + 4]):]
     (HERE / "inks.jpg").write_bytes(data)
+    # Red beside black that is made of all four inks.
+    edge = Image.new("CMYK", (64, 16), (0, 255, 255, 0))
+    edge.paste((255, 255, 255, 255), (35, 0, 64, 16))
+    edge.save(HERE / "edge.jpg", quality=100, subsampling=0)
     seen = Image.open(io.BytesIO(data)).convert("RGB")
     print("inks.jpg", [seen.getpixel(at) for at in [(8, 8), (24, 8), (8, 24), (24, 24)]])
 

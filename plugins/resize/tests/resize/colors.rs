@@ -131,6 +131,22 @@ fn inks_become_colours() {
     }
 }
 
+/// Pillow and libvips make colours of inks before they scale; else the edge would be darker than both of its sides' middle.
+#[test]
+fn inks_are_mixed_before_they_are_scaled() {
+    let bench = Bench::new();
+    let file = include_bytes!("../data/edge.jpg");
+    let whole = bench.convert(file, json!({ "format": "png" }));
+    for width in [40, 33, 50] {
+        let args = json!({ "width": width, "height": 16, "fit": "fill", "format": "png" });
+        let found = read_png(&bench.convert(file, args.clone()));
+        let wanted = read_png(&bench.convert(&whole, args));
+        let pairs = found.bytes.iter().zip(&wanted.bytes);
+        let most = pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+        assert!(most <= 4, "{width}: {most}");
+    }
+}
+
 #[test]
 fn metadata_is_kept_or_stripped() {
     let bench = Bench::new();
