@@ -38,6 +38,27 @@ pub(crate) struct Picture<'a> {
     pub(crate) tiles: Vec<Tile<'a>>,
 }
 
+impl Picture<'_> {
+    /// Asserts that the pictures are of one size, and no more or larger than the whole needs (MIAF, 7.3.11.4.2).
+    fn check_grid(&self, (width, height): (u32, u32)) -> Result<()> {
+        let size = |tile: &Tile<'_>| (u64::from(tile.width), u64::from(tile.height));
+        let (across, down) = self.tiles.first().map_or((0, 0), size);
+        let covers = |side: u64, count: usize, whole: u32| {
+            let count = count as u64;
+            side * count >= u64::from(whole) && side * (count - 1) < u64::from(whole)
+        };
+        let pixels_max = (u64::from(width) * u64::from(height)).max(TILE_PIXELS_MAX);
+        let fits = self.tiles.iter().all(|tile| size(tile) == (across, down))
+            && covers(across, self.columns, width)
+            && covers(down, self.rows, height)
+            && across * down <= pixels_max;
+        if !fits {
+            return Err(wrong("its size and that of its grid contradict each other"));
+        }
+        Ok(())
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Tile<'a> {
     pub(crate) width: u32,
@@ -165,16 +186,32 @@ struct Meta<'a> {
     properties: Vec<([u8; 4], &'a [u8])>,
     references: Vec<([u8; 4], u32, Vec<u32>)>,
     idat: &'a [u8],
+    /// How often items are listed, how many parts they have, and how many references there are.
+    listed_len: usize,
+    extents_len: usize,
+    referred_len: usize,
 }
 
-/// More items than any picture needs.
+/// More items than any picture needs, and more parts of all of them together.
 const ITEMS_MAX: usize = 4096;
+const EXTENTS_MAX: usize = 1 << 16;
+/// Each has a name, a place and properties.
+const LISTED_MAX: usize = 4 * ITEMS_MAX;
+/// A picture of a grid is referred to as a part, and by its transparency, which is a part as well.
+const REFERENCES_MAX: usize = 4 * ITEMS_MAX;
+/// A longer list of contents is none, in bytes: what is read of it takes several times as much.
+const META_LEN_MAX: usize = 16 << 20;
+/// A picture of a grid may have this many pixels where the whole has fewer: tiles of 512 x 512 are common.
+const TILE_PIXELS_MAX: u64 = 1 << 20;
 
 /// Reads a file.
 pub(crate) fn read(data: &[u8]) -> Result<Contents<'_>> {
     for next in boxes(data) {
         let (name, body) = next?;
         if &name == b"meta" {
+            if body.len() > META_LEN_MAX {
+                return Err(wrong("its list of contents is too long"));
+            }
             let meta = read_meta(body).ok_or_else(|| wrong("its list of contents is damaged"))?;
             return contents(data, &meta);
         }
@@ -223,6 +260,12 @@ fn item(meta: &mut Meta<'_>, id: u32) -> Option<usize> {
     Some(meta.items.len() - 1)
 }
 
+/// Adds to a length; nothing where that becomes too much.
+fn add_up(len: &mut usize, more: usize, len_max: usize) -> Option<()> {
+    *len = len.checked_add(more)?;
+    (*len <= len_max).then_some(())
+}
+
 fn read_items<'a>(mut reader: Reader<'a>, meta: &mut Meta<'a>) -> Option<()> {
     let version = reader.version()?;
     reader.skip(if version == 0 { 2 } else { 4 })?;
@@ -245,6 +288,7 @@ fn read_items<'a>(mut reader: Reader<'a>, meta: &mut Meta<'a>) -> Option<()> {
         let kind = *reader.data.first_chunk::<4>()?;
         reader.skip(4)?;
         let mut texts = reader.data.split(|byte| *byte == 0).skip(1);
+        add_up(&mut meta.listed_len, 1, LISTED_MAX)?;
         let place = item(meta, id)?;
         meta.items[place].kind = kind;
         meta.items[place].content_type = texts.next().unwrap_or_default().to_vec();
@@ -262,6 +306,7 @@ fn read_locations<'a>(mut reader: Reader<'a>, meta: &mut Meta<'a>) -> Option<()>
     } else {
         reader.u32()?
     };
+    add_up(&mut meta.listed_len, count as usize, LISTED_MAX)?;
     for _ in 0..count {
         let id = if version < 2 {
             u32::from(reader.u16()?)
@@ -272,6 +317,7 @@ fn read_locations<'a>(mut reader: Reader<'a>, meta: &mut Meta<'a>) -> Option<()>
         let reference = reader.u16()?;
         let base = reader.uint(base_len)?;
         let extents = reader.u16()?;
+        add_up(&mut meta.extents_len, usize::from(extents), EXTENTS_MAX)?;
         let place = item(meta, id)?;
         meta.items[place].in_idat = method == 1;
         meta.items[place].is_external = method > 1 || reference != 0;
@@ -302,8 +348,9 @@ fn read_references<'a>(mut reader: Reader<'a>, meta: &mut Meta<'a>) -> Option<()
             }
         };
         let from = id(&mut reader)?;
-        let count = reader.u16()?;
-        let to: Option<Vec<u32>> = (0..count).map(|_| id(&mut reader)).collect();
+        let len = reader.u16()?;
+        add_up(&mut meta.referred_len, 1 + usize::from(len), REFERENCES_MAX)?;
+        let to: Option<Vec<u32>> = (0..len).map(|_| id(&mut reader)).collect();
         meta.references.push((name, from, to?));
     }
     Some(())
@@ -323,6 +370,7 @@ fn read_properties<'a>(body: &'a [u8], meta: &mut Meta<'a>) -> Option<()> {
                 let version = reader.u8()?;
                 let is_wide = reader.uint(3)? & 1 != 0;
                 let count = reader.u32()?;
+                add_up(&mut meta.listed_len, count as usize, LISTED_MAX)?;
                 for _ in 0..count {
                     let id = if version == 0 {
                         u32::from(reader.u16()?)
@@ -429,13 +477,20 @@ impl<'a> Meta<'a> {
     }
 
     fn picture(&self, file: &'a [u8], item: &Item) -> Result<Picture<'a>> {
-        let tile = |item: &Item| {
+        // Data that lies in pieces is put together. Pictures that share some of it would take more than the file has.
+        let mut left = file.len();
+        let mut tile = |item: &Item| {
             let (width, height) = self
                 .size_of(item)
                 .ok_or_else(|| wrong("a size is missing"))?;
             let data = self
                 .data_of(file, item)
                 .ok_or_else(|| wrong("a picture's data is missing"))?;
+            if let std::borrow::Cow::Owned(joined) = &data {
+                left = left
+                    .checked_sub(joined.len())
+                    .ok_or_else(|| wrong("its pictures share their data"))?;
+            }
             Ok(Tile {
                 width,
                 height,
@@ -464,11 +519,14 @@ impl<'a> Meta<'a> {
                     Some(item) if &item.kind == b"av01" => tile(item),
                     _ => Err(wrong("its grid lacks pictures")),
                 });
-                Ok(Picture {
+                let picture = Picture {
                     columns,
                     rows,
                     tiles: tiles.collect::<Result<_>>()?,
-                })
+                };
+                let whole = self.size_of(item);
+                picture.check_grid(whole.ok_or_else(|| wrong("its size is missing"))?)?;
+                Ok(picture)
             }
             _ => Err(Trouble::unsupported("AVIF", "pictures that are not AV1")),
         }
@@ -524,6 +582,9 @@ fn contents<'a>(file: &'a [u8], meta: &Meta<'a>) -> Result<Contents<'a>> {
     }
     contents.color = meta.picture(file, primary)?;
     if let Some(alpha) = meta.alpha_of(primary.id) {
+        if meta.size_of(alpha) != Some((width, height)) {
+            return Err(wrong("its transparency has another size"));
+        }
         contents.alpha = Some(meta.picture(file, alpha)?);
         contents.is_premultiplied = meta.is_premultiplied(primary.id, alpha.id);
     }
@@ -531,6 +592,14 @@ fn contents<'a>(file: &'a [u8], meta: &Meta<'a>) -> Result<Contents<'a>> {
         read_alpha_of_tiles(file, meta, primary, &mut contents)?;
     }
     for item in meta.referring(b"cdsc", primary.id) {
+        let is_known = match &item.kind {
+            b"Exif" => contents.exif.is_some(),
+            _ => contents.xmp.is_some(),
+        };
+        // The first of each counts.
+        if is_known {
+            continue;
+        }
         let data = meta.data_of(file, item);
         match (&item.kind, data) {
             (b"Exif", Some(data)) => {
@@ -583,11 +652,13 @@ fn read_alpha_of_tiles<'a>(
         let what = "a grid of which some pictures are transparent and others are not";
         return Err(Trouble::unsupported("AVIF", what));
     }
-    contents.alpha = Some(Picture {
+    let alpha = Picture {
         columns: contents.color.columns,
         rows: contents.color.rows,
         tiles,
-    });
+    };
+    alpha.check_grid((contents.width, contents.height))?;
+    contents.alpha = Some(alpha);
     Ok(())
 }
 

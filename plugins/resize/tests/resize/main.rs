@@ -11,6 +11,7 @@
 )]
 
 mod animation;
+mod boxes;
 mod broken;
 mod choices;
 mod colorimetry;
