@@ -110,9 +110,10 @@ pub fn tags(data: &[u8]) {
         ..Attached::default()
     };
     for attached in [exif, xmp, metadata::of_jpeg(data)] {
-        let said = attached.orientation();
         let upright = attached.clone().upright();
-        assert_eq!(upright.orientation(), said.map(|_| 1), "{attached:?}");
+        // Numbers that meant nothing may be 1 now, too.
+        assert_eq!(upright.orientation().unwrap_or(1), 1, "{attached:?}");
+        assert!(attached.orientation().is_none() || upright.orientation().is_some());
         let len = |part: &Option<Vec<u8>>| part.as_ref().map(Vec::len);
         assert_eq!(len(&upright.exif), len(&attached.exif));
         assert_eq!(len(&upright.xmp), len(&attached.xmp));

@@ -194,7 +194,7 @@ struct Meta<'a> {
 
 /// More items than any picture needs, and more parts of all of them together.
 const ITEMS_MAX: usize = 4096;
-const EXTENTS_MAX: usize = 1 << 16;
+const EXTENTS_MAX: usize = 1 << 13;
 /// Each has a name, a place and properties.
 const LISTED_MAX: usize = 4 * ITEMS_MAX;
 /// A picture of a grid is referred to as a part, and by its transparency, which is a part as well.
