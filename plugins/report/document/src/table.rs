@@ -4,6 +4,7 @@ use crate::{
     error::{Error, ErrorKind},
     format::{AMOUNT_SCALE_MAX, Formatter},
     model::{Align, ColumnOptions, Format, KeyFiguresOptions, Locale, TableOptions, Total},
+    text,
     value::{Column, ColumnKind, Value},
 };
 
@@ -20,6 +21,8 @@ pub struct TableColumn {
     pub format: Format,
     /// On which side they stand.
     pub align: Align,
+    /// Whether that was asked for. Else what isn't a number stands where its readers begin.
+    pub(crate) is_aligned: bool,
     /// The width in characters, where one was asked for.
     pub width: Option<f32>,
     /// What stands below it.
@@ -91,6 +94,19 @@ impl Table {
         })
     }
 
+    /// Its columns, aligned for readers of this direction. All of a column stands on one side, whatever language its
+    /// values have: where all readers begin, or those of its heading.
+    pub(crate) fn columns_towards(&self, is_rtl: bool) -> Vec<TableColumn> {
+        let mut columns = self.columns.clone();
+        for column in &mut columns {
+            let begins_right = is_rtl || text::is_rtl(&column.title);
+            if begins_right && !column.is_aligned && column.align == Align::Left {
+                column.align = Align::Right;
+            }
+        }
+        columns
+    }
+
     /// Whether any column has a total.
     #[must_use]
     pub fn has_totals(&self) -> bool {
@@ -155,6 +171,7 @@ fn table_column(column: &Column, options: &ColumnOptions) -> Result<TableColumn,
             (format, ..) => format.clone(),
         },
         align,
+        is_aligned: options.align.is_some(),
         width: options.width,
         total: options.total,
         decimals_min: 0,

@@ -10,6 +10,7 @@ mod ja;
 use crate::model::Locale;
 
 /// The words of a language, and how it writes numbers and dates.
+#[derive(Debug)]
 pub(crate) struct Language {
     /// The language tag, such as `en-GB`.
     pub(crate) tag: &'static str,

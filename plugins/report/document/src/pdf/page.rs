@@ -5,7 +5,7 @@ use std::{mem, sync::Arc};
 use crate::{
     error::{Error, ErrorKind},
     fonts::{Fonts, Weight},
-    model::{Locale, Orientation, Page, PageSize},
+    model::{Locale, Orientation, Page},
     scene::Scene,
     text::Shaper,
 };
@@ -19,8 +19,6 @@ pub(super) const STRONG_RULE: Color = [0x8a, 0x96, 0xa4];
 pub(super) const TINT: Color = [0xf2, 0xf5, 0xf9];
 pub(super) const HEAD: Color = [0xe6, 0xec, 0xf3];
 pub(super) const ACCENT: Color = [0x2f, 0x6d, 0xb5];
-
-const MM: f32 = 72.0 / 25.4;
 
 /// Something on a page. Coordinates are points from the upper left corner; a text's are those of its baseline.
 pub(super) enum Op {
@@ -89,13 +87,7 @@ impl Layout {
         fonts: Arc<Fonts>,
         pages_max: usize,
     ) -> Result<Self, Error> {
-        let (short, long) = match page.size {
-            PageSize::A4 => (210.0 * MM, 297.0 * MM),
-            PageSize::A3 => (297.0 * MM, 420.0 * MM),
-            PageSize::A5 => (148.0 * MM, 210.0 * MM),
-            PageSize::Letter => (612.0, 792.0),
-            PageSize::Legal => (612.0, 1008.0),
-        };
+        let (short, long) = page.size.sides();
         let mut layout = Self {
             shaper: Shaper::new(fonts, locale),
             pages: Vec::new(),
@@ -106,7 +98,7 @@ impl Layout {
             is_landscape: page.orientation == Orientation::Landscape,
             turns_back: false,
             title_len: 0,
-            margin: page.margin_mm.unwrap_or(18.0) * MM,
+            margin: page.margin(),
             y: 0.0,
         };
         layout.new_page()?;
