@@ -97,7 +97,7 @@ fn metadata(document: &Document) -> Metadata {
 
 /// Headers and footers, with everything filled in but the page's number.
 struct Bands {
-    header: Option<Band>,
+    header: Band,
     has_own_header: bool,
     footer: Band,
 }
@@ -120,24 +120,12 @@ impl Bands {
             center: fill(&band.center),
             right: fill(&band.right),
         };
-        let header = document.page.header.as_ref().map(fill_band);
-        let default_header = Band {
-            left: document.title.clone(),
-            ..Band::default()
-        };
-        let default_footer = Band {
-            left: date.clone(),
-            center: String::new(),
-            right: "{page} / {pages}".to_owned(),
-        };
+        let own_header = document.own_header();
+        let header = document.page.header.as_ref();
         Self {
             has_own_header: header.is_some(),
-            header: header.or(Some(default_header)),
-            footer: document
-                .page
-                .footer
-                .as_ref()
-                .map_or(default_footer, fill_band),
+            header: fill_band(header.unwrap_or(&own_header)),
+            footer: fill_band(&document.footer()),
         }
     }
 
@@ -149,11 +137,8 @@ impl Bands {
         (page, pages): (usize, usize),
     ) {
         let (left, right) = (sheet.margin, sheet.width - sheet.margin);
-        if let Some(header) = self
-            .header
-            .as_ref()
-            .filter(|_| self.has_own_header || page > 1)
-        {
+        if self.has_own_header || page > 1 {
+            let header = &self.header;
             let y = (sheet.margin * 0.62).max(9.0);
             pen.band(surface, header, (left, right, y), (page, pages));
             if *header != Band::default() {

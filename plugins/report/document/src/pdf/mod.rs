@@ -4,6 +4,7 @@
 //! of pages is known, they are drawn. A page of a table takes some 20 KB until then.
 
 mod draw;
+mod figures;
 mod page;
 mod table;
 
@@ -14,16 +15,16 @@ use crate::{
     chart::Chart,
     error::{Error, ErrorKind},
     fonts::{Fonts, Weight},
-    format::{Formatter, long_date},
+    format::long_date,
     markup::{Block, blocks},
     model::{ChartKind, Document, Text},
     output::{Check, RowKind, Sink, Warning, Writer},
     scene,
     table::{KeyFigures, Table},
-    text::{is_rtl, missing_warning},
+    text::missing_warning,
     value::Value,
 };
-use page::{ACCENT, INK, Layout, MUTED, TINT};
+use page::{ACCENT, INK, Layout, MUTED};
 use table::TableLayout;
 
 /// How much a PDF may hold. It is laid out in memory, and nobody reads a million pages.
@@ -89,10 +90,10 @@ impl State {
             ..
         } = &self.document;
         let layout = &mut self.layout;
-        layout.paragraph(title, Weight::Bold, 20.0, INK, 1.25)?;
+        layout.title_lines(title, (Weight::Bold, 20.0, INK), 1.25)?;
         if let Some(subtitle) = subtitle {
             layout.space(2.0);
-            layout.paragraph(subtitle, Weight::Regular, 12.0, MUTED, 1.35)?;
+            layout.title_lines(subtitle, (Weight::Regular, 12.0, MUTED), 1.35)?;
         }
         let date = long_date(&self.document);
         let line: Vec<&str> = author
@@ -102,11 +103,17 @@ impl State {
             .collect();
         if !line.is_empty() {
             layout.space(3.0);
-            layout.paragraph(&line.join(" · "), Weight::Regular, 9.0, MUTED, 1.4)?;
+            layout.title_lines(&line.join(" · "), (Weight::Regular, 9.0, MUTED), 1.4)?;
         }
         layout.space(7.0);
         let (left, width, y) = (layout.left(), layout.width(), layout.y());
-        layout.rect(left, y, width.min(64.0), 2.2, ACCENT);
+        let rule = width.min(64.0);
+        let x = if layout.is_rtl() {
+            left + width - rule
+        } else {
+            left
+        };
+        layout.rect(x, y, rule, 2.2, ACCENT);
         layout.space(16.0);
         layout.title_ends();
         Ok(())
@@ -120,7 +127,7 @@ impl State {
         self.layout.keep_together(needed + own)?;
         if let Some(title) = title {
             self.layout.mark(title);
-            self.layout.paragraph(title, Weight::Bold, 13.0, INK, 1.3)?;
+            self.layout.heading(title, 13.0)?;
             self.layout.space(6.0);
         }
         Ok(())
@@ -131,7 +138,7 @@ impl<W: Sink> Writer for PdfWriter<W> {
     fn begin(&mut self, document: &Document) -> Result<(), Error> {
         let layout = Layout::new(
             &document.page,
-            document.locale,
+            (document.locale, document.is_rtl()),
             self.fonts.clone(),
             self.limits.pages_max,
         )?;
@@ -162,15 +169,12 @@ impl<W: Sink> Writer for PdfWriter<W> {
                         state.layout.mark(&text);
                     }
                     state.layout.space(3.0);
-                    state
-                        .layout
-                        .paragraph(&text, Weight::Bold, size, INK, 1.3)?;
+                    state.layout.heading(&text, size)?;
                     state.layout.space(4.0);
                 }
                 Block::Paragraph(text) => {
-                    state
-                        .layout
-                        .paragraph(&text, Weight::Regular, 10.0, INK, 1.45)?;
+                    let letters = (Weight::Regular, 10.0, INK);
+                    state.layout.paragraph(&text, letters, 1.45)?;
                     state.layout.space(6.0);
                 }
                 Block::List(points) => {
@@ -189,50 +193,20 @@ impl<W: Sink> Writer for PdfWriter<W> {
         let state = self.state()?;
         let locale = state.document.locale;
         state.heading(figures.title.as_deref(), 58.0)?;
-        let layout = &mut state.layout;
-        let per_line = figures
-            .figures
-            .len()
-            .min(if layout.width() > 600.0 { 5 } else { 4 })
-            .max(1);
-        let gap = 8.0;
-        #[expect(clippy::cast_precision_loss, reason = "a handful")]
-        let width = (layout.width() + gap) / per_line as f32 - gap;
-        for line in figures.figures.chunks(per_line) {
-            layout.keep_together(56.0)?;
-            let (y, mut x) = (layout.y(), layout.left());
-            for figure in line {
-                layout.rect(x, y, width, 50.0, TINT);
-                layout.rect(x, y, 2.5, 50.0, ACCENT);
-                layout.cell_text(
-                    &figure.title,
-                    (x + 10.0, y + 16.0, width - 18.0),
-                    8.5,
-                    Weight::Regular,
-                    MUTED,
-                );
-                let formatter = Formatter::new(&figure.format, locale);
-                let mut text = formatter.text(&figure.value);
-                if text.is_empty() {
-                    text.push('–');
-                }
-                layout.shrunk_text(
-                    &text,
-                    (x + 10.0, y + 38.0, width - 18.0),
-                    18.0,
-                    Weight::Bold,
-                    INK,
-                );
-                x += width + gap;
-            }
-            layout.space(50.0 + gap);
-        }
-        layout.space(10.0);
-        Ok(())
+        figures::draw(&mut state.layout, figures, locale)
     }
 
     fn chart(&mut self, chart: &Chart) -> Result<(), Error> {
         let state = self.state()?;
+        if chart.categories.is_empty() {
+            state.heading(chart.title.as_deref(), 30.0)?;
+            let text = state.document.locale.language().no_data;
+            state
+                .layout
+                .title_lines(text, (Weight::Regular, 9.0, MUTED), 1.4)?;
+            state.layout.space(18.0);
+            return Ok(());
+        }
         let scale = 0.8;
         let width = state.layout.width() / scale;
         let height: f32 = match chart.kind {
@@ -253,7 +227,7 @@ impl<W: Sink> Writer for PdfWriter<W> {
         let state = self.state()?;
         state.table = Some(TableLayout::new(
             table,
-            state.document.locale,
+            (state.document.locale, state.document.is_rtl()),
             state.document.page.orientation,
         ));
         Ok(())
@@ -313,9 +287,4 @@ fn creation_date(document: &Document) -> Option<krilla::metadata::DateTime> {
             .month(date.month)
             .day(date.day),
     )
-}
-
-/// Whether a paragraph stands on the right side.
-fn stands_right(text: &str) -> bool {
-    is_rtl(text)
 }

@@ -7,7 +7,7 @@ use crate::{
     fonts::{Fonts, Weight},
     model::{Locale, Orientation, Page},
     scene::Scene,
-    text::Shaper,
+    text::{Shaper, is_ltr, is_rtl},
 };
 
 pub(super) type Color = [u8; 3];
@@ -19,6 +19,9 @@ pub(super) const STRONG_RULE: Color = [0x8a, 0x96, 0xa4];
 pub(super) const TINT: Color = [0xf2, 0xf5, 0xf9];
 pub(super) const HEAD: Color = [0xe6, 0xec, 0xf3];
 pub(super) const ACCENT: Color = [0x2f, 0x6d, 0xb5];
+
+/// What letters look like: how heavy, how large in points, and in which colour.
+pub(super) type Letters = (Weight, f32, Color);
 
 /// Something on a page. Coordinates are points from the upper left corner; a text's are those of its baseline.
 pub(super) enum Op {
@@ -57,6 +60,17 @@ pub(super) struct Sheet {
     pub(super) text: String,
 }
 
+impl Sheet {
+    /// Moves all that stands on the page to the right.
+    fn shift(&mut self, by: f32) {
+        for op in &mut self.ops {
+            match op {
+                Op::Text { x, .. } | Op::Rect { x, .. } | Op::Scene { x, .. } => *x += by,
+            }
+        }
+    }
+}
+
 /// A place that the outline leads to.
 pub(super) struct Mark {
     pub(super) title: String,
@@ -78,12 +92,14 @@ pub(super) struct Layout {
     title_len: usize,
     margin: f32,
     y: f32,
+    /// Whether readers begin on the right side.
+    is_rtl: bool,
 }
 
 impl Layout {
     pub(super) fn new(
         page: &Page,
-        locale: Locale,
+        (locale, is_rtl): (Locale, bool),
         fonts: Arc<Fonts>,
         pages_max: usize,
     ) -> Result<Self, Error> {
@@ -100,6 +116,7 @@ impl Layout {
             title_len: 0,
             margin: page.margin(),
             y: 0.0,
+            is_rtl,
         };
         layout.new_page()?;
         Ok(layout)
@@ -149,6 +166,9 @@ impl Layout {
             && page.ops.len() == self.title_len
         {
             mem::swap(&mut page.width, &mut page.height);
+            if self.is_rtl {
+                page.shift(page.width - page.height);
+            }
             return Ok(());
         }
         // An empty page is turned itself.
@@ -179,6 +199,10 @@ impl Layout {
 
     pub(super) fn is_landscape(&self) -> bool {
         self.is_landscape
+    }
+
+    pub(super) fn is_rtl(&self) -> bool {
+        self.is_rtl
     }
 
     pub(super) fn left(&self) -> f32 {
@@ -296,50 +320,43 @@ impl Layout {
         }
     }
 
-    /// A text that is made smaller where it is wider than its place.
-    pub(super) fn shrunk_text(
-        &mut self,
-        text: &str,
-        (x, y, width): (f32, f32, f32),
-        size: f32,
-        weight: Weight,
-        color: Color,
-    ) {
-        let ems = self.shaper.width(text, weight);
-        let fitting = if ems > 0.0 {
-            (width / ems).min(size)
-        } else {
-            size
-        };
-        if fitting < size * 0.4 {
-            self.cell_text(text, (x, y, width), size * 0.5, weight, color);
-        } else {
-            self.text_at(text, (x, y), fitting, weight, color);
-        }
-    }
-
-    /// Lines over the page's whole width.
+    /// Lines over the page's whole width. Each paragraph stands where its own readers begin.
     pub(super) fn paragraph(
         &mut self,
         text: &str,
-        weight: Weight,
-        size: f32,
-        color: Color,
+        letters: Letters,
         line_height: f32,
     ) -> Result<(), Error> {
-        let (left, width) = (self.left(), self.width());
-        self.lines(text, (left, width), (weight, size, color), line_height)
+        let place = (self.left(), self.width());
+        self.lines(text, place, letters, (line_height, None))
+    }
+
+    /// Lines that stand where the report's readers begin, whatever language they have.
+    pub(super) fn title_lines(
+        &mut self,
+        text: &str,
+        letters: Letters,
+        line_height: f32,
+    ) -> Result<(), Error> {
+        let place = (self.left(), self.width());
+        let side = Some(self.is_rtl);
+        self.lines(text, place, letters, (line_height, side))
+    }
+
+    /// A heading.
+    pub(super) fn heading(&mut self, text: &str, size: f32) -> Result<(), Error> {
+        self.paragraph(text, (Weight::Bold, size, INK), 1.3)
     }
 
     fn lines(
         &mut self,
         text: &str,
         (left, width): (f32, f32),
-        (weight, size, color): (Weight, f32, Color),
-        line_height: f32,
+        (weight, size, color): Letters,
+        (line_height, side): (f32, Option<bool>),
     ) -> Result<(), Error> {
         for paragraph in text.lines() {
-            let stands_right = super::stands_right(paragraph);
+            let stands_right = side.unwrap_or_else(|| self.stands_right(paragraph));
             for line in self
                 .shaper
                 .wrap(paragraph, weight, width / size, usize::MAX)
@@ -361,23 +378,27 @@ impl Layout {
         Ok(())
     }
 
+    /// Whether a paragraph stands on the right side: as its own letters read, or those of the report if it has none.
+    fn stands_right(&self, paragraph: &str) -> bool {
+        is_rtl(paragraph) || (self.is_rtl && !is_ltr(paragraph))
+    }
+
     /// A point of a list.
     pub(super) fn point(&mut self, text: &str, size: f32) -> Result<(), Error> {
         self.keep_together(size * 1.45)?;
         let (left, y, width) = (self.left(), self.y, self.width());
-        self.text_at(
-            "•",
-            (left + 4.0, y + size * 1.085),
-            size,
-            Weight::Regular,
-            ACCENT,
-        );
-        self.lines(
-            text,
-            (left + 16.0, width - 16.0),
-            (Weight::Regular, size, INK),
-            1.45,
-        )
+        let stands_right = self.stands_right(text);
+        let (bullet, from) = if stands_right {
+            let ems = self.shaper.width("•", Weight::Regular);
+            (left + width - 4.0 - ems * size, left)
+        } else {
+            (left + 4.0, left + 16.0)
+        };
+        let place = (bullet, y + size * 1.085);
+        self.text_at("•", place, size, Weight::Regular, ACCENT);
+        let letters = (Weight::Regular, size, INK);
+        let side = Some(stands_right);
+        self.lines(text, (from, width - 16.0), letters, (1.45, side))
     }
 
     pub(super) fn scene(&mut self, scene: Scene, scale: f32) {

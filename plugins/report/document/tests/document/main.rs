@@ -13,6 +13,7 @@ mod harness;
 mod html;
 mod json;
 mod options;
+mod paper;
 mod pdf;
 mod screen;
 mod xlsx;

@@ -1,0 +1,166 @@
+//! Rows as texts, and cut into the lines of their cells.
+
+use crate::{
+    fonts::Weight, format::Formatter, locale::Language, output::RowKind, table::TableColumn,
+    value::Value,
+};
+
+use super::{Layout, grid::Grid, height_of};
+
+/// More than the lines of a cell hold, in bytes.
+const CELL_LEN_MAX: usize = 16_000;
+/// The most lines of one cell.
+const LINES_MAX: usize = 24;
+
+/// A row as texts, one behind the other.
+#[derive(Default)]
+pub(super) struct Row {
+    text: String,
+    ends: Vec<usize>,
+    pub(super) style: Style,
+    /// The cell that may reach into empty ones beside it.
+    pub(super) label: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Style {
+    #[default]
+    Data,
+    Subtotal,
+    Total,
+}
+
+impl Style {
+    pub(super) fn weight(self) -> Weight {
+        if self == Self::Data {
+            Weight::Regular
+        } else {
+            Weight::Bold
+        }
+    }
+}
+
+impl Row {
+    pub(super) fn cell(&self, index: usize) -> &str {
+        let from = index
+            .checked_sub(1)
+            .and_then(|before| self.ends.get(before))
+            .copied()
+            .unwrap_or(0);
+        self.ends
+            .get(index)
+            .and_then(|to| self.text.get(from..*to))
+            .unwrap_or_default()
+    }
+}
+
+/// A row, cut into lines. A cell of one line has none: its text is taken from the row when it is drawn.
+pub(super) struct Cut {
+    pub(super) lines: Vec<Vec<String>>,
+    pub(super) height: f32,
+}
+
+/// What makes texts of a table's values.
+pub(super) struct Texts {
+    pub(super) columns: Vec<TableColumn>,
+    pub(super) language: &'static Language,
+    formatters: Vec<Formatter>,
+    group_by: Option<usize>,
+    /// Cells of which a part is not shown.
+    pub(super) cells_cut: u64,
+}
+
+impl Texts {
+    pub(super) fn new(
+        columns: Vec<TableColumn>,
+        group_by: Option<usize>,
+        locale: crate::model::Locale,
+    ) -> Self {
+        Self {
+            formatters: columns
+                .iter()
+                .map(|column| column.formatter(locale))
+                .collect(),
+            columns,
+            language: locale.language(),
+            group_by,
+            cells_cut: 0,
+        }
+    }
+
+    pub(super) fn row(&mut self, kind: RowKind<'_>, values: &[Value<'_>]) -> Row {
+        let mut row = Row {
+            ends: Vec::with_capacity(values.len()),
+            ..Row::default()
+        };
+        let label = match kind {
+            RowKind::Data => None,
+            RowKind::Subtotal { group, .. } => {
+                row.style = Style::Subtotal;
+                let at = self.group_by.unwrap_or(0);
+                let group = self
+                    .formatters
+                    .get(at)
+                    .map(|formatter| formatter.text(group))
+                    .unwrap_or_default();
+                Some((at, self.language.subtotal_of(&group)))
+            }
+            RowKind::Total { .. } => {
+                row.style = Style::Total;
+                Some((0, self.language.total.to_owned()))
+            }
+        };
+        for (index, (value, formatter)) in values.iter().zip(&self.formatters).enumerate() {
+            match &label {
+                Some((at, text)) if *at == index && value.is_null() => {
+                    row.text.push_str(text);
+                    row.label = Some(index);
+                }
+                _ => match value {
+                    Value::Text(text) if text.len() > CELL_LEN_MAX => {
+                        row.text.push_str(
+                            text.get(..text.floor_char_boundary(CELL_LEN_MAX))
+                                .unwrap_or_default(),
+                        );
+                        self.cells_cut += 1;
+                    }
+                    _ => formatter.write(value, &mut row.text),
+                },
+            }
+            row.ends.push(row.text.len());
+        }
+        row
+    }
+
+    pub(super) fn cut(&mut self, layout: &mut Layout, grid: &Grid, row: &Row) -> Cut {
+        let mut lines: Vec<Vec<String>> = Vec::with_capacity(self.columns.len());
+        let mut most = 1;
+        let lines_max = LINES_MAX.min(grid.lines_fitting(layout.height()));
+        let weight = row.style.weight();
+        for (index, column) in self.columns.iter().enumerate() {
+            let text = row.cell(index);
+            let ems = grid.room(index) / grid.size;
+            let is_one_line = row.label == Some(index)
+                || text.is_empty()
+                || (!text.contains('\n')
+                    && text.len() < 2_000
+                    && (column.kind.is_number() || layout.shaper.width(text, weight) <= ems));
+            if is_one_line {
+                lines.push(Vec::new());
+                continue;
+            }
+            let cell = layout.shaper.wrap(text, weight, ems, lines_max);
+            if cell.last().is_some_and(|line| line.ends_with('…'))
+                && !text.trim_end().ends_with('…')
+            {
+                self.cells_cut += 1;
+            }
+            most = most.max(cell.len());
+            lines.push(cell);
+        }
+        Cut {
+            lines,
+            height: height_of(most, grid.size),
+        }
+    }
+}
