@@ -124,11 +124,7 @@ pub(super) fn number_format(format: &Format, kind: ColumnKind, locale: Locale) -
         (Format::Text, _)
         | (
             Format::Auto,
-            ColumnKind::Bool
-            | ColumnKind::Float
-            | ColumnKind::Int
-            | ColumnKind::Text
-            | ColumnKind::Nothing,
+            ColumnKind::Float | ColumnKind::Int | ColumnKind::Text | ColumnKind::Nothing,
         ) => None,
         (Format::Auto, ColumnKind::Decimal { scale }) if scale > AMOUNT_SCALE_MAX => None,
         (Format::Auto, ColumnKind::Decimal { .. }) => Some(digits(by_kind, true)),
@@ -172,6 +168,11 @@ pub(super) fn number_format(format: &Format, kind: ColumnKind, locale: Locale) -
                 seconds: true,
             };
             Pattern::of(&format, locale).map(|pattern| date_code(&pattern, locale))
+        }
+        // Some spreadsheets show truth values in their own words, and others by this, as 1 and 0 without it.
+        (Format::Auto, ColumnKind::Bool) => {
+            let [yes, no] = locale.language().yes_no;
+            Some(format!("\"{yes}\";\"{yes}\";\"{no}\""))
         }
         (Format::Auto, ColumnKind::Time) => Some("hh:mm:ss".to_owned()),
     }

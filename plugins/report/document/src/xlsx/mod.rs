@@ -2,6 +2,7 @@
 
 mod format;
 mod overview;
+mod print;
 mod sheet;
 
 use std::{

@@ -9,7 +9,6 @@ use rust_xlsxwriter::{
 use crate::{
     chart::Chart,
     error::Error,
-    fonts::{Weight, text_width},
     format::{Formatter, long_date},
     locale::Language,
     markup::{Block, blocks},
@@ -22,12 +21,20 @@ use crate::{
 use super::{
     Names, cell_text, failed,
     format::{Cell, cell_of, number_format, shows_zone, zone_code},
-    sheet::print_setup,
+    print::{Paper, print_setup},
+    sheet::in_characters,
 };
 
 /// The columns of the sheet, and their widths in characters.
 const COLUMNS: u16 = 5;
-const COLUMN_WIDTH: f64 = 24.0;
+const COLUMN_WIDTH: f32 = 24.0;
+/// The columns together, in characters of the spreadsheet's own size, with a little room at the ends of lines.
+const TEXT_WIDTH: f32 = 112.0;
+/// Letters and lines of spreadsheets, in points.
+const BODY_SIZE: f32 = 11.0;
+const LINE_HEIGHT: f32 = 15.0;
+/// A chart of 370 pixels and the rows that it lies on, in points.
+const CHART_HEIGHT: f32 = 300.0;
 const ACCENT: Color = Color::RGB(0x2f_6db5);
 const MUTED: Color = Color::RGB(0x5b_6775);
 const TINT: Color = Color::RGB(0xf2_f5f9);
@@ -37,7 +44,15 @@ pub(super) struct Overview {
     data: Worksheet,
     data_name: String,
     data_row: u32,
+    /// The widest category among the data, in characters.
+    data_widest: f32,
     row: u32,
+    /// How much of the page is taken, in points.
+    taken: f32,
+    /// How much a page has, at the scale that it is printed with.
+    page_height: f32,
+    breaks: Vec<u32>,
+    is_rtl: bool,
     is_used: bool,
     locale: Locale,
     // What couldn't be set up is told when the first thing is written.
@@ -51,7 +66,12 @@ impl Overview {
             data: Worksheet::new(),
             data_name: names.take(language.chart_data, "Data"),
             data_row: 0,
+            data_widest: 30.0,
             row: 0,
+            taken: 0.0,
+            page_height: f32::INFINITY,
+            breaks: Vec::new(),
+            is_rtl: document.is_rtl(),
             is_used: false,
             locale: document.locale,
             error: None,
@@ -71,17 +91,17 @@ impl Overview {
                 .set_column_width(column, COLUMN_WIDTH)
                 .map_err(failed)?;
         }
-        self.data.set_column_width(0, 30).map_err(failed)?;
         self.sheet.set_screen_gridlines(false);
-        print_setup(&mut self.sheet, document, Some(&document.title));
-        let title = CellFormat::new().set_bold().set_font_size(20);
-        self.write(&document.title, &title)?;
-        self.sheet.set_row_height(0, 30).map_err(failed)?;
+        for sheet in [&mut self.sheet, &mut self.data] {
+            sheet.set_right_to_left(self.is_rtl);
+            print_setup(sheet, document, Some(&document.title));
+        }
+        let paper = Paper::of(&document.page);
+        self.page_height = paper.height_at(&[COLUMN_WIDTH; COLUMNS as usize]);
+        let title = CellFormat::new().set_bold();
+        self.write(&document.title, &title, 20.0)?;
         if let Some(subtitle) = &document.subtitle {
-            self.write(
-                subtitle,
-                &CellFormat::new().set_font_size(13).set_font_color(MUTED),
-            )?;
+            self.write(subtitle, &CellFormat::new().set_font_color(MUTED), 13.0)?;
         }
         let date = long_date(document);
         let meta: Vec<&str> = document
@@ -91,9 +111,13 @@ impl Overview {
             .chain(date.as_deref())
             .collect();
         if !meta.is_empty() {
-            self.write(&meta.join(" · "), &CellFormat::new().set_font_color(MUTED))?;
+            self.write(
+                &meta.join(" · "),
+                &CellFormat::new().set_font_color(MUTED),
+                11.0,
+            )?;
         }
-        self.row += 1;
+        self.skip(1);
         Ok(())
     }
 
@@ -101,81 +125,104 @@ impl Overview {
         self.is_used
     }
 
-    fn begin(&mut self, title: Option<&str>) -> Result<(), Error> {
+    /// Leaves rows empty.
+    fn skip(&mut self, rows: u16) {
+        self.row += u32::from(rows);
+        self.taken += f32::from(rows) * LINE_HEIGHT;
+    }
+
+    /// The height of the row that is written, in points.
+    fn set_height(&mut self, height: f32) -> Result<(), Error> {
+        self.sheet
+            .set_row_height(self.row, height)
+            .map_err(failed)?;
+        self.taken += height - LINE_HEIGHT;
+        Ok(())
+    }
+
+    /// Begins a section; what it needs stays on one page.
+    fn begin(&mut self, title: Option<&str>, height: f32) -> Result<(), Error> {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
         self.is_used = true;
+        if self.taken + height > self.page_height && self.taken > 0.0 {
+            self.breaks.push(self.row);
+            self.taken = 0.0;
+        }
         if let Some(title) = title.filter(|title| !title.trim().is_empty()) {
             self.write(
                 title,
-                &CellFormat::new()
-                    .set_bold()
-                    .set_font_size(14)
-                    .set_font_color(ACCENT),
+                &CellFormat::new().set_bold().set_font_color(ACCENT),
+                14.0,
             )?;
         }
         Ok(())
     }
 
-    fn write(&mut self, text: &str, format: &CellFormat) -> Result<(), Error> {
+    /// A text with letters of this size; what is wider than all columns has several lines.
+    fn write(&mut self, text: &str, format: &CellFormat, size: f32) -> Result<(), Error> {
+        let format = format.clone().set_font_size(size);
+        if size / BODY_SIZE * in_characters(text) * 1.1 > TEXT_WIDTH {
+            return self.write_wrapped(text, &format, size);
+        }
         let clean = cell_text(text).map(|(text, _)| text);
         self.sheet
-            .write_string_with_format(self.row, 0, clean.as_deref().unwrap_or(text), format)
+            .write_string_with_format(self.row, 0, clean.as_deref().unwrap_or(text), &format)
             .map_err(failed)?;
-        self.row += 1;
+        self.set_height((size * LINE_HEIGHT / BODY_SIZE).max(LINE_HEIGHT))?;
+        self.skip(1);
         Ok(())
     }
 
     /// A text over all columns, as high as its lines need.
-    fn write_wrapped(&mut self, text: &str, indent: u8) -> Result<(), Error> {
+    fn write_wrapped(&mut self, text: &str, format: &CellFormat, size: f32) -> Result<(), Error> {
         let clean = cell_text(text).map(|(text, _)| text);
         let text = clean.as_deref().unwrap_or(text);
-        let format = CellFormat::new()
-            .set_text_wrap()
-            .set_align(FormatAlign::Top)
-            .set_indent(indent);
+        let format = format.clone().set_text_wrap().set_align(FormatAlign::Top);
         self.sheet
             .merge_range(self.row, 0, self.row, COLUMNS - 1, text, &format)
             .map_err(failed)?;
-        // A line of five columns holds about 118 digits at this size.
+        let factor = size / BODY_SIZE;
         let lines: f32 = text
             .lines()
-            .map(|line| {
-                (text_width(line, Weight::Regular, 1.0) / 0.572 / 112.0)
-                    .ceil()
-                    .max(1.0)
-            })
+            .map(|line| (in_characters(line) * factor / TEXT_WIDTH).ceil().max(1.0))
             .sum();
-        self.sheet
-            .set_row_height(self.row, (lines * 15.0).clamp(15.0, 400.0))
-            .map_err(failed)?;
-        self.row += 1;
+        self.set_height((lines * LINE_HEIGHT * factor).clamp(LINE_HEIGHT, 400.0))?;
+        self.skip(1);
         Ok(())
     }
 
     pub(super) fn text(&mut self, text: &Text) -> Result<(), Error> {
-        self.begin(text.title.as_deref())?;
+        self.begin(text.title.as_deref(), 60.0)?;
+        let body = CellFormat::new();
         for block in blocks(&text.text) {
             match block {
                 Block::Heading { text, .. } => {
-                    self.write(&text, &CellFormat::new().set_bold().set_font_size(12))?;
+                    self.write(&text, &body.clone().set_bold(), 12.0)?;
                 }
-                Block::Paragraph(text) => self.write_wrapped(&text, 0)?,
+                Block::Paragraph(text) => self.write_wrapped(&text, &body, BODY_SIZE)?,
                 Block::List(points) => {
                     for point in points {
-                        self.write_wrapped(&format!("• {point}"), 1)?;
+                        let format = body.clone().set_indent(1);
+                        self.write_wrapped(&format!("• {point}"), &format, BODY_SIZE)?;
                     }
                 }
             }
         }
-        self.row += 1;
+        self.skip(1);
         Ok(())
     }
 
     pub(super) fn key_figures(&mut self, figures: &KeyFigures) -> Result<(), Error> {
-        self.begin(figures.title.as_deref())?;
+        self.begin(figures.title.as_deref(), 100.0)?;
+        let side = if self.is_rtl {
+            FormatAlign::Right
+        } else {
+            FormatAlign::Left
+        };
         let label = CellFormat::new()
+            .set_align(side)
             .set_font_color(MUTED)
             .set_background_color(TINT)
             .set_font_size(10);
@@ -189,7 +236,7 @@ impl Overview {
                 let mut large = CellFormat::new()
                     .set_bold()
                     .set_font_size(18)
-                    .set_align(FormatAlign::Left)
+                    .set_align(side)
                     .set_background_color(TINT);
                 if let Some(mut number) = number_format(&figure.format, figure.kind, self.locale) {
                     if let Value::Timestamp {
@@ -227,10 +274,9 @@ impl Overview {
                 };
                 written.map_err(failed)?;
             }
-            self.sheet
-                .set_row_height(self.row + 1, 28)
-                .map_err(failed)?;
-            self.row += 3;
+            self.skip(1);
+            self.set_height(28.0)?;
+            self.skip(2);
         }
         Ok(())
     }
@@ -238,6 +284,7 @@ impl Overview {
     /// Writes the chart's data; returns its first and last row.
     fn chart_data(&mut self, chart: &Chart) -> Result<(u32, u32), Error> {
         let bold = CellFormat::new().set_bold();
+        let right = bold.clone().set_align(FormatAlign::Right);
         let text = |text: &str| cell_text(text).map_or_else(|| text.to_owned(), |(clean, _)| clean);
         if let Some(title) = &chart.title {
             self.data
@@ -254,9 +301,10 @@ impl Overview {
             format = format.set_num_format(number);
         }
         for (column, series) in (1_u16..).zip(&chart.series) {
-            self.data.set_column_width(column, 16).map_err(failed)?;
+            let width = (in_characters(&series.title) + 2.0).clamp(16.0, 40.0);
+            self.data.set_column_width(column, width).map_err(failed)?;
             self.data
-                .write_string_with_format(head, column, text(&series.title), &bold)
+                .write_string_with_format(head, column, text(&series.title), &right)
                 .map_err(failed)?;
             for (row, value) in (head + 1..).zip(&series.values) {
                 if let Some(number) = value.as_f64() {
@@ -268,6 +316,7 @@ impl Overview {
         }
         let mut last = head;
         for (row, category) in (head + 1..).zip(&chart.categories) {
+            self.data_widest = self.data_widest.max(in_characters(category) + 1.0);
             self.data
                 .write_string(row, 0, text(category))
                 .map_err(failed)?;
@@ -278,13 +327,14 @@ impl Overview {
     }
 
     pub(super) fn chart(&mut self, chart: &Chart) -> Result<(), Error> {
-        self.begin(chart.title.as_deref())?;
         if chart.categories.is_empty() {
+            self.begin(chart.title.as_deref(), 60.0)?;
             let text = self.locale.language().no_data;
-            self.write(text, &CellFormat::new().set_font_color(MUTED))?;
-            self.row += 1;
+            self.write(text, &CellFormat::new().set_font_color(MUTED), BODY_SIZE)?;
+            self.skip(1);
             return Ok(());
         }
+        self.begin(chart.title.as_deref(), CHART_HEIGHT + 30.0)?;
         let (head, last) = self.chart_data(chart)?;
         let mut drawn = XlsxChart::new(match chart.kind {
             ChartKind::Bar => ChartType::Column,
@@ -342,7 +392,7 @@ impl Overview {
         self.sheet
             .insert_chart(self.row, 0, &drawn)
             .map_err(failed)?;
-        self.row += 20;
+        self.skip(20);
         Ok(())
     }
 
@@ -393,6 +443,10 @@ impl Overview {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
+        self.data
+            .set_column_width(0, self.data_widest.min(60.0))
+            .map_err(failed)?;
+        self.sheet.set_page_breaks(&self.breaks).map_err(failed)?;
         let data = (self.data_row > 0).then_some(self.data);
         Ok((self.sheet, data))
     }

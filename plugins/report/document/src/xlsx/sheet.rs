@@ -5,8 +5,8 @@ use rust_xlsxwriter::{Formula, Workbook, Worksheet};
 use crate::{
     error::{Error, ErrorKind},
     fonts::{Weight, text_width},
-    format::{Formatter, long_date, write_raw},
-    model::{Align, Document, Orientation, PageSize, Total},
+    format::{Formatter, write_raw},
+    model::{Align, Document, Total},
     output::RowKind,
     table::{Table, TableColumn},
     value::Value,
@@ -15,12 +15,16 @@ use crate::{
 use super::{
     Names, SHEET_ROWS_MAX, cell_text, failed,
     format::{Cell, ColumnFormats, cell_of, column_formats},
+    print::{Paper, print_setup},
 };
 
 /// Columns that a sheet holds.
 const COLUMNS_MAX: usize = 16_384;
 /// Rows whose widths decide about those of the columns.
 const SAMPLE_LEN: u32 = 500;
+
+/// The widest a column gets by itself, in characters; longer texts have several lines.
+const WIDTH_MAX: f32 = 60.0;
 
 /// In points, of the font that spreadsheets begin with.
 const LINE_HEIGHT: f64 = 15.0;
@@ -38,6 +42,48 @@ struct ColumnState {
     text_in_all: bool,
 }
 
+impl ColumnState {
+    /// The width in characters, as far as the rows tell it.
+    fn width(&self) -> f32 {
+        let own = self.widest.clamp(6.0, WIDTH_MAX);
+        self.column.width.unwrap_or(own)
+    }
+
+    /// How many lines a text has in this column, by its breaks and by the column's width.
+    fn lines_of(&self, text: &str, is_sample: bool) -> u32 {
+        // As long as rows are looked at, the column becomes as wide as they need.
+        let width = if is_sample && self.column.width.is_none() {
+            WIDTH_MAX
+        } else {
+            self.width()
+        };
+        let mut lines = 0.0_f32;
+        for line in text.trim_end().split('\n').take(LINES_MAX) {
+            lines += if fits_surely(line, width) {
+                1.0
+            } else {
+                // Words leave the ends of lines empty.
+                let own = in_characters(line) / width;
+                if own <= 1.0 { 1.0 } else { (own * 1.08).ceil() }
+            };
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a handful of lines"
+        )]
+        let lines = lines.clamp(1.0, LINES_MAX as f32) as u32;
+        lines
+    }
+}
+
+/// Whether the text is so short that its letters needn't be measured.
+fn fits_surely(text: &str, width: f32) -> bool {
+    // The widest letters have the width of two digits.
+    text.len() <= 4 || f32::from(u16::try_from(text.len()).unwrap_or(u16::MAX)) * 2.0 <= width
+}
+
 /// A table on its way to one or more sheets.
 pub(super) struct Sheet {
     table: Table,
@@ -49,6 +95,7 @@ pub(super) struct Sheet {
     sheets: u32,
     texts_cut: u64,
     locale: crate::model::Locale,
+    paper: Paper,
     buffer: String,
 }
 
@@ -68,14 +115,18 @@ impl Sheet {
                 ),
             ));
         }
-        let columns: Vec<ColumnState> = table
-            .columns
+        let is_rtl = document.is_rtl();
+        let own_columns = table.columns_towards(is_rtl);
+        let columns: Vec<ColumnState> = own_columns
             .iter()
             .enumerate()
             .map(|(index, column)| {
-                let before = index
-                    .checked_sub(1)
-                    .and_then(|before| table.columns.get(before));
+                let before = if is_rtl {
+                    index.checked_add(1)
+                } else {
+                    index.checked_sub(1)
+                };
+                let before = before.and_then(|before| own_columns.get(before));
                 // Numbers on the right and texts on the left would touch each other.
                 let is_tight = before.is_some_and(|before| before.align == Align::Right)
                     && column.align == Align::Left;
@@ -101,6 +152,7 @@ impl Sheet {
             sheets: 1,
             texts_cut: 0,
             locale: document.locale,
+            paper: Paper::of(&document.page),
             buffer: String::new(),
         })
     }
@@ -131,15 +183,15 @@ impl Sheet {
 
     /// Widths and the filter, once all rows are there.
     fn dress(&mut self, last_row: u32) -> Result<(), Error> {
+        let mut widths = Vec::with_capacity(self.columns.len());
         for (index, state) in (0_u16..).zip(&self.columns) {
-            let width = state
-                .column
-                .width
-                .unwrap_or_else(|| state.widest.clamp(6.0, 60.0));
+            let width = state.width() + 1.0;
+            widths.push(width);
             self.worksheet
-                .set_column_width(index, width + 1.0)
+                .set_column_width(index, width)
                 .map_err(failed)?;
         }
+        self.paper.fit(&mut self.worksheet, &widths)?;
         let last_column = u16::try_from(self.columns.len().saturating_sub(1)).unwrap_or(u16::MAX);
         self.worksheet
             .autofilter(0, 0, last_row, last_column)
@@ -184,12 +236,19 @@ impl Sheet {
         let row = self.row;
         let is_sample = row <= SAMPLE_LEN && self.sheets == 1;
         let worksheet = &mut self.worksheet;
-        let lines_most = values.iter().map(lines_of).max().unwrap_or(1);
+        let lines_of = |state: &ColumnState, value: &Value<'_>| match value {
+            Value::Text(text) => state.lines_of(text, is_sample),
+            _ => 1,
+        };
+        let cells = self.columns.iter().zip(values);
+        let lines_most = cells.map(|(state, value)| lines_of(state, value)).max();
+        let lines_most = lines_most.unwrap_or(1);
         if lines_most > 1 {
             let height = LINE_HEIGHT * f64::from(lines_most);
             worksheet.set_row_height(row, height).map_err(failed)?;
         }
         for ((index, state), value) in (0_u16..).zip(&mut self.columns).zip(values) {
+            let is_broken = lines_most > 1 && lines_of(state, value) > 1;
             if is_sample {
                 self.buffer.clear();
                 state.formatter.write(value, &mut self.buffer);
@@ -234,7 +293,7 @@ impl Sheet {
                         None => (text.as_ref(), false),
                     };
                     self.texts_cut += u64::from(is_cut);
-                    if lines_of(value) > 1 {
+                    if is_broken {
                         worksheet.write_string_with_format(row, index, text, &state.formats.lines)
                     } else {
                         worksheet.write_string(row, index, text)
@@ -326,19 +385,8 @@ impl Sheet {
     }
 }
 
-/// How many lines a cell has; more are not shown at once.
-fn lines_of(value: &Value<'_>) -> u32 {
-    match value {
-        Value::Text(text) => {
-            let breaks = text.trim_end().matches('\n').take(LINES_MAX - 1).count();
-            u32::try_from(breaks).unwrap_or(0) + 1
-        }
-        _ => 1,
-    }
-}
-
 /// About how many digits wide the text is.
-fn in_characters(text: &str) -> f32 {
+pub(super) fn in_characters(text: &str) -> f32 {
     text_width(text, Weight::Regular, 1.0) / 0.572
 }
 
@@ -369,78 +417,7 @@ fn new_worksheet(
     }
     worksheet.set_freeze_panes(1, 0).map_err(failed)?;
     worksheet.set_repeat_rows(0, 0).map_err(failed)?;
+    worksheet.set_right_to_left(document.is_rtl());
     print_setup(&mut worksheet, document, table.title.as_deref());
-    if columns.len() > 8 && document.page.orientation == Orientation::Auto {
-        worksheet.set_landscape();
-    }
     Ok(worksheet)
-}
-
-/// Paper, header and footer.
-pub(super) fn print_setup(worksheet: &mut Worksheet, document: &Document, title: Option<&str>) {
-    worksheet.set_paper_size(match document.page.size {
-        PageSize::Letter => 1,
-        PageSize::Legal => 5,
-        PageSize::A3 => 8,
-        PageSize::A4 => 9,
-        PageSize::A5 => 11,
-    });
-    if document.page.orientation == Orientation::Landscape {
-        worksheet.set_landscape();
-    }
-    worksheet.set_print_fit_to_pages(1, 0);
-    let date = long_date(document);
-    let date = date.unwrap_or_default();
-    let fill = |text: &str, page: &str, pages: &str| {
-        text.replace('&', "&&")
-            .replace("{title}", &document.title.replace('&', "&&"))
-            .replace(
-                "{subtitle}",
-                &document
-                    .subtitle
-                    .clone()
-                    .unwrap_or_default()
-                    .replace('&', "&&"),
-            )
-            .replace(
-                "{author}",
-                &document
-                    .author
-                    .clone()
-                    .unwrap_or_default()
-                    .replace('&', "&&"),
-            )
-            .replace("{date}", &date)
-            .replace("{page}", page)
-            .replace("{pages}", pages)
-    };
-    let band = |band: &crate::model::Band| {
-        let mut text = String::new();
-        for (code, part) in [
-            ("&L", &band.left),
-            ("&C", &band.center),
-            ("&R", &band.right),
-        ] {
-            if !part.is_empty() {
-                text.push_str(code);
-                text.push_str(&fill(part, "&P", "&N"));
-            }
-        }
-        text
-    };
-    let header = match &document.page.header {
-        Some(header) => band(header),
-        None => format!("&L{}", title.unwrap_or(&document.title).replace('&', "&&")),
-    };
-    let footer = match &document.page.footer {
-        Some(footer) => band(footer),
-        None => format!("&L{date}&R&P / &N"),
-    };
-    // Longer ones would be refused by spreadsheets.
-    if header.encode_utf16().count() <= 255 {
-        worksheet.set_header(header);
-    }
-    if footer.encode_utf16().count() <= 255 {
-        worksheet.set_footer(footer);
-    }
 }

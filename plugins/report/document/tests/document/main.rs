@@ -16,4 +16,5 @@ mod options;
 mod paper;
 mod pdf;
 mod screen;
+mod sheets;
 mod xlsx;
