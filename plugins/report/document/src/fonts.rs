@@ -93,6 +93,25 @@ pub(crate) fn embedded(weight: Weight) -> &'static Embedded {
     }
 }
 
+/// The text, cut in its middle where it is wider than this: what tells names apart stands at their end, often.
+pub(crate) fn fit_middle(text: &str, weight: Weight, size: f32, width_max: f32) -> String {
+    if text_width(text, weight, size) <= width_max {
+        return text.to_owned();
+    }
+    let mut used = 0.0;
+    let mut from = text.len();
+    for (index, c) in text.char_indices().rev() {
+        used += text_width(c.encode_utf8(&mut [0; 4]), weight, size);
+        if used > width_max * 0.45 {
+            break;
+        }
+        from = index;
+    }
+    let end = text.get(from..).unwrap_or_default().trim_start();
+    let space = width_max - text_width(end, weight, size);
+    fit_text(text, weight, size, space) + end
+}
+
 /// How wide a text is in the embedded font, without shaping. What the font doesn't have is estimated.
 pub(crate) fn text_width(text: &str, weight: Weight, size: f32) -> f32 {
     let font = embedded(weight);

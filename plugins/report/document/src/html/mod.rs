@@ -100,6 +100,22 @@ impl<W: Sink> HtmlWriter<W> {
     }
 }
 
+/// The size of a chart where there is room, in CSS pixels.
+fn desk_size(chart: &Chart) -> (f32, f32) {
+    match chart.kind {
+        ChartKind::Pie => (860.0, 260.0),
+        _ => (860.0, 330.0),
+    }
+}
+
+/// The size of a chart on a phone, whose letters are as large as on a desk.
+fn phone_size(chart: &Chart) -> (f32, f32) {
+    match chart.kind {
+        ChartKind::Pie => (360.0, scene::narrow_height(360.0, chart.categories.len())),
+        _ => (360.0, 300.0),
+    }
+}
+
 /// How many figures stand side by side on paper: no line but a full one, where that is possible.
 fn figures_on_paper(count: usize) -> usize {
     match count {
@@ -233,14 +249,13 @@ impl<W: Sink> Writer for HtmlWriter<W> {
             self.to.push("</section>\n");
             return self.flush_line();
         }
-        let height = if chart.kind == ChartKind::Pie {
-            260.0
-        } else {
-            330.0
-        };
-        let scene = scene::lay_out(chart, (860.0, height), scene::ANY_FONT, locale);
         self.to.push("<figure>\n");
-        svg::push(chart, &scene, (self.sections, locale), &mut self.to.line);
+        // Only one of the two is shown, and read aloud.
+        for (screen, size) in [("desk", desk_size(chart)), ("phone", phone_size(chart))] {
+            let scene = scene::lay_out(chart, size, scene::ANY_FONT, locale);
+            let names = (self.sections, screen, locale);
+            svg::push(chart, &scene, names, &mut self.to.line);
+        }
         self.chart_table(chart);
         self.to.push("</figure>\n</section>\n");
         self.flush_line()

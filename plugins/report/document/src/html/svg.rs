@@ -11,22 +11,22 @@ use crate::{
 
 use super::escape;
 
-/// Appends the chart; what names it has the section's number.
+/// Appends the chart, for a kind of screen; what names it has the section's number.
 pub(super) fn push(
     chart: &Chart,
     scene: &Scene,
-    (number, locale): (usize, Locale),
+    (number, screen, locale): (usize, &str, Locale),
     to: &mut String,
 ) {
     let title = chart.title.as_deref().unwrap_or(locale.language().chart);
     // Writing into a string can't fail.
     let _ = write!(
         to,
-        "<svg role=\"img\" aria-labelledby=\"c{number}t c{number}d\" viewBox=\"0 0 {} {}\" xmlns=\"http://www.w3.org/2000/svg\">\n<title id=\"c{number}t\">",
+        "<svg class=\"{screen}\" role=\"img\" aria-labelledby=\"c{number}t{screen} c{number}d{screen}\" viewBox=\"0 0 {} {}\" xmlns=\"http://www.w3.org/2000/svg\">\n<title id=\"c{number}t{screen}\">",
         scene.width, scene.height
     );
     escape(title, to);
-    let _ = write!(to, "</title>\n<desc id=\"c{number}d\">");
+    let _ = write!(to, "</title>\n<desc id=\"c{number}d{screen}\">");
     escape(&description(chart, locale), to);
     to.push_str("</desc>\n");
     for shape in &scene.shapes {

@@ -5,14 +5,17 @@ mod pie;
 mod plot;
 mod shape;
 
+use std::collections::HashSet;
+
 use crate::{
     chart::{Chart, Series},
-    fonts::{Weight, fit_text, text_width},
+    fonts::{Weight, fit_middle, fit_text, text_width},
     format::Formatter,
     model::{ChartKind, Locale},
     value::Value,
 };
 
+pub(crate) use self::pie::narrow_height;
 pub(crate) use self::shape::{Anchor, Dot, Label, Line, Paint, Path, Rect, Shape, Slice};
 use self::{pie::Pie, shape::SIZE};
 
@@ -97,6 +100,19 @@ impl Scene {
     /// The text, cut with an ellipsis where it is wider than this.
     fn fit(&self, text: &str, size: f32, width_max: f32) -> String {
         fit_text(text, Weight::Regular, size, width_max / self.letters)
+    }
+
+    /// The texts, cut with ellipses where they are wider than this, and so that they can be told apart.
+    fn fit_all(&self, texts: &[String], size: f32, width_max: f32) -> Vec<String> {
+        let fit = |text: &String| self.fit(text, size, width_max);
+        let fitting: Vec<String> = texts.iter().map(fit).collect();
+        let different: HashSet<&str> = fitting.iter().map(String::as_str).collect();
+        if different.len() == fitting.len() {
+            return fitting;
+        }
+        let width_max = width_max / self.letters;
+        let fit = |text: &String| fit_middle(text, Weight::Regular, size, width_max);
+        texts.iter().map(fit).collect()
     }
 
     fn label(&mut self, x: f32, y: f32, text: String, anchor: Anchor, paint: Paint) {

@@ -29,6 +29,23 @@ pub(super) struct Pie<'c> {
     rounded: Formatter,
 }
 
+/// Sheets narrower than this have the legend below the pie.
+const NARROW: f32 = 480.0;
+
+/// The height of a sheet of this width that has room for a pie of so many slices and its legend.
+pub(crate) fn narrow_height(width: f32, slices: usize) -> f32 {
+    width * 0.54 + 26.0 + SIZE * 1.9 * count(slices)
+}
+
+/// How wide a legend is that has all names whole.
+fn legend_width(chart: &Chart, series: &Series, formatter: &Formatter, scene: &Scene) -> f32 {
+    let widest = |texts: &mut dyn Iterator<Item = f32>| texts.fold(0.0, f32::max);
+    let names = widest(&mut chart.categories.iter().map(|name| scene.width_of(name)));
+    let values = (0..chart.categories.len()).map(|index| value_text(series, index, formatter));
+    let values = widest(&mut values.map(|text| scene.width_of(&text)));
+    (names + values + 110.0).max(330.0)
+}
+
 /// Where the lines of the legend stand.
 struct Legend {
     left: f32,
@@ -49,11 +66,25 @@ struct Part {
 
 impl<'c> Pie<'c> {
     pub(super) fn new(chart: &'c Chart, series: &'c Series, scene: &Scene, locale: Locale) -> Self {
-        let radius = (scene.height / 2.0 - 6.0).min(scene.width * 0.24).max(20.0);
-        let center = (radius + 10.0, scene.height / 2.0);
         let lines = count(chart.categories.len());
+        let is_narrow = scene.width < NARROW;
+        let radius = if is_narrow {
+            scene.width * 0.27
+        } else {
+            (scene.height / 2.0 - 6.0).min(scene.width * 0.24).max(20.0)
+        };
+        let center = if is_narrow {
+            (scene.width / 2.0, radius + 6.0)
+        } else {
+            (radius + 10.0, scene.height / 2.0)
+        };
+        let formatter = Formatter::new(&chart.format, locale);
         let line = (scene.height / lines).min(SIZE * 1.9);
-        let left = center.0 + radius + 36.0;
+        let (left, top) = if is_narrow {
+            (2.0, center.1 + radius + 14.0)
+        } else {
+            (center.0 + radius + 36.0, center.1 - line * lines / 2.0)
+        };
         let percent = |decimals| Formatter::new(&Format::Percent { decimals }, locale);
         Self {
             chart,
@@ -63,12 +94,13 @@ impl<'c> Pie<'c> {
             radius,
             legend: Legend {
                 left,
-                right: (left + 330.0).min(scene.width - 4.0),
-                top: center.1 - line * lines / 2.0,
+                right: (left + legend_width(chart, series, &formatter, scene))
+                    .min(scene.width - 4.0),
+                top,
                 line,
                 size: SIZE.min(line * 0.85),
             },
-            formatter: Formatter::new(&chart.format, locale),
+            formatter,
             percent: percent(Some(1)),
             rounded: percent(Some(0)),
         }

@@ -53,9 +53,7 @@ pub(super) fn draw(chart: &Chart, scene: &mut Scene, locale: Locale) {
     for (tick, text) in ticks.iter().zip(texts) {
         plot.tick(*tick, text, scene);
     }
-    for (index, category) in chart.categories.iter().enumerate().step_by(labels.every) {
-        plot.category(index, category, &labels, scene);
-    }
+    plot.categories(&labels, scene);
     match chart.kind {
         ChartKind::Line => plot.lines(scene),
         ChartKind::StackedBar => plot.stacked_bars(scene),
@@ -217,23 +215,27 @@ impl Plot<'_> {
         scene.label(x, y, text, Anchor::End, Paint::Muted);
     }
 
-    fn category(&self, index: usize, category: &str, labels: &CategoryLabels, scene: &mut Scene) {
-        let x = self.x(index);
-        let fit = |space| scene.fit(category, SIZE, space);
-        let label = if labels.rotated {
-            let (x, y) = (x + SIZE * 0.35, self.bottom + 7.0);
-            let text = fit(labels.height.max(20.0) - 2.0);
-            Label {
-                rotated: true,
-                ..Label::new(x, y, text, Anchor::End, Paint::Muted)
-            }
+    fn categories(&self, labels: &CategoryLabels, scene: &mut Scene) {
+        let space = if labels.rotated {
+            labels.height.max(20.0) - 2.0
         } else {
-            let space = self.slot * count(labels.every) - 4.0;
-            let text = fit(space.max(LABEL_WIDTH_MAX.min(space)));
-            let y = self.bottom + SIZE * 1.4;
-            Label::new(x, y, text, Anchor::Middle, Paint::Muted)
+            self.slot * count(labels.every) - 4.0
         };
-        scene.shapes.push(Shape::Label(label));
+        let texts = scene.fit_all(&self.chart.categories, SIZE, space);
+        for (index, text) in texts.into_iter().enumerate().step_by(labels.every) {
+            let x = self.x(index);
+            let label = if labels.rotated {
+                let (x, y) = (x + SIZE * 0.35, self.bottom + 7.0);
+                Label {
+                    rotated: true,
+                    ..Label::new(x, y, text, Anchor::End, Paint::Muted)
+                }
+            } else {
+                let y = self.bottom + SIZE * 1.4;
+                Label::new(x, y, text, Anchor::Middle, Paint::Muted)
+            };
+            scene.shapes.push(Shape::Label(label));
+        }
     }
 
     fn tip(&self, series: &Series, index: usize) -> String {

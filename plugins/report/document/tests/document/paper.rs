@@ -150,3 +150,20 @@ fn a_title_stands_on_its_side_of_a_page_that_is_laid_down() {
     assert!((year.unwrap().right - end).abs() < 1.0, "{year:?} of {end}");
     assert!((first.word("order_number").right + 4.5 - end).abs() < 1.0);
 }
+
+#[test]
+fn names_below_a_chart_can_be_told_apart() {
+    let charts = pages("charts");
+    let last = charts.last().unwrap();
+    // What is written upwards has its numbers at the ends of names.
+    for number in [7, 19, 25] {
+        last.word(&number.to_string());
+    }
+    // The legend of a pie has the room that a long name needs.
+    let share = charts
+        .iter()
+        .flat_map(|sheet| &sheet.words)
+        .find(|word| word.text == "41.3%");
+    let room = charts[0].width - MARGIN - share.unwrap().right;
+    assert!((0.0..8.0).contains(&room), "{room} points left");
+}

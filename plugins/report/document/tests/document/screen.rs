@@ -89,6 +89,26 @@ fn figures_of_a_row_have_letters_of_one_size() {
 }
 
 #[test]
+fn charts_fit_a_phone_with_letters_that_can_be_read() {
+    for (screen, shown) in [(DESK, "desk"), (PHONE, "phone")] {
+        let found = measure(
+            &html(&named("charts")),
+            screen,
+            "const seen=[...d.querySelectorAll('svg')].filter(e=>e.getBoundingClientRect().width);
+             const sizes=seen.map(e=>e.getBoundingClientRect().width/e.viewBox.baseVal.width*11);
+             const out=seen.flatMap(e=>{const b=e.getBoundingClientRect();return [...e.querySelectorAll('text')].filter(t=>{
+               const r=t.getBoundingClientRect();return r.left<b.left-2||r.right>b.right+2||r.top<b.top-2||r.bottom>b.bottom+2}).map(t=>t.textContent)});
+             const over=seen.flatMap(e=>{const boxes=[...e.querySelectorAll('text')].map(t=>[t.textContent,t.getBoundingClientRect()]);
+               return boxes.flatMap(([a,x],i)=>boxes.slice(i+1).filter(([b,y])=>x.left<y.right-2&&y.left<x.right-2&&x.top<y.bottom-3&&y.top<x.bottom-3).map(([b])=>a+' | '+b))});
+             return {screens:[...new Set(seen.map(e=>e.getAttribute('class')))],count:seen.length,
+               small:sizes.filter(x=>x<9.5),out,over,scroll:seen.filter(e=>e.getBoundingClientRect().width>e.parentNode.clientWidth+1).length}",
+        );
+        let expected = json!({"screens": [shown], "count": 6, "small": [], "out": [], "over": [], "scroll": 0});
+        assert_eq!(found, expected, "at {}", screen.width);
+    }
+}
+
+#[test]
 fn dark_pages_are_dark_and_can_be_read() {
     let found = measure(
         &html(&named("charts")),
@@ -96,7 +116,7 @@ fn dark_pages_are_dark_and_can_be_read() {
         "const light=c=>{const [r,g,b]=c.match(/[\\d.]+/g).map(Number);return (r*2+g*5+b)/8};
          const style=s=>w.getComputedStyle(d.querySelector(s));
          return {paper:light(style('body').backgroundColor)<60,ink:light(style('h1').color)>200,
-           label:light(style('svg .t').fill)>200,head:light(style('thead th').backgroundColor)<80}",
+           label:light(style('svg.desk .t').fill)>200,head:light(style('thead th').backgroundColor)<80}",
     );
     let expected = json!({"paper": true, "ink": true, "label": true, "head": true});
     assert_eq!(found, expected);
