@@ -37,6 +37,10 @@
 //!   all else [`Fonts`] looks through the system's when the first such character appears. Shaping is harfrust's, the order of
 //!   directions that of unicode-bidi, places to break those of unicode-linebreak; a text whose characters all stand for
 //!   themselves takes a short cut past all three.
+//! - A report begins on the side on which its title does: right for Arabic and Hebrew. All of a column stands on one
+//!   side, whatever its values are.
+//! - HTML is written as rows come, so that what its paper must be is known behind the table: an empty element there tells
+//!   the style (`:has`) that the page lies, or that each row is a block of cells with their headings.
 //! - Numbers are rounded in decimal, half away from zero, as spreadsheets do: 1.005 with two decimals is 1.01.
 //! - Sums of integers and decimals are exact up to 38 digits; sums of floating-point numbers are compensated.
 //! - Text that begins with `=` is never a formula in XLSX. In CSV it is written as it is, unless
