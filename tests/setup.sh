@@ -4,7 +4,7 @@
 #   tests/setup.sh build   what programs and plugins are built with
 #   tests/setup.sh tests   that, and what the tests talk to: other languages, databases, readers of what plugins write,
 #                          and a Python environment in the folder of tools
-#   tests/setup.sh bench   that, and the peers written in Python that the benchmarks measure
+#   tests/setup.sh bench   that, and the peers that the benchmarks measure
 #   tests/setup.sh fuzz    what programs are built with, and cargo-fuzz
 #
 # On Debian and its children, run by root, it installs what is missing; elsewhere it says what is missing and fails. The
@@ -65,6 +65,7 @@ missing_packages() {
     has haproxy || echo haproxy
     has caddy || echo caddy
     has debootstrap || echo debootstrap
+    [[ $purpose != bench ]] || has gearmand || echo gearman-job-server
 }
 
 ensure_packages() {

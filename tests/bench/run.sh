@@ -1,26 +1,34 @@
 #!/bin/sh
-# Measures the host beside two servers that do next to nothing, its reloads, and the gateway beside a WebSocket echo; Markdown on stdout, what is going on on stderr.
-# Takes about ten minutes; `--rounds`, `--seconds` and `--warm-up-seconds` are handed on.
+# Measures the host beside its limits and its peers, who suffers from whom, how it grows, its reloads, and the gateway beside
+# a WebSocket echo; Markdown on stdout, what is going on on stderr, drawings in docs/bench.
+# Takes about 40 minutes on a quiet machine; `--rounds`, `--seconds`, `--warm-up-seconds` and `--again-max` are handed on.
 set -eu
 cd "$(dirname "$0")/../.."
 target=${CARGO_TARGET_DIR:-target}
 
 cargo build --release --locked -p host -p gateway -p good -p versioned -p bench >&2
 
-plugins=$(mktemp -d)
-trap 'rm -rf "$plugins"' EXIT
-cp "$target/release/libgood.so" "$plugins/"
-
-# In the background, so that a signal reaches it through the trap; it stops the servers that it has started.
-"$target/release/bench" compare --host "$target/release/host" --plugins "$plugins" "$@" &
-bench=$!
+made=$(mktemp -d)
+bench=
+trap 'rm -rf "$made"' EXIT
+# It is in the background, so that a signal reaches it through the trap; it stops the servers that it has started.
 trap 'kill "$bench" 2>/dev/null; wait "$bench"; exit 130' INT TERM HUP
-wait "$bench"
+bench() {
+    "$target/release/bench" "$@" &
+    bench=$!
+    wait "$bench"
+}
 
-"$target/release/bench" reload --host "$target/release/host" --library "$target/release/libversioned.so" &
-bench=$!
-wait "$bench"
+mkdir "$made/plugins" "$made/many"
+cp "$target/release/libgood.so" "$made/plugins/"
+# The last one is what everybody else builds.
+for functions in 5000 1000 100 10 1; do
+    MANY_FUNCTIONS=$functions cargo build --release --locked -p many >&2
+    cp "$target/release/libmany.so" "$made/many/$functions.so"
+done
 
-"$target/release/bench" gateway --gateway "$target/release/gateway" --host "$target/release/host" --plugins "$plugins" "$@" &
-bench=$!
-wait "$bench"
+bench compare --host "$target/release/host" --plugins "$made/plugins" "$@"
+bench fairness --host "$target/release/host" --plugins "$made/plugins" --many "$made/many/1.so" "$@"
+bench curves --host "$target/release/host" --plugins "$made/plugins" --many "$made/many" --drawings docs/bench "$@"
+bench reload --host "$target/release/host" --library "$target/release/libversioned.so"
+bench gateway --gateway "$target/release/gateway" --host "$target/release/host" --plugins "$made/plugins" "$@"

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use protocol::{LINE_LEN_MAX_DEFAULT, LineDecoder, Reply, Request};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime;
 
 use crate::error::BenchError;
-use crate::print;
+use crate::runtime;
+use crate::say;
 
 const READ_LEN: usize = 64 * 1024;
 
@@ -37,24 +37,15 @@ pub(crate) fn json_echo(line: &Bytes, out: &mut Vec<u8>) {
 
 /// Serves until it is killed.
 pub(crate) fn run(addr: SocketAddr, answer: Answer) -> Result<String, BenchError> {
-    runtime()?
+    runtime::on_all_processors()?
         .block_on(serve(addr, answer))
         .map(|never| match never {})
         .map_err(BenchError::io(format!("can't listen on {addr}")))
 }
 
-/// A runtime with as many threads as there are cores.
-pub(crate) fn runtime() -> Result<runtime::Runtime, BenchError> {
-    runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(BenchError::io("can't start a runtime"))
-}
-
 async fn serve(addr: SocketAddr, answer: Answer) -> io::Result<std::convert::Infallible> {
     let listener = TcpListener::bind(addr).await?;
-    let line = format!("listening on {}\n", listener.local_addr()?);
-    print(&line).map_err(io::Error::other)?;
+    say::listening(&listener.local_addr()?)?;
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;

@@ -1,22 +1,22 @@
 //! Many sleeping tasks at once on one connection: how near the pool comes to running all its workers all the time.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
+use crate::address::Address;
 use crate::connection::{Phase, PhaseCell, drive};
 use crate::error::BenchError;
 use crate::histogram::Histogram;
-use crate::load::block_on;
-use crate::workload::{Dialect, Job, Workload};
+use crate::runtime::block_on;
+use crate::workload::{Dialect, Functions, Job, Workload};
 
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// So many tasks at once, each of which only sleeps.
 pub(crate) struct Burst {
-    pub(crate) addr: SocketAddr,
+    pub(crate) address: Address,
     pub(crate) tasks: usize,
     pub(crate) ms: u64,
     /// How many tasks the server can run at once.
@@ -56,13 +56,14 @@ pub(crate) fn run(burst: &Burst) -> Result<BurstReport, BenchError> {
         dialect: Dialect::Text,
         with_ids: true,
         job: Job::Sleep { ms: burst.ms },
+        functions: Functions::Good,
     };
     let phase = PhaseCell::new(Phase::Once);
     let start = Instant::now();
     let latencies = block_on(
         SILENCE_MAX,
         drive(
-            burst.addr,
+            &burst.address,
             &workload,
             burst.tasks,
             &phase,

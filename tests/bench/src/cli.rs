@@ -5,12 +5,17 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::address::Address;
 use crate::burst::Burst;
+use crate::curves::CurvesArgs;
+use crate::fairness::FairnessArgs;
 use crate::gateway::GatewayArgs;
-use crate::load::{Load, Shape};
+use crate::hop::By;
+use crate::load::{Load, Shape, Target};
 use crate::reload::ReloadArgs;
 use crate::rounds::RoundsArgs;
-use crate::workload::Dialect;
+use crate::usage::Processes;
+use crate::workload::{Dialect, Functions};
 
 /// Measures the task server beside servers that do nothing.
 #[derive(Parser)]
@@ -25,6 +30,12 @@ pub(crate) enum Command {
     LineEcho(ListenArgs),
     /// A server that parses every request and replies with its args, in the same thread
     JsonEcho(ListenArgs),
+    /// A server that has another process send everything back
+    Hop(HopArgs),
+    /// Processes that work for a gearmand
+    GearmanWorkers(GearmanWorkersArgs),
+    /// One of these
+    GearmanWorker(ConnectArgs),
     /// A server that sends every WebSocket message back
     WebSocketEcho(ListenArgs),
     /// Loads one server with `echo` requests, once
@@ -33,6 +44,10 @@ pub(crate) enum Command {
     Burst(BurstArgs),
     /// Starts the host and the bare servers, measures them in turns, prints Markdown tables
     Compare(RoundsArgs),
+    /// Measures who suffers from others: a quick function beside a slow one, one client beside a greedy one
+    Fairness(FairnessArgs),
+    /// Measures how the host grows, and draws it
+    Curves(CurvesArgs),
     /// Measures reloads: how long one takes, how long a refusal, and what clients notice
     Reload(ReloadArgs),
     /// Measures the gateway beside a WebSocket echo: round trips, memory of idle clients, and who suffers from a flood
@@ -46,13 +61,38 @@ pub(crate) struct ListenArgs {
 }
 
 #[derive(Args)]
+pub(crate) struct HopArgs {
+    #[arg(long)]
+    pub(crate) by: By,
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct ConnectArgs {
+    #[arg(long = "connect")]
+    pub(crate) addr: SocketAddr,
+}
+
+#[derive(Args)]
+pub(crate) struct GearmanWorkersArgs {
+    #[command(flatten)]
+    pub(crate) server: ConnectArgs,
+    #[arg(long)]
+    pub(crate) processes: usize,
+}
+
+#[derive(Args)]
 pub(crate) struct LoadArgs {
-    /// Where the server listens
+    /// Where the server listens: an address and port, or the path of a Unix socket
     #[arg(long, default_value = "127.0.0.1:12345")]
-    connect: SocketAddr,
+    connect: Address,
     /// The server's process, for its CPU time
     #[arg(long)]
     pid: u32,
+    /// Processes that work for the server and are not its children
+    #[arg(long)]
+    helper: Vec<u32>,
     #[arg(long, default_value_t = 1)]
     connections: usize,
     /// Requests in flight on each connection
@@ -76,14 +116,20 @@ pub(crate) struct LoadArgs {
 impl From<LoadArgs> for Load {
     fn from(args: LoadArgs) -> Self {
         Self {
-            addr: args.connect,
-            pid: args.pid,
-            upstream: None,
-            dialect: if args.line_echo {
-                Dialect::LineEcho
-            } else {
-                Dialect::Text
+            target: Target {
+                address: args.connect,
+                dialect: if args.line_echo {
+                    Dialect::LineEcho
+                } else {
+                    Dialect::Text
+                },
+                processes: Processes {
+                    server: args.pid,
+                    helpers: args.helper,
+                },
             },
+            functions: Functions::Good,
+            sleep_ms: None,
             shape: Shape {
                 connections: args.connections,
                 depth: if args.without_ids { 1 } else { args.depth },
@@ -99,7 +145,7 @@ impl From<LoadArgs> for Load {
 #[derive(Args)]
 pub(crate) struct BurstArgs {
     #[arg(long, default_value = "127.0.0.1:12345")]
-    connect: SocketAddr,
+    connect: Address,
     #[arg(long, default_value_t = 1000)]
     tasks: usize,
     /// How long each task sleeps, in milliseconds
@@ -113,7 +159,7 @@ pub(crate) struct BurstArgs {
 impl From<BurstArgs> for Burst {
     fn from(args: BurstArgs) -> Self {
         Self {
-            addr: args.connect,
+            address: args.connect,
             tasks: args.tasks,
             ms: args.ms,
             workers: args.workers,

@@ -1,42 +1,30 @@
-//! All servers in all shapes, in turns, so that a noisy machine is noisy to each of them.
+//! The host beside its limits and its peers, in all shapes.
 
-use std::env;
-use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use crate::burst::{self, Burst, BurstReport};
+use crate::contender::{Contender, PROCESSES};
 use crate::error::BenchError;
-use crate::load::{self, Load, Report, Shape};
+use crate::figures::{figures, ratios};
+use crate::load::{Report, Shape};
 use crate::machine;
-use crate::note;
-use crate::results::{Bursts, SERVERS, ShapeRounds};
-use crate::rounds::RoundsArgs;
-use crate::server::{Server, stop_all_when_told_to_end};
-use crate::table;
-use crate::workload::Dialect;
+use crate::memory;
+use crate::numbers::median;
+use crate::rounds::{Line, RoundsArgs, on_one_processor};
+use crate::say::note;
+use crate::server::stop_all_when_told_to_end;
+use crate::table::Table;
 
-const SMALL: usize = 64;
 const TEN_KIB: usize = 10 * 1024;
 
-const SHAPES: [Shape; 7] = [
-    shape(1, 1, false, SMALL),
-    shape(1, 1, true, SMALL),
-    shape(1, 16, true, SMALL),
-    shape(50, 1, false, SMALL),
-    shape(50, 1, true, SMALL),
-    shape(50, 16, true, SMALL),
-    shape(50, 16, true, TEN_KIB),
+/// With all processors; requests that are alone on their connection have no ids.
+const SHAPES: [Shape; 5] = [
+    Shape::without_ids(1),
+    Shape::without_ids(50),
+    Shape::new(1, 64),
+    Shape::new(50, 16),
+    Shape::new(50, 16).with_text(TEN_KIB),
 ];
-
-const fn shape(connections: usize, depth: usize, with_ids: bool, text_len: usize) -> Shape {
-    Shape {
-        connections,
-        depth,
-        with_ids,
-        text_len,
-    }
-}
 
 const BURST_TASKS: usize = 1000;
 const BURST_MS: u64 = 50;
@@ -47,66 +35,84 @@ const BURST_WORKERS: [usize; 2] = [20, 100];
 /// Measures and returns the tables.
 pub(crate) fn run(args: &RoundsArgs) -> Result<String, BenchError> {
     stop_all_when_told_to_end()?;
-    let shapes = compare(args)?;
-    let bursts = BURST_WORKERS
-        .into_iter()
-        .map(|workers| bursts(args, workers))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut lines = on_one_processor(|| {
+        let alone = Line {
+            title: "1 × 1, one processor".to_owned(),
+            shape: Shape::without_ids(1),
+        };
+        args.in_turns(&contenders(args)?, &[alone])
+    })?;
+    lines.extend(args.in_turns(&contenders(args)?, &SHAPES.map(Line::new))?);
+    let ratio = |of, figure| ratios(&lines, "host", of, figure);
     Ok(format!(
-        "{}. Medians of {} rounds of {} s each after {} s of warm-up.\n\n{}",
-        machine::describe(),
-        args.rounds,
-        args.seconds,
-        args.warm_up_seconds,
-        table::render(&shapes, &bursts)
+        "## Tasks\n\n{}.\n\n{}\n{}\n{}\n{}\n{}",
+        machine::made_with(args),
+        ratio("tasks/s", Report::tasks_per_second),
+        ratio("CPU a task", Report::servers_us_per_task),
+        figures(&lines, "Connections × depth"),
+        sleepers(args)?,
+        memory::ready(args)?,
     ))
 }
 
-fn compare(args: &RoundsArgs) -> Result<Vec<ShapeRounds>, BenchError> {
-    let myself = env::current_exe().map_err(BenchError::io("can't find this program"))?;
-    let servers = [
-        (Server::start(&myself, &["line-echo"])?, Dialect::LineEcho),
-        (Server::start(&myself, &["json-echo"])?, Dialect::Text),
-        (start_host(args, &[])?, Dialect::Text),
+/// Limits first, then peers, as far as they are installed, then the host.
+fn contenders(args: &RoundsArgs) -> Result<Vec<Contender>, BenchError> {
+    let mut all = vec![
+        Contender::line_echo()?,
+        Contender::json_echo()?,
+        Contender::hop_by_ring()?,
+        Contender::hop_by_socket_pair()?,
     ];
-    let mut all: Vec<ShapeRounds> = SHAPES
-        .into_iter()
-        .map(|shape| ShapeRounds {
-            shape,
-            rounds: Vec::new(),
-        })
-        .collect();
-    for round in 1..=args.rounds {
-        for ShapeRounds { shape, rounds } in &mut all {
-            let mut reports = Vec::new();
-            for ((server, dialect), name) in servers.iter().zip(SERVERS) {
-                let report = load::run(&Load {
-                    addr: server.addr,
-                    pid: server.pid(),
-                    upstream: None,
-                    dialect: *dialect,
-                    shape: *shape,
-                    warm_up: Duration::from_secs_f64(args.warm_up_seconds),
-                    duration: Duration::from_secs_f64(args.seconds),
-                })?;
-                note(&format!("round {round}, {shape}, {name}: {report}"));
-                reports.push(report);
-            }
-            rounds.extend(<[Report; SERVERS.len()]>::try_from(reports).ok());
+    for (name, peer) in [
+        ("PHP", Contender::php(PROCESSES)?),
+        ("gearmand", Contender::gearmand(PROCESSES)?),
+    ] {
+        if peer.is_none() {
+            note(&format!("{name} is not installed, and is left out"));
         }
+        all.extend(peer);
     }
+    all.push(Contender::host(&args.host, &args.plugins, "")?);
     Ok(all)
 }
 
-fn bursts(args: &RoundsArgs, workers: usize) -> Result<Bursts, BenchError> {
-    let folder = tempfile::tempdir().map_err(BenchError::io("can't make a folder"))?;
-    let config = folder.path().join("host.toml");
-    fs::write(&config, format!("[plugins.good]\nworkers = {workers}\n"))
-        .map_err(BenchError::io("can't write the host's configuration"))?;
-    let host = start_host(args, &["--config", text(&config)?])?;
+fn sleepers(args: &RoundsArgs) -> Result<Table, BenchError> {
+    let mut table = Table::new(
+        1,
+        &[
+            "Sleeping tasks at once, one connection",
+            "workers",
+            "ideal s",
+            "cold s",
+            "warm s",
+            "warm ÷ ideal",
+        ],
+    );
+    for workers in BURST_WORKERS {
+        let (cold, warm) = bursts(args, workers)?;
+        let seconds = warm.iter().map(|report| report.total.as_secs_f64());
+        let ratios = warm.iter().map(BurstReport::ratio_to_ideal);
+        table.row(&[
+            format!("{BURST_TASKS} × {BURST_MS} ms"),
+            workers.to_string(),
+            format!("{:.2}", cold.ideal.as_secs_f64()),
+            format!("{:.2}", cold.total.as_secs_f64()),
+            format!("{:.2}", median(seconds)),
+            format!("**{:.2}**", median(ratios)),
+        ]);
+    }
+    Ok(table)
+}
+
+/// The first burst, with no worker running yet, and those after it.
+fn bursts(
+    args: &RoundsArgs,
+    workers: usize,
+) -> Result<(BurstReport, Vec<BurstReport>), BenchError> {
+    let host = host_with_workers(&args.host, &args.plugins, workers)?;
     let measure = || -> Result<BurstReport, BenchError> {
         let report = burst::run(&Burst {
-            addr: host.addr,
+            address: host.target.address.clone(),
             tasks: BURST_TASKS,
             ms: BURST_MS,
             workers,
@@ -114,32 +120,13 @@ fn bursts(args: &RoundsArgs, workers: usize) -> Result<Bursts, BenchError> {
         note(&format!("burst, {workers} workers: {report}"));
         Ok(report)
     };
-    Ok(Bursts {
-        workers,
-        cold: measure()?,
-        warm: (0..args.rounds)
-            .map(|_| measure())
-            .collect::<Result<_, _>>()?,
-    })
+    let cold = measure()?;
+    let warm = (0..args.rounds).map(|_| measure());
+    Ok((cold, warm.collect::<Result<_, _>>()?))
 }
 
-fn start_host(args: &RoundsArgs, more: &[&str]) -> Result<Server, BenchError> {
-    let plugins = text(&args.plugins)?;
-    let mut all = vec![
-        "--listen",
-        "127.0.0.1:0",
-        "--plugins",
-        plugins,
-        "--log",
-        "warn",
-    ];
-    all.extend_from_slice(more);
-    Server::start(&args.host, &all)
-}
-
-fn text(path: &Path) -> Result<&str, BenchError> {
-    path.to_str().ok_or_else(|| BenchError::NotServing {
-        server: "the host".to_owned(),
-        got: format!("the path {} is not Unicode", path.display()),
-    })
+/// A host that runs at most so many workers of the plugin `good`.
+fn host_with_workers(host: &Path, plugins: &Path, workers: usize) -> Result<Contender, BenchError> {
+    let config = format!("[plugins.good]\nworkers = {workers}\n");
+    Contender::host(host, plugins, &config)
 }

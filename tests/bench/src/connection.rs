@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use protocol::{LINE_LEN_MAX_DEFAULT, LineDecoder};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 
+use crate::address::Address;
 use crate::error::BenchError;
+use crate::gearman::Packets;
 use crate::histogram::Histogram;
 use crate::websocket::{self, Frames};
 use crate::workload::{Dialect, Workload};
@@ -55,7 +57,7 @@ impl PhaseCell {
 /// Connects, sends `depth` requests, then one for each reply, until the phase says otherwise and all are answered.
 /// Returns the latencies of the replies that count. Connects when `connecting` lets it.
 pub(crate) async fn drive(
-    addr: SocketAddr,
+    address: &Address,
     workload: &Workload,
     depth: usize,
     phase: &PhaseCell,
@@ -65,10 +67,37 @@ pub(crate) async fn drive(
         .acquire()
         .await
         .expect("nobody closes the semaphore");
-    let (mut stream, mut incoming) = connect(addr, workload.dialect).await?;
-    drop(permit);
-    let (mut reader, mut writer) = stream.split();
-    let mut flight = Flight::new(workload, depth);
+    let flight = Flight::new(workload, depth);
+    let failed = BenchError::io(format!("can't connect to {address}"));
+    match address {
+        Address::Tcp(addr) => {
+            let mut stream = TcpStream::connect(addr).await.map_err(failed)?;
+            stream
+                .set_nodelay(true)
+                .map_err(BenchError::io("can't set TCP_NODELAY"))?;
+            let incoming = greet(&mut stream, *addr, workload.dialect).await?;
+            drop(permit);
+            let (reader, writer) = stream.split();
+            exchange(reader, writer, incoming, flight, phase).await
+        }
+        Address::Unix(path) => {
+            let mut stream = UnixStream::connect(path).await.map_err(failed)?;
+            drop(permit);
+            let (reader, writer) = stream.split();
+            let incoming = Incoming::of(workload.dialect);
+            exchange(reader, writer, incoming, flight, phase).await
+        }
+    }
+}
+
+/// Sends and receives until nothing is in flight.
+async fn exchange(
+    mut reader: impl AsyncRead + Unpin,
+    mut writer: impl AsyncWrite + Unpin,
+    mut incoming: Incoming,
+    mut flight: Flight<'_>,
+    phase: &PhaseCell,
+) -> Result<Histogram, BenchError> {
     flight.start();
     // Reading never waits for writing, or a server that does the same and we would block each other for ever.
     while flight.len > 0 {
@@ -92,40 +121,43 @@ pub(crate) async fn drive(
     Ok(flight.latencies)
 }
 
-async fn connect(addr: SocketAddr, dialect: Dialect) -> Result<(TcpStream, Incoming), BenchError> {
-    let mut stream = TcpStream::connect(addr)
-        .await
-        .map_err(BenchError::io(format!("can't connect to {addr}")))?;
-    stream
-        .set_nodelay(true)
-        .map_err(BenchError::io("can't set TCP_NODELAY"))?;
-    let incoming = match dialect {
-        Dialect::LineEcho | Dialect::Text => {
-            Incoming::Lines(LineDecoder::new(LINE_LEN_MAX_DEFAULT))
-        }
-        Dialect::WebSocketEcho => {
-            websocket::open(&mut stream, addr, None).await?;
-            Incoming::Messages(Frames::default())
-        }
-        Dialect::TasksV1 => {
-            websocket::open(&mut stream, addr, Some("tasks.v1")).await?;
-            Incoming::Messages(Frames::default())
-        }
-    };
-    Ok((stream, incoming))
+/// What comes before the first request.
+async fn greet(
+    stream: &mut TcpStream,
+    addr: SocketAddr,
+    dialect: Dialect,
+) -> Result<Incoming, BenchError> {
+    match dialect {
+        Dialect::LineEcho | Dialect::Text | Dialect::Gearman => {}
+        Dialect::WebSocketEcho => websocket::open(stream, addr, None).await?,
+        Dialect::TasksV1 => websocket::open(stream, addr, Some("tasks.v1")).await?,
+    }
+    Ok(Incoming::of(dialect))
 }
 
 /// What has come and was not looked at yet.
 enum Incoming {
     Lines(LineDecoder),
     Messages(Frames),
+    Packets(Packets),
 }
 
 impl Incoming {
+    fn of(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::LineEcho | Dialect::Text => {
+                Self::Lines(LineDecoder::new(LINE_LEN_MAX_DEFAULT))
+            }
+            Dialect::WebSocketEcho | Dialect::TasksV1 => Self::Messages(Frames::default()),
+            Dialect::Gearman => Self::Packets(Packets::default()),
+        }
+    }
+
     fn room(&mut self) -> &mut BytesMut {
         let buffer = match self {
             Self::Lines(decoder) => decoder.buffer_mut(),
             Self::Messages(frames) => &mut frames.buffer,
+            Self::Packets(packets) => &mut packets.buffer,
         };
         buffer.reserve(READ_LEN);
         buffer
@@ -136,6 +168,7 @@ impl Incoming {
         match self {
             Self::Lines(decoder) => Ok(decoder.next_line()?),
             Self::Messages(frames) => frames.next_text(out),
+            Self::Packets(packets) => packets.next_result(),
         }
     }
 }

@@ -6,33 +6,56 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{self, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::address::Address;
 use crate::connection::{Phase, PhaseCell, drive};
-use crate::cpu::CpuTimes;
 use crate::error::BenchError;
 use crate::histogram::Histogram;
-use crate::workload::{Dialect, Job, Workload};
+use crate::numbers::us;
+use crate::runtime::block_on;
+use crate::usage::{Processes, Usage};
+use crate::workload::{Dialect, Functions, Job, Workload};
 
-/// More threads would not make the client stronger than the server, with which it shares the cores.
+/// More threads would not make the client stronger than the server, with which it shares the processors.
 const THREADS_MAX: usize = 2;
 
 /// Connections that a thread opens at once: a server's backlog is bounded, and whoever finds it full waits for seconds.
 const CONNECTING_MAX: usize = 64;
 
+/// Connections that are opened in a second, at the least; the warm-up is longer by what that takes.
+const CONNECTS_PER_SECOND: f64 = 1000.0;
+
 /// How long all requests in flight may take to be answered once no more are sent.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
-/// One server under one kind of load.
-pub(crate) struct Load {
-    pub(crate) addr: SocketAddr,
-    pub(crate) pid: u32,
-    /// A process that the server has its work done by; it and its children count as the server's workers.
-    pub(crate) upstream: Option<u32>,
+/// Where a load goes: a server, what it speaks, and the processes whose time is its.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) address: Address,
     pub(crate) dialect: Dialect,
+    pub(crate) processes: Processes,
+}
+
+impl Target {
+    /// The address of a server that listens on TCP alone.
+    pub(crate) fn tcp(&self) -> SocketAddr {
+        match &self.address {
+            Address::Tcp(addr) => *addr,
+            Address::Unix(path) => unreachable!("{} is no address of TCP", path.display()),
+        }
+    }
+}
+
+/// One server under one kind of load.
+#[derive(Clone)]
+pub(crate) struct Load {
+    pub(crate) target: Target,
     pub(crate) shape: Shape,
+    pub(crate) functions: Functions,
+    /// Milliseconds that each task sleeps; without it they echo.
+    pub(crate) sleep_ms: Option<u64>,
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
 }
@@ -46,6 +69,34 @@ pub(crate) struct Shape {
     pub(crate) with_ids: bool,
     /// Of a string in the args, in bytes.
     pub(crate) text_len: usize,
+}
+
+/// A short text; args with it are of 90 bytes.
+pub(crate) const SMALL: usize = 64;
+
+impl Shape {
+    /// Requests with ids and a short text.
+    pub(crate) const fn new(connections: usize, depth: usize) -> Self {
+        Self {
+            connections,
+            depth,
+            with_ids: true,
+            text_len: SMALL,
+        }
+    }
+
+    /// One request at a time on each connection, without ids.
+    pub(crate) const fn without_ids(connections: usize) -> Self {
+        Self {
+            with_ids: false,
+            ..Self::new(connections, 1)
+        }
+    }
+
+    /// With a text of so many bytes.
+    pub(crate) const fn with_text(self, text_len: usize) -> Self {
+        Self { text_len, ..self }
+    }
 }
 
 impl fmt::Display for Shape {
@@ -66,7 +117,7 @@ impl fmt::Display for Shape {
 pub(crate) struct Report {
     pub(crate) latencies: Histogram,
     pub(crate) elapsed: Duration,
-    pub(crate) cpu: CpuTimes,
+    pub(crate) usage: Usage,
 }
 
 impl Report {
@@ -74,25 +125,35 @@ impl Report {
         self.tasks() / self.elapsed.as_secs_f64()
     }
 
-    /// CPU time divided among the tasks, in microseconds.
-    pub(crate) fn us_per_task(&self, cpu_time: Duration) -> f64 {
-        cpu_time.as_secs_f64() * 1e6 / self.tasks().max(1.0)
+    /// Processor time divided among the tasks, in microseconds.
+    pub(crate) fn us_per_task(&self, time: Duration) -> f64 {
+        us(time) / self.tasks().max(1.0)
     }
 
-    /// CPU time that neither the server nor the client used, as a share of all cores' time.
-    pub(crate) fn foreign_share(&self) -> f64 {
-        let ours = self.cpu.server + self.cpu.workers + self.cpu.client;
-        self.of_all_cores(self.cpu.machine.saturating_sub(ours))
+    /// Of the server and its workers.
+    pub(crate) fn servers_us_per_task(&self) -> f64 {
+        self.us_per_task(self.usage.server + self.usage.workers)
     }
 
-    /// CPU time that other virtual machines took, as a share of all cores' time.
-    pub(crate) fn stolen_share(&self) -> f64 {
-        self.of_all_cores(self.cpu.stolen)
+    /// A count divided among the tasks.
+    pub(crate) fn per_task(&self, count: u64) -> f64 {
+        count as f64 / self.tasks().max(1.0)
     }
 
-    fn of_all_cores(&self, cpu_time: Duration) -> f64 {
+    /// The latency that so many in a hundred tasks don't exceed, in microseconds.
+    pub(crate) fn percentile_us(&self, percent: u64) -> f64 {
+        us(self.latencies.percentile(percent))
+    }
+
+    /// What neither the server nor the client had of the processors while these were busy, other virtual machines
+    /// included, as a share of all processors' time.
+    pub(crate) fn others_share(&self) -> f64 {
+        self.of_all_cores(self.usage.others())
+    }
+
+    fn of_all_cores(&self, time: Duration) -> f64 {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        cpu_time.as_secs_f64() / self.elapsed.as_secs_f64() / cores as f64
+        time.as_secs_f64() / self.elapsed.as_secs_f64() / cores as f64
     }
 
     fn tasks(&self) -> f64 {
@@ -103,16 +164,19 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [p50, p99] = [50, 99].map(|percent| self.latencies.percentile(percent));
-        let [server, workers, client] = [self.cpu.server, self.cpu.workers, self.cpu.client]
-            .map(|cpu_time| self.us_per_task(cpu_time));
-        writeln!(
+        let usage = &self.usage;
+        let [server, workers, client] =
+            [usage.server, usage.workers, usage.client].map(|time| self.us_per_task(time));
+        write!(
             f,
             "{:.0} tasks/s, p50 {p50:.0?}, p99 {p99:.0?}, max {:.0?}; CPU a task: server {server:.1} µs, \
-             its workers {workers:.1} µs, client {client:.1} µs; other processes {:.0} %, stolen {:.0} %",
+             its workers {workers:.1} µs, client {client:.1} µs; switches a task: {:.2} voluntary, {:.2} forced; \
+             others {:.0} %",
             self.tasks_per_second(),
             self.latencies.max(),
-            self.foreign_share() * 100.0,
-            self.stolen_share() * 100.0,
+            self.per_task(usage.switches.voluntary),
+            self.per_task(usage.switches.forced),
+            self.others_share() * 100.0,
         )
     }
 }
@@ -120,19 +184,22 @@ impl fmt::Display for Report {
 /// Loads the server, measures, and waits for the last replies.
 pub(crate) fn run(load: &Load) -> Result<Report, BenchError> {
     let phase = Arc::new(PhaseCell::new(Phase::WarmUp));
+    let connecting = load.shape.connections as f64 / CONNECTS_PER_SECOND;
+    let warm_up = load.warm_up + Duration::from_secs_f64(connecting);
+    let deadline = warm_up + load.duration + SILENCE_MAX;
     thread::scope(|scope| {
         let phase = &phase;
         let clients: Vec<_> = shares(load.shape.connections)
-            .map(|connections| scope.spawn(move || client(load, connections, phase)))
+            .map(|connections| scope.spawn(move || client(load, connections, phase, deadline)))
             .collect();
-        thread::sleep(load.warm_up);
-        let before = CpuTimes::now(load.pid, load.upstream);
+        thread::sleep(warm_up);
+        let before = Usage::now(&load.target.processes);
         let start = Instant::now();
         phase.set(Phase::Measure);
         thread::sleep(load.duration);
         phase.set(Phase::Over);
         let elapsed = start.elapsed();
-        let after = CpuTimes::now(load.pid, load.upstream);
+        let after = Usage::now(&load.target.processes);
         let mut latencies = Histogram::new();
         for client in clients {
             latencies.merge(&client.join().expect("a client does not panic")?);
@@ -140,7 +207,7 @@ pub(crate) fn run(load: &Load) -> Result<Report, BenchError> {
         Ok(Report {
             latencies,
             elapsed,
-            cpu: after? - before?,
+            usage: after? - before?,
         })
     })
 }
@@ -155,23 +222,28 @@ fn client(
     load: &Load,
     connections: usize,
     phase: &Arc<PhaseCell>,
+    deadline: Duration,
 ) -> Result<Histogram, BenchError> {
     let workload = Arc::new(Workload {
-        dialect: load.dialect,
+        dialect: load.target.dialect,
         with_ids: load.shape.with_ids,
-        job: Job::Echo {
-            text: "x".repeat(load.shape.text_len),
+        job: match load.sleep_ms {
+            Some(ms) => Job::Sleep { ms },
+            None => Job::Echo {
+                text: "x".repeat(load.shape.text_len),
+            },
         },
+        functions: load.functions.clone(),
     });
-    let deadline = load.warm_up + load.duration + SILENCE_MAX;
+    let address = Arc::new(load.target.address.clone());
     let connecting = Arc::new(Semaphore::new(CONNECTING_MAX));
     block_on(deadline, async {
         let mut all: JoinSet<_> = (0..connections)
             .map(|_| {
-                let (addr, depth) = (load.addr, load.shape.depth);
-                let (workload, phase) = (Arc::clone(&workload), Arc::clone(phase));
-                let connecting = Arc::clone(&connecting);
-                async move { drive(addr, &workload, depth, &phase, &connecting).await }
+                let depth = load.shape.depth;
+                let (address, workload) = (Arc::clone(&address), Arc::clone(&workload));
+                let (phase, connecting) = (Arc::clone(phase), Arc::clone(&connecting));
+                async move { drive(&address, &workload, depth, &phase, &connecting).await }
             })
             .collect();
         let mut latencies = Histogram::new();
@@ -180,28 +252,6 @@ fn client(
         }
         Ok(latencies)
     })
-}
-
-/// Runs a client on this thread, until the deadline at the latest.
-pub(crate) fn block_on<T>(
-    deadline: Duration,
-    client: impl Future<Output = Result<T, BenchError>>,
-) -> Result<T, BenchError> {
-    runtime()?.block_on(async {
-        tokio::time::timeout(deadline, client)
-            .await
-            .unwrap_or(Err(BenchError::Silent {
-                seconds: deadline.as_secs(),
-            }))
-    })
-}
-
-/// A runtime on the thread that uses it.
-pub(crate) fn runtime() -> Result<Runtime, BenchError> {
-    runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(BenchError::io("can't start a runtime"))
 }
 
 #[cfg(test)]

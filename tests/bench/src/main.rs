@@ -1,27 +1,42 @@
-//! Measures the host and the gateway beside servers that do next to nothing, on loopback: tasks a second, latencies, and
-//! CPU time a task. `run.sh` builds what is needed and starts [`compare`]; the other commands are its parts, for profiling.
-#![forbid(unsafe_code)]
+//! Measures the host and the gateway beside their limits and their peers, on loopback: tasks a second, latencies, and
+//! processor time a task. `run.sh` builds what is needed and starts [`compare`] and the others like it; the other commands
+//! are their parts, for profiling.
 
+mod address;
+mod axis;
 mod bare_server;
 mod burst;
 mod cli;
+mod client;
 mod compare;
 mod connection;
-mod cpu;
+mod contender;
+mod curve;
+mod curves;
 mod error;
+mod fairness;
+mod figures;
 mod gateway;
+mod gearman;
 mod histogram;
+mod hop;
 mod load;
 mod machine;
+mod memory;
+mod numbers;
+mod plugins;
 mod reload;
-mod results;
 mod rounds;
+mod runtime;
+mod say;
 mod server;
+mod svg;
+mod sys;
 mod table;
+mod usage;
 mod websocket;
 mod workload;
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -33,30 +48,27 @@ fn main() -> ExitCode {
     let report = match Cli::parse().command {
         Command::LineEcho(listen) => bare_server::run(listen.addr, bare_server::line_echo),
         Command::JsonEcho(listen) => bare_server::run(listen.addr, bare_server::json_echo),
+        Command::Hop(hop) => hop::run(hop.listen.addr, hop.by),
+        Command::GearmanWorkers(workers) => {
+            gearman::workers(workers.server.addr, workers.processes)
+        }
+        Command::GearmanWorker(server) => gearman::work(server.addr),
         Command::WebSocketEcho(listen) => websocket::echo(listen.addr),
-        Command::Load(args) => load::run(&args.into()).map(|report| report.to_string()),
+        Command::Load(args) => load::run(&args.into()).map(|report| format!("{report}\n")),
         Command::Burst(args) => burst::run(&args.into()).map(|report| report.to_string()),
         Command::Compare(args) => compare::run(&args),
+        Command::Fairness(args) => fairness::run(&args),
+        Command::Curves(args) => curves::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Gateway(args) => gateway::run(&args),
     };
-    match report.and_then(|report| print(&report)) {
+    let printed = report
+        .and_then(|report| say::print(&report).map_err(BenchError::io("can't write to stdout")));
+    match printed {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            note(&format!("bench: {error}"));
+            say::note(&format!("bench: {error}"));
             ExitCode::FAILURE
         }
     }
-}
-
-fn print(report: &str) -> Result<(), BenchError> {
-    io::stdout()
-        .write_all(report.as_bytes())
-        .map_err(BenchError::io("can't write to stdout"))
-}
-
-/// What is going on, for whoever watches; the report itself goes to stdout.
-#[expect(clippy::print_stderr, reason = "the one place that does")]
-fn note(message: &str) {
-    eprintln!("{message}");
 }

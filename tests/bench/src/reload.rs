@@ -1,26 +1,26 @@
 //! How long a reload takes, how long a refusal, and what clients notice of it.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::client::Client;
+use crate::contender::Contender;
 use crate::error::BenchError;
 use crate::histogram::Histogram;
 use crate::machine;
-use crate::note;
-use crate::server::{Server, stop_all_when_told_to_end};
+use crate::numbers::{ms, thousands};
+use crate::say::note;
+use crate::server::stop_all_when_told_to_end;
+use crate::table::Table;
 
 const FILE_NAME: &str = "libversioned.so";
-/// The longest wait for any line.
-const SILENT_SECONDS_MAX: u64 = 30;
 /// Connections that call without a pause while latencies are measured.
 const CONNECTIONS: usize = 4;
 /// Pause between two swaps while latencies are measured.
@@ -55,21 +55,10 @@ pub(crate) fn run(args: &ReloadArgs) -> Result<String, BenchError> {
         folder: folder.path().to_owned(),
     };
     plugins.put(&plugins.version(1))?;
-    let folder = folder.path().display().to_string();
-    let host = Server::start(
-        &args.host,
-        &[
-            "--plugins",
-            &folder,
-            "--listen",
-            "127.0.0.1:0",
-            "--log",
-            "off",
-        ],
-    )?;
+    let host = Contender::host(&args.host, folder.path(), "")?;
     let mut bench = Bench {
         plugins,
-        addr: host.addr,
+        addr: host.target.tcp(),
         version: 1,
     };
     note("reload: from the rename to the first answer");
@@ -159,7 +148,7 @@ impl Bench {
         for _ in 0..count {
             let library = self.next_version();
             let renamed = self.plugins.put(&library)?;
-            while client.version()? != self.version {}
+            while version(&mut client)? != self.version {}
             times.record(renamed.elapsed());
         }
         Ok(times)
@@ -228,60 +217,22 @@ fn call_until(addr: SocketAddr, stop: &AtomicBool) -> Result<Histogram, BenchErr
     let mut times = Histogram::new();
     while !stop.load(Ordering::Relaxed) {
         let sent = Instant::now();
-        client.version()?;
+        version(&mut client)?;
         times.record(sent.elapsed());
     }
     Ok(times)
 }
 
-struct Client {
-    stream: BufReader<TcpStream>,
-}
-
-impl Client {
-    fn connect(addr: SocketAddr) -> Result<Self, BenchError> {
-        let connect = || {
-            let stream = TcpStream::connect(addr)?;
-            stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(Duration::from_secs(SILENT_SECONDS_MAX)))?;
-            Ok(stream)
-        };
-        let stream = connect().map_err(BenchError::io("can't connect"))?;
-        Ok(Self {
-            stream: BufReader::new(stream),
+/// The version that answers.
+fn version(client: &mut Client) -> Result<u32, BenchError> {
+    let result = client.call("version")?;
+    let version = result["version"].as_u64();
+    version
+        .and_then(|version| u32::try_from(version).ok())
+        .ok_or_else(|| BenchError::WrongReply {
+            expected: "a version".to_owned(),
+            got: result.to_string(),
         })
-    }
-
-    fn send(&mut self, request: &Value) -> Result<(), BenchError> {
-        let line = format!("{request}\n");
-        let sent = self.stream.get_mut().write_all(line.as_bytes());
-        sent.map_err(BenchError::io("can't send"))
-    }
-
-    fn recv(&mut self) -> Result<Value, BenchError> {
-        let mut line = String::new();
-        let read = self.stream.read_line(&mut line);
-        if read.map_err(BenchError::io("no line"))? == 0 {
-            return Err(BenchError::Closed { in_flight: 1 });
-        }
-        serde_json::from_str(&line).map_err(|_| BenchError::WrongReply {
-            expected: "JSON".to_owned(),
-            got: line,
-        })
-    }
-
-    /// The version that answers.
-    fn version(&mut self) -> Result<u32, BenchError> {
-        self.send(&json!({"function": "version"}))?;
-        let reply = self.recv()?;
-        let version = reply["result"]["version"].as_u64();
-        version
-            .and_then(|version| u32::try_from(version).ok())
-            .ok_or_else(|| BenchError::WrongReply {
-                expected: "a version".to_owned(),
-                got: reply.to_string(),
-            })
-    }
 }
 
 fn report(
@@ -291,53 +242,34 @@ fn report(
     swapping: &Histogram,
     count: u32,
 ) -> String {
-    let mut page = String::from("\n## Reload\n\n");
-    let ms = |duration: Duration| format!("{:.1}", duration.as_secs_f64() * 1e3);
-    let mut row = |cells: &[&str]| {
-        let written = writeln!(page, "| {} |", cells.join(" | "));
-        debug_assert!(written.is_ok(), "a String takes whatever is written to it");
-    };
-    row(&[
-        "From the rename of a file into the folder to …",
-        "times",
-        "p50 ms",
-        "p99 ms",
-        "max ms",
-    ]);
-    row(&["---", "--:", "--:", "--:", "--:"]);
-    let mut times = |name: &str, times: &Histogram| {
-        row(&[
-            name,
-            &times.count().to_string(),
-            &ms(times.percentile(50)),
-            &ms(times.percentile(99)),
-            &ms(times.max()),
-        ]);
-    };
-    times("the first answer of the new code", swaps);
+    let first = "From the rename of a file into the folder to …";
+    let mut times = Table::new(1, &[first, "times", "p50 ms", "p99 ms", "max ms"]);
+    times.row(&row(
+        "the first answer of the new code".to_owned(),
+        swaps,
+        1,
+    ));
     for (name, refusal) in refusals {
-        times(&format!("its refusal: {name}"), refusal);
+        times.row(&row(format!("its refusal: {name}"), refusal, 1));
     }
-    page.push('\n');
-    let mut row = |cells: &[&str]| {
-        let written = writeln!(page, "| {} |", cells.join(" | "));
-        debug_assert!(written.is_ok(), "a String takes whatever is written to it");
-    };
-    let title = format!("{CONNECTIONS} connections that call without a pause");
-    row(&[&title, "calls", "p50 ms", "p99 ms", "max ms"]);
-    row(&["---", "--:", "--:", "--:", "--:"]);
+    let first = format!("{CONNECTIONS} connections that call without a pause");
+    let mut calls = Table::new(1, &[&first, "calls", "p50 ms", "p99 ms", "max ms"]);
+    calls.row(&row("no swap".to_owned(), quiet, 2));
     let with = format!("{count} swaps, one each {} ms", SWAP_PAUSE.as_millis());
-    for (name, times) in [("no swap", quiet), (with.as_str(), swapping)] {
-        let fine = |duration: Duration| format!("{:.2}", duration.as_secs_f64() * 1e3);
-        row(&[
-            name,
-            &times.count().to_string(),
-            &fine(times.percentile(50)),
-            &fine(times.percentile(99)),
-            &fine(times.max()),
-        ]);
-    }
-    let written = writeln!(page, "\n{}.", machine::describe());
-    debug_assert!(written.is_ok(), "a String takes whatever is written to it");
-    page
+    calls.row(&row(with, swapping, 2));
+    format!(
+        "\n## Reload\n\n{}.\n\n{times}\n{calls}",
+        machine::describe()
+    )
+}
+
+fn row(name: String, times: &Histogram, digits: usize) -> [String; 5] {
+    let written = |duration: Duration| format!("{:.digits$}", ms(duration));
+    [
+        name,
+        thousands(times.count() as f64),
+        written(times.percentile(50)),
+        written(times.percentile(99)),
+        written(times.max()),
+    ]
 }

@@ -14,9 +14,9 @@ use tokio_tungstenite::accept_async_with_config;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use crate::bare_server;
 use crate::error::BenchError;
-use crate::print;
+use crate::runtime;
+use crate::say;
 
 /// As the gateway has it.
 const READ_BUFFER_LEN: usize = 4 * 1024;
@@ -129,7 +129,7 @@ impl Frames {
 
 /// Sends every message back, until it is killed.
 pub(crate) fn echo(addr: SocketAddr) -> Result<String, BenchError> {
-    bare_server::runtime()?
+    runtime::on_all_processors()?
         .block_on(serve(addr))
         .map(|never| match never {})
         .map_err(BenchError::io(format!("can't listen on {addr}")))
@@ -137,8 +137,7 @@ pub(crate) fn echo(addr: SocketAddr) -> Result<String, BenchError> {
 
 async fn serve(addr: SocketAddr) -> io::Result<std::convert::Infallible> {
     let listener = TcpListener::bind(addr).await?;
-    let line = format!("listening on {}\n", listener.local_addr()?);
-    print(&line).map_err(io::Error::other)?;
+    say::listening(&listener.local_addr()?)?;
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;

@@ -1,12 +1,14 @@
 //! What is asked of a server, and what it must answer.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use protocol::{Outcome, Reply, ServerLine};
 use serde_json::Value;
 
 use crate::error::BenchError;
+use crate::gearman;
 use crate::websocket;
 
 /// So much of a wrong reply is shown, in characters: enough for an error's message.
@@ -23,6 +25,8 @@ pub(crate) enum Dialect {
     WebSocketEcho,
     /// With the gateway's messages.
     TasksV1,
+    /// With the very data of a job for `gearmand`.
+    Gearman,
 }
 
 /// One kind of request, numbered.
@@ -31,6 +35,8 @@ pub(crate) struct Workload {
     pub(crate) dialect: Dialect,
     pub(crate) with_ids: bool,
     pub(crate) job: Job,
+    /// The functions that are called, in turns.
+    pub(crate) functions: Functions,
 }
 
 /// What each task does.
@@ -40,6 +46,29 @@ pub(crate) enum Job {
     Echo { text: String },
     /// Sleeps so many milliseconds.
     Sleep { ms: u64 },
+}
+
+/// Names of functions.
+#[derive(Clone, Debug)]
+pub(crate) enum Functions {
+    /// That of the fixture plugin `good` which does the job.
+    Good,
+    /// These, each of which does it.
+    These(Arc<[String]>),
+}
+
+impl Functions {
+    /// The one for request `number`.
+    fn name(&self, number: u64, job: &Job) -> &str {
+        match (self, job) {
+            (Self::Good, Job::Echo { .. }) => "echo",
+            (Self::Good, Job::Sleep { .. }) => "sleep",
+            (Self::These(names), _) => {
+                let turn = number % names.len() as u64;
+                &names[usize::try_from(turn).expect("there are as many")]
+            }
+        }
+    }
 }
 
 impl Workload {
@@ -55,16 +84,18 @@ impl Workload {
                 self.body(number, out);
                 websocket::end_text(out, start);
             }
+            Dialect::Gearman => {
+                let start = gearman::begin_job(out);
+                self.body(number, out);
+                gearman::end_job(out, start);
+            }
         }
     }
 
     fn body(&self, number: u64, out: &mut Vec<u8>) {
         out.push(b'{');
         self.id(number, out);
-        let function = match self.job {
-            Job::Echo { .. } => "echo",
-            Job::Sleep { .. } => "sleep",
-        };
+        let function = self.functions.name(number, &self.job);
         push(out, format_args!("\"function\":\"{function}\",\"args\":"));
         self.args(number, out);
         out.push(b'}');
@@ -94,7 +125,9 @@ impl Workload {
             (Job::Sleep { ms }, Dialect::Text | Dialect::TasksV1) => {
                 return check_slept(line, *ms).map(|()| number);
             }
-            (_, Dialect::LineEcho | Dialect::WebSocketEcho) => self.body(number, scratch),
+            (_, Dialect::LineEcho | Dialect::WebSocketEcho | Dialect::Gearman) => {
+                self.body(number, scratch);
+            }
             (_, Dialect::Text | Dialect::TasksV1) => self.echo_reply(number, scratch),
         }
         if scratch.get(1..) == line.get(1..) {
@@ -190,6 +223,7 @@ mod tests {
             job: Job::Echo {
                 text: "xyz".to_owned(),
             },
+            functions: Functions::Good,
         }
     }
 
@@ -208,6 +242,16 @@ mod tests {
         assert_eq!(&request.args[..], br#"{"number":7,"text":"xyz"}"#);
         let request = Request::parse(&line(&echo(Dialect::Text, false), 7)).unwrap();
         assert_eq!(request.id, None);
+    }
+
+    #[test]
+    fn functions_take_turns() {
+        let workload = Workload {
+            functions: Functions::These(["a", "b"].map(str::to_owned).into()),
+            ..echo(Dialect::Text, true)
+        };
+        let names = [4, 5, 6].map(|number| Request::parse(&line(&workload, number)).unwrap());
+        assert_eq!(names.map(|request| request.function), ["a", "b", "a"]);
     }
 
     #[test]
@@ -255,6 +299,7 @@ mod tests {
             dialect: Dialect::Text,
             with_ids: true,
             job: Job::Sleep { ms: 50 },
+            functions: Functions::Good,
         };
         let reply = |ms: u64| {
             Bytes::from(format!(

@@ -46,6 +46,7 @@ pub(super) const CRATES: House = House {
         room("report-document", ""),
         room("kit", "plugin-api values"),
         room("good", "plugin-api"),
+        room("many", "plugin-api"),
         room("evil", "plugin-api"),
         room("versioned", "plugin-api"),
         // What people write in configurations, of programs and plugins alike.

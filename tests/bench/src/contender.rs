@@ -1,0 +1,194 @@
+//! The servers that are measured: how each of them is started, and what it speaks.
+
+use std::env;
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use rustix::process::geteuid;
+use tempfile::TempDir;
+
+use crate::error::BenchError;
+use crate::load::Target;
+use crate::server::Server;
+use crate::usage::Processes;
+use crate::workload::Dialect;
+
+/// Processes that do the work, of servers that have a fixed number of them: as many as the host has at most on two
+/// processors, ten for each.
+pub(crate) const PROCESSES: usize = 20;
+/// As the recipe that the host replaces has it.
+const PHP_WORKER: &str = include_str!("../peers/worker.php");
+
+/// A server that runs.
+pub(crate) struct Contender {
+    pub(crate) name: &'static str,
+    pub(crate) target: Target,
+    /// Stopped in this order: whoever works for a server, after it.
+    _servers: Vec<Server>,
+    /// What they read.
+    _files: Option<TempDir>,
+}
+
+impl Contender {
+    fn new(name: &'static str, dialect: Dialect, server: Server) -> Self {
+        Self {
+            name,
+            target: Target {
+                address: server.address.clone(),
+                dialect,
+                processes: Processes {
+                    server: server.pid(),
+                    helpers: Vec::new(),
+                },
+            },
+            _servers: vec![server],
+            _files: None,
+        }
+    }
+
+    /// With another server that works for it.
+    fn with_helper(mut self, helper: Server) -> Self {
+        self.target.processes.helpers.push(helper.pid());
+        self._servers.push(helper);
+        self
+    }
+
+    /// A server that sends every line back, and does nothing else.
+    pub(crate) fn line_echo() -> Result<Self, BenchError> {
+        Self::of_ours("line echo", Dialect::LineEcho, &["line-echo"])
+    }
+
+    /// A server that parses every request and replies with its args, in the thread that has read the line.
+    pub(crate) fn json_echo() -> Result<Self, BenchError> {
+        Self::of_ours("JSON echo", Dialect::Text, &["json-echo"])
+    }
+
+    /// A server that has another process send every line back, by a ring in shared memory.
+    pub(crate) fn hop_by_ring() -> Result<Self, BenchError> {
+        Self::of_ours(
+            "bare hop, ring",
+            Dialect::LineEcho,
+            &["hop", "--by", "ring"],
+        )
+    }
+
+    /// The same, by a socket pair.
+    pub(crate) fn hop_by_socket_pair() -> Result<Self, BenchError> {
+        let args = ["hop", "--by", "socket-pair"];
+        Self::of_ours("bare hop, socket pair", Dialect::LineEcho, &args)
+    }
+
+    /// A server that sends every WebSocket message back.
+    pub(crate) fn web_socket_echo() -> Result<Self, BenchError> {
+        Self::of_ours(
+            "WebSocket echo",
+            Dialect::WebSocketEcho,
+            &["web-socket-echo"],
+        )
+    }
+
+    fn of_ours(name: &'static str, dialect: Dialect, args: &[&str]) -> Result<Self, BenchError> {
+        Ok(Self::new(name, dialect, Server::start(&myself()?, args)?))
+    }
+
+    /// The host, with these plugins and this configuration.
+    pub(crate) fn host(program: &Path, plugins: &Path, config: &str) -> Result<Self, BenchError> {
+        let files = TempDir::new().map_err(BenchError::io("can't make a folder"))?;
+        let file = files.path().join("host.toml");
+        fs::write(&file, config).map_err(BenchError::io("can't write the configuration"))?;
+        let server = start_program(
+            program,
+            &["--plugins", text(plugins)?, "--config", text(&file)?],
+        )?;
+        Ok(Self {
+            _files: Some(files),
+            ..Self::new("host", Dialect::Text, server)
+        })
+    }
+
+    /// The gateway before a host with these plugins.
+    pub(crate) fn gateway(program: &Path, host: &Path, plugins: &Path) -> Result<Self, BenchError> {
+        let host = start_program(host, &["--plugins", text(plugins)?])?;
+        let address = host.address.to_string();
+        let gateway = start_program(program, &["--host", &address, "--allow", "*"])?;
+        Ok(Self::new("gateway", Dialect::TasksV1, gateway).with_helper(host))
+    }
+
+    /// A worker in PHP of our own, if PHP is installed.
+    pub(crate) fn php(processes: usize) -> Result<Option<Self>, BenchError> {
+        let Some(php) = installed("php") else {
+            return Ok(None);
+        };
+        let files = TempDir::new().map_err(BenchError::io("can't make a folder"))?;
+        let file = files.path().join("worker.php");
+        fs::write(&file, PHP_WORKER).map_err(BenchError::io("can't write the worker in PHP"))?;
+        let server = Server::start(&php, &[text(&file)?, &processes.to_string()])?;
+        Ok(Some(Self {
+            _files: Some(files),
+            ..Self::new("PHP", Dialect::Text, server)
+        }))
+    }
+
+    /// `gearmand` and workers of our own, if it is installed.
+    pub(crate) fn gearmand(processes: usize) -> Result<Option<Self>, BenchError> {
+        let Some(gearmand) = installed("gearmand") else {
+            return Ok(None);
+        };
+        // Free a moment ago: it takes no 0.
+        let addr = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|listener| listener.local_addr())
+            .map_err(BenchError::io("can't find a free port"))?;
+        let port = format!("--port={}", addr.port());
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let threads = format!("--threads={threads}");
+        let mut args = vec!["--listen=127.0.0.1", &port, "--log-file=none", &threads];
+        // One of those that sleep is woken for a job; by default all of them are.
+        args.push("--worker-wakeup=1");
+        args.push("--backlog=1024");
+        if geteuid().is_root() {
+            // It doesn't run as root unless it is told to.
+            args.push("--user=root");
+        }
+        let server = Server::start_at(addr, &gearmand, &args)?;
+        let workers = Server::start(
+            &myself()?,
+            &[
+                "gearman-workers",
+                "--connect",
+                &addr.to_string(),
+                "--processes",
+                &processes.to_string(),
+            ],
+        )?;
+        let contender = Self::new("gearmand", Dialect::Gearman, server).with_helper(workers);
+        Ok(Some(contender))
+    }
+}
+
+fn start_program(program: &Path, args: &[&str]) -> Result<Server, BenchError> {
+    let mut all = vec!["--listen", "127.0.0.1:0", "--log", "warn"];
+    all.extend_from_slice(args);
+    Server::start(program, &all)
+}
+
+/// Where a program is that may be installed; servers often stand where only root looks for them.
+fn installed(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    folders
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+fn myself() -> Result<PathBuf, BenchError> {
+    env::current_exe().map_err(BenchError::io("can't find this program"))
+}
+
+fn text(path: &Path) -> Result<&str, BenchError> {
+    path.to_str().ok_or_else(|| BenchError::NotServing {
+        server: "a server".to_owned(),
+        got: format!("the path {} is not Unicode", path.display()),
+    })
+}
