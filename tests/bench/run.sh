@@ -1,7 +1,7 @@
 #!/bin/sh
 # Measures the host beside its limits and its peers, who suffers from whom, how it grows, its reloads, and the gateway beside
 # a WebSocket echo; Markdown on stdout, what is going on on stderr, drawings in docs/bench.
-# Takes about 40 minutes on a quiet machine; `--rounds`, `--seconds`, `--warm-up-seconds` and `--again-max` are handed on.
+# Takes about half an hour on a quiet machine; `--rounds`, `--seconds`, `--warm-up-seconds` and `--again-max` are handed on.
 set -eu
 cd "$(dirname "$0")/../.."
 target=${CARGO_TARGET_DIR:-target}

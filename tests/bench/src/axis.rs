@@ -20,7 +20,7 @@ pub(crate) struct Axis {
 }
 
 /// More marks than so many would crowd a logarithmic axis; then only powers of ten have one.
-const MARKS_MAX: usize = 7;
+const MARKS_MAX: usize = 8;
 /// The spaces of a linear axis, about.
 const SPACES: f64 = 5.0;
 

@@ -37,8 +37,8 @@ pub(crate) fn run(args: &RoundsArgs) -> Result<String, BenchError> {
     stop_all_when_told_to_end()?;
     let mut lines = on_one_processor(|| {
         let alone = Line {
-            title: "1 × 1, one processor".to_owned(),
-            shape: Shape::without_ids(1),
+            title: "1 × 1, no id, all on one processor".to_owned(),
+            ..Line::new(Shape::without_ids(1))
         };
         args.in_turns(&contenders(args)?, &[alone])
     })?;

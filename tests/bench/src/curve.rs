@@ -73,6 +73,8 @@ impl Curves {
                     y: median(measured.of(server).map(figure)),
                     is_disturbed: measured.of(server).any(is_disturbed),
                 })
+                // Where no task was done, there is nothing to draw.
+                .filter(|point| point.y > 0.0)
                 .collect(),
         };
         self.names().iter().enumerate().map(line).collect()

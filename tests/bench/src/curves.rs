@@ -23,6 +23,9 @@ const CONNECTIONS: [usize; 5] = [1, 10, 100, 1000, 10_000];
 const PAYLOADS: [usize; 6] = [100, 1000, 10_000, 100_000, 1_000_000, 10_000_000];
 /// Connections that send these, one task at a time each.
 const PAYLOAD_CONNECTIONS: usize = 4;
+/// Of these, few are done in a second.
+const LONG: usize = 1_000_000;
+const LONG_DURATION_MIN: Duration = Duration::from_secs(5);
 const WORKERS: [usize; 8] = [1, 2, 5, 10, 20, 50, 100, 200];
 /// What tasks wait for while workers are counted, in milliseconds.
 const WORKER_TASK_MS: u64 = 10;
@@ -87,44 +90,45 @@ pub(crate) fn run(args: &CurvesArgs) -> Result<String, BenchError> {
 }
 
 fn connections(args: &CurvesArgs) -> Result<Curves, BenchError> {
-    let shape = |count: &usize| (*count, Shape::new(*count, 1));
+    let line = |count: &usize| (*count, Line::new(Shape::new(*count, 1)));
     Ok(Curves {
         file: "connections.svg",
         title: "One task at a time on each connection",
         of: "connections",
         rate_scale: Scale::Linear,
-        points: beside_peers(args, CONNECTIONS.iter().map(shape))?,
+        points: beside_peers(args, CONNECTIONS.iter().map(line))?,
         limit: None,
     })
 }
 
 fn payload(args: &CurvesArgs) -> Result<Curves, BenchError> {
-    let shape = |len: &usize| {
-        let shape = Shape::new(PAYLOAD_CONNECTIONS, 1);
-        (*len, shape.with_text(*len))
+    let line = |len: &usize| {
+        let mut line = Line::new(Shape::new(PAYLOAD_CONNECTIONS, 1).with_text(*len));
+        if *len >= LONG {
+            line.duration_min = LONG_DURATION_MIN;
+        }
+        (*len, line)
     };
     Ok(Curves {
         file: "payload.svg",
         title: "Four connections, one task at a time on each",
         of: "bytes of args",
         rate_scale: Scale::Log,
-        points: beside_peers(args, PAYLOADS.iter().map(shape))?,
+        points: beside_peers(args, PAYLOADS.iter().map(line))?,
         limit: None,
     })
 }
 
-/// The host and what is there of others, in all of these shapes.
+/// The host and what is there of others, on all of these lines.
 fn beside_peers(
     args: &CurvesArgs,
-    shapes: impl Iterator<Item = (usize, Shape)>,
+    lines: impl Iterator<Item = (usize, Line)>,
 ) -> Result<Vec<(f64, Measured)>, BenchError> {
     let RoundsArgs { host, plugins, .. } = &args.rounds;
     let mut contenders = vec![Contender::line_echo()?, Contender::hop_by_ring()?];
     contenders.extend(Contender::php(PROCESSES)?);
     contenders.push(Contender::host(host, plugins, "")?);
-    let (counts, lines): (Vec<usize>, Vec<Line>) = shapes
-        .map(|(count, shape)| (count, Line::new(shape)))
-        .unzip();
+    let (counts, lines): (Vec<usize>, Vec<Line>) = lines.unzip();
     let measured = args.rounds.in_turns(&contenders, &lines)?;
     let counts = counts.into_iter().map(|count| count as f64);
     Ok(counts.zip(measured).collect())

@@ -137,6 +137,7 @@ mod tests {
                 workers: Duration::from_millis(30),
                 stolen: Duration::from_secs_f64(others * processors as f64),
                 machine: Duration::from_millis(40),
+                passed: Duration::from_secs(1),
                 switches: Switches {
                     voluntary: 50,
                     forced: 1,

@@ -145,15 +145,9 @@ impl Report {
         us(self.latencies.percentile(percent))
     }
 
-    /// What neither the server nor the client had of the processors while these were busy, other virtual machines
-    /// included, as a share of all processors' time.
+    /// What others had of the processors, as a share of all of their time.
     pub(crate) fn others_share(&self) -> f64 {
-        self.of_all_cores(self.usage.others())
-    }
-
-    fn of_all_cores(&self, time: Duration) -> f64 {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        time.as_secs_f64() / self.elapsed.as_secs_f64() / cores as f64
+        self.usage.others_share()
     }
 
     fn tasks(&self) -> f64 {

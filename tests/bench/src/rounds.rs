@@ -41,6 +41,8 @@ pub(crate) struct RoundsArgs {
 pub(crate) struct Line {
     pub(crate) title: String,
     pub(crate) shape: Shape,
+    /// It is measured for so long, even if rounds are shorter.
+    pub(crate) duration_min: Duration,
 }
 
 impl Line {
@@ -48,6 +50,7 @@ impl Line {
         Self {
             title: shape.to_string(),
             shape,
+            duration_min: Duration::ZERO,
         }
     }
 }
@@ -102,7 +105,9 @@ impl RoundsArgs {
             for (line, measured) in lines.iter().zip(&mut all) {
                 let reports = contenders.iter().map(|contender| {
                     let what = format!("round {round}, {}, {}", line.title, contender.name);
-                    self.quietly(&what, &self.load(contender, line.shape))
+                    let mut load = self.load(contender, line.shape);
+                    load.duration = load.duration.max(line.duration_min);
+                    self.quietly(&what, &load)
                 });
                 measured.rounds.push(reports.collect::<Result<_, _>>()?);
             }

@@ -8,8 +8,11 @@
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::process;
 use std::ptr;
 use std::sync::atomic::AtomicU32;
+
+use rustix::process::{getpid, getppid};
 
 /// Which of the two processes this is, after [`fork`].
 pub(crate) enum Fork {
@@ -23,13 +26,19 @@ pub(crate) enum Fork {
 pub(crate) fn fork() -> io::Result<Fork> {
     let one_thread = std::fs::read_dir("/proc/self/task")?.count() == 1;
     assert!(one_thread, "only a process with one thread is forked");
+    let parent = getpid();
     // SAFETY: there is no other thread, so that the child finds all memory and all locks in order.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
             // SAFETY: this request takes a signal's number and touches no memory.
             check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
-            Ok(Fork::Child)
+            if getppid() == Some(parent) {
+                Ok(Fork::Child)
+            } else {
+                // It has ended already, and nobody will say so.
+                process::exit(0)
+            }
         }
         _ => Ok(Fork::Parent),
     }

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::fs;
 use std::ops::Sub;
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::error::BenchError;
 use crate::sys::Processors;
@@ -33,7 +35,12 @@ pub(crate) struct Usage {
     pub(crate) stolen: Duration,
     /// Of the server and its workers.
     pub(crate) switches: Switches,
+    /// The time that has passed since some moment.
+    pub(crate) passed: Duration,
 }
+
+/// That moment.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// How often threads stopped running, those alone that are still there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,7 +71,9 @@ impl Usage {
             .map(|process| process.own_ticks + process.reaped_ticks)
             .sum();
         let switches = workers.iter().chain([&of.server]).copied().map(switches);
-        let stat = read("/proc/stat")?;
+        let switches = switches.fold(Switches::default(), Switches::plus);
+        // Together: where there are many processes, reading takes a while.
+        let (stat, passed) = (read("/proc/stat")?, START.elapsed());
         let processors =
             Processors::of_this_thread().map_err(BenchError::io("which processors there are"))?;
         let [user, nice, system, stolen] = machine_ticks(&stat, &processors.numbers());
@@ -74,14 +83,27 @@ impl Usage {
             client: from_ticks(client),
             machine: from_ticks(user + nice + system),
             stolen: from_ticks(stolen),
-            switches: switches.fold(Switches::default(), Switches::plus),
+            switches,
+            passed,
         })
     }
 
-    /// What neither the server nor the client had of the machine while it was busy.
-    pub(crate) fn others(&self) -> Duration {
+    /// What neither the server nor the client had of the processors while these were busy.
+    fn others(&self) -> Duration {
         let ours = self.server + self.workers + self.client;
         self.machine.saturating_sub(ours) + self.stolen
+    }
+
+    /// What others, programs and virtual machines, had of the processors that this thread may use, as a share of all of
+    /// their time.
+    pub(crate) fn others_share(&self) -> f64 {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let all = self.passed.as_secs_f64() * processors as f64;
+        if all > 0.0 {
+            self.others().as_secs_f64() / all
+        } else {
+            0.0
+        }
     }
 }
 
@@ -102,6 +124,7 @@ impl Sub for Usage {
                     .saturating_sub(earlier.switches.voluntary),
                 forced: self.switches.forced.saturating_sub(earlier.switches.forced),
             },
+            passed: self.passed.saturating_sub(earlier.passed),
         }
     }
 }
