@@ -70,7 +70,11 @@ function serve($listener, array $functions): never
                 }
                 continue;
             }
-            $whole = explode("\n", $lines[$number] . $chunk);
+            $lines[$number] .= $chunk;
+            if (!str_contains($chunk, "\n")) {
+                continue;
+            }
+            $whole = explode("\n", $lines[$number]);
             $lines[$number] = array_pop($whole);
             foreach ($whole as $line) {
                 $reply = answer($line, $functions) . "\n";

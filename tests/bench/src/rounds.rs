@@ -119,12 +119,7 @@ impl RoundsArgs {
     pub(crate) fn quietly(&self, what: &str, load: &Load) -> Result<Report, BenchError> {
         let measure = || {
             let report = load::run(load)?;
-            let disturbed = if is_disturbed(&report) {
-                " (disturbed)"
-            } else {
-                ""
-            };
-            note(&format!("{what}: {report}{disturbed}"));
+            tell(what, &report);
             Ok(report)
         };
         quietest(self.again_max, measure, Report::others_share)
@@ -147,11 +142,20 @@ impl RoundsArgs {
                 (report, other.join().expect("a load does not panic"))
             });
             let (report, other) = (report?, other?);
-            note(&format!("{what}: {report}"));
+            tell(what, &report);
             Ok((report, other))
         };
         quietest(self.again_max, measure, |(report, _)| report.others_share())
     }
+}
+
+fn tell(what: &str, report: &Report) {
+    let disturbed = if is_disturbed(report) {
+        " (disturbed)"
+    } else {
+        ""
+    };
+    note(&format!("{what}: {report}{disturbed}"));
 }
 
 /// Whether others had too much of the processors.
