@@ -81,22 +81,25 @@ impl Scheduler {
         if self.growth_due().is_none_or(|due| now < due) {
             return;
         }
+        for _ in 0..self.missing() {
+            self.worker_last += 1;
+            let id = WorkerId(self.worker_last);
+            self.opening.insert(id, now + self.settings.open_timeout);
+            self.commands.push(Command::Spawn(id));
+        }
+    }
+
+    /// How many workers could be started for what waits, beside those that open.
+    fn missing(&self) -> usize {
         // After a crash loop, or where there is no room, one probe is enough to know whether it is over.
         let at_once = if self.is_quarantined() || self.shortage.is_some() {
             1
         } else {
             self.settings.cores * 2
         };
-        let missing = self.queue.len().saturating_sub(self.opening.len());
-        let wanted = missing
-            .min(self.room())
-            .min(at_once.saturating_sub(self.opening.len()));
-        for _ in 0..wanted {
-            self.worker_last += 1;
-            let id = WorkerId(self.worker_last);
-            self.opening.insert(id, now + self.settings.open_timeout);
-            self.commands.push(Command::Spawn(id));
-        }
+        let opening = self.opening.len();
+        let wanted = self.queue.len().min(at_once).saturating_sub(opening);
+        wanted.min(self.room())
     }
 
     pub(super) fn room(&self) -> usize {
@@ -111,7 +114,8 @@ impl Scheduler {
     /// When the next worker should be started for the queue as it stands; `None`: not for this queue.
     pub(super) fn growth_due(&self) -> Option<Moment> {
         let front = self.tasks.get(&self.queue.front()?)?;
-        if self.cut || self.room() == 0 || self.opening.len() >= self.queue.len() {
+        // Nor as long as as many open as may at once.
+        if self.cut || self.missing() == 0 {
             return None;
         }
         let quick = self.workers.quick_count();

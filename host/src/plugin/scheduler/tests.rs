@@ -620,3 +620,14 @@ fn a_client_in_a_hurry_costs_no_worker() {
     assert_eq!(stage.answers(), [(1, "timeout", false)]);
     assert_eq!(stage.killed, []);
 }
+
+#[test]
+fn as_long_as_as_many_open_as_may_at_once_nothing_is_due() {
+    let mut stage = Stage::new(|settings| settings.workers_max = 100);
+    for id in 1..=50 {
+        stage.submit(id);
+    }
+    assert!(stage.spawned.len() < 49, "{}", stage.spawned.len());
+    let next = stage.scheduler.next_tick();
+    assert!(next > stage.now, "{next:?} at {:?}", stage.now);
+}
