@@ -1,5 +1,8 @@
 //! One worker as a process: started, listened to, killed, reaped.
 
+mod listener;
+mod printed;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -7,43 +10,27 @@ use std::process::Stdio;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{
-    Pid, PidfdFlags, Resource, Signal, getpid, getrlimit, kill_process_group, pidfd_open,
-};
+use rustix::process::{PidfdFlags, Resource, getpid, getrlimit, pidfd_open};
 use service::life;
-use service::rate::{self, Rate, Sample};
 use service::shortage;
-use service::supervise::caught;
 use service::sync::lock;
-use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader, Interest};
 use tokio::process::{Child, Command};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tracing::level_filters::LevelFilter;
 
+pub(crate) use self::listener::Listener;
+use self::printed::log_printed;
 use super::outcome::Exit;
 use crate::children::{self, Own};
 use crate::link::{
-    Begin, Bell, Board, FRAME_LEN_MAX_EXTRA, LINK_VERSION, Open, Reader, Sending, Shared, ToHost,
-    ToWorker, WorkerFrames, ends_of_host, send_fds,
+    Begin, Bell, Board, FRAME_LEN_MAX_EXTRA, Open, Sending, Shared, ToHost, ToWorker, WorkerFrames,
+    ends_of_host, send_fds,
 };
 
 /// What workers are: this very program, so that both ends of a link are of one build.
 const PROGRAM: &str = "/proc/self/exe";
-/// Longest printed line that is logged, in bytes.
-const PRINTED_LINE_LEN_MAX: u64 = 8 * 1024;
-/// Printed lines a second and stream that are logged; the rest are counted and left out.
-const PRINTED_LINES_PER_SECOND_MAX: u32 = 200;
-/// A longer printed line counts as several of this length, in bytes.
-const PRINTED_LINE_LEN_USUAL: usize = 512;
-/// How long the end of a killed process is waited for. Only one that hangs in the kernel takes longer than a moment.
-const KILL_WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long the last printed lines of a dead worker are waited for.
-const PRINTED_WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// What a worker needs to begin with.
 #[derive(Debug)]
@@ -286,7 +273,7 @@ fn attach<L: Listens>(
     ];
     let listener = Listener {
         link,
-        bell: watched(bell)?,
+        bell: listener::watched(bell)?,
         reader,
         // A descriptor less, where nobody needs it.
         _socket: own_pidfd().is_none().then_some(socket),
@@ -300,172 +287,6 @@ fn attach<L: Listens>(
         listens: Arc::new(listens),
     };
     Ok((process, listener))
-}
-
-/// A bell that can be waited for.
-fn watched(bell: Bell) -> io::Result<AsyncFd<Bell>> {
-    #[expect(
-        unsafe_code,
-        reason = "tokio asks for a promise; see the SAFETY comment"
-    )]
-    // SAFETY: a `Bell` has one descriptor, which is its own for as long as it lives.
-    unsafe {
-        AsyncFd::register_with_interest(bell, Interest::READABLE).map_err(Into::into)
-    }
-}
-
-/// Listens to one worker until it has ended.
-pub(crate) struct Listener<L> {
-    link: Arc<LinkEnd>,
-    bell: AsyncFd<Bell>,
-    reader: Reader,
-    /// A worker whose kernel has no pidfds sees by it that the host has gone.
-    _socket: Option<OwnedFd>,
-    board: Arc<Board>,
-    child: Child,
-    /// Dropped after it, when it has been reaped.
-    _own: Own,
-    pid: u32,
-    frames: WorkerFrames,
-    /// Frames that are whole. Reused.
-    whole: Vec<ToHost>,
-    printed: Vec<JoinHandle<()>>,
-    listens: Arc<L>,
-}
-
-/// Why listening has ended.
-enum End {
-    /// The worker has ended.
-    Gone,
-    /// The host gives it up.
-    Broken(String),
-    Killed,
-}
-
-impl<L: Listens> Listener<L> {
-    /// Listens from now on.
-    pub(crate) fn start(self) {
-        let listens = Arc::clone(&self.listens);
-        tokio::spawn(async move {
-            if caught(self.run()).await.is_err() {
-                // The process was killed with it; whoever waits for the worker must not do so for ever.
-                let why = "was lost by the host; its log says more under \"panicked\"";
-                listens.exited(WorkerEvent::Exited {
-                    exit: Exit::default(),
-                    broken: Some(why.to_owned()),
-                });
-            }
-        });
-    }
-
-    async fn run(mut self) {
-        let end = self.listen().await;
-        // Whatever the plugin has started goes too. The group's number is still its own: its leader is not reaped yet,
-        // or has been so only just now.
-        kill_group(self.pid);
-        // A plugin may have left the group. An error means that the process has ended.
-        let _ = self.child.start_kill();
-        let status = match tokio::time::timeout(KILL_WAIT_MAX, self.child.wait()).await {
-            Ok(status) => status.ok(),
-            Err(_elapsed) => {
-                // The runtime reaps it when it ends after all.
-                tracing::error!(
-                    worker = self.pid,
-                    "a worker that was killed does not end: it hangs in the kernel, or is frozen"
-                );
-                None
-            }
-        };
-        // What it sent before it died is still there to be read.
-        let broken = match end {
-            End::Broken(why) => Some(why),
-            End::Gone | End::Killed => self.read().err(),
-        };
-        for task in self.printed {
-            let abort = task.abort_handle();
-            if tokio::time::timeout(PRINTED_WAIT_MAX, task).await.is_err() {
-                abort.abort();
-            }
-        }
-        use std::os::unix::process::ExitStatusExt;
-        let exit = Exit {
-            code: status.as_ref().and_then(std::process::ExitStatus::code),
-            signal: status.as_ref().and_then(ExitStatusExt::signal),
-            culprit: self.board.culprit(),
-        };
-        self.listens.exited(WorkerEvent::Exited { exit, broken });
-    }
-
-    async fn listen(&mut self) -> End {
-        let link = Arc::clone(&self.link);
-        loop {
-            match self.read() {
-                Ok(true) => {
-                    tokio::task::coop::consume_budget().await;
-                    continue;
-                }
-                Ok(false) => {}
-                Err(why) => return End::Broken(why),
-            }
-            // It may have rung since it has room again.
-            lock(&link.outgoing).send();
-            if !self.reader.sleep() {
-                continue;
-            }
-            tokio::select! {
-                biased;
-                () = link.kill.notified() => return End::Killed,
-                rung = self.bell.readable() => match rung {
-                    // Every ringing counts anew: what it had counted is of no interest.
-                    Ok(mut rung) => rung.clear_ready(),
-                    Err(_) => return End::Gone,
-                },
-                _ = self.child.wait() => return End::Gone,
-            }
-            self.reader.awake();
-        }
-    }
-
-    /// Reads what is there, and passes it on. False: nothing.
-    fn read(&mut self) -> Result<bool, String> {
-        let broken = |why: &dyn std::fmt::Display| format!("broke its link to the host: {why}");
-        let read = self.reader.read(self.frames.buffer_mut());
-        if read.map_err(|torn| broken(&torn))? == 0 {
-            return Ok(false);
-        }
-        if self.reader.writer_sleeps() {
-            self.reader.wake_writer();
-        }
-        self.pass_on()?;
-        Ok(true)
-    }
-
-    /// Passes on the frames that are complete.
-    fn pass_on(&mut self) -> Result<(), String> {
-        let broken = loop {
-            let frame = self.frames.next_to_host();
-            match frame.map_err(|error| format!("broke its link to the host: {error}")) {
-                Ok(Some(ToHost::Hello { link_version })) if link_version != LINK_VERSION => {
-                    break Err(format!(
-                        "speaks link version {link_version}, the host {LINK_VERSION}: \
-                         the host's binary was replaced while it ran, restart it"
-                    ));
-                }
-                Ok(Some(frame)) => {
-                    if let ToHost::Opened { slots, .. } = frame {
-                        self.link.slots.store(slots, Relaxed);
-                    }
-                    self.whole.push(frame);
-                }
-                Ok(None) => break Ok(()),
-                Err(why) => break Err(why),
-            }
-        };
-        if !self.whole.is_empty() {
-            self.listens.said(&mut self.whole);
-        }
-        broken
-    }
 }
 
 /// The most verbose level that the host's own log takes, as the ABI counts levels.
@@ -488,50 +309,6 @@ fn own_pidfd() -> Option<BorrowedFd<'static>> {
         .map(AsFd::as_fd)
 }
 
-fn kill_group(pid: u32) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        let _ = kill_process_group(pid, Signal::KILL);
-    }
-}
-
-/// How much a printed line counts.
-fn weight(line: &str) -> u32 {
-    rate::weight(line.len(), PRINTED_LINE_LEN_USUAL)
-}
-
-/// Logs what a plugin prints, line by line.
-async fn log_printed(stream: impl AsyncRead + Unpin, name: &'static str, plugin: String, pid: u32) {
-    let mut reader = BufReader::new(stream);
-    let mut sample = Sample::new(Rate::per_second(PRINTED_LINES_PER_SECOND_MAX));
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match (&mut reader)
-            .take(PRINTED_LINE_LEN_MAX)
-            .read_until(b'\n', &mut line)
-            .await
-        {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
-        let text = String::from_utf8_lossy(&line);
-        let text = text.trim_end();
-        if text.is_empty() {
-            continue;
-        }
-        match sample.take_for(weight(text), Instant::now()) {
-            Some(0) => {
-                tracing::info!(target: "plugin", plugin, worker = pid, stream = name, "{text}");
-            }
-            Some(left_out) => {
-                tracing::warn!(target: "plugin", plugin, worker = pid, stream = name, left_out, "printed too much");
-                tracing::info!(target: "plugin", plugin, worker = pid, stream = name, "{text}");
-            }
-            None => {}
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Read;
@@ -550,15 +327,6 @@ mod tests {
         fn exited(&self, exited: WorkerEvent) {
             self.0.send(exited).unwrap();
         }
-    }
-
-    #[test]
-    fn what_is_printed_is_bounded_by_bytes_too() {
-        let mut sample = Sample::new(Rate::per_second(PRINTED_LINES_PER_SECOND_MAX));
-        let (now, line) = (Instant::now(), "x".repeat(8 * 1024));
-        let shown = (0..1000).filter(|_| sample.take_for(weight(&line), now).is_some());
-        assert!(shown.count() * line.len() <= 100 * 1024);
-        assert_eq!((weight(""), weight("a usual line")), (1, 1));
     }
 
     #[tokio::test]
