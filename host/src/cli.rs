@@ -105,6 +105,7 @@ fn serve(flags: Serve) -> ExitCode {
         Err(error) => return usage_error(&error.to_string()),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(io_threads(config.cores()))
         .enable_all()
         .build();
     let served = match runtime {
@@ -115,6 +116,12 @@ fn serve(flags: Serve) -> ExitCode {
         Ok(code) => code,
         Err(error) => usage_error(&error.to_string()),
     }
+}
+
+/// How many threads serve connections and workers' links. The other half of the processors is the workers': with a thread
+/// for each processor they would only wake each other, and take turns with those that they serve.
+fn io_threads(cores: usize) -> usize {
+    (cores / 2).max(1)
 }
 
 fn check(flags: &Check) -> ExitCode {

@@ -107,6 +107,11 @@ pub(crate) struct PluginSettings {
 }
 
 impl Config {
+    /// Processors that this process may use.
+    pub(crate) fn cores(&self) -> usize {
+        self.pool.scheduler.cores
+    }
+
     /// Reads the file, where there is one, lets the command line win, and checks what came of it.
     pub(crate) fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self, ConfigError> {
         let raw: raw::File = read(file)?;

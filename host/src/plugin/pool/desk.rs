@@ -76,9 +76,7 @@ impl Pool {
         let over = is_over.then(|| std::mem::replace(&mut *state, State::Ended));
         drop(state);
         if brought.is_err() {
-            let plugin = &self.plugin;
-            tracing::error!(plugin, "a pool has panicked, and is lost with its workers");
-            (self.notify)(Notice::Lost);
+            self.tell_of_loss();
         }
         // All of this may lead to other pools, or back to this one.
         for Elsewhere {
@@ -149,6 +147,18 @@ impl Pool {
         let over = std::mem::replace(&mut *lock(&self.state), State::Ended);
         drop(over);
         self.has_gone();
+    }
+
+    /// Somebody without whom the pool can't go on has panicked.
+    pub(super) fn lose(&self) {
+        self.tell_of_loss();
+        self.end();
+    }
+
+    fn tell_of_loss(&self) {
+        let plugin = &self.plugin;
+        tracing::error!(plugin, "a pool has panicked, and is lost with its workers");
+        (self.notify)(Notice::Lost);
     }
 
     fn has_gone(&self) {

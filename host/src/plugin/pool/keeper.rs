@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use service::supervise::caught;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use super::desk::{Desk, Pool};
@@ -40,7 +41,11 @@ impl Listens for Ear {
 
 /// Looks after the pool until it has ended.
 pub(super) fn start(pool: Arc<Pool>, spec: Arc<Spec>) {
-    tokio::spawn(keep(pool, spec));
+    tokio::spawn(async move {
+        if caught(keep(Arc::clone(&pool), spec)).await.is_err() {
+            pool.lose();
+        }
+    });
 }
 
 async fn keep(pool: Arc<Pool>, spec: Arc<Spec>) {
@@ -52,8 +57,17 @@ async fn keep(pool: Arc<Pool>, spec: Arc<Spec>) {
             return;
         };
         if !spawns.is_empty() {
-            spawns.into_iter().for_each(|id| spawn(&pool, &spec, id));
-            continue;
+            let (pool, spec) = (Arc::clone(&pool), Arc::clone(&spec));
+            // On a thread of its own: that of connections has no milliseconds to give.
+            let start = move || spawns.into_iter().for_each(|id| spawn(&pool, &spec, id));
+            match tokio::task::spawn_blocking(start).await {
+                Ok(()) => continue,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // The runtime ends, and everything with it.
+                    Err(_cancelled) => return,
+                },
+            }
         }
         tokio::select! {
             () = pool.rung() => {}
