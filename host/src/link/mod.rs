@@ -26,7 +26,7 @@ pub(crate) use frame::{
     WorkerFrames, link_status,
 };
 pub(crate) use memory::Shared;
-pub(crate) use ring::{Poke, Reader, Writer, ends_of_host, ends_of_worker};
+pub(crate) use ring::{Poke, RING_LEN, Reader, Writer, ends_of_host, ends_of_worker};
 pub(crate) use sending::Sending;
 
 /// Raised with every change of a frame or of the board.

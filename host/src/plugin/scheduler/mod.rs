@@ -38,12 +38,13 @@ use self::queue::Queue;
 use self::worker::Worker;
 use self::workers::Workers;
 use crate::clock::Moment;
-use crate::link::{Board, Call};
+use crate::link::{Board, Call, RING_LEN};
 use crate::stats::{FunctionStats, millis};
 use crate::task::{Answer, Task, TaskId};
 
-/// Bytes of arguments that may be handed to one worker at once, beyond its first task.
-const HANDED_LEN_MAX: usize = 1024 * 1024;
+/// Bytes of arguments that may be handed to one worker at once, beyond its first task: what its ring has room for. More
+/// would be copied once more, and wait there instead of here.
+const HANDED_LEN_MAX: usize = RING_LEN / 4 * 3;
 /// Tasks expected to take at most this together may be stacked on one worker: cheaper than waking another one up.
 const STACK_COST_MAX: Duration = Duration::from_micros(200);
 /// A stacked task that has not started after this long is taken back and given to another worker.
