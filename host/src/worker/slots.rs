@@ -154,3 +154,115 @@ impl Slots {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::clock::Moment;
+
+    fn call(task: u64) -> Call {
+        Call {
+            task,
+            cell: 0,
+            function: 0,
+            deadline: Moment::NEVER,
+            limit_ns: 1,
+            progress: false,
+            args: Bytes::new(),
+        }
+    }
+
+    fn open(slots: u32) -> Slots {
+        let all = Slots::default();
+        all.open(slots);
+        all
+    }
+
+    #[track_caller]
+    fn expect_run(slots: &Slots, task: u64, more: bool) {
+        match slots.next() {
+            Next::Run { call, more: said } => assert_eq!((call.task, said), (task, more)),
+            Next::Read => panic!("there is {task} to run"),
+        }
+    }
+
+    #[track_caller]
+    fn expect_read(slots: &Slots) {
+        assert!(matches!(slots.next(), Next::Read));
+        slots.has_read();
+    }
+
+    fn unneeded() -> io::Result<()> {
+        panic!("no thread is needed")
+    }
+
+    #[test]
+    fn who_has_nothing_to_run_reads() {
+        let slots = open(1);
+        expect_read(&slots);
+        slots.push([call(1), call(2)].into_iter());
+        assert!(slots.has_work());
+        expect_run(&slots, 1, false);
+        assert!(!slots.has_work(), "its only slot is taken");
+        assert!(slots.rouse(unneeded).is_none());
+        assert_eq!(slots.ended(false), Tell::Nobody, "it looks for itself");
+        expect_run(&slots, 2, false);
+        slots.ended(false);
+        expect_read(&slots);
+    }
+
+    #[test]
+    fn a_task_that_is_ended_elsewhere_makes_room_for_what_waits() {
+        let slots = open(1);
+        slots.push([call(1), call(2)].into_iter());
+        expect_run(&slots, 1, false);
+        // Its handler has returned and will answer later, on another thread.
+        assert!(matches!(slots.next(), Next::Read));
+        assert_eq!(slots.ended(true), Tell::Reader);
+        assert!(
+            slots.has_work(),
+            "which the reader is asked before it sleeps"
+        );
+        slots.has_read();
+        expect_run(&slots, 2, false);
+    }
+
+    #[test]
+    fn threads_come_one_after_another_as_far_as_there_are_slots() {
+        let slots = open(2);
+        let started = std::cell::Cell::new(0);
+        let start = || {
+            started.set(started.get() + 1);
+            Ok(())
+        };
+        slots.push([call(1), call(2), call(3)].into_iter());
+        expect_run(&slots, 1, true);
+        assert!(slots.rouse(start).is_none());
+        expect_run(&slots, 2, false);
+        assert!(slots.rouse(start).is_none());
+        assert_eq!(started.get(), 1);
+    }
+
+    #[test]
+    fn what_has_no_thread_is_given_back_the_newest_first() {
+        let slots = open(3);
+        slots.push((1..=4).map(call));
+        expect_run(&slots, 1, true);
+        let (given_back, error) = slots
+            .rouse(|| Err(io::Error::other("none")))
+            .expect("two could run");
+        let tasks: Vec<u64> = given_back.iter().map(|call| call.task).collect();
+        assert_eq!((tasks, error.to_string()), (vec![3, 4], "none".to_owned()));
+        // They are answered like others.
+        slots.ended(true);
+        slots.ended(true);
+        assert!(slots.rouse(start_again).is_none());
+        expect_run(&slots, 2, false);
+    }
+
+    fn start_again() -> io::Result<()> {
+        Ok(())
+    }
+}
