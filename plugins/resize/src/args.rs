@@ -341,7 +341,7 @@ pub enum OnDamage {
     /// It is an error.
     #[default]
     Error,
-    /// It is shown as far as it goes: jpeg, png, and the whole frames of a gif. Others are errors.
+    /// It is shown as far as it goes: jpeg, png, webp, and the whole frames of an animation. Others are errors.
     Show,
 }
 

@@ -13,7 +13,7 @@ use plugin_api::Task;
 use crate::{
     args::Format,
     codec::{
-        DecodeOptions, Header, Layout, Plane, Sink,
+        DecodeOptions, Header, Layout, Plane, Sink, av1,
         isobmff::{self, Encoded, Nclx},
     },
     color::{self, Matrix, Space},
@@ -118,6 +118,11 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
         Some(0) => turned.mirrored(false, true),
         Some(_) => turned.mirrored(true, false),
     };
+    // What the container says goes before what the stream says.
+    let nclx = contents.nclx.or_else(|| {
+        let first = contents.color.tiles.first()?;
+        av1::colors(&first.data)
+    });
     Ok(Header {
         format: Format::Avif,
         width: contents.width as usize,
@@ -132,7 +137,7 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
         frames: 1,
         is_cut: false,
         is_progressive: false,
-        colorimetry: match (contents.icc, contents.nclx) {
+        colorimetry: match (contents.icc, nclx) {
             (Some(icc), _) => Colorimetry::Icc(icc),
             (None, Some(nclx)) => Colorimetry::Cicp {
                 primaries: nclx.primaries,

@@ -475,8 +475,8 @@ fn parse_scan(body: &[u8], parsed: &mut Parsed<'_>) -> Result<()> {
     }
 }
 
-/// Decodes into planes whose blocks have `side` samples in each direction: 1, 2 or 4. With `has_fine_chroma`, chroma of
-/// half the size has twice as many.
+/// Decodes into planes whose blocks have `side` samples in each direction: 1, 2 or 4. Those of chroma that is smaller
+/// have more, so that there is half as much of it in each direction, or with `has_fine_chroma` as much.
 pub(crate) fn decode(
     data: &[u8],
     side: usize,
@@ -498,12 +498,12 @@ pub(crate) fn decode(
         .max()
         .unwrap_or(1);
     for component in &mut parsed.components {
-        let is_half = component.h * 2 == h_max || component.v * 2 == v_max;
-        component.side = if has_fine_chroma && is_half {
-            side * 2
-        } else {
-            side
+        let wanted = if has_fine_chroma { 1 } else { 2 };
+        let is_enough = |times: usize| {
+            component.h * times * wanted >= h_max && component.v * times * wanted >= v_max
         };
+        let times = [1, 2, 4].into_iter().find(|times| is_enough(*times));
+        component.side = side * times.unwrap_or(8);
         if component.side > 4 {
             return Err(End::Unfit);
         }

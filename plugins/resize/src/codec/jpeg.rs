@@ -291,6 +291,34 @@ fn denominator(options: &DecodeOptions) -> u32 {
     }
 }
 
+/// A factor, at most `denominator`, at which libjpeg leaves as much of every component as the target has pixels, or half
+/// as many in each direction where that is all it wants. Components that are smaller it reduces less, but only where
+/// they are smaller in both directions.
+fn with_enough_chroma(raw: &RawHeader, denominator: u32, is_fine: bool) -> u32 {
+    let count = raw.components.min(4) as usize;
+    let (h, v) = (&raw.h[..count], &raw.v[..count]);
+    let (h_max, v_max) = (max(h), max(v));
+    let (wanted, times) = (8 / denominator, if is_fine { 1 } else { 2 });
+    let is_enough = |denominator: u32| {
+        let side = 8 / denominator;
+        h.iter().zip(v).all(|(h, v)| {
+            let mut own = side;
+            while own < 8
+                && (h_max * side).is_multiple_of((h * own * 2).max(1))
+                && (v_max * side).is_multiple_of((v * own * 2).max(1))
+            {
+                own *= 2;
+            }
+            h * own * times >= h_max * wanted && v * own * times >= v_max * wanted
+        })
+    };
+    let mut denominator = denominator;
+    while denominator > 1 && !is_enough(denominator) {
+        denominator /= 2;
+    }
+    denominator
+}
+
 pub(crate) fn memory(header: &Header) -> u64 {
     let channels = match header.space {
         Space::Grey => 1,
@@ -324,7 +352,8 @@ pub(crate) fn decode(
         }
     }
     let mut decoder = Decoder::open(data, options.memory_max)?;
-    decoder.header()?;
+    let raw = decoder.header()?;
+    let denominator = with_enough_chroma(&raw, denominator, options.has_fine_chroma);
     let packed = match header.space {
         Space::Grey if options.is_packed => Some((1, 1)),
         Space::YCbCr if options.is_packed => Some((2, 3)),

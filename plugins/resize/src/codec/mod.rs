@@ -1,5 +1,6 @@
 //! The formats: each one reads its header, decodes into a sink, and encodes a picture.
 
+mod av1;
 pub(crate) mod avif;
 mod baseline;
 pub(crate) mod gif;
@@ -35,7 +36,7 @@ pub(crate) struct Header {
     /// Frames, as far as that can be told by skipping over them.
     pub(crate) frames: usize,
     pub(crate) is_progressive: bool,
-    /// It ends too early; frames that aren't whole aren't counted. GIF only.
+    /// It ends too early; frames that aren't whole aren't counted. GIF and WebP only.
     pub(crate) is_cut: bool,
     /// What the file says of its colours.
     pub(crate) colorimetry: Colorimetry,
@@ -55,10 +56,11 @@ impl Header {
     /// An error where it ends too early.
     pub(crate) fn check_whole(&self) -> Result<()> {
         if self.is_cut {
-            return Err(Trouble::broken(
-                self.format.name(),
-                "it ends within a frame",
-            ));
+            let reason = match self.format {
+                Format::Gif => "it ends within a frame",
+                _ => "it ends too early",
+            };
+            return Err(Trouble::broken(self.format.name(), reason));
         }
         Ok(())
     }

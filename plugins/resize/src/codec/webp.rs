@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "libwebp is a C library")]
 
 use std::{
+    borrow::Cow,
     ffi::{c_int, c_void},
     marker::PhantomData,
     mem::MaybeUninit,
@@ -68,11 +69,10 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
         return Err(Trouble::broken("WebP", "it has no pixels"));
     }
     // What is missing may be no more than metadata, but who knows what the rest would be.
-    if let Some(&[a, b, c, d]) = data.get(4..8)
-        && u64::from(u32::from_le_bytes([a, b, c, d])) + 8 > data.len() as u64
-    {
-        return Err(Trouble::broken("WebP", "it ends too early"));
-    }
+    let is_cut = data.get(4..8).is_some_and(|len| match *len {
+        [a, b, c, d] => u64::from(u32::from_le_bytes([a, b, c, d])) + 8 > data.len() as u64,
+        _ => true,
+    });
     let mut attached = Attached::default();
     let mut frames = 0;
     let mut is_lossless = features.format == 2;
@@ -108,7 +108,7 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
         } else {
             1
         },
-        is_cut: false,
+        is_cut,
         is_progressive: false,
         colorimetry: Colorimetry::of_icc(attached.icc.take()),
         attached,
@@ -169,7 +169,8 @@ impl Drop for Incremental<'_> {
 }
 
 impl Incremental<'_> {
-    fn run(&self, data: &[u8], task: &Task) -> Result<()> {
+    /// Decodes all of it, or with `shows_damage` as much as there is, if that is any.
+    fn run(&self, data: &[u8], shows_damage: bool, task: &Task) -> Result<()> {
         let mut end = 0;
         loop {
             task.check()?;
@@ -177,9 +178,23 @@ impl Incremental<'_> {
             // SAFETY: the data stays where it is from call to call.
             let status = unsafe { webp::WebPIUpdate(self.raw, data.as_ptr(), end) };
             if status != webp::VP8StatusCode::VP8_STATUS_SUSPENDED || end == data.len() {
-                return check(status);
+                return check(status).or_else(|trouble| {
+                    if shows_damage && self.has_rows() {
+                        tracing::debug!(?status, "the rest of the rows is left empty");
+                        return Ok(());
+                    }
+                    Err(trouble)
+                });
             }
         }
+    }
+
+    fn has_rows(&self) -> bool {
+        let mut rows = 0;
+        let none = ptr::null_mut();
+        // SAFETY: the decoder is open, and what isn't asked for may be null.
+        unsafe { webp::WebPIDecodedArea(self.raw, none, none, none, &raw mut rows) };
+        rows > 0
     }
 }
 
@@ -198,7 +213,7 @@ pub(crate) fn decode(
         return push_frame(&frame.pixels, sink);
     }
     if !header.is_lossless && !header.has_alpha && !options.is_packed {
-        return decode_planes(header, data, sink, task);
+        return decode_planes(header, data, options, sink, task);
     }
     let kind = Kind::of(if header.has_alpha { 4 } else { 3 }, false);
     let (width, height) = (header.width, header.height);
@@ -212,7 +227,7 @@ pub(crate) fn decode(
     let bytes = pixels.bytes_mut();
     // SAFETY: the buffer has that length, and outlives the decoder.
     let raw = unsafe { webp::WebPINewRGB(mode, bytes.as_mut_ptr(), bytes.len(), to_int(stride)) };
-    run(raw, data, task)?;
+    run(raw, data, options, task)?;
     sink.begin(&Layout::Packed {
         kind,
         width,
@@ -223,7 +238,12 @@ pub(crate) fn decode(
     push_slowly(&pixels, 0, sink, task)
 }
 
-fn run(raw: *mut webp::WebPIDecoder, data: &[u8], task: &Task) -> Result<()> {
+fn run(
+    raw: *mut webp::WebPIDecoder,
+    data: &[u8],
+    options: &DecodeOptions,
+    task: &Task,
+) -> Result<()> {
     if raw.is_null() {
         return Err(Trouble::no_memory("decode the image"));
     }
@@ -231,7 +251,7 @@ fn run(raw: *mut webp::WebPIDecoder, data: &[u8], task: &Task) -> Result<()> {
         raw,
         borrows: PhantomData,
     }
-    .run(data, task)
+    .run(data, options.shows_damage, task)
 }
 
 /// Rows in portions, so that scaling stops as well when the task does.
@@ -244,13 +264,23 @@ fn push_slowly(pixels: &Pixels, plane: usize, sink: &mut dyn Sink, task: &Task) 
     Ok(())
 }
 
-fn decode_planes(header: &Header, data: &[u8], sink: &mut dyn Sink, task: &Task) -> Result<()> {
+fn decode_planes(
+    header: &Header,
+    data: &[u8],
+    options: &DecodeOptions,
+    sink: &mut dyn Sink,
+    task: &Task,
+) -> Result<()> {
     let (width, height) = (header.width, header.height);
     let half = (width.div_ceil(2), height.div_ceil(2));
     let kind = Kind::of(1, false);
     let mut luma = Pixels::new(width, height, kind)?;
     let mut blue = Pixels::new(half.0, half.1, kind)?;
     let mut red = Pixels::new(half.0, half.1, kind)?;
+    // Black, where a damaged file has nothing.
+    luma.bytes_mut().fill(16);
+    blue.bytes_mut().fill(128);
+    red.bytes_mut().fill(128);
     let (y, u, v) = (luma.bytes_mut(), blue.bytes_mut(), red.bytes_mut());
     // SAFETY: the buffers have these lengths, and outlive the decoder.
     let raw = unsafe {
@@ -266,7 +296,7 @@ fn decode_planes(header: &Header, data: &[u8], sink: &mut dyn Sink, task: &Task)
             to_int(half.0),
         )
     };
-    run(raw, data, task)?;
+    run(raw, data, options, task)?;
     let chroma = Plane {
         width: half.0,
         height: half.1,
@@ -303,6 +333,15 @@ pub(crate) fn push_frame(pixels: &Pixels, sink: &mut dyn Sink) -> Result<()> {
     sink.rows(0, pixels.bytes())
 }
 
+/// A file of those chunks that are whole.
+fn whole_part(data: &[u8]) -> Result<Vec<u8>> {
+    let mut contents = Vec::new();
+    for (name, body) in chunks(data) {
+        write_chunk(&mut contents, &name, body)?;
+    }
+    riff(&contents)
+}
+
 /// A frame of an animation: the whole canvas, and how long it shows.
 pub(crate) struct Frame {
     pub(crate) pixels: Pixels,
@@ -314,7 +353,8 @@ pub(crate) struct Frames<'a> {
     raw: *mut webp::WebPAnimDecoder,
     size: (usize, usize),
     last_ms: c_int,
-    borrows: PhantomData<&'a [u8]>,
+    /// What is decoded, until `raw` is gone.
+    _data: Cow<'a, [u8]>,
 }
 
 impl Drop for Frames<'_> {
@@ -326,6 +366,11 @@ impl Drop for Frames<'_> {
 
 impl<'a> Frames<'a> {
     pub(crate) fn open(header: &Header, data: &'a [u8]) -> Result<Self> {
+        let data = if header.is_cut {
+            Cow::Owned(whole_part(data)?)
+        } else {
+            Cow::Borrowed(data)
+        };
         let source = webp::WebPData {
             bytes: data.as_ptr(),
             size: data.len(),
@@ -351,7 +396,7 @@ impl<'a> Frames<'a> {
             raw,
             size: (header.width, header.height),
             last_ms: 0,
-            borrows: PhantomData,
+            _data: data,
         })
     }
 
@@ -617,13 +662,14 @@ fn attach(file: &[u8], attached: &Attached, (width, height): (usize, usize)) -> 
     if let Some(xmp) = &attached.xmp {
         write_chunk(&mut contents, b"XMP ", xmp)?;
     }
-    let mut out = b"RIFF".to_vec();
-    let len = u32::try_from(contents.len() + 4)
+    riff(&contents)
+}
+
+/// A file of these chunks.
+fn riff(chunks: &[u8]) -> Result<Vec<u8>> {
+    let len = u32::try_from(chunks.len() + 4)
         .map_err(|_| Trouble::encoding("WebP", "it would be longer than 4 GiB"))?;
-    out.extend_from_slice(&len.to_le_bytes());
-    out.extend_from_slice(b"WEBP");
-    out.extend_from_slice(&contents);
-    Ok(out)
+    Ok([b"RIFF", &len.to_le_bytes(), b"WEBP".as_slice(), chunks].concat())
 }
 
 fn write_chunk(out: &mut Vec<u8>, name: &[u8; 4], body: &[u8]) -> Result<()> {

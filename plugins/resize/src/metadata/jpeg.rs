@@ -49,7 +49,7 @@ pub(crate) fn attached(data: &[u8]) -> Attached {
             }
             // Longer resources go on in the next segment.
             0xED => {
-                resources.extend_from_slice(body.strip_prefix(JPEG_PHOTOSHOP).unwrap_or_default())
+                resources.extend_from_slice(body.strip_prefix(JPEG_PHOTOSHOP).unwrap_or_default());
             }
             0xE0 if attached.density.is_none() => attached.density = jfif_density(body),
             0xE2 if body.starts_with(ICC) => {

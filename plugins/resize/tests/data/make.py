@@ -1,7 +1,7 @@
 """Makes the files of this folder with Pillow (libavif, libjpeg-turbo, littleCMS), and prints what `colorimetry.rs` of
 the tests expects of them: figures of littleCMS, and of the standards' formulas, never of the plugin.
 
-    pip install pillow numpy pyexiv2 && python3 make.py
+    pip install pillow numpy pyexiv2 simplejpeg && python3 make.py
 """
 
 import io
@@ -80,6 +80,16 @@ def avif(name, nclx):
     expect(name, primaries, transfer)
 
 
+def avif_of_stream(name, primaries):
+    """P3 in AV1's own sequence header, and a container that says nothing: its `colr` is renamed."""
+    out = io.BytesIO()
+    patches().save(out, "AVIF", quality=100, subsampling="4:4:4", range="full", codec="aom",
+                   advanced={"color-primaries": "smpte432"})
+    data = out.getvalue()
+    (HERE / name).write_bytes(data.replace(b"colrnclx", b"freenclx"))
+    expect(name, primaries, 13)
+
+
 def png(name, chunks, late=()):
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -100,6 +110,7 @@ def chrm(primaries):
 def colors():
     for name, nclx in [("p3.avif", (12, 13)), ("bt2020.avif", (9, 14)), ("pq.avif", (9, 16)), ("hlg.avif", (9, 18))]:
         avif(name, nclx)
+    avif_of_stream("stream.avif", 12)
     png("cicp.png", [(b"cICP", bytes([12, 13, 0, 1])), (b"gAMA", struct.pack(">I", 100000))])
     expect("cicp.png", 12, 13)
     png("gamma.png", [(b"gAMA", struct.pack(">I", 100000))])
@@ -279,6 +290,19 @@ def strayed():
     print("strayed.jpg", np.abs(seen - pixels).mean())
 
 
+# ---- chroma of a quarter of the width: libjpeg-turbo by simplejpeg
+
+def waves():
+    import simplejpeg
+
+    x, y = np.meshgrid(np.arange(320), np.arange(240))
+    pixels = np.stack([128 + 100 * np.sin(x / 9), 128 + 100 * np.sin(y / 11), 128 + 100 * np.sin((x + y) / 13)], axis=2)
+    pixels = pixels.round().astype(np.uint8)
+    for name, sampling in [("quarter.jpg", "411"), ("tall.jpg", "440")]:
+        data = simplejpeg.encode_jpeg(pixels, quality=95, colorspace="RGB", colorsubsampling=sampling)
+        (HERE / name).write_bytes(data)
+
+
 # ---- times
 
 def times():
@@ -298,3 +322,4 @@ if __name__ == "__main__":
     turned()
     grid()
     described()
+    waves()

@@ -585,6 +585,90 @@ fn damage_is_shown_where_that_is_asked_for() {
     assert_eq!(bench.failure("resize", args).0, "broken_image");
 }
 
+#[test]
+fn webp_is_shown_as_far_as_it_goes() {
+    let bench = Bench::new();
+    let picture = photo(96, 64, 1);
+    let png = png_of(&picture);
+    let rgba: Vec<u8> = picture
+        .bytes
+        .chunks_exact(3)
+        .flat_map(|p| [p[0], p[1], p[2], 255 - p[1] / 2])
+        .collect();
+    let (color, depth) = (png::ColorType::Rgba, png::BitDepth::Eight);
+    let transparent = png_with(96, 64, color, depth, &rgba, |_| {});
+    for (case, source, quality, nothing) in [
+        ("lossy", &png, 90, [0_u8, 0, 0].as_slice()),
+        ("lossless", &png, 101, &[0, 0, 0]),
+        ("lossy, transparent", &transparent, 90, &[0, 0, 0, 0]),
+        ("lossless, transparent", &transparent, 101, &[0, 0, 0, 0]),
+    ] {
+        let file = bench.convert(source, json!({ "format": "webp", "quality": quality }));
+        let cut = &file[..file.len() * 3 / 4];
+        for (function, args) in [
+            ("identify", json!({ "source": inline(cut) })),
+            ("resize", json!({ "source": inline(cut), "width": 40 })),
+        ] {
+            let (kind, message, _) = bench.failure(function, args);
+            assert_eq!(kind, "broken_image", "{case}: {message}");
+        }
+        for args in [
+            json!({ "format": "png", "on_damage": "show" }),
+            json!({ "format": "png", "on_damage": "show", "linear": true }),
+        ] {
+            let whole = read_png(&bench.convert(&file, args.clone()));
+            let shown = read_png(&bench.convert(cut, args));
+            assert_eq!(whole.color, shown.color, "{case}");
+            let upper = 96 * whole.color.samples() * 12;
+            assert!(whole.bytes[..upper] == shown.bytes[..upper], "{case}");
+            let last = shown.pixel(95, 63);
+            assert_eq!(last, nothing, "{case}");
+        }
+        // Of nothing but a header, there is nothing to show.
+        let args = json!({ "source": inline(&file[..34]), "on_damage": "show" });
+        assert_eq!(bench.failure("resize", args).0, "broken_image", "{case}");
+    }
+}
+
+#[test]
+fn of_a_webp_animation_the_whole_frames_are_shown() {
+    let bench = Bench::new();
+    let colors = [[255, 0, 0], [0, 255, 0], [0, 0, 255]];
+    let frames = colors.map(|color| (color, 10));
+    let animated = json!({ "format": "webp", "animated": true, "quality": 101 });
+    let file = bench.convert(&gif(40, 30, &frames), animated);
+    let starts: Vec<usize> = (0..file.len() - 4)
+        .filter(|at| &file[*at..at + 4] == b"ANMF")
+        .collect();
+    assert_eq!(starts.len(), 3);
+    for (cut, count) in [(file.len() - 1, 2), (starts[2] + 9, 2), (starts[1] + 20, 1)] {
+        let cut = &file[..cut];
+        let args = json!({ "source": inline(cut), "format": "gif", "animated": true });
+        assert_eq!(bench.failure("resize", args.clone()).0, "broken_image");
+        let args =
+            json!({ "format": "webp", "animated": true, "on_damage": "show", "quality": 101 });
+        let made = bench.convert(cut, args);
+        assert_eq!(bench.identify(&made)["pages"], count);
+        // The first frame alone, too.
+        let still = bench.convert(cut, json!({ "format": "png", "on_damage": "show" }));
+        assert_eq!(&read_png(&still).rgb().bytes[..3], [255, 0, 0]);
+    }
+    let args = json!({ "source": inline(&file[..starts[0] + 10]), "on_damage": "show" });
+    assert_eq!(bench.failure("resize", args).0, "broken_image");
+}
+
+/// AVIF decodes whole pictures or none.
+#[test]
+fn damaged_avif_is_refused_either_way() {
+    let bench = Bench::new();
+    let avif = bench.convert(&png_of(&photo(96, 64, 1)), json!({ "format": "avif" }));
+    for on_damage in ["error", "show"] {
+        let cut = inline(&avif[..avif.len() - 50]);
+        let args = json!({ "source": cut, "on_damage": on_damage });
+        assert_eq!(bench.failure("resize", args).0, "broken_image");
+    }
+}
+
 /// Stray bytes before a restart marker are passed over, by Pillow as by all others.
 #[test]
 fn stray_bytes_between_restarts_change_nothing() {

@@ -14,7 +14,12 @@ const P3: [[u8; 3]; 4] = [[216, 69, 17], [0, 173, 80], [95, 58, 208], [128; 3]];
 /// A file's name, the file, and the middles of its four squares in sRGB.
 type Case = (&'static str, &'static [u8], [[u8; 3]; 4]);
 
-const FILES: [Case; 7] = [
+const FILES: [Case; 8] = [
+    (
+        "AVIF, P3 in the stream",
+        include_bytes!("../data/stream.avif"),
+        P3,
+    ),
     ("AVIF, P3", include_bytes!("../data/p3.avif"), P3),
     (
         "AVIF, BT.2020",

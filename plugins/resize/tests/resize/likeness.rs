@@ -308,3 +308,38 @@ fn grey_stays_grey() {
         }
     }
 }
+
+/// The picture of which `quarter.jpg` and `tall.jpg` were made.
+fn waves() -> Rgb {
+    let pixel = |at: usize| {
+        let (x, y) = ((at % 320) as f64, (at / 320) as f64);
+        [x / 9.0, y / 11.0, (x + y) / 13.0].map(|phase| (128.0 + 100.0 * phase.sin()).round() as u8)
+    };
+    Rgb {
+        width: 320,
+        height: 240,
+        bytes: (0..320 * 240).flat_map(pixel).collect(),
+    }
+}
+
+#[test]
+fn chroma_of_any_shape_is_as_fine_as_the_target() {
+    let bench = Bench::new();
+    for (name, file) in [
+        ("4:1:1", include_bytes!("../data/quarter.jpg").as_slice()),
+        ("4:4:0", include_bytes!("../data/tall.jpg")),
+    ] {
+        for width in [320, 200, 160, 120, 80, 60, 42] {
+            let height = width * 3 / 4;
+            let wanted = scaled(&waves(), width, height);
+            for args in [
+                json!({ "width": width, "height": height, "fit": "fill", "format": "png" }),
+                json!({ "width": width, "height": height, "fit": "fill", "format": "jpeg", "quality": 95 }),
+            ] {
+                let found = decoded(&bench, &bench.convert(file, args)).rgb();
+                let likeness = psnr(&found, &wanted);
+                assert!(likeness > 32.0, "{name} to {width}: {likeness} dB");
+            }
+        }
+    }
+}
