@@ -433,7 +433,10 @@ pub(crate) fn encode(
         unit: png::Unit::Meter,
     });
     let mut encoder = png::Encoder::with_info(&mut out, info).map_err(failed)?;
-    encoder.set_compression(png::Compression::Balanced);
+    // Where rows are filtered, what deflate looks for beyond level 5 is rarely there: it takes a sixteenth of the whole
+    // work, for one percent of the length.
+    let level = if palette.is_some() { 6 } else { 5 };
+    encoder.set_deflate_compression(png::DeflateCompression::Level(level));
     // Neighbouring numbers say nothing of each other.
     encoder.set_filter(match palette {
         Some(_) => png::Filter::NoFilter,
