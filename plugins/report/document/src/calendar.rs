@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use chrono::{Datelike as _, NaiveDate, NaiveTime, Timelike as _};
+
 /// A day, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Date {
@@ -50,44 +52,22 @@ impl fmt::Display for Clock {
 /// Days have no leap seconds.
 pub const MICROS_PER_DAY: i64 = 86_400_000_000;
 
-fn byte(value: i64) -> u8 {
-    u8::try_from(value).unwrap_or(0)
-}
+/// The calendar repeats itself after so many days, which are 400 years.
+const DAYS_PER_ERA: i32 = 146_097;
 
 /// The date that many days after 1970-01-01.
 #[must_use]
 pub fn date_from_days(days: i32) -> Date {
-    // Eras of 400 years that begin on the first of March, so that the leap day is a year's last.
-    let shifted = i64::from(days) + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_index = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 {
-        month_index + 3
-    } else {
-        month_index - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    // A library's calendar has an end, days have none: the same day of the era that begins in 1970 is looked up.
+    let era = days.div_euclid(DAYS_PER_ERA);
+    let day = NaiveDate::from_epoch_days(days.rem_euclid(DAYS_PER_ERA)).unwrap_or_default();
+    let byte = |value: u32| u8::try_from(value).unwrap_or(0);
     Date {
-        year,
-        month: byte(month),
-        day: byte(day),
-        weekday: byte((i64::from(days) + 3).rem_euclid(7)),
+        year: i64::from(day.year()) + i64::from(era) * 400,
+        month: byte(day.month()),
+        day: byte(day.day()),
+        weekday: byte(day.weekday().num_days_from_monday()),
     }
-}
-
-/// Days from 1970-01-01 to this date.
-fn days_from_date(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let month_index = (month + 9) % 12;
-    let day_of_year = (153 * month_index + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
 /// What a clock that far east of UTC shows, in seconds; without, the clock is the one that was read.
@@ -116,12 +96,15 @@ pub(crate) fn split_timestamp(micros: i64) -> (i32, Clock) {
 /// The time that many microseconds after midnight.
 pub(crate) fn clock(micros: i64) -> Clock {
     let micros = micros.rem_euclid(MICROS_PER_DAY);
-    let seconds = micros / 1_000_000;
+    let part = |value: i64| u32::try_from(value).unwrap_or(0);
+    let (seconds, micros) = (part(micros / 1_000_000), part(micros % 1_000_000));
+    let time = NaiveTime::from_num_seconds_from_midnight_opt(seconds, 0).unwrap_or_default();
+    let byte = |value: u32| u8::try_from(value).unwrap_or(0);
     Clock {
-        hour: byte(seconds / 3_600),
-        minute: byte(seconds / 60 % 60),
-        second: byte(seconds % 60),
-        micros: u32::try_from(micros % 1_000_000).unwrap_or(0),
+        hour: byte(time.hour()),
+        minute: byte(time.minute()),
+        second: byte(time.second()),
+        micros,
     }
 }
 
@@ -131,21 +114,9 @@ pub fn parse_day(text: &str) -> Option<i32> {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *text.as_bytes() else {
         return None;
     };
-    let year = number(&[y1, y2, y3, y4])?;
+    let year = i32::try_from(number(&[y1, y2, y3, y4])?).ok()?;
     let (month, day) = (number(&[m1, m2])?, number(&[d1, d2])?);
-    if !(1..=12).contains(&month) || !(1..=month_len(year, month)).contains(&day) {
-        return None;
-    }
-    i32::try_from(days_from_date(year.into(), month.into(), day.into())).ok()
-}
-
-fn month_len(year: i32, month: i32) -> i32 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
+    NaiveDate::from_ymd_opt(year, month, day).map(|day| day.to_epoch_days())
 }
 
 /// A timestamp as it was written.
@@ -180,8 +151,7 @@ pub fn parse_timestamp(text: &str) -> Option<Moment> {
     let two = |at: usize| number(bytes.get(at..at + 2)?);
     let (hour, minute) = (two(0)?, two(3)?);
     let mut end = 5;
-    let mut second = 0;
-    let mut micros = 0;
+    let (mut second, mut micros) = (0, 0);
     if bytes.get(2) != Some(&b':') {
         return None;
     }
@@ -200,21 +170,19 @@ pub fn parse_timestamp(text: &str) -> Option<Moment> {
             let mut digits = [b'0'; 6];
             let kept = len.min(6);
             digits[..kept].copy_from_slice(&fraction[..kept]);
-            micros = i64::from(number(&digits)?);
+            micros = number(&digits)?;
             end = 9 + len;
         }
     }
-    if hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    let seconds = i64::from(hour * 3600 + minute * 60 + second);
+    let clock = NaiveTime::from_hms_micro_opt(hour, minute, second, micros)?;
+    let seconds = i64::from(clock.num_seconds_from_midnight());
     let zone = time.get(end..)?;
     let offset = match zone.is_empty() {
         true => None,
         false => Some(parse_zone(zone)?),
     };
     Some(Moment {
-        micros: date + seconds * 1_000_000 + micros,
+        micros: date + seconds * 1_000_000 + i64::from(micros),
         offset,
     })
 }
@@ -235,13 +203,14 @@ fn parse_zone(text: &str) -> Option<i32> {
         [h1, h2, m1, m2] | [h1, h2, b':', m1, m2] => (number(&[h1, h2])?, number(&[m1, m2])?),
         _ => return None,
     };
-    (hours <= 18 && minutes <= 59).then_some(sign * (hours * 3600 + minutes * 60))
+    let seconds = i32::try_from(hours * 3600 + minutes * 60).ok()?;
+    (hours <= 18 && minutes <= 59).then_some(sign * seconds)
 }
 
-fn number(digits: &[u8]) -> Option<i32> {
-    digits.iter().try_fold(0i32, |value, byte| {
+fn number(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0, |value, byte| {
         let digit = byte.wrapping_sub(b'0');
-        (digit <= 9).then(|| value * 10 + i32::from(digit))
+        (digit <= 9).then(|| value * 10 + u32::from(digit))
     })
 }
 
@@ -257,13 +226,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_and_dates_are_inverse() {
-        for days in (-800_000..3_000_000).step_by(37) {
-            let date = date_from_days(days);
-            assert_eq!(
-                days_from_date(date.year, date.month.into(), date.day.into()),
-                i64::from(days)
-            );
+    fn days_have_dates_without_end() {
+        // A leap day, and the era's first and last day, far away as well.
+        for (days, expected) in [
+            (0, "1970-01-01"),
+            (-719_468, "0000-03-01"),
+            (-719_529, "-001-12-31"),
+            (11_016, "2000-02-29"),
+            (146_096, "2369-12-31"),
+            (146_097, "2370-01-01"),
+            (i32::MAX, "5881580-07-11"),
+            (i32::MIN, "-5877641-06-23"),
+        ] {
+            assert_eq!(date_from_days(days).to_string(), expected);
         }
         let date = date_from_days(20_778);
         assert_eq!(
@@ -279,8 +254,6 @@ mod tests {
                 weekday: 2
             }
         );
-        let _ = date_from_days(i32::MIN);
-        let _ = date_from_days(i32::MAX);
     }
 
     #[test]

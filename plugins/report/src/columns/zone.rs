@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use chrono::{DateTime, TimeZone as _};
 use datafusion::arrow::array::timezone::Tz;
 use report_document::calendar::{offset_text, timestamp_text};
-use sqlx::types::chrono::{DateTime, TimeZone as _};
 
 /// The time zone of a report, or of a column.
 #[derive(Clone, Copy, Debug)]

@@ -12,30 +12,71 @@ pub(crate) fn decimals(code: &str) -> u8 {
     }
 }
 
-/// The sign of a currency; its code where it has none that everybody knows.
+/// The sign of a currency, as CLDR has it; its code where it has none.
 pub(crate) fn sign(code: &str, locale: Locale) -> &str {
     match (code, locale) {
         ("EUR", _) => "€",
-        ("USD", Locale::EnGb) => "US$",
-        ("USD", Locale::Fr) => "$US",
-        ("USD", _) => "$",
-        ("GBP", Locale::Fr) => "£GB",
-        ("GBP", _) => "£",
-        ("JPY", _) => "¥",
-        ("CNY", _) => "CN¥",
+        ("BRL", _) => "R$",
+        ("ILS", _) => "₪",
         ("INR", _) => "₹",
         ("KRW", _) => "₩",
-        ("ILS", _) => "₪",
         ("VND", _) => "₫",
-        ("PHP", _) => "₱",
-        ("BRL", _) => "R$",
-        ("CAD", _) => "CA$",
+        ("XAF", _) => "FCFA",
+        ("XOF", _) => "F\u{202f}CFA",
+        ("XCG", Locale::Ja) => "Cg",
+        ("XCG", _) => "Cg.",
+        ("XPF", Locale::Fr) => "FCFP",
+        ("XPF", _) => "CFPF",
+        (code, Locale::Fr) => french_sign(code),
+        ("USD", Locale::EnGb) => "US$",
+        ("USD", _) => "$",
+        ("GBP", _) => "£",
+        ("JPY", Locale::EnGb) => "JP¥",
+        ("JPY", Locale::Ja) => "￥",
+        ("JPY", _) => "¥",
+        ("CNY", Locale::Ja) => "元",
+        ("CNY", _) => "CN¥",
+        ("AUD", Locale::De) => "AU$",
         ("AUD", _) => "A$",
-        ("NZD", _) => "NZ$",
-        ("MXN", _) => "MX$",
+        ("CAD", _) => "CA$",
         ("HKD", _) => "HK$",
+        ("MXN", _) => "MX$",
+        ("NZD", _) => "NZ$",
         ("TWD", _) => "NT$",
+        ("XCD", _) => "EC$",
+        ("PHP", Locale::En | Locale::EnGb) => "₱",
+        ("THB", Locale::De) => "฿",
         (code, _) => code,
+    }
+}
+
+/// French has the sign before the letters of the country, and no signs for yen and yuan.
+fn french_sign(code: &str) -> &str {
+    match code {
+        "ARS" => "$AR",
+        "AUD" => "$AU",
+        "BMD" => "$BM",
+        "BND" => "$BN",
+        "BZD" => "$BZ",
+        "CAD" => "$CA",
+        "CLP" => "$CL",
+        "COP" => "$CO",
+        "FJD" => "$FJ",
+        "FKP" => "£FK",
+        "GBP" => "£GB",
+        "GIP" => "£GI",
+        "LBP" => "£LB",
+        "MXN" => "$MX",
+        "NAD" => "$NA",
+        "NZD" => "$NZ",
+        "SBD" => "$SB",
+        "SGD" => "$SG",
+        "SRD" => "$SR",
+        "TTD" => "$TT",
+        "USD" => "$US",
+        "UYU" => "$UY",
+        "WST" => "$WS",
+        code => code,
     }
 }
 
@@ -45,9 +86,15 @@ pub(crate) fn affixes(code: &str, locale: Locale) -> (String, String) {
     if !locale.language().currency_first {
         return (String::new(), format!("\u{a0}{sign}"));
     }
-    if sign.ends_with(|c: char| c.is_ascii_alphabetic()) {
+    // As CLDR has it: digits don't touch what is no symbol.
+    if !sign.ends_with(is_symbol) {
         (format!("{sign}\u{a0}"), String::new())
     } else {
         (sign.to_owned(), String::new())
     }
+}
+
+/// The signs of currencies that are no letters or other marks.
+fn is_symbol(char: char) -> bool {
+    matches!(char, '$' | '£' | '¥' | '￥' | '฿' | '\u{20a0}'..='\u{20cf}')
 }

@@ -224,7 +224,7 @@ impl Patterns {
                     DateStyle::Iso => ("yyyy-MM-dd", " ", "HH:mm", "HH:mm:ss"),
                     style => (
                         language.dates[style as usize],
-                        language.date_time,
+                        language.date_times[style as usize],
                         language.time,
                         language.time_seconds,
                     ),

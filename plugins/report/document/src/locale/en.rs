@@ -46,9 +46,9 @@ pub(super) static EN: Language = Language {
         "MMMM d, yyyy",
         "EEEE, MMMM d, yyyy",
     ],
-    time: "h:mm a",
-    time_seconds: "h:mm:ss a",
-    date_time: ", ",
+    time: "h:mm\u{202f}a",
+    time_seconds: "h:mm:ss\u{202f}a",
+    date_times: [", "; 4],
     half_days: ["AM", "PM"],
     yes_no: ["Yes", "No"],
     total: "Total",
@@ -64,6 +64,9 @@ pub(super) static EN: Language = Language {
 
 pub(super) static EN_GB: Language = Language {
     tag: "en-GB",
+    months_short: [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sept", "Oct", "Nov", "Dec",
+    ],
     dates: [
         "dd/MM/yyyy",
         "d MMM yyyy",

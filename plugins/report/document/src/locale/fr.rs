@@ -6,7 +6,7 @@ pub(super) static FR: Language = Language {
     tag: "fr",
     group: "\u{202f}",
     decimal: ",",
-    percent: "\u{202f}%",
+    percent: "\u{a0}%",
     currency_first: false,
     months: [
         "janvier",
@@ -38,7 +38,7 @@ pub(super) static FR: Language = Language {
     ],
     time: "HH:mm",
     time_seconds: "HH:mm:ss",
-    date_time: " ",
+    date_times: [" ", ", ", ", ", ", "],
     half_days: ["AM", "PM"],
     yes_no: ["Oui", "Non"],
     total: "Total",

@@ -1,4 +1,6 @@
-//! What the five languages of reports write in which way: words, numbers, dates.
+//! What the five languages of reports write in which way: words, numbers, dates. Numbers and dates are written as the
+//! Unicode consortium's CLDR has it, but for these: short dates have years of four digits, since 05.09.26 may be any of
+//! three days; a currency has as many decimals as ISO 4217 says, so that no figure is cut.
 //!
 //! The Unicode library with the data of all languages would add megabytes to the plugin.
 
@@ -33,8 +35,8 @@ pub(crate) struct Language {
     pub(crate) time: &'static str,
     /// The pattern of a time with seconds.
     pub(crate) time_seconds: &'static str,
-    /// Between date and time.
-    pub(crate) date_time: &'static str,
+    /// Between date and time, for each of the patterns of dates.
+    pub(crate) date_times: [&'static str; 4],
     /// Before noon and after.
     pub(crate) half_days: [&'static str; 2],
     /// True and false.

@@ -1,4 +1,4 @@
-//! Reports in all formats, read back with independent readers: Python's json and csv modules, openpyxl, poppler,
+//! Reports in all formats, read back with independent readers: Python's json and csv modules, Babel, openpyxl, poppler,
 //! `LibreOffice` and Chromium. A missing tool is a failure that says which.
 #![expect(
     clippy::panic,
@@ -12,6 +12,7 @@ mod gallery;
 mod harness;
 mod html;
 mod json;
+mod locales;
 mod options;
 mod paper;
 mod pdf;
