@@ -68,6 +68,7 @@
 pub mod calendar;
 mod chart;
 mod csv;
+mod direction;
 mod error;
 mod fonts;
 mod format;

@@ -1,10 +1,10 @@
 //! What a table and key figures consist of once their options have met the data.
 
 use crate::{
+    direction,
     error::{Error, ErrorKind},
     format::{AMOUNT_SCALE_MAX, Formatter},
     model::{Align, ColumnOptions, Format, KeyFiguresOptions, Locale, TableOptions, Total},
-    text,
     value::{Column, ColumnKind, Value},
 };
 
@@ -99,7 +99,7 @@ impl Table {
     pub(crate) fn columns_towards(&self, is_rtl: bool) -> Vec<TableColumn> {
         let mut columns = self.columns.clone();
         for column in &mut columns {
-            let begins_right = is_rtl || text::is_rtl(&column.title);
+            let begins_right = is_rtl || direction::is_rtl(&column.title);
             if begins_right && !column.is_aligned && column.align == Align::Left {
                 column.align = Align::Right;
             }

@@ -242,7 +242,7 @@ fn of_the_grey_that_is_transparent_only_the_bits_of_a_sample_count() {
         assert_eq!(made.color, png::ColorType::GrayscaleAlpha);
         let pixels = made.bytes.chunks_exact(2);
         let count = pixels.filter(|pixel| pixel[1] == 0).count();
-        assert_eq!(count, made.bytes.len() / 2 >> depth, "{depth} {key}");
+        assert_eq!(count, (made.bytes.len() / 2) >> depth, "{depth} {key}");
 
         // One pixel, as it is and as the only one of an interlaced image.
         for is_clear in [true, false] {

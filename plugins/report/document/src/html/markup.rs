@@ -1,6 +1,6 @@
 //! Elements and texts, as they are appended.
 
-use crate::text::{is_ltr, is_rtl};
+use crate::direction::{is_ltr, is_rtl};
 
 use super::escape;
 

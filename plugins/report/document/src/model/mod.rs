@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::{calendar, error::Error, text::is_rtl};
+use crate::{calendar, direction::is_rtl, error::Error};
 
 pub use format::{DateStyle, Format};
 pub use options::{

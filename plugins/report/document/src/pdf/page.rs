@@ -3,11 +3,12 @@
 use std::{mem, sync::Arc};
 
 use crate::{
+    direction::{is_ltr, is_rtl},
     error::{Error, ErrorKind},
     fonts::{Fonts, Weight},
     model::{Locale, Orientation, Page},
     scene::Scene,
-    text::{Shaper, is_ltr, is_rtl},
+    text::Shaper,
 };
 
 pub(super) type Color = [u8; 3];

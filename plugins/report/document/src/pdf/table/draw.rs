@@ -5,9 +5,10 @@ use crate::{fonts::Weight, model::Align, table::TableColumn};
 use super::{
     super::page::{HEAD, INK, RULE, STRONG_RULE, TINT},
     Layout,
+    cut::Cut,
     grid::Grid,
     height_of,
-    row::{Cut, Row, Style},
+    row::{Row, Style},
 };
 
 /// Where a text may stand: from, the height of its base line, and its width.

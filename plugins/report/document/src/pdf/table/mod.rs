@@ -1,5 +1,6 @@
 //! Tables: widths from a sample of the rows, then row by row.
 
+mod cut;
 mod draw;
 mod grid;
 mod row;
@@ -14,8 +15,9 @@ use crate::{
 };
 
 use super::page::{Layout, MUTED};
+use cut::Cut;
 use grid::Grid;
-use row::{Cut, Row, Style, Texts};
+use row::{Row, Style, Texts};
 
 /// Rows whose widths decide about those of the columns.
 const SAMPLE_LEN: usize = 1_000;
