@@ -17,28 +17,19 @@ if (!$listener) {
 }
 stream_set_blocking($listener, false);
 
-$children = [];
+// The processes end with their parent: then they read the end of this.
+[$parent, $ours] = stream_socket_pair(STREAM_PF_UNIX, STREAM_SOCK_STREAM, 0);
 for ($process = 0; $process < (int) $argv[1]; $process++) {
-    $pid = pcntl_fork();
-    if ($pid === 0) {
-        serve($listener, $functions);
+    if (pcntl_fork() === 0) {
+        fclose($ours);
+        serve($listener, $parent, $functions);
     }
-    $children[] = $pid;
 }
-
-// They end with their parent.
-pcntl_async_signals(true);
-pcntl_signal(SIGTERM, function () use (&$children) {
-    foreach ($children as $pid) {
-        posix_kill($pid, SIGKILL);
-    }
-    exit(0);
-});
 echo 'listening on ', stream_socket_get_name($listener, false), "\n";
 while (pcntl_wait($status) > 0) {
 }
 
-function serve($listener, array $functions): never
+function serve($listener, $parent, array $functions): never
 {
     $clients = [];  // Sockets by their number.
     $lines = [];    // What each has sent of a line that isn't whole.
@@ -46,12 +37,16 @@ function serve($listener, array $functions): never
     while (true) {
         $readable = $clients;
         $readable[] = $listener;
+        $readable[] = $parent;
         $writable = array_intersect_key($clients, $out);
         $none = null;
         if (!stream_select($readable, $writable, $none, null)) {
             continue;
         }
         foreach ($readable as $socket) {
+            if ($socket === $parent) {
+                exit(0);
+            }
             if ($socket === $listener) {
                 if ($client = @stream_socket_accept($listener, 0)) {
                     stream_set_blocking($client, false);

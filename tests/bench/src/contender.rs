@@ -192,3 +192,32 @@ fn text(path: &Path) -> Result<&str, BenchError> {
         got: format!("the path {} is not Unicode", path.display()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::usage;
+
+    #[test]
+    fn all_processes_of_php_end_with_it() {
+        // Where there is none, it is left out.
+        let Some(php) = Contender::php(3).unwrap() else {
+            return;
+        };
+        let processes = usage::all_of(&php.target.processes);
+        assert_eq!(processes.len(), 4);
+        drop(php);
+        // Of one that has ended and wasn't waited for, nothing is there to be read.
+        let runs = |pid: &u32| {
+            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            command.windows(10).any(|window| window == b"worker.php")
+        };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while processes.iter().any(runs) {
+            assert!(Instant::now() < deadline, "they still run: {processes:?}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
