@@ -112,10 +112,28 @@ pub struct SourceArgs {
     pub header: Option<bool>,
     /// CSV: the columns' names, in place of those in the file.
     pub columns: Option<Vec<String>>,
-    /// CSV: whether numbers are written like `1.234,5`, by default no.
-    pub decimal_comma: Option<bool>,
-    /// CSV: `utf-8` (the default) or `windows-1252`, for all of the file.
+    /// CSV: how many lines before the header are left out, whatever they hold.
+    #[schemars(range(max = 1_000_000))]
+    pub skip_rows: Option<u64>,
+    /// CSV: what lines begin with that are left out, such as `#`.
+    pub comment: Option<String>,
+    /// Files: `utf-8` (the default), `utf-16` (the default where the byte order mark says so), `utf-16le`, `utf-16be` or
+    /// `windows-1252`, for all of the file.
     pub encoding: Option<Encoding>,
+    /// Texts that stand for no value, such as `NA` and `-`.
+    #[schemars(example = json!(["NA", "-"]))]
+    pub null_values: Option<Vec<String>>,
+    /// Whether numbers are written like `1.234,5`, by default no.
+    pub decimal_comma: Option<bool>,
+    /// What stands between thousands in numbers: `,` in `1,234.5`, a space, `'`. With `decimal_comma` by default `.`.
+    #[schemars(example = &",")]
+    pub thousands: Option<String>,
+    /// What may stand before or behind numbers and is left out: a currency's sign or code.
+    #[schemars(example = &"EUR")]
+    pub currency: Option<String>,
+    /// How days and times of columns are written, by percent signs as in `strftime`: `%d.%m.%Y`, `%m/%d/%Y %I:%M %p`.
+    #[schemars(example = json!({"day": "%d.%m.%Y"}))]
+    pub date_formats: BTreeMap<String, String>,
     /// Types of columns, in place of those that the first rows suggest: `text`, `integer`, `number`, `decimal(12,2)`,
     /// `boolean`, `date`, `timestamp`, `timestamptz`.
     #[schemars(example = json!({"zip": "text", "amount": "decimal(12,2)"}))]
@@ -125,7 +143,7 @@ pub struct SourceArgs {
 /// How a file's text is encoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Encoding {
-    /// With or without a byte order mark.
+    /// With or without a byte order mark; UTF-16 where its mark says so.
     #[default]
     #[serde(rename = "utf-8", alias = "utf8", alias = "UTF-8")]
     Utf8,
@@ -137,6 +155,15 @@ pub enum Encoding {
         alias = "iso-8859-1"
     )]
     Windows1252,
+    /// As the byte order mark says, or else little-endian.
+    #[serde(rename = "utf-16", alias = "utf16", alias = "UTF-16")]
+    Utf16,
+    /// Little-endian, as Windows writes it.
+    #[serde(rename = "utf-16le", alias = "UTF-16LE")]
+    Utf16Le,
+    /// Big-endian.
+    #[serde(rename = "utf-16be", alias = "UTF-16BE")]
+    Utf16Be,
 }
 
 /// A part of the report: one of `text`, `figures`, `table` and `chart`; all but `text` show a query's rows.

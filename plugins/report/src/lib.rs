@@ -10,6 +10,7 @@ mod config;
 mod database;
 mod engine;
 mod error;
+mod json;
 mod memory;
 mod outputs;
 mod request;

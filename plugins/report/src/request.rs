@@ -5,15 +5,17 @@ use std::{collections::BTreeMap, sync::Arc};
 use report_document::{ChartOptions, Document, KeyFiguresOptions, TableOptions, Text};
 
 use crate::{
-    args::{Encoding, ReportArgs, Row, SectionArgs, SourceArgs},
-    columns::{self, Kind, Notation, Zone},
+    args::{ReportArgs, Row, SectionArgs, SourceArgs},
+    columns::{self, Given, Kind, Zone},
     config::Checked,
-    database::{self, Dialect, Origin, SourceQuery},
+    database::{self, Origin, SourceQuery},
     error::{Result, Trouble, invalid_report, unknown},
     source::{
         Source,
-        chunks::Bytes,
-        csv::{self, Csv},
+        bytes::Bytes,
+        csv::Csv,
+        dialect::{self, Dialect, Values},
+        encoding::Encoding,
         json_lines::JsonLines,
     },
     sql::{Parameters, Select},
@@ -55,17 +57,21 @@ pub(crate) enum Content {
 pub(crate) enum CheckedSource {
     Csv {
         path: String,
-        dialect: csv::Dialect,
+        encoding: Encoding,
+        dialect: Dialect,
         names: Option<Vec<String>>,
-        kinds: Vec<(String, Kind)>,
+        given: Given,
     },
     JsonLines {
         path: String,
-        kinds: Vec<(String, Kind)>,
+        encoding: Encoding,
+        values: Values,
+        given: Given,
     },
     Rows {
         rows: Vec<Row>,
-        kinds: Vec<(String, Kind)>,
+        values: Values,
+        given: Given,
     },
     Database(SourceQuery),
 }
@@ -136,7 +142,8 @@ fn check_sources(
     if let Some(rows) = rows {
         let source = CheckedSource::Rows {
             rows,
-            kinds: Vec::new(),
+            values: Values::default(),
+            given: Given::default(),
         };
         if checked.insert(ROWS.to_owned(), source).is_some() {
             return Err(invalid_report(
@@ -157,7 +164,7 @@ fn query_of_all(
     match (sources.keys().next(), sources.len()) {
         (Some(name), 1) => {
             // A dot in the name doesn't part a schema from a table here.
-            let query = Dialect::Sqlite.whole_table(&name.replace('.', "\u{0}"));
+            let query = database::Dialect::Sqlite.whole_table(&name.replace('.', "\u{0}"));
             Select::parse(&query.replace('\u{0}', ".")).map(Some)
         }
         (None, _) if is_needed => Err(invalid_report(
@@ -234,6 +241,8 @@ impl CheckedSource {
             ));
         };
         let is_csv = origin == "csv";
+        let is_file = is_csv || origin == "jsonl";
+        let has_texts = is_file || origin == "rows";
         let is_database = matches!(origin, "sqlite" | "connection");
         for (key, is_set, fits) in [
             ("table", args.table.is_some(), is_database),
@@ -243,8 +252,14 @@ impl CheckedSource {
             ("quote", args.quote.is_some(), is_csv),
             ("header", args.header.is_some(), is_csv),
             ("columns", args.columns.is_some(), is_csv),
-            ("decimal_comma", args.decimal_comma.is_some(), is_csv),
-            ("encoding", args.encoding.is_some(), is_csv),
+            ("skip_rows", args.skip_rows.is_some(), is_csv),
+            ("comment", args.comment.is_some(), is_csv),
+            ("encoding", args.encoding.is_some(), is_file),
+            ("decimal_comma", args.decimal_comma.is_some(), has_texts),
+            ("thousands", args.thousands.is_some(), has_texts),
+            ("currency", args.currency.is_some(), has_texts),
+            ("null_values", args.null_values.is_some(), has_texts),
+            ("date_formats", !args.date_formats.is_empty(), has_texts),
         ] {
             if is_set && !fits {
                 return Err(invalid_report(format!(
@@ -252,38 +267,33 @@ impl CheckedSource {
                 )));
             }
         }
-        let kinds = kinds(&args)?;
-        if let Some(path) = args.jsonl {
-            return Ok(Self::JsonLines { path, kinds });
-        }
-        if let Some(rows) = args.rows {
-            return Ok(Self::Rows { rows, kinds });
-        }
+        let given = dialect::given(&args)?;
         if is_database {
-            return database_query(name, args, kinds, zone, config).map(Self::Database);
+            return database_query(name, args, given.kinds, zone, config).map(Self::Database);
         }
-        let dialect = csv::Dialect {
-            delimiter: byte("delimiter", args.delimiter.as_deref())?,
-            quote: match args.quote.as_deref() {
-                None => Some(b'"'),
-                Some("") => None,
-                quote => byte("quote", quote)?,
-            },
-            has_header: args.header.unwrap_or(true),
-            notation: match args.decimal_comma {
-                Some(true) => Notation::Comma,
-                _ => Notation::Point,
-            },
-            is_windows_1252: args.encoding == Some(Encoding::Windows1252),
-        };
-        if dialect.delimiter.is_some() && dialect.delimiter == dialect.quote {
-            return Err(invalid_report("`delimiter` and `quote` are the same"));
+        let encoding = dialect::encoding(&args);
+        if is_csv {
+            return Ok(Self::Csv {
+                encoding,
+                dialect: Dialect::check(&args)?,
+                path: args.csv.unwrap_or_default(),
+                names: args.columns,
+                given,
+            });
         }
-        Ok(Self::Csv {
-            path: args.csv.unwrap_or_default(),
-            dialect,
-            names: args.columns,
-            kinds,
+        let values = Values::check(&args)?;
+        if let Some(rows) = args.rows {
+            return Ok(Self::Rows {
+                rows,
+                values,
+                given,
+            });
+        }
+        Ok(Self::JsonLines {
+            path: args.jsonl.unwrap_or_default(),
+            encoding,
+            values,
+            given,
         })
     }
 
@@ -296,34 +306,47 @@ impl CheckedSource {
         watch: &Arc<Watch>,
     ) -> Result<Source> {
         let name: Arc<str> = name.into();
-        let file = |path: &str| {
+        let file = |path: &str, encoding: Encoding| {
             let within = |trouble: Trouble| trouble.within(&format!("source `{name}`"));
             let file = config
                 .folders
                 .read
                 .open_file(path)
                 .map_err(|error| within(error.into()))?;
-            Bytes::file(file).map_err(|error| within(Trouble::io("the file can't be read", &error)))
+            Bytes::file(file, encoding)
+                .map_err(|error| within(Trouble::io("the file can't be read", &error)))
         };
         Ok(match self {
             Self::Csv {
                 path,
+                encoding,
                 dialect,
                 names,
-                kinds,
+                given,
             } => {
-                let mut csv = Csv::open(Arc::clone(&name), file(&path)?, dialect, names)?;
-                columns::override_kinds(&name, &mut csv.columns, &kinds)?;
+                let bytes = file(&path, encoding)?;
+                let mut csv = Csv::open(Arc::clone(&name), bytes, dialect, names)?;
+                columns::apply(&name, &mut csv.columns, &given)?;
                 Source::Csv(Arc::new(csv))
             }
-            Self::JsonLines { path, kinds } => {
-                let mut lines = JsonLines::file(Arc::clone(&name), file(&path)?)?;
-                columns::override_kinds(&name, &mut lines.columns, &kinds)?;
+            Self::JsonLines {
+                path,
+                encoding,
+                values,
+                given,
+            } => {
+                let bytes = file(&path, encoding)?;
+                let mut lines = JsonLines::file(Arc::clone(&name), bytes, values)?;
+                columns::apply(&name, &mut lines.columns, &given)?;
                 Source::JsonLines(Arc::new(lines))
             }
-            Self::Rows { rows, kinds } => {
-                let mut lines = JsonLines::rows(Arc::clone(&name), &rows)?;
-                columns::override_kinds(&name, &mut lines.columns, &kinds)?;
+            Self::Rows {
+                rows,
+                values,
+                given,
+            } => {
+                let mut lines = JsonLines::rows(Arc::clone(&name), &rows, values)?;
+                columns::apply(&name, &mut lines.columns, &given)?;
                 Source::JsonLines(Arc::new(lines))
             }
             Self::Database(query) => Source::Database(Arc::new(database::StartedQuery::open(
@@ -344,26 +367,6 @@ fn zone(name: Option<&str>) -> Result<Zone> {
     })
 }
 
-fn kinds(args: &SourceArgs) -> Result<Vec<(String, Kind)>> {
-    let kinds = args.types.iter().map(|(column, text)| match Kind::parse(text) {
-        Some(kind) => Ok((column.clone(), kind)),
-        None => Err(invalid_report(format!(
-            "`types`: column `{column}`: there is no type {text:?}, but text, integer, number, decimal(12,2), boolean, date, timestamp and timestamptz"
-        ))),
-    });
-    kinds.collect()
-}
-
-fn byte(key: &str, text: Option<&str>) -> Result<Option<u8>> {
-    match text.map(str::as_bytes) {
-        None => Ok(None),
-        Some([byte]) if byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | 0) => Ok(Some(*byte)),
-        Some(_) => Err(invalid_report(format!(
-            "`{key}` has to be one ASCII character"
-        ))),
-    }
-}
-
 fn database_query(
     name: &str,
     args: SourceArgs,
@@ -378,7 +381,7 @@ fn database_query(
                 .read
                 .real_path(&shown)
                 .map_err(|error| Trouble::from(error).within(&format!("source `{name}`")))?;
-            (Origin::Sqlite { path, shown }, Dialect::Sqlite)
+            (Origin::Sqlite { path, shown }, database::Dialect::Sqlite)
         }
         (None, Some(wanted)) => {
             let Some(connection) = config.connections.get(&wanted) else {

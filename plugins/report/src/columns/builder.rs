@@ -11,12 +11,15 @@ use datafusion::arrow::{
     datatypes::{DataType, SchemaRef},
 };
 use report_document::calendar::{
-    MICROS_PER_DAY, date_from_days, parse_day, parse_timestamp, timestamp_text,
+    MICROS_PER_DAY, Moment, date_from_days, parse_day, parse_timestamp, timestamp_text,
 };
 
 use super::{
-    Column, Kind, Zone, guess,
-    text::{Notation, parse_boolean, parse_decimal, parse_integer, parse_number},
+    Column, Kind, Zone,
+    days::DayFormat,
+    guess,
+    text::{parse_boolean, parse_decimal, parse_integer, parse_number},
+    writing::Writing,
 };
 use crate::error::{Result, Trouble};
 
@@ -28,6 +31,9 @@ pub(crate) struct Builder {
     zone: Zone,
     /// Nobody said what the column holds: what would be another text when it is written again is no value of it.
     is_exact: bool,
+    writing: Writing,
+    is_plain: bool,
+    format: Option<DayFormat>,
 }
 
 #[derive(Debug)]
@@ -76,6 +82,9 @@ impl Builder {
             values,
             zone,
             is_exact: !column.is_given,
+            writing: column.writing.clone(),
+            is_plain: column.writing.is_plain(),
+            format: column.format.clone(),
         }
     }
 
@@ -97,50 +106,90 @@ impl Builder {
         }
     }
 
-    /// A value as text. Spaces around anything but text are left out.
-    pub(crate) fn push_text(&mut self, text: &str, notation: Notation) -> Result<(), Mismatch> {
+    /// A value as text, written as the column's are. Spaces around anything but text are left out.
+    pub(crate) fn push_text(&mut self, text: &str) -> Result<(), Mismatch> {
         let trimmed = text.trim_ascii();
+        if matches!(
+            self.values,
+            Values::Integer(_) | Values::Number(_) | Values::Decimal { .. }
+        ) {
+            return match self.is_plain {
+                true => self.push_plain(trimmed, false),
+                false => {
+                    let plain = guess::plain(trimmed, &self.writing).ok_or(Mismatch)?;
+                    self.push_plain(&plain, false)
+                }
+            };
+        }
         let is_exact = self.is_exact;
         let zone = self.zone;
+        let format = self.format.as_ref();
+        let moment = || match format {
+            Some(format) => format.read(trimmed),
+            None => parse_timestamp(trimmed),
+        };
         let pushed = match &mut self.values {
             Values::Text(builder) => {
                 // The only way to refuse is a value of 4 GB.
                 builder.try_append_value(text).ok()
             }
-            Values::Integer(builder) => match is_exact {
-                true => guess::integer(trimmed),
-                false => parse_integer(trimmed),
+            Values::Boolean(builder) => match is_exact {
+                true => guess::boolean(trimmed),
+                false => parse_boolean(trimmed),
             }
             .map(|value| builder.append_value(value)),
-            Values::Number(builder) => match is_exact {
-                true => guess::number(trimmed, notation),
-                false => parse_number(trimmed, notation),
+            Values::Date(builder) => match format {
+                Some(format) => format.day(trimmed),
+                None => parse_day(trimmed),
+            }
+            .map(|value| builder.append_value(value)),
+            // A zone would be lost.
+            Values::Timestamp(builder) => moment()
+                .filter(|moment| moment.offset.is_none())
+                .map(|moment| builder.append_value(moment.micros)),
+            Values::Instant(builder) => {
+                let instant = |moment: Moment| match moment.offset {
+                    Some(_) => moment.utc(),
+                    None => zone.instant(moment.micros),
+                };
+                moment().map(|moment| builder.append_value(instant(moment)))
+            }
+            _ => None,
+        };
+        pushed.ok_or(Mismatch)
+    }
+
+    /// A number as it stands in JSON.
+    pub(crate) fn push_json(&mut self, text: &str) -> Result<(), Mismatch> {
+        match self.values {
+            Values::Integer(_) | Values::Number(_) | Values::Decimal { .. } => {
+                self.push_plain(text, true)
+            }
+            _ => self.push_text(text),
+        }
+    }
+
+    /// A number as programs write it.
+    fn push_plain(&mut self, plain: &str, is_json: bool) -> Result<(), Mismatch> {
+        let is_exact = self.is_exact;
+        let pushed = match &mut self.values {
+            Values::Integer(builder) => match is_exact {
+                true => guess::integer(plain),
+                false => parse_integer(plain),
+            }
+            .map(|value| builder.append_value(value)),
+            Values::Number(builder) => match (is_exact, is_json) {
+                (true, true) => guess::json_number(plain),
+                (true, false) => guess::number(plain),
+                (false, _) => parse_number(plain),
             }
             .map(|value| builder.append_value(value)),
             Values::Decimal {
                 builder,
                 precision,
                 scale,
-            } => parse_decimal(trimmed, *precision, *scale, notation)
-                .map(|value| builder.append_value(value)),
-            Values::Boolean(builder) => match is_exact {
-                true => guess::boolean(trimmed),
-                false => parse_boolean(trimmed),
-            }
-            .map(|value| builder.append_value(value)),
-            Values::Date(builder) => parse_day(trimmed).map(|value| builder.append_value(value)),
-            // A zone would be lost.
-            Values::Timestamp(builder) => parse_timestamp(trimmed)
-                .filter(|moment| moment.offset.is_none())
-                .map(|moment| builder.append_value(moment.micros)),
-            Values::Instant(builder) => {
-                let instant = |moment: report_document::calendar::Moment| match moment.offset {
-                    Some(_) => moment.utc(),
-                    None => zone.instant(moment.micros),
-                };
-                parse_timestamp(trimmed).map(|moment| builder.append_value(instant(moment)))
-            }
-            Values::Nothing(_) => None,
+            } => parse_decimal(plain, *precision, *scale).map(|value| builder.append_value(value)),
+            _ => None,
         };
         pushed.ok_or(Mismatch)
     }
@@ -155,7 +204,7 @@ impl Builder {
         {
             return Err(Mismatch);
         }
-        self.push_text(text, Notation::Point)
+        self.push_text(text)
     }
 
     pub(crate) fn push_integer(&mut self, value: i64) -> Result<(), Mismatch> {
@@ -171,7 +220,7 @@ impl Builder {
                 )]
                 builder.append_value(value as f64);
             }
-            _ => return self.push_text(&value.to_string(), Notation::Point),
+            _ => return self.push_text(&value.to_string()),
         }
         Ok(())
     }
@@ -181,7 +230,7 @@ impl Builder {
             // Databases hold NaN and infinity, which no output can show as a number.
             Values::Number(builder) if value.is_finite() => builder.append_value(value),
             Values::Number(builder) => builder.append_null(),
-            _ => return self.push_text(&value.to_string(), Notation::Point),
+            _ => return self.push_text(&value.to_string()),
         }
         Ok(())
     }
@@ -191,7 +240,7 @@ impl Builder {
             Values::Boolean(builder) => builder.append_value(value),
             Values::Integer(builder) if !self.is_exact => builder.append_value(i64::from(value)),
             Values::Text(_) => {
-                return self.push_text(if value { "true" } else { "false" }, Notation::Point);
+                return self.push_text(if value { "true" } else { "false" });
             }
             _ => return Err(Mismatch),
         }
@@ -204,7 +253,7 @@ impl Builder {
             Values::Date(builder) => builder.append_value(days),
             Values::Timestamp(builder) => builder.append_value(midnight),
             Values::Instant(builder) => builder.append_value(self.zone.instant(midnight)),
-            _ => return self.push_text(&date_from_days(days).to_string(), Notation::Point),
+            _ => return self.push_text(&date_from_days(days).to_string()),
         }
         Ok(())
     }
@@ -214,7 +263,7 @@ impl Builder {
         match &mut self.values {
             Values::Timestamp(builder) => builder.append_value(micros),
             Values::Instant(builder) => builder.append_value(self.zone.instant(micros)),
-            _ => return self.push_text(&timestamp_text(micros), Notation::Point),
+            _ => return self.push_text(&timestamp_text(micros)),
         }
         Ok(())
     }
@@ -224,7 +273,7 @@ impl Builder {
         match &mut self.values {
             Values::Instant(builder) => builder.append_value(micros),
             Values::Timestamp(builder) => builder.append_value(self.zone.local(micros)),
-            _ => return self.push_text(&self.zone.text(micros), Notation::Point),
+            _ => return self.push_text(&self.zone.text(micros)),
         }
         Ok(())
     }

@@ -1,11 +1,14 @@
 //! What a text looks like. It is taken for something else only if nothing is lost: what is read, written again, has to be
 //! what it was. Everything else stays text.
 
+use std::borrow::Cow;
+
 use report_document::calendar::{parse_day, parse_timestamp};
 
 use super::{
     Kind,
-    text::{Notation, parse_integer, parse_number, point_for_comma},
+    text::{is_address, parse_integer, parse_number},
+    writing::{Finder, Writing},
 };
 
 /// The narrowest kind that all values seen so far have in common.
@@ -15,6 +18,8 @@ pub(crate) struct Guess {
     /// Integers that a floating-point number can't hold are among them.
     has_long: bool,
     has_empty: bool,
+    /// How its numbers are written, if they aren't written plainly.
+    finder: Finder,
 }
 
 impl Guess {
@@ -39,15 +44,34 @@ impl Guess {
         self.see(Kind::Integer);
     }
 
-    pub(crate) fn see_text(&mut self, text: &str, notation: Notation) {
+    /// A text, of a file whose numbers are written in this way, if the request says so.
+    pub(crate) fn see_text(&mut self, text: &str, asked: &Writing) {
+        // Spaces around it are no part of a number or a day.
+        let trimmed = text.trim_ascii();
+        if asked.is_plain() {
+            self.finder.see(trimmed);
+        }
         if self.kind == Some(Kind::Text) {
             return;
         }
-        // Spaces around it are no part of a number or a day.
-        let trimmed = text.trim_ascii();
-        match integer(trimmed) {
+        let plain = plain(trimmed, asked);
+        match plain.as_deref().and_then(integer) {
             Some(value) => self.see_integer(value),
-            None => self.see(guess(trimmed, notation)),
+            None => self.see(match plain.as_deref().and_then(number) {
+                Some(_) => Kind::Number,
+                None => no_number(trimmed),
+            }),
+        }
+    }
+
+    /// A number of JSON, which can't be anything else.
+    pub(crate) fn see_json(&mut self, text: &str) {
+        match integer(text) {
+            Some(value) => self.see_integer(value),
+            None => self.see(match json_number(text) {
+                Some(_) => Kind::Number,
+                None => Kind::Text,
+            }),
         }
     }
 
@@ -57,8 +81,13 @@ impl Guess {
     }
 
     /// What it is where nothing was seen: nothing at all if these are all values that there are, else text.
-    pub(crate) fn kind(self, is_all: bool) -> Kind {
+    pub(crate) fn kind(&self, is_all: bool) -> Kind {
         match self.kind {
+            Some(Kind::Text) => match self.finder.found() {
+                Some(writing) if self.finder.has_decimals(&writing) => Kind::Number,
+                Some(_) => Kind::Integer,
+                None => Kind::Text,
+            },
             Some(Kind::Number) if self.has_long => Kind::Text,
             Some(kind) => kind,
             None if is_all && !self.has_empty => Kind::Nothing,
@@ -66,7 +95,12 @@ impl Guess {
         }
     }
 
-    pub(crate) fn is_nothing(self) -> bool {
+    /// How the numbers of all values are written, if that was found.
+    pub(crate) fn writing(&self) -> Option<Writing> {
+        self.finder.found()
+    }
+
+    pub(crate) fn is_nothing(&self) -> bool {
         self.kind.is_none()
     }
 }
@@ -78,23 +112,29 @@ pub(super) fn fits_number(value: i64) -> bool {
     magnitude <= EXACT_MAX || magnitude.trailing_zeros() + 53 >= 64 - magnitude.leading_zeros()
 }
 
-fn guess(text: &str, notation: Notation) -> Kind {
-    match text.as_bytes().first() {
-        Some(b'0'..=b'9' | b'-' | b'.' | b',') => {
-            if number(text, notation).is_some() {
-                Kind::Number
-            } else if parse_day(text).is_some() {
-                Kind::Date
-            } else {
-                match parse_timestamp(text).map(|moment| moment.offset) {
-                    Some(Some(_)) => Kind::Instant,
-                    Some(None) => Kind::Timestamp,
-                    None => Kind::Text,
-                }
-            }
-        }
-        _ if boolean(text).is_some() => Kind::Boolean,
-        _ => Kind::Text,
+/// The number that a text is in this writing, as programs write it.
+pub(super) fn plain<'t>(text: &'t str, writing: &Writing) -> Option<Cow<'t, str>> {
+    if writing.has_points_between_thousands() && is_address(text) {
+        return None;
+    }
+    writing.plain(text)
+}
+
+/// What a text is that is no number.
+fn no_number(text: &str) -> Kind {
+    if !text.starts_with(|first: char| first.is_ascii_digit()) {
+        return match boolean(text) {
+            Some(_) => Kind::Boolean,
+            None => Kind::Text,
+        };
+    }
+    if parse_day(text).is_some() {
+        return Kind::Date;
+    }
+    match parse_timestamp(text).map(|moment| moment.offset) {
+        Some(Some(_)) => Kind::Instant,
+        Some(None) => Kind::Timestamp,
+        None => Kind::Text,
     }
 }
 
@@ -119,18 +159,18 @@ pub(super) fn integer(text: &str) -> Option<i64> {
     }
 }
 
-/// A number that a text is nothing but the writing of.
-pub(super) fn number(text: &str, notation: Notation) -> Option<f64> {
-    let converted;
-    let plain = if notation == Notation::Comma {
-        if is_address(text) {
-            return None;
-        }
-        converted = point_for_comma(text)?;
-        converted.as_str()
-    } else {
-        text
-    };
+/// A number that a text is nothing but the writing of. Programs write `1e+05` or `1.0E5`; `1E5` is an article's number.
+pub(super) fn number(plain: &str) -> Option<f64> {
+    let is_code = plain
+        .split_once(['e', 'E'])
+        .is_some_and(|(mantissa, exponent)| {
+            !exponent.starts_with(['+', '-']) && !mantissa.contains('.')
+        });
+    if is_code { None } else { json_number(plain) }
+}
+
+/// A number that loses nothing.
+pub(super) fn json_number(plain: &str) -> Option<f64> {
     let (mantissa, exponent) = match plain.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),
         None => (plain, None),
@@ -142,17 +182,11 @@ pub(super) fn number(text: &str, notation: Notation) -> Option<f64> {
     if unsigned.starts_with('+') || unsigned.ends_with('.') || has_leading_zero {
         return None;
     }
-    // Programs write `1e+05` or `1.0E5`; `1E5` is an article's number.
-    let is_code = exponent
-        .is_some_and(|exponent| !exponent.starts_with(['+', '-']) && !mantissa.contains('.'));
-    if is_code && notation != Notation::Json {
-        return None;
-    }
     // Integers that are too long for their type are what identifies something.
     if exponent.is_none() && !unsigned.contains('.') && unsigned.len() > 18 {
         return None;
     }
-    let value = parse_number(plain, Notation::Point)?;
+    let value = parse_number(plain)?;
     holds(value, unsigned).then_some(value)
 }
 
@@ -177,14 +211,6 @@ fn holds(value: f64, mantissa: &str) -> bool {
     shown.bytes().filter(|byte| *byte != b'.').eq(digits())
 }
 
-/// `192.168.100.200`, which looks like a number with points between thousands.
-fn is_address(text: &str) -> bool {
-    let parts = || text.split('.');
-    let is_part =
-        |part: &str| part.len() <= 3 && !part.starts_with('0') && part.parse::<u8>().is_ok();
-    parts().count() == 4 && parts().all(is_part)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,7 +219,7 @@ mod tests {
         let mut seen = Guess::default();
         texts
             .iter()
-            .for_each(|text| seen.see_text(text, Notation::Point));
+            .for_each(|text| seen.see_text(text, &Writing::default()));
         seen.kind(false)
     }
 
@@ -220,7 +246,9 @@ mod tests {
         assert_eq!(kind(&["2023-02-29"]), Kind::Text);
         assert_eq!(kind(&["nan", "inf", "infinity"]), Kind::Text);
         assert_eq!(kind(&["1", "x"]), Kind::Text);
-        assert_eq!(kind(&["1.234,50"]), Kind::Text);
+        assert_eq!(kind(&["1.234,50"]), Kind::Number);
+        assert_eq!(kind(&["$1,234.50", "x"]), Kind::Text);
+        assert_eq!(kind(&["$1,234,567", "$5"]), Kind::Integer);
     }
 
     /// What a number holds was found by Python: `Decimal(text) == Decimal(f"{float(text):.{digits}e}")`.
@@ -280,7 +308,11 @@ mod tests {
 
     #[test]
     fn numbers_with_commas() {
-        let is_number = |text| number(text, Notation::Comma).is_some();
+        let commas = Writing::asked(',', Some('.'), None);
+        let is_number = |text| {
+            let plain = plain(text, &commas);
+            plain.is_some_and(|plain| number(&plain).is_some())
+        };
         for text in [
             "1.234,5",
             "1.234",

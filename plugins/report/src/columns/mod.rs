@@ -1,8 +1,10 @@
 //! What a column may hold, how its type is found, and how its values are collected.
 
 mod builder;
+mod days;
 mod guess;
 mod text;
+mod writing;
 mod zone;
 
 use std::{
@@ -17,8 +19,9 @@ use crate::error::{Result, unknown};
 
 pub(crate) use self::{
     builder::{Builder, Mismatch, batch},
+    days::DayFormat,
     guess::Guess,
-    text::Notation,
+    writing::Writing,
     zone::Zone,
 };
 
@@ -109,17 +112,35 @@ pub(crate) struct Column {
     pub(crate) kind: Kind,
     /// The request says so: then values are taken that are written in another way than they would be written back.
     pub(crate) is_given: bool,
+    /// How its numbers are written, where they are texts.
+    pub(crate) writing: Writing,
+    /// How its days are written, where the request says so.
+    pub(crate) format: Option<DayFormat>,
 }
 
 impl Column {
     /// Whose kind was found.
     pub(crate) fn found(name: String, kind: Kind) -> Self {
+        Self::written(name, kind, Writing::default())
+    }
+
+    /// Whose kind was found, and how its numbers are written.
+    pub(crate) fn written(name: String, kind: Kind, writing: Writing) -> Self {
         Self {
             name,
             kind,
             is_given: false,
+            writing,
+            format: None,
         }
     }
+}
+
+/// What a request says of a source's columns, by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Given {
+    pub(crate) kinds: Vec<(String, Kind)>,
+    pub(crate) formats: Vec<(String, DayFormat)>,
 }
 
 pub(crate) fn schema(columns: &[Column], zone: Zone) -> SchemaRef {
@@ -130,6 +151,34 @@ pub(crate) fn schema(columns: &[Column], zone: Zone) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// The column of this name, which `option` speaks of.
+fn named<'c>(
+    source: &str,
+    columns: &'c mut [Column],
+    option: &str,
+    name: &str,
+) -> Result<&'c mut Column> {
+    match columns.iter().position(|column| column.name == name) {
+        Some(place) => Ok(&mut columns[place]),
+        None => {
+            let known = columns.iter().map(|column| column.name.as_str());
+            let trouble = unknown("unknown_column", "column", name, known);
+            Err(trouble.within(&format!("`{option}` of source `{source}`")))
+        }
+    }
+}
+
+/// Puts what a request says of columns in place of what was found.
+pub(crate) fn apply(source: &str, columns: &mut [Column], given: &Given) -> Result<()> {
+    for (name, format) in &given.formats {
+        let column = named(source, columns, "date_formats", name)?;
+        column.is_given = true;
+        column.kind = format.kind();
+        column.format = Some(format.clone());
+    }
+    override_kinds(source, columns, &given.kinds)
+}
+
 /// Puts the types of a request in place of those that were found.
 pub(crate) fn override_kinds(
     source: &str,
@@ -137,12 +186,7 @@ pub(crate) fn override_kinds(
     kinds: &[(String, Kind)],
 ) -> Result<()> {
     for (name, kind) in kinds {
-        let Some(column) = columns.iter_mut().find(|column| column.name == *name) else {
-            let known: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-            let known = known.iter().map(String::as_str);
-            let trouble = unknown("unknown_column", "column", name, known);
-            return Err(trouble.within(&format!("`types` of source `{source}`")));
-        };
+        let column = named(source, columns, "types", name)?;
         column.is_given = true;
         // A timestamp has a zone if its values have.
         if (column.kind, *kind) != (Kind::Instant, Kind::Timestamp) {

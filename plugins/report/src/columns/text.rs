@@ -1,16 +1,5 @@
 //! Values as texts: how one of a known type is read.
 
-/// How a text is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Notation {
-    /// `1234.5`, in files and whatever else.
-    Point,
-    /// `1.234,5`.
-    Comma,
-    /// A number of JSON, which can't be anything else.
-    Json,
-}
-
 pub(super) fn parse_integer(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let (negative, digits) = match bytes.first()? {
@@ -33,45 +22,21 @@ pub(super) fn parse_integer(text: &str) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-pub(super) fn parse_number(text: &str, notation: Notation) -> Option<f64> {
-    let is_number = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-    let value: f64 = if notation == Notation::Comma {
-        point_for_comma(text)?.parse().ok()?
-    } else if text.bytes().all(|byte| is_number(&byte)) {
-        text.parse().ok()?
-    } else {
+pub(super) fn parse_number(text: &str) -> Option<f64> {
+    let is_number = |byte: u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+    if !text.bytes().all(is_number) {
         return None;
-    };
+    }
+    let value: f64 = text.parse().ok()?;
     value.is_finite().then_some(value)
 }
 
-/// `1.234,5` as `1234.5`. Points have to be where thousands are.
-pub(super) fn point_for_comma(text: &str) -> Option<String> {
-    let (whole, fraction) = match text.split_once(',') {
-        Some((whole, fraction)) => (whole, Some(fraction)),
-        None => (text, None),
-    };
-    let mut groups = whole.split('.');
-    let mut result = groups.next()?.to_owned();
-    let is_short = result.trim_start_matches(['-', '+']).len() <= 3;
-    for group in groups {
-        if group.len() != 3 || !is_short || result.trim_start_matches(['-', '+']).is_empty() {
-            return None;
-        }
-        result.push_str(group);
-    }
-    if let Some(fraction) = fraction {
-        if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        result.push('.');
-        result.push_str(fraction);
-    }
-    let digits = result.trim_start_matches(['-', '+']);
-    let is_plain = digits
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.');
-    (is_plain && !digits.is_empty()).then_some(result)
+/// `192.168.100.200`, which looks like a number with points between thousands.
+pub(super) fn is_address(text: &str) -> bool {
+    let parts = || text.split('.');
+    let is_part =
+        |part: &str| part.len() <= 3 && !part.starts_with('0') && part.parse::<u8>().is_ok();
+    parts().count() == 4 && parts().all(is_part)
 }
 
 pub(super) fn parse_boolean(text: &str) -> Option<bool> {
@@ -87,19 +52,7 @@ pub(super) fn parse_boolean(text: &str) -> Option<bool> {
 
 /// The value times ten to the power of `scale`. More digits after the point than that are refused, unless they are
 /// zeros: nothing is rounded behind anybody's back.
-pub(super) fn parse_decimal(
-    text: &str,
-    precision: u8,
-    scale: i8,
-    notation: Notation,
-) -> Option<i128> {
-    let converted;
-    let text = if notation == Notation::Comma {
-        converted = point_for_comma(text)?;
-        converted.as_str()
-    } else {
-        text
-    };
+pub(super) fn parse_decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),
@@ -131,29 +84,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decimal_commas() {
-        let number = |text| parse_number(text, Notation::Comma);
-        assert_eq!(number("1.234,5"), Some(1234.5));
-        assert_eq!(number("-1.234.567"), Some(-1_234_567.0));
-        assert_eq!(number("0,5"), Some(0.5));
-        for wrong in [
-            "1.2345", "1,2,3", ".123", "1.23", "a", "", "-", "1,5e3", "1234.567",
-        ] {
-            assert_eq!(number(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
     fn decimals_are_exact_or_refused() {
-        let decimal = |text, scale| parse_decimal(text, 5, scale, Notation::Point);
+        let decimal = |text, scale| parse_decimal(text, 5, scale);
         assert_eq!(decimal("12.5", 2), Some(1250));
         assert_eq!(decimal("-0.01", 2), Some(-1));
         assert_eq!(decimal("1.500", 1), Some(15));
         assert_eq!(decimal("999.99", 2), Some(99_999));
-        assert_eq!(
-            parse_decimal("1.234,56", 12, 2, Notation::Comma),
-            Some(123_456)
-        );
         for wrong in ["1000", "0.001", "", ".", "-", "1e2", "1.2.3", "٣"] {
             assert_eq!(decimal(wrong, 2), None, "{wrong}");
         }

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::sync::{mpsc::Sender, oneshot};
 
 use crate::{
-    columns::{self, Builder, Column, Guess, Kind, Mismatch, Notation},
+    columns::{self, Builder, Column, Guess, Kind, Mismatch},
     database::SourceQuery,
     error::{Result, Trouble, excerpt},
     warning::SourceWarning,
@@ -184,7 +184,7 @@ impl Sink {
                 Cell::Boolean(value) => builder.push_boolean(*value),
                 Cell::Integer(value) => builder.push_integer(*value),
                 Cell::Number(value) => builder.push_number(*value),
-                Cell::Decimal(text) | Cell::Text(text) => builder.push_text(text, Notation::Point),
+                Cell::Decimal(text) | Cell::Text(text) => builder.push_text(text),
                 Cell::Date(days) => builder.push_date(*days),
                 Cell::Timestamp(micros) => builder.push_timestamp(*micros),
                 Cell::Instant(micros) => builder.push_instant(*micros),

@@ -38,6 +38,7 @@ use crate::{
     arithmetic, bounds, clock,
     columns::{Zone, renamed, unique_names},
     error::{Result, Trouble, unknown},
+    json,
     memory::Pool,
     source::{Source, json_lines::JsonLines},
     spill::Spill,
@@ -130,6 +131,7 @@ impl<'r> Engine<'r> {
         let mut context = SessionContext::new_with_config_rt(config, environment);
         arithmetic::register(&mut context).map_err(Trouble::internal)?;
         bounds::register(&mut context, limits.memory_max).map_err(Trouble::internal)?;
+        json::register(&mut context).map_err(Trouble::internal)?;
         sums::register(&context);
         Ok(Self {
             runtime,

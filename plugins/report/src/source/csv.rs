@@ -1,33 +1,25 @@
 //! CSV: what its columns are, and its rows. A quote counts where a field begins, and is doubled within quotes (RFC 4180).
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::json;
 
 use crate::{
-    columns::{self, Builder, Column, Guess, Kind, Notation},
+    columns::{self, Builder, Column, Guess, Kind},
     error::{Result, Trouble, excerpt, invalid_report},
     source::{
-        chunks::{Bytes, Chunk, Chunks, Quoting},
+        bytes::Bytes,
+        chunks::{Chunk, Chunks},
         delimiter,
+        dialect::Dialect,
         fields::{Field, Fields},
+        lines::Lines,
     },
     warning::SourceWarning,
 };
 
 /// The types of columns are found in so many rows.
 pub(crate) const SAMPLE_ROWS: usize = 10_000;
-
-/// How a CSV file is written.
-#[derive(Clone, Debug)]
-pub(crate) struct Dialect {
-    /// Found in the first rows if there is none.
-    pub(crate) delimiter: Option<u8>,
-    pub(crate) quote: Option<u8>,
-    pub(crate) has_header: bool,
-    pub(crate) notation: Notation,
-    pub(crate) is_windows_1252: bool,
-}
 
 /// A CSV file whose columns are known.
 #[derive(Debug)]
@@ -52,7 +44,7 @@ impl Csv {
         // The delimiter is known only after the first line, which needs it only where quotes are.
         let delimiter = match dialect.delimiter {
             Some(delimiter) => delimiter,
-            None => delimiter::find(&name, &bytes, dialect.quote)?,
+            None => delimiter::find(&name, &bytes, &dialect)?,
         };
         let mut csv = Self {
             name,
@@ -62,27 +54,16 @@ impl Csv {
             dialect,
             warning: None,
         };
-        if csv.dialect.is_windows_1252 && csv.bytes.has_utf8_mark() {
-            let message = format!(
-                "source `{}` begins with the mark of UTF-8, but `encoding` is windows-1252; leave it out",
-                csv.name
-            );
-            return Err(Trouble::new("wrong_encoding", message)
-                .data(json!({"source": &*csv.name, "line": 1})));
-        }
         (csv.columns, csv.warning) = csv.find_columns(names)?;
         Ok(csv)
     }
 
-    fn quoting(&self) -> Option<Quoting> {
-        self.dialect.quote.map(|quote| Quoting {
-            quote,
-            delimiter: self.delimiter,
-        })
+    fn lines(&self) -> Lines {
+        self.dialect.lines(self.delimiter)
     }
 
     pub(crate) fn chunks(&self, watch: Option<&Arc<crate::watch::Watch>>) -> Chunks {
-        Chunks::new(Arc::clone(&self.name), &self.bytes, self.quoting(), watch)
+        Chunks::new(Arc::clone(&self.name), &self.bytes, self.lines(), watch)
     }
 
     pub(crate) fn warning(&self) -> Option<SourceWarning> {
@@ -102,6 +83,7 @@ impl Csv {
         let mut fields = self.fields();
         let mut header: Option<Vec<String>> = None;
         let mut guesses: Vec<Guess> = Vec::new();
+        let values = &self.dialect.values;
         let mut rows = 0;
         let mut is_all = true;
         while is_all && chunks.next(&mut chunk)? {
@@ -122,8 +104,10 @@ impl Csv {
                         if guesses.len() <= number {
                             guesses.resize(number + 1, Guess::default());
                         }
-                        if !text.is_empty() {
-                            guesses[number].see_text(&text, self.dialect.notation);
+                        if values.is_null(text) {
+                            // No value says nothing of what the others are.
+                        } else if !text.is_empty() {
+                            guesses[number].see_text(text, &values.writing);
                         } else if field.is_quoted {
                             guesses[number].see_empty();
                         }
@@ -163,7 +147,11 @@ impl Csv {
         let unique = columns::unique_names(names.clone());
         let warning = SourceWarning::renamed(&self.name, &names, &unique);
         let columns = unique.into_iter().zip(guesses);
-        let columns = columns.map(|(name, guess)| Column::found(name, guess.kind(is_all)));
+        let columns = columns.map(|(name, guess)| {
+            let kind = guess.kind(is_all);
+            let writing = guess.writing().unwrap_or_else(|| values.writing.clone());
+            Column::written(name, kind, writing)
+        });
         Ok((columns.collect(), warning))
     }
 
@@ -209,9 +197,15 @@ impl Csv {
         let shown = excerpt(text, 100);
         let hint = match column.kind {
             Kind::Integer | Kind::Number | Kind::Decimal { .. }
-                if self.dialect.notation == Notation::Point && text.contains(',') =>
+                if column.writing.is_plain() && text.contains(',') =>
             {
-                "set `decimal_comma` if its numbers are written like 1.234,5, or give the column the type text"
+                "set `decimal_comma` if its numbers are written like 1.234,5, `thousands` if they are written like 1,234.5, or give the column the type text"
+            }
+            Kind::Integer | Kind::Number if !column.is_given && !column.writing.is_plain() => {
+                "what the first rows have are numbers in one writing; say in `thousands` and `currency` how they are written, or give the column the type text"
+            }
+            _ if column.format.is_some() => {
+                "the column has another pattern in `date_formats`; take it out there if it is text"
             }
             Kind::Text => "the value is too long",
             Kind::Timestamp => {
@@ -234,36 +228,18 @@ impl Csv {
 }
 
 impl Field<'_> {
-    fn text(&self, csv: &Csv, chunk: &Chunk) -> Result<Cow<'_, str>> {
-        // One encoding for all of a file, whatever else a part of it may look like.
-        if csv.dialect.is_windows_1252 && !self.bytes.is_ascii() {
-            return Ok(Cow::Owned(
-                self.bytes.iter().map(|byte| windows_1252(*byte)).collect(),
-            ));
-        }
+    fn text(&self, csv: &Csv, chunk: &Chunk) -> Result<&str> {
         if let Ok(text) = std::str::from_utf8(&self.bytes) {
-            return Ok(Cow::Borrowed(text));
+            return Ok(text);
         }
         let line = chunk.line_at(self.at);
         let shown = excerpt(&String::from_utf8_lossy(&self.bytes), 100);
         let message = format!(
-            "source `{}`, line {line}: {shown:?} is not UTF-8; save the file as UTF-8, or set `encoding` to \"windows-1252\"",
+            "source `{}`, line {line}: {shown:?} is not UTF-8; save the file as UTF-8, or say in `encoding` what it is, such as \"windows-1252\"",
             csv.name
         );
         Err(Trouble::new("wrong_encoding", message)
             .data(json!({"source": &*csv.name, "line": line})))
-    }
-}
-
-fn windows_1252(byte: u8) -> char {
-    const FROM_128: [char; 32] = [
-        '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž',
-        '\u{8f}', '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}',
-        'ž', 'Ÿ',
-    ];
-    match byte {
-        0x80..=0x9f => FROM_128[usize::from(byte - 0x80)],
-        byte => char::from(byte),
     }
 }
 
@@ -287,7 +263,7 @@ impl Decoder {
     ) -> Result<usize> {
         let csv = &*self.csv;
         let targets = self.targets.as_slice();
-        if chunk.line == 1 && *at == 0 && csv.dialect.has_header && self.fields.begin_row(chunk, at)
+        if chunk.is_first && *at == 0 && csv.dialect.has_header && self.fields.begin_row(chunk, at)
         {
             self.fields.row(chunk, at, |_| Ok(()))?;
         }
@@ -302,9 +278,11 @@ impl Decoder {
                         builder.push_null();
                     } else {
                         let text = field.text(csv, chunk)?;
-                        if builder.push_text(&text, csv.dialect.notation).is_err() {
+                        if csv.dialect.values.is_null(text) {
+                            builder.push_null();
+                        } else if builder.push_text(text).is_err() {
                             let line = chunk.line_at(field.at);
-                            return Err(csv.mismatch(&csv.columns[number], &text, line));
+                            return Err(csv.mismatch(&csv.columns[number], text, line));
                         }
                     }
                 }

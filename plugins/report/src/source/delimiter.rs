@@ -7,7 +7,9 @@ use serde_json::json;
 use crate::{
     error::{Result, Trouble},
     source::{
-        chunks::{Bytes, Chunk, Chunks, Quoting},
+        bytes::Bytes,
+        chunks::{Chunk, Chunks},
+        dialect::Dialect,
         fields::Fields,
     },
 };
@@ -18,10 +20,10 @@ const CANDIDATES: [u8; 4] = [b',', b';', b'\t', b'|'];
 const ROWS_MAX: u64 = 1000;
 
 /// The delimiter with which every row has as many values as the first one, at least two of them.
-pub(super) fn find(name: &Arc<str>, bytes: &Bytes, quote: Option<u8>) -> Result<u8> {
+pub(super) fn find(name: &Arc<str>, bytes: &Bytes, dialect: &Dialect) -> Result<u8> {
     let splits: Vec<Split> = CANDIDATES
         .iter()
-        .map(|delimiter| split(name, bytes, *delimiter, quote))
+        .map(|delimiter| split(name, bytes, *delimiter, dialect))
         .collect();
     let parting: Vec<&Split> = splits.iter().filter(|split| split.columns > 1).collect();
     match parting.as_slice() {
@@ -122,7 +124,7 @@ impl Split {
     }
 }
 
-fn split(name: &Arc<str>, bytes: &Bytes, delimiter: u8, quote: Option<u8>) -> Split {
+fn split(name: &Arc<str>, bytes: &Bytes, delimiter: u8, dialect: &Dialect) -> Split {
     let mut split = Split {
         delimiter,
         columns: 0,
@@ -132,17 +134,16 @@ fn split(name: &Arc<str>, bytes: &Bytes, delimiter: u8, quote: Option<u8>) -> Sp
         is_broken: false,
         has_numbers_with_commas: false,
     };
-    let quoting = quote.map(|quote| Quoting { quote, delimiter });
     let mut chunk = Chunk::default();
     // What can't be read is told of by those who read it.
-    if Chunks::new(Arc::clone(name), bytes, quoting, None)
+    if Chunks::new(Arc::clone(name), bytes, dialect.lines(delimiter), None)
         .next(&mut chunk)
         .is_err()
     {
         split.is_broken = true;
         return split;
     }
-    let mut fields = Fields::new(Arc::clone(name), delimiter, quote);
+    let mut fields = Fields::new(Arc::clone(name), delimiter, dialect.quote);
     let (mut at, mut numbers, mut others) = (0, 0_u64, 0_u64);
     let mut rest_differs = false;
     while split.rows < ROWS_MAX && fields.begin_row(&chunk, &mut at) {

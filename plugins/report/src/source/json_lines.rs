@@ -18,11 +18,14 @@ use serde::{
 use serde_json::{json, value::RawValue};
 
 use crate::{
-    columns::{Builder, Column, Guess, Kind, Mismatch, Notation},
+    columns::{Builder, Column, Guess, Kind, Mismatch, Writing},
     error::{Result, Trouble, excerpt},
     source::{
-        chunks::{Bytes, Chunk, Chunks},
+        bytes::Bytes,
+        chunks::{Chunk, Chunks},
         csv::SAMPLE_ROWS,
+        dialect::Values,
+        lines::Lines,
     },
     warning::SourceWarning,
     watch::Watch,
@@ -36,17 +39,18 @@ pub(crate) struct JsonLines {
     pub(crate) columns: Vec<Column>,
     /// What a line is called: `line` or `row`.
     unit: &'static str,
+    values: Values,
     /// A later row had a key that none of the first ones has.
     has_more_keys: AtomicBool,
 }
 
 impl JsonLines {
-    pub(crate) fn file(name: Arc<str>, bytes: Bytes) -> Result<Self> {
-        Self::open(name, bytes, "line", SAMPLE_ROWS)
+    pub(crate) fn file(name: Arc<str>, bytes: Bytes, values: Values) -> Result<Self> {
+        Self::open(name, bytes, values, "line", SAMPLE_ROWS)
     }
 
     /// Rows of a request, each of them an object.
-    pub(crate) fn rows(name: Arc<str>, rows: &[Box<RawValue>]) -> Result<Self> {
+    pub(crate) fn rows(name: Arc<str>, rows: &[Box<RawValue>], values: Values) -> Result<Self> {
         let len = rows.iter().map(|row| row.get().len() + 1).sum();
         let mut lines = Vec::with_capacity(len);
         for row in rows {
@@ -57,12 +61,13 @@ impl JsonLines {
             }));
             lines.push(b'\n');
         }
-        Self::open(name, Bytes::Memory(lines.into()), "row", usize::MAX)
+        let bytes = Bytes::Memory(lines.into());
+        Self::open(name, bytes, values, "row", usize::MAX)
     }
 
     /// No rows, but columns.
     pub(crate) fn without_rows(name: Arc<str>, columns: &[String]) -> Result<Self> {
-        let mut empty = Self::rows(name, &[])?;
+        let mut empty = Self::rows(name, &[], Values::default())?;
         let columns = columns.iter().cloned();
         empty.columns = columns
             .map(|name| Column::found(name, Kind::Nothing))
@@ -70,12 +75,19 @@ impl JsonLines {
         Ok(empty)
     }
 
-    fn open(name: Arc<str>, bytes: Bytes, unit: &'static str, rows_max: usize) -> Result<Self> {
+    fn open(
+        name: Arc<str>,
+        bytes: Bytes,
+        values: Values,
+        unit: &'static str,
+        rows_max: usize,
+    ) -> Result<Self> {
         let mut lines = Self {
             name,
             bytes,
             columns: Vec::new(),
             unit,
+            values,
             has_more_keys: AtomicBool::new(false),
         };
         lines.columns = lines.find_columns(rows_max)?;
@@ -83,7 +95,7 @@ impl JsonLines {
     }
 
     pub(crate) fn chunks(&self, watch: Option<&Arc<Watch>>) -> Chunks {
-        Chunks::new(Arc::clone(&self.name), &self.bytes, None, watch)
+        Chunks::new(Arc::clone(&self.name), &self.bytes, Lines::default(), watch)
     }
 
     pub(crate) fn warning(&self) -> Option<SourceWarning> {
@@ -121,7 +133,9 @@ impl JsonLines {
                             columns.len() - 1
                         }
                     };
-                    see(&mut columns[place].1, value);
+                    if !self.is_null(value) {
+                        see(&mut columns[place].1, value);
+                    }
                     Ok(())
                 })?;
                 rows += 1;
@@ -133,8 +147,25 @@ impl JsonLines {
         }
         let columns = columns.into_iter();
         Ok(columns
-            .map(|(name, guess)| Column::found(name, guess.kind(is_all)))
+            .map(|(name, guess)| {
+                Column::written(name, guess.kind(is_all), self.values.writing.clone())
+            })
             .collect())
+    }
+
+    /// Whether a value, as it stands in JSON, stands for none.
+    fn is_null(&self, value: &str) -> bool {
+        let inside = value
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        match inside {
+            // Escaped or not, it is the same text.
+            Some(inside) if inside.contains('\\') && !self.values.nulls.is_empty() => {
+                let text: Result<String, _> = serde_json::from_str(value);
+                text.is_ok_and(|text| self.values.is_null(&text))
+            }
+            _ => self.values.is_null(inside.unwrap_or(value)),
+        }
     }
 
     /// Hands over keys and values of an object.
@@ -223,14 +254,14 @@ fn see(guess: &mut Guess, value: &str) {
         Some(b'"') => {
             let inside = value.get(1..value.len() - 1).unwrap_or_default();
             let mut text = Guess::default();
-            text.see_text(inside, Notation::Point);
+            text.see_text(inside, &Writing::default());
             match text.kind(false) {
                 kind @ (Kind::Date | Kind::Timestamp | Kind::Instant) => guess.see(kind),
                 _ => guess.see(Kind::Text),
             }
         }
         Some(b'{' | b'[') => guess.see(Kind::Text),
-        Some(_) => guess.see_text(value, Notation::Json),
+        Some(_) => guess.see_json(value),
     }
 }
 
@@ -274,7 +305,7 @@ impl<'de, F: FnMut(Cow<'de, str>, &'de str) -> Result<()>> Visitor<'de> for Pair
 
 /// A key, borrowed where nothing in it is escaped.
 #[derive(serde::Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(crate) struct Key<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// Puts rows into builders.
 #[derive(Debug)]
@@ -327,6 +358,10 @@ impl Decoder {
                     return Ok(());
                 };
                 is_filled[target] = true;
+                if lines.is_null(value) {
+                    builders[target].push_null();
+                    return Ok(());
+                }
                 push(&mut builders[target], value).map_err(|Mismatch| {
                     lines.mismatch(&lines.columns[columns[target]], value, chunk.line_at(begin))
                 })
@@ -359,6 +394,6 @@ fn push(builder: &mut Builder, value: &str) -> Result<(), Mismatch> {
             let text: String = serde_json::from_str(value).map_err(|_| Mismatch)?;
             builder.push_quoted(&text)
         }
-        Some(_) => builder.push_text(value, Notation::Json),
+        Some(_) => builder.push_json(value),
     }
 }

@@ -1,10 +1,14 @@
 //! Where a report's rows come from, as tables of the query engine.
 
+pub(crate) mod bytes;
 pub(crate) mod chunks;
 pub(crate) mod csv;
 mod delimiter;
+pub(crate) mod dialect;
+pub(crate) mod encoding;
 mod fields;
 pub(crate) mod json_lines;
+mod lines;
 
 use std::{
     fmt,

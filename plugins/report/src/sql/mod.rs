@@ -1,6 +1,7 @@
 //! A request's SQL, before the engine sees it: one query that reads, its parameters bound, its names found whatever their
 //! case.
 
+mod arrows;
 mod catalog;
 mod headings;
 mod joins;
@@ -62,10 +63,13 @@ impl Select {
         let mut statements = statements.into_iter();
         match (statements.next(), statements.next()) {
             (Some(Statement::Statement(statement)), None) => match *statement {
-                Ast::Query(query) => Ok(Self {
-                    text: text.to_owned(),
-                    statement: query,
-                }),
+                Ast::Query(mut query) => {
+                    arrows::tighten(&mut query)?;
+                    Ok(Self {
+                        text: text.to_owned(),
+                        statement: query,
+                    })
+                }
                 other => Err(refused(&other.to_string())),
             },
             (Some(other), None) => Err(refused(&other.to_string())),

@@ -154,10 +154,10 @@ fn german_numbers_headers_and_encodings() {
     let wrong = json!({"sources": {"b": {"csv": "b.csv", "columns": ["k"]}}});
     assert_eq!(bench.failure(wrong).kind, "invalid_report");
 
-    bench.file("c.csv", [0xff, 0xfe, b'a', 0, b'\n', 0]);
+    bench.file("c.csv", [0xff, 0xfe, 0, 0, b'a', 0, 0, 0]);
     let failure = bench.failure(json!({"sources": {"c": {"csv": "c.csv"}}}));
     assert_eq!(failure.kind, "wrong_encoding");
-    assert!(failure.message.contains("UTF-16"), "{}", failure.message);
+    assert!(failure.message.contains("UTF-32"), "{}", failure.message);
 }
 
 #[test]
