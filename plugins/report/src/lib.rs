@@ -10,6 +10,9 @@ mod config;
 mod database;
 mod engine;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod json;
 mod memory;
 mod outputs;

@@ -24,6 +24,17 @@ const REPLIES: &[&str] = &[
     "P452 4.4.5 session\r\n250 ok\r\n550-5.1.1 no\r\n550 5.1.1 one\r\n421 4.3.2 bye\r\n",
 ];
 
+/// How a file is read, in six bytes, and the file.
+const CSV: &[&str] = &[
+    "\u{7f}\u{7f}\u{40}\u{7f}\u{7f}\u{7f}a,b\n1,\"x \"\"y\"\"\"\n2,\n",
+    "\u{1}\u{7f}\u{4}\u{7f}\u{7f}\u{0}# c\na;b\r\n31.01.2026;$1,234.50\r\n01.02.2026;$7\r\n",
+    "\u{7f}\u{7f}\u{18}\u{7f}\u{3}\u{7f}a|b\rNA|1.234,5\r12,50|2026-01-31T10:30Z\r",
+];
+const JSON_LINES: &[&str] = &[
+    "\u{7f}\u{7f}\u{40}\u{7f}\u{7f}\u{7f}{\"a\":1,\"b\":\"x\"}\n{\"b\":[1,{\"c\":null}],\"a\":1.5}\n",
+    "\u{7f}\u{7f}\u{8}\u{7f}\u{7f}\u{0}{\"a\":\"31.01.2026\"}\r\n\n{\"a\":\"NA\",\"\\u0061\":true}",
+];
+
 fn main() -> io::Result<()> {
     let mut args = std::env::args_os().skip(1).map(PathBuf::from);
     let (Some(folder), Some(docs)) = (args.next(), args.next()) else {
@@ -68,6 +79,8 @@ fn main() -> io::Result<()> {
     let texts = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
     write(&folder.join("addresses"), texts(ADDRESSES))?;
     write(&folder.join("smtp_replies"), texts(REPLIES))?;
+    write(&folder.join("report_csv"), texts(CSV))?;
+    write(&folder.join("report_json_lines"), texts(JSON_LINES))?;
 
     let mut libraries = Vec::new();
     let mut notes = Vec::new();

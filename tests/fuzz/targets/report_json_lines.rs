@@ -1,0 +1,4 @@
+//! JSON Lines of every dialect.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| report::fuzzing::json_lines(data));
