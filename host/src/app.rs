@@ -128,7 +128,8 @@ pub(crate) async fn serve(
             ExitCode::from(EXIT_FAILED)
         }
     };
-    for task in [&rereading, &looking, &keeping] {
+    // The one first that would miss the others.
+    for task in [&keeping, &looking, &rereading] {
         task.abort();
     }
     tracing::info!(
