@@ -63,8 +63,7 @@ fn run() -> io::Result<()> {
     } = receive_fds(socket.as_fd())?;
     let (writer, reader) = ends_of_worker(Shared::map(rings)?);
     let outbox = OUTBOX.get_or_init_with(Outbox::new(writer, Bell::from_fd(bell)));
-    watch::start(host, socket)?;
-    let served = serve(reader, library, board, outbox);
+    let served = watch::start(host, socket).and_then(|()| serve(reader, library, board, outbox));
     if let Some(why) = served.as_ref().err().and_then(shortage::describe) {
         outbox.send(&ToHost::Short { why });
         return Ok(());
