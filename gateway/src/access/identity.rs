@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use protocol::{ErrorCode, HOST_PREFIX, TaskFailure};
 use serde_json::Value;
 
-use super::pattern::Pattern;
+use service::pattern::Pattern;
 
 /// An expiry that never comes.
 const NEVER: u64 = u64::MAX;

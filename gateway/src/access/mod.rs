@@ -5,8 +5,6 @@ mod identity;
 mod jwks_url;
 mod jwt;
 mod keys;
-mod pattern;
-mod proxies;
 mod settings;
 mod tokens;
 
@@ -17,12 +15,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use protocol::TaskFailure;
 use serde_json::Value;
+pub(crate) use service::proxies::Proxies;
 
 use self::fill::Fills;
 pub(crate) use self::identity::Identity;
 use self::identity::Role;
 use self::jwt::JwtVerifier;
-pub(crate) use self::proxies::Proxies;
 pub(crate) use self::settings::{JwtTable, RoleTable, TokenTable};
 use self::tokens::Tokens;
 

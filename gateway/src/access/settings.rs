@@ -16,10 +16,10 @@ use super::identity::Role;
 use super::jwks_url::JwksUrl;
 use super::jwt::{JwtSettings, JwtVerifier};
 use super::keys::{KeySource, Keys};
-use super::pattern::Pattern;
 use super::tokens::{TokenOwner, Tokens};
 use super::{Access, ROLE_DEFAULT};
 use service::config::{ConfigError, read_text};
+use service::pattern::Pattern;
 
 /// Shortest token that may be listed, in bytes.
 const TOKEN_LEN_MIN: usize = 16;

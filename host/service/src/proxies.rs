@@ -4,18 +4,18 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use service::config::ConfigError;
+use crate::config::ConfigError;
 
 /// Proxies that are believed in what they say of their clients.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Proxies(Vec<IpNet>);
+pub struct Proxies(Vec<IpNet>);
 
 impl Proxies {
     /// Addresses and networks, as `trusted_proxies` lists them.
     ///
     /// # Errors
     /// One of them is neither.
-    pub(crate) fn check(list: &[String]) -> Result<Self, ConfigError> {
+    pub fn check(list: &[String]) -> Result<Self, ConfigError> {
         let net = |text: &String| {
             let address = || text.parse::<IpAddr>().map(IpNet::from);
             text.parse().or_else(|_| address()).map_err(|_| {
@@ -43,7 +43,15 @@ impl Proxies {
             .map(Self)
     }
 
-    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether this is the address of one of them.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|net| net.contains(&address))
     }
 }

@@ -2,12 +2,14 @@
 
 /// `resize`, `report.*`, `*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pattern(Vec<String>);
+pub struct Pattern(Vec<String>);
 
 impl Pattern {
+    /// Reads the text.
+    ///
     /// # Errors
     /// The text is empty.
-    pub(super) fn new(text: &str) -> Result<Self, String> {
+    pub fn new(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Err(
                 "an empty name allows nothing; write a function's name, or `*` for any part of it"
@@ -17,7 +19,9 @@ impl Pattern {
         Ok(Self(text.split('*').map(str::to_owned).collect()))
     }
 
-    pub(super) fn matches(&self, name: &str) -> bool {
+    /// Whether the name is one of those that it stands for.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
         let [first, middle @ .., last] = &self.0[..] else {
             return self.0[0] == name;
         };
