@@ -130,7 +130,8 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::InvalidArgs => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
         ErrorCode::Cancelled => StatusCode::CONFLICT,
-        ErrorCode::WorkerCrashed => StatusCode::BAD_GATEWAY,
+        // The gateway is who is not let in, not its client.
+        ErrorCode::WorkerCrashed | ErrorCode::Unauthorized => StatusCode::BAD_GATEWAY,
         ErrorCode::HandlerFailed
         | ErrorCode::HandlerPanicked
         | ErrorCode::ResultTooLarge

@@ -21,6 +21,7 @@ pub enum ErrorCode {
     Cancelled,
     ResultTooLarge,
     Internal,
+    Unauthorized,
 }
 
 /// What a code stands for. The table in `docs/PROTOCOL.md` is made of these, and tested against them.
@@ -59,7 +60,7 @@ const YES: Option<bool> = Some(true);
 
 /// In the order of the enum.
 #[rustfmt::skip]
-const CODES: [CodeInfo; 14] = [
+const CODES: [CodeInfo; 15] = [
     info(ErrorCode::BadRequest, "bad_request", "the line is not JSON or not an object, or a field is missing or wrong; the message says which, and what to send", NO, NO),
     info(ErrorCode::TooLarge, "too_large", "the line is over the limit, which the message names; the connection closes after this reply", NO, NO),
     info(ErrorCode::UnknownFunction, "unknown_function", "no live plugin has such a function, or the one that had it was removed before the task began; the message names similar ones", NO, NO),
@@ -74,6 +75,7 @@ const CODES: [CodeInfo; 14] = [
     info(ErrorCode::Cancelled, "cancelled", "`host.cancel` ended it", NO, None),
     info(ErrorCode::ResultTooLarge, "result_too_large", "the handler finished, but its result would make a line over the limit", NO, YES),
     info(ErrorCode::Internal, "internal", "the server's own fault; the message has a reference to its log", YES, None),
+    info(ErrorCode::Unauthorized, "unauthorized", "the host wants to know its clients, and this one has not shown who it is by a first line `host.hello`, or may no longer be here; the connection closes after this reply", NO, NO),
 ];
 
 impl ErrorCode {

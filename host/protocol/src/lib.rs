@@ -23,5 +23,7 @@ pub use excerpt::excerpt;
 pub use id::{BadRequestId, RequestId};
 pub use line::{LINE_LEN_MAX_DEFAULT, LineDecoder, LineTooLong};
 pub use reply::{Event, Outcome, Progress, Reply, TaskFailure};
-pub use request::{BadRequest, FUNCTION_LEN_MAX, HOST_PREFIX, RESERVED_FIELDS, Request};
+pub use request::{
+    BadRequest, FUNCTION_LEN_MAX, HOST_PREFIX, RESERVED_FIELDS, Request, SUBJECT_LEN_MAX,
+};
 pub use server_line::{BadServerLine, ServerLine};

@@ -16,6 +16,9 @@ pub const HOST_PREFIX: &str = "host.";
 /// The longest name that a function may have, in bytes.
 pub const FUNCTION_LEN_MAX: usize = 128;
 
+/// The longest name of somebody on whose behalf a request is, in bytes.
+pub const SUBJECT_LEN_MAX: usize = 128;
+
 /// One request line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -30,13 +33,15 @@ pub struct Request {
     pub timeout: Option<Duration>,
     /// Whether progress events are wanted. Only with an `id`.
     pub progress: bool,
+    /// On whose behalf it is: a name that the client vouches for, of 1 to [`SUBJECT_LEN_MAX`] bytes.
+    pub subject: Option<String>,
 }
 
 /// Fields that are kept for durable tasks: a request that has one of them is refused.
 pub const RESERVED_FIELDS: [&str; 5] = ["background", "key", "delay_ms", "priority", "retry"];
 
 /// The fields that a request may have.
-const FIELDS: [&str; 10] = {
+const FIELDS: [&str; 11] = {
     let [background, key, delay_ms, priority, retry] = RESERVED_FIELDS;
     [
         "id",
@@ -44,6 +49,7 @@ const FIELDS: [&str; 10] = {
         "args",
         "timeout_ms",
         "progress",
+        "subject",
         background,
         key,
         delay_ms,
@@ -65,6 +71,7 @@ impl Request {
             args: Bytes::from_static(b"{}"),
             timeout: None,
             progress: false,
+            subject: None,
         }
     }
 
@@ -96,9 +103,9 @@ impl Request {
     fn from_fields(
         line: &Bytes,
         id: Option<RequestId>,
-        fields: [Option<&str>; 9],
+        fields: [Option<&str>; 10],
     ) -> Result<Self, String> {
-        let [function, args, timeout_ms, progress, reserved @ ..] = fields;
+        let [function, args, timeout_ms, progress, subject, reserved @ ..] = fields;
         if let Some(index) = reserved.iter().position(Option::is_some) {
             let name = FIELDS[FIELDS.len() - reserved.len() + index];
             return Err(format!(
@@ -127,6 +134,7 @@ impl Request {
             args: args.map_or(Bytes::from_static(b"{}"), |raw| slice(line, raw)),
             timeout: timeout_ms.map(parse_timeout).transpose()?,
             progress,
+            subject: subject.map(parse_subject).transpose()?,
         })
     }
 
@@ -147,6 +155,10 @@ impl Request {
         if self.progress {
             out.extend_from_slice(b",\"progress\":true");
         }
+        if let Some(subject) = &self.subject {
+            out.extend_from_slice(b",\"subject\":");
+            encode::value(out, subject);
+        }
         out.extend_from_slice(b"}\n");
     }
 }
@@ -154,6 +166,16 @@ impl Request {
 fn parse_timeout(raw: &str) -> Result<Duration, String> {
     field::<NonZeroU64>("timeout_ms", raw, "an integer of at least 1")
         .map(|ms| Duration::from_millis(ms.get()))
+}
+
+fn parse_subject(raw: &str) -> Result<String, String> {
+    let subject: String = field("subject", raw, "a string of Unicode characters")?;
+    match subject.len() {
+        1..=SUBJECT_LEN_MAX => Ok(subject),
+        len => Err(format!(
+            "field `subject` has {len} bytes; it names somebody, in 1 to {SUBJECT_LEN_MAX}"
+        )),
+    }
 }
 
 /// A line that is not a request.

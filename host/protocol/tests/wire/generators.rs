@@ -53,14 +53,18 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         json(),
         option::of(1..=u64::MAX),
         any::<bool>(),
+        option::of("[^\\x00]{1,30}"),
     )
-        .prop_map(|(id, function, args, timeout_ms, progress)| Request {
-            progress: progress && id.is_some(),
-            id,
-            function,
-            args,
-            timeout: timeout_ms.map(Duration::from_millis),
-        })
+        .prop_map(
+            |(id, function, args, timeout_ms, progress, subject)| Request {
+                progress: progress && id.is_some(),
+                id,
+                function,
+                args,
+                timeout: timeout_ms.map(Duration::from_millis),
+                subject,
+            },
+        )
 }
 
 pub(crate) fn reply() -> impl Strategy<Value = Reply> {

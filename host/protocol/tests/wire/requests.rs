@@ -41,6 +41,7 @@ fn every_field_is_read_whatever_the_order_the_spacing_and_the_escapes() {
         args: Bytes::from_static(b"{ \"a\" : [1.50, 1e400] }"),
         timeout: Some(Duration::from_millis(1500)),
         progress: true,
+        subject: None,
     };
     let line = "\t{ \"progress\":true, \"args\" : { \"a\" : [1.50, 1e400] } ,\"other\":{\"id\":9},\r\
                 \"timeout_ms\":1500,\"func\\u0074ion\":\"s\\u00e4ge\",\"id\":7 } ";
