@@ -12,15 +12,17 @@ use service::listen::ListenError;
 use service::log::Levels;
 use service::pages;
 use service::supervise::Supervisor;
+use service::tls::Tls;
 use tokio::signal::unix::Signal;
 use tokio::time::Instant;
 
+use crate::access::Access;
 use crate::admin::Admin;
 use crate::admit::Door;
 use crate::children;
 use crate::config::{Config, ConfigError};
 use crate::generations::{Keeper, KeeperHandle, Roster};
-use crate::net::{self, Shared, Unread};
+use crate::net::{self, Doorway, DoorwayError, Shared, Strangers, Unread};
 use crate::reload::FolderError;
 use crate::router::Router;
 use crate::stats::Stats;
@@ -31,6 +33,8 @@ const CLOSE_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) enum AppError {
     Listen(ListenError),
+    Door(DoorwayError),
+    Tls(String),
     Folder(FolderError),
     Log(String),
     System(io::Error),
@@ -40,6 +44,8 @@ impl fmt::Display for AppError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(error) => error.fmt(f),
+            Self::Door(error) => error.fmt(f),
+            Self::Tls(error) => write!(f, "`tls`: {error}"),
             Self::Folder(error) => error.fmt(f),
             Self::Log(error) => f.write_str(error),
             Self::System(error) => write!(f, "the system refuses what the host needs: {error}"),
@@ -74,15 +80,16 @@ pub(crate) async fn serve(
         Router::default(),
         Roster::default(),
     );
+    let access = Arc::new(Access::new(config.clients.clone()));
     let admin = Arc::new(Admin::new(
         roster.clone(),
         Arc::clone(&stats),
+        Arc::clone(&access),
         config.limits,
         life.phases(),
     ));
 
-    let listener = Arc::new(config.listen.bind().map_err(AppError::Listen)?);
-    let address = listener.address().map_err(AppError::System)?;
+    let (doors, addresses) = listen(&config)?;
     serve_pages(&config, &admin, &supervisor)?;
     let (mut keeper, mut folder) = Keeper::new(
         Arc::clone(&config),
@@ -94,7 +101,7 @@ pub(crate) async fn serve(
         loaded = keeper.load(&mut folder) => loaded.map_err(AppError::Folder)?,
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     }
-    life::announce(address);
+    life::announce(&addresses);
 
     let shared = Arc::new(Shared {
         door: Door::new(
@@ -105,18 +112,37 @@ pub(crate) async fn serve(
             life.phases(),
         ),
         admin,
+        access: Arc::clone(&access),
+        strangers: Strangers::new(config.limits.strangers_max),
+        handshakes: net::handshakes(),
         stats: Arc::clone(&stats),
         limits: config.limits,
         unread: Unread::new(config.limits.replies_len_max),
         phases: life.phases(),
     });
     supervisor.restarting("children", children::reap_adopted);
-    let accepting = supervisor.restarting("accept", move || {
-        net::accept(Arc::clone(&listener), Arc::clone(&shared))
-    });
+    let ends = Arc::clone(&access);
+    supervisor.restarting("tokens", move || Arc::clone(&ends).watch_ends());
+    let accepting: Vec<_> = doors
+        .into_iter()
+        .map(|door| {
+            let shared = Arc::clone(&shared);
+            supervisor.restarting("accept", move || {
+                net::accept(Arc::clone(&door), Arc::clone(&shared))
+            })
+        })
+        .collect();
+    drop(shared);
     let rereading = supervisor.essential(
         "hangup",
-        reread_on_hangup(hangups, reread, levels, keeper.handle(), roster.clone()),
+        reread_on_hangup(
+            hangups,
+            reread,
+            levels,
+            access,
+            keeper.handle(),
+            roster.clone(),
+        ),
     );
     let looking = supervisor.essential("folder", folder.run());
     let keeping = supervisor.essential("generations", keeper.run());
@@ -141,8 +167,25 @@ pub(crate) async fn serve(
         // Workers go with the host: their links end.
         () = signals.next() => life::end_now(),
     }
-    accepting.ended().await;
+    for one in accepting {
+        one.ended().await;
+    }
     Ok(code)
+}
+
+/// Opens all addresses, and says which they are.
+fn listen(config: &Config) -> Result<(Vec<Arc<Doorway>>, Vec<String>), AppError> {
+    let tls = config.tls.clone().map(Tls::load).transpose();
+    let tls = tls.map_err(AppError::Tls)?.map(Arc::new);
+    let proxies = Arc::new(config.trusted_proxies.clone());
+    let mut doors = Vec::with_capacity(config.listen.len());
+    let mut addresses = Vec::with_capacity(config.listen.len());
+    for listening in &config.listen {
+        let door = Doorway::open(listening, tls.as_ref(), &proxies).map_err(AppError::Door)?;
+        addresses.push(door.address().map_err(AppError::Door)?);
+        doors.push(Arc::new(door));
+    }
+    Ok((doors, addresses))
 }
 
 /// Serves the pages for operators, where the configuration asks for them.
@@ -192,6 +235,7 @@ async fn reread_on_hangup(
     mut hangups: Signal,
     reread: impl Fn() -> Result<Config, ConfigError>,
     levels: Levels,
+    access: Arc<Access>,
     keeper: KeeperHandle,
     roster: Roster,
 ) {
@@ -202,8 +246,9 @@ async fn reread_on_hangup(
         match read {
             Ok(config) => {
                 tracing::info!(
-                    "the configuration was read again; what is not about plugins or the log takes a restart"
+                    "the configuration was read again; what is not about plugins, clients or the log takes a restart"
                 );
+                access.configure(config.clients.clone());
                 keeper.configured(Arc::new(config)).await;
                 roster.follow_log_level();
             }

@@ -2,12 +2,17 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use client::blocking::{self, News};
 use protocol::{Outcome, Progress, Request, json};
+use rustls::{ClientConnection, StreamOwned};
+use service::remote::{Remote, Trust};
+use values::secret::{Secret, SecretSource};
 
 /// Longest line that is read: what a host may be configured to send.
 const LINE_LEN_MAX: usize = 512 * 1024 * 1024;
@@ -19,14 +24,27 @@ const CONNECT_WAIT: Duration = Duration::from_secs(10);
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 const CONNECT_HINT: &str = "is the host running? Name its address with --connect ADDR";
 
+/// By this function of the host a client shows who it is.
+const HELLO: &str = "host.hello";
+/// Where the token may be, if it is in no file.
+pub(crate) const TOKEN_ENV: &str = "HOST_TOKEN";
+
+/// How to reach a host.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) connect: String,
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) trust: Trust,
+}
+
 /// Sends the request, prints progress to standard error and the result to standard output.
 pub(crate) fn run(
-    connect: &str,
+    target: &Target,
     function: String,
     args: String,
     timeout: Option<Duration>,
 ) -> ExitCode {
-    match exchange(connect, function, args, timeout) {
+    match exchange(target, function, args, timeout) {
         Ok(Ok(result)) => {
             let mut stdout = io::stdout().lock();
             let printed = stdout
@@ -53,7 +71,7 @@ pub(crate) fn run(
 }
 
 fn exchange(
-    connect: &str,
+    target: &Target,
     function: String,
     args: String,
     timeout: Option<Duration>,
@@ -64,16 +82,79 @@ fn exchange(
     request.args = args;
     request.timeout = timeout;
     request.progress = true;
-    let stream =
-        connect_to(connect).map_err(|error| format!("{connect}: {error}; {CONNECT_HINT}"))?;
+    let connect = &target.connect;
+    let remote: Remote = connect.parse()?;
+    let token = token(target.token_file.as_ref())?;
     let deadline = timeout.map(|timeout| Instant::now() + timeout + ANSWER_WAIT);
-    let mut stream = Until { stream, deadline };
-    blocking::call(&mut stream, request, LINE_LEN_MAX, print).map_err(|error| match error.kind() {
+    let mut stream = open(&remote, &target.trust, deadline)?;
+    let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            format!("{connect}: no answer in time, and not from the host's own limit; the host hangs, or the way to it is cut")
+            format!(
+                "{connect}: no answer in time, and not from the host's own limit; the host hangs, or the way to it is cut"
+            )
         }
         _ => format!("{connect}: {error}"),
-    })
+    };
+    if let Some(token) = token {
+        let hello = hello(&token);
+        match blocking::call(&mut stream, hello, LINE_LEN_MAX, |_| {}).map_err(failed)? {
+            Ok(_) => {}
+            Err(failure) => return Ok(Err(failure)),
+        }
+    }
+    blocking::call(&mut stream, request, LINE_LEN_MAX, print).map_err(failed)
+}
+
+/// The request by which the client shows who it is.
+fn hello(token: &Secret) -> Request {
+    let mut hello = Request::new(HELLO);
+    hello.args = serde_json::json!({"token": token.expose()})
+        .to_string()
+        .into();
+    hello
+}
+
+/// The token, if there is one.
+fn token(file: Option<&PathBuf>) -> Result<Option<Secret>, String> {
+    let source = match file {
+        Some(file) => SecretSource::File(file.clone()),
+        None if std::env::var_os(TOKEN_ENV).is_some() => SecretSource::Env(TOKEN_ENV.to_owned()),
+        None => return Ok(None),
+    };
+    source.read().map(Some).map_err(|error| error.to_string())
+}
+
+/// A stream that carries lines.
+trait Stream: Read + Write {}
+
+impl<S: Read + Write> Stream for S {}
+
+fn open(
+    remote: &Remote,
+    trust: &Trust,
+    deadline: Option<Instant>,
+) -> Result<Box<dyn Stream>, String> {
+    let failed = |error: io::Error| format!("{remote}: {error}; {CONNECT_HINT}");
+    let tcp = |authority: &str| {
+        let stream = connect_to(authority).map_err(failed)?;
+        Ok::<_, String>(Until {
+            stream: Plain::Tcp(stream),
+            deadline,
+        })
+    };
+    match remote {
+        Remote::Unix(path) => {
+            let stream = UnixStream::connect(path).map(Plain::Unix).map_err(failed)?;
+            Ok(Box::new(Until { stream, deadline }))
+        }
+        Remote::Tcp(authority) => Ok(Box::new(tcp(authority)?)),
+        Remote::Tls(authority, name) => {
+            let config = trust.config()?;
+            let session = ClientConnection::new(config, name.clone())
+                .map_err(|error| format!("{remote}: {error}"))?;
+            Ok(Box::new(StreamOwned::new(session, tcp(authority)?)))
+        }
+    }
 }
 
 /// The first address that answers.
@@ -88,9 +169,15 @@ fn connect_to(address: &str) -> io::Result<TcpStream> {
     Err(last.unwrap_or_else(|| io::Error::other("the name stands for no address")))
 }
 
-/// A stream whose reads and writes wait until a moment at most.
+/// A socket.
+enum Plain {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A socket whose reads and writes wait until a moment at most.
 struct Until {
-    stream: TcpStream,
+    stream: Plain,
     deadline: Option<Instant>,
 }
 
@@ -109,19 +196,37 @@ impl Until {
 
 impl Read for Until {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(self.left()?)?;
-        self.stream.read(buffer)
+        let left = self.left()?;
+        match &mut self.stream {
+            Plain::Tcp(stream) => {
+                stream.set_read_timeout(left)?;
+                stream.read(buffer)
+            }
+            Plain::Unix(stream) => {
+                stream.set_read_timeout(left)?;
+                stream.read(buffer)
+            }
+        }
     }
 }
 
 impl Write for Until {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(self.left()?)?;
-        self.stream.write(bytes)
+        let left = self.left()?;
+        match &mut self.stream {
+            Plain::Tcp(stream) => {
+                stream.set_write_timeout(left)?;
+                stream.write(bytes)
+            }
+            Plain::Unix(stream) => {
+                stream.set_write_timeout(left)?;
+                stream.write(bytes)
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
+        Ok(())
     }
 }
 

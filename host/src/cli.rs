@@ -7,10 +7,12 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use service::life::{self, EXIT_USAGE};
 use service::log;
+use service::remote::Trust;
 use values::units::parse_time;
 
+use crate::call::Target;
 use crate::config::{Config, LISTEN_DEFAULT, Overrides, PLUGINS_DIR_DEFAULT};
-use crate::{app, call, check};
+use crate::{app, call, check, token};
 
 /// A task server: clients send one line of JSON over TCP, plugins do the work in worker processes.
 #[derive(Debug, Parser)]
@@ -28,6 +30,18 @@ enum Command {
     Call(Call),
     /// Says what a plugin's library is, and whether this host would take it.
     Check(Check),
+    /// Makes a token by which a client can show who it is.
+    #[command(subcommand)]
+    Token(Token),
+}
+
+#[derive(Debug, Subcommand)]
+enum Token {
+    /// Prints a new token, and says on standard error what to write into the configuration.
+    New {
+        /// Name of the client
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -46,9 +60,13 @@ struct Serve {
     /// Folder of the plugins' libraries (*.so) [default: ./plugins]
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
-    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:12345]
+    /// Address to listen on, several times for several: ADDRESS:PORT (port 0 takes a free one), tls://ADDRESS:PORT or
+    /// unix:PATH [default: 127.0.0.1:12345]
     #[arg(long, value_name = "ADDR")]
-    listen: Option<String>,
+    listen: Vec<String>,
+    /// What stands open beyond this machine, or sends tokens in the clear, is meant to
+    #[arg(long)]
+    insecure: bool,
     /// Configuration (TOML); flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -66,9 +84,21 @@ struct Call {
     /// Its arguments, as JSON
     #[arg(default_value = "{}")]
     args: String,
-    /// Address of the host
+    /// Address of the host: ADDRESS:PORT, tls://NAME:PORT or unix:PATH
     #[arg(long, value_name = "ADDR", default_value = LISTEN_DEFAULT)]
     connect: String,
+    /// File with the token to show; without it, the environment variable HOST_TOKEN may have one
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// PEM file of the authority that the host's certificate comes from [default: those that the system trusts]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// PEM file of the certificate to show
+    #[arg(long, value_name = "FILE", requires = "key")]
+    certificate: Option<PathBuf>,
+    /// PEM file of its key
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    key: Option<PathBuf>,
     /// Caps the task's whole time, like 500ms, 30s, 5m
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     timeout: Option<Duration>,
@@ -79,10 +109,19 @@ pub fn main() -> ExitCode {
     debug_assert_eq!(PLUGINS_DIR_DEFAULT, "./plugins", "as the help says");
     let cli = Cli::parse();
     match cli.command {
-        Some(Command::Call(call)) => {
-            call::run(&call.connect, call.function, call.args, call.timeout)
+        Some(Command::Call(flags)) => {
+            let target = Target {
+                connect: flags.connect,
+                token_file: flags.token_file,
+                trust: Trust {
+                    ca: flags.ca,
+                    certificate: flags.certificate.zip(flags.key),
+                },
+            };
+            call::run(&target, flags.function, flags.args, flags.timeout)
         }
         Some(Command::Check(flags)) => check(&flags),
+        Some(Command::Token(Token::New { name })) => token::new(&name),
         None => serve(cli.serve),
     }
 }
@@ -95,6 +134,7 @@ fn serve(flags: Serve) -> ExitCode {
     };
     let overrides = Overrides {
         listen: flags.listen,
+        insecure: flags.insecure,
         plugins_dir: flags.plugins,
         http: flags.http,
     };

@@ -4,6 +4,7 @@
 //! (function to runner) → `plugin` (pool, scheduler, process) → `link` → [`worker`] (the child) and back. `reload` stages
 //! files, `generations` decides what becomes of them, `admin` tells of it all. `docs/ARCHITECTURE.md` says why.
 
+mod access;
 mod admin;
 mod admit;
 mod app;
@@ -24,4 +25,5 @@ mod reload;
 mod router;
 mod stats;
 mod task;
+mod token;
 pub mod worker;

@@ -8,6 +8,7 @@ use protocol::{ErrorCode, Outcome, TaskFailure};
 use service::bytes::ByteBudget;
 use service::bytes::HeldBytes;
 
+use crate::access::Caller;
 use crate::clock::Moment;
 
 /// Unique among the tasks of one run of the host; never 0.
@@ -103,6 +104,8 @@ pub(crate) struct Task {
     pub(crate) answer: Answer,
     /// Its share of the memory that requests may hold; given back with the task.
     pub(crate) held: HeldBytes,
+    /// Who asked for it.
+    pub(crate) caller: Caller,
 }
 
 #[cfg(any(test, fuzzing))]
@@ -117,6 +120,7 @@ impl Task {
             progress: false,
             answer: Answer::new(client, id),
             held: budget.hold(2).expect("a test has so much room"),
+            caller: Caller::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A program's life: signals, phases, the drain, and its first and last words.
 
+use std::fmt;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -119,12 +119,15 @@ pub fn hangups() -> io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
-/// The one line on standard output: whoever has started the program knows from it where it listens, and that it serves.
+/// A line on standard output for each address: whoever has started the program knows from it where it listens, and that it serves.
 /// They may not want to know.
-pub fn announce(address: SocketAddr) {
-    tracing::info!(%address, "serving");
+pub fn announce(addresses: &[impl fmt::Display]) {
     let mut stdout = io::stdout().lock();
-    drop(writeln!(stdout, "listening on {address}").and_then(|()| stdout.flush()));
+    for address in addresses {
+        tracing::info!(%address, "serving");
+        drop(writeln!(stdout, "listening on {address}"));
+    }
+    drop(stdout.flush());
 }
 
 /// Each connection and each child needs descriptors; the usual soft limit of 1024 is for programs that use `select`.

@@ -21,7 +21,11 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 pub struct Listen {
     /// The key of the configuration; the command line's flag has the same name.
     key: &'static str,
+    /// As it is written.
+    text: String,
     addresses: Vec<SocketAddr>,
+    /// `[::]` leaves what comes by IPv4 to another.
+    is_only_v6: bool,
 }
 
 impl Listen {
@@ -45,7 +49,12 @@ impl Listen {
         if addresses.is_empty() {
             return Err(wrong(&"it stands for no address"));
         }
-        Ok(Self { key, addresses })
+        Ok(Self {
+            key,
+            text: text.to_owned(),
+            addresses,
+            is_only_v6: false,
+        })
     }
 
     /// Whether only this machine can reach it.
@@ -54,6 +63,17 @@ impl Listen {
         self.addresses
             .iter()
             .all(|address| address.ip().is_loopback())
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether `[::]` takes only what comes by IPv6; by itself it takes all.
+    pub fn keep_to_ipv6(&mut self, is_only_v6: bool) {
+        self.is_only_v6 = is_only_v6;
     }
 
     /// The addresses, at least one.
@@ -76,7 +96,7 @@ impl Listen {
             if let (0, Some(port)) = (wanted.port(), port) {
                 wanted.set_port(port);
             }
-            match bind(wanted) {
+            match bind(wanted, self.is_only_v6) {
                 Ok(socket) => {
                     port = port.or(socket.local_addr().ok().map(|address| address.port()));
                     sockets.push(socket);
@@ -101,13 +121,16 @@ impl Listen {
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, is_only_v6: bool) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     // A program that was restarted gets its port although connections of the one before are still on their way out.
     socket.set_reuseaddr(true)?;
+    if is_only_v6 && address.is_ipv6() {
+        rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
+    }
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -220,8 +243,8 @@ mod tests {
     #[tokio::test]
     async fn a_connection_to_any_of_its_addresses_is_taken() {
         let both = Listen {
-            key: "listen",
             addresses: vec![([127, 0, 0, 1], 0).into(), ([127, 0, 0, 2], 0).into()],
+            ..listen("127.0.0.1:0")
         };
         let listener = both.bind().unwrap();
         let port = listener.address().unwrap().port();
@@ -237,13 +260,14 @@ mod tests {
         // Set apart for documentation (RFC 5737): no machine has it.
         let absent: SocketAddr = ([192, 0, 2, 1], 0).into();
         let both = Listen {
-            key: "listen",
             addresses: vec![absent, ([127, 0, 0, 1], 0).into()],
+            ..listen("127.0.0.1:0")
         };
         assert!(both.bind().is_ok());
         let only = Listen {
             key: "http",
             addresses: vec![absent],
+            ..listen("127.0.0.1:0")
         };
         let error = only.bind().unwrap_err().to_string();
         assert!(

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::json;
+use crate::access::Caller;
 use crate::generations::Roster;
 
 /// A function of a live plugin.
@@ -21,8 +22,8 @@ struct FunctionEntry<'a> {
     timeout_ms: u128,
 }
 
-/// All functions of live plugins, as JSON.
-pub(super) fn functions(roster: &Roster) -> Outcome {
+/// The functions of live plugins that the caller may call, as JSON.
+pub(super) fn functions(roster: &Roster, caller: &Caller) -> Outcome {
     let lists = roster.lists();
     let functions: Vec<FunctionEntry<'_>> = lists
         .live
@@ -30,6 +31,7 @@ pub(super) fn functions(roster: &Roster) -> Outcome {
         .flat_map(|generation| {
             let manifest = &generation.manifest;
             let functions = manifest.functions.iter().zip(&generation.limits);
+            let functions = functions.filter(|(function, _)| caller.may_call(&function.name));
             functions.map(|(function, limit)| FunctionEntry {
                 name: &function.name,
                 plugin: &manifest.name,

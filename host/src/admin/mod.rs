@@ -18,6 +18,8 @@ use service::life::{Phase, Phases};
 use tokio::sync::Notify;
 
 use self::plugins::Watch;
+use crate::access::hello::HELLO;
+use crate::access::{Access, Caller};
 use crate::clock::Moment;
 use crate::config::Limits;
 use crate::generations::Roster;
@@ -31,17 +33,22 @@ use crate::task::{Answer, Client};
 enum Function {
     Ping,
     Functions,
+    Hello,
     Plugins,
     Status,
     Cancel,
 }
 
+/// Whose whole answer is for operators only.
+const STATUS: &str = "host.status";
+
 /// By name.
-const FUNCTIONS: [(&str, Function); 5] = [
+const FUNCTIONS: [(&str, Function); 6] = [
     ("host.ping", Function::Ping),
+    (HELLO, Function::Hello),
     ("host.functions", Function::Functions),
     ("host.plugins", Function::Plugins),
-    ("host.status", Function::Status),
+    (STATUS, Function::Status),
     ("host.cancel", Function::Cancel),
 ];
 
@@ -71,16 +78,24 @@ impl Stop {
 pub(crate) struct Admin {
     roster: Roster,
     stats: Arc<Stats>,
+    access: Arc<Access>,
     limits: Limits,
     phases: Phases,
     up_since: Moment,
 }
 
 impl Admin {
-    pub(crate) fn new(roster: Roster, stats: Arc<Stats>, limits: Limits, phases: Phases) -> Self {
+    pub(crate) fn new(
+        roster: Roster,
+        stats: Arc<Stats>,
+        access: Arc<Access>,
+        limits: Limits,
+        phases: Phases,
+    ) -> Self {
         Self {
             roster,
             stats,
+            access,
             limits,
             phases,
             up_since: Moment::now(),
@@ -91,18 +106,19 @@ impl Admin {
     /// [`Started::Cancel`].
     ///
     /// # Errors
-    /// There is no such function, or it does not take these arguments.
+    /// There is no such function for this caller, or it does not take these arguments.
     pub(crate) fn start(
         self: &Arc<Self>,
         number: u64,
         request: &Request,
+        caller: &Caller,
         client: Arc<dyn Client>,
     ) -> Result<Started, TaskFailure> {
         let function = FUNCTIONS
             .iter()
-            .find(|(name, _)| *name == request.function)
+            .find(|(name, _)| *name == request.function && caller.may_call(name))
             .map(|(_, function)| *function)
-            .ok_or_else(|| unknown(&request.function))?;
+            .ok_or_else(|| unknown(&request.function, caller))?;
         match function {
             Function::Cancel => cancel_target(&request.args).map(Started::Cancel),
             Function::Plugins if plugins::wants_watch(&request.args)? => {
@@ -110,8 +126,9 @@ impl Admin {
             }
             _ => {
                 let (admin, answer) = (Arc::clone(self), Answer::new(client, number));
+                let caller = caller.clone();
                 tokio::spawn(async move {
-                    let outcome = admin.run(function).await;
+                    let outcome = admin.run(function, &caller).await;
                     answer.finish(fitting(outcome, admin.limits.line_len_max));
                 });
                 Ok(Started::Soon)
@@ -119,11 +136,13 @@ impl Admin {
         }
     }
 
-    async fn run(&self, function: Function) -> Outcome {
+    async fn run(&self, function: Function, caller: &Caller) -> Outcome {
         match function {
-            Function::Functions => functions::functions(&self.roster),
+            Function::Functions => functions::functions(&self.roster, caller),
+            Function::Hello => json(&caller.introduction()),
             Function::Plugins => plugins::plugins(&self.roster).await,
-            Function::Status => status::status(self).await,
+            Function::Status if caller.is_operator_of(STATUS) => status::status(self).await,
+            Function::Status => status::own(self, caller),
             // A cancellation is the connection's.
             Function::Ping | Function::Cancel => json(&"pong"),
         }
@@ -182,8 +201,9 @@ fn cancel_target(args: &[u8]) -> Result<RequestId, TaskFailure> {
     Ok(args.id)
 }
 
-fn unknown(wanted: &str) -> TaskFailure {
-    let meant = did_you_mean(wanted, FUNCTIONS.iter().map(|(name, _)| *name));
+fn unknown(wanted: &str, caller: &Caller) -> TaskFailure {
+    let known = FUNCTIONS.iter().map(|(name, _)| *name);
+    let meant = did_you_mean(wanted, known.filter(|name| caller.may_call(name)));
     let message = format!("the host has no function `{}`{meant}", excerpt(wanted));
     TaskFailure::new(ErrorCode::UnknownFunction, message)
 }

@@ -9,6 +9,7 @@ use service::life::Phase;
 use service::log;
 
 use super::{Admin, json};
+use crate::access::{Caller, ClientReport};
 use crate::clock::Moment;
 use crate::generations::Roster;
 use crate::plugin::PoolReport;
@@ -29,6 +30,7 @@ struct StatusReport {
     log_lines_dropped: u64,
     panics: u64,
     limits: LimitsReport,
+    clients: BTreeMap<String, ClientReport>,
     plugins: BTreeMap<String, PoolReport>,
     functions: BTreeMap<String, FunctionReport>,
 }
@@ -50,10 +52,7 @@ pub(super) async fn status(admin: &Admin) -> Outcome {
     json(&StatusReport {
         version: env!("CARGO_PKG_VERSION"),
         pid: std::process::id(),
-        state: match admin.phase() {
-            Phase::Serving => "serving",
-            Phase::Draining | Phase::Closing => "draining",
-        },
+        state: state(admin),
         uptime_ms: Moment::now().since(admin.up_since).as_millis(),
         connections: stats.connections.load(Ordering::Relaxed),
         in_flight: stats.in_flight.load(Ordering::Relaxed),
@@ -63,15 +62,47 @@ pub(super) async fn status(admin: &Admin) -> Outcome {
         requests_refused: stats.requests_refused.load(Ordering::Relaxed),
         log_lines_dropped: log::lines_dropped(),
         panics: log::panics(),
-        limits: LimitsReport {
-            in_flight_max: admin.limits.in_flight_max,
-            line_len_max: admin.limits.line_len_max,
-        },
+        limits: limits(admin),
+        clients: admin.access.report().into_iter().collect(),
         plugins,
         functions: functions
             .map(|(name, stats)| (name.clone(), stats.report()))
             .collect(),
     })
+}
+
+/// What a client that is no operator is told: of the host only what it has to go by, and how it fares itself.
+#[derive(Serialize)]
+struct OwnReport<'a> {
+    version: &'static str,
+    state: &'static str,
+    limits: LimitsReport,
+    clients: BTreeMap<&'a str, ClientReport>,
+}
+
+/// The report for a client that is no operator, as JSON.
+pub(super) fn own(admin: &Admin, caller: &Caller) -> Outcome {
+    let own = caller.client().zip(caller.report());
+    json(&OwnReport {
+        version: env!("CARGO_PKG_VERSION"),
+        state: state(admin),
+        limits: limits(admin),
+        clients: own.into_iter().collect(),
+    })
+}
+
+fn state(admin: &Admin) -> &'static str {
+    match admin.phase() {
+        Phase::Serving => "serving",
+        Phase::Draining | Phase::Closing => "draining",
+    }
+}
+
+fn limits(admin: &Admin) -> LimitsReport {
+    LimitsReport {
+        in_flight_max: admin.limits.in_flight_max,
+        line_len_max: admin.limits.line_len_max,
+    }
 }
 
 /// How the pools of live generations fare, by plugin.

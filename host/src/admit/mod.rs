@@ -9,6 +9,7 @@ use protocol::{ErrorCode, Request, RequestId, TaskFailure};
 use service::bytes::{ByteBudget, HeldBytes};
 use service::life::{Phase, Phases};
 
+use crate::access::{Busy, Caller, Denied, Pass};
 use crate::clock::Moment;
 use crate::config::Limits;
 use crate::generations::Roster;
@@ -38,6 +39,8 @@ pub(crate) struct Admitted {
     pub(crate) ticket: Ticket,
     /// It counts until it is answered.
     pub(crate) in_flight: InFlight,
+    /// The same, for its client.
+    pub(crate) busy: Busy,
 }
 
 /// What a request that was let in has beside what it says.
@@ -45,6 +48,14 @@ pub(crate) struct Admitted {
 pub(crate) struct Ticket {
     received: Moment,
     held: HeldBytes,
+    caller: Caller,
+}
+
+impl Ticket {
+    /// Who asks.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
 }
 
 impl Door {
@@ -80,13 +91,15 @@ impl Door {
         count(&self.stats.requests_refused);
     }
 
-    /// Lets a request in whose line has that many bytes.
+    /// Lets a request in whose line has that many bytes, of the client that has this pass.
     ///
     /// # Errors
-    /// The host takes nothing new, or has no memory for it: the request's id, and the client's error.
+    /// The host takes nothing new, or has no memory for it, or the client asks for too much: the request's id, and the
+    /// client's error.
     pub(crate) fn admit(
         &self,
         request: Request,
+        pass: &Pass,
         line_len: usize,
         received: Moment,
     ) -> Result<Admitted, (Option<RequestId>, TaskFailure)> {
@@ -96,11 +109,19 @@ impl Door {
         let Some(held) = self.requests.hold(line_len) else {
             return Err((request.id, memory_full()));
         };
-        Ok(Admitted {
-            request,
-            ticket: Ticket { received, held },
-            in_flight: self.stats.begin(),
-        })
+        match pass.admit(&request) {
+            Ok((caller, busy)) => Ok(Admitted {
+                request,
+                ticket: Ticket {
+                    received,
+                    held,
+                    caller,
+                },
+                in_flight: self.stats.begin(),
+                busy,
+            }),
+            Err(Denied(failure)) => Err((request.id, failure)),
+        }
     }
 
     /// Makes a request a task, known by this number to `client`, who is told of its end. It begins with
@@ -115,11 +136,15 @@ impl Door {
         ticket: Ticket,
         client: Arc<dyn Client>,
     ) -> Result<Routed, TaskFailure> {
-        let Ticket { received, held } = ticket;
+        let Ticket {
+            received,
+            held,
+            caller,
+        } = ticket;
         // What was received before the drain began still runs, as long as there is time for it.
         let runner = match *self.phases.borrow() {
             Phase::Closing => Err(shutting_down()),
-            Phase::Serving | Phase::Draining => self.router.route(&request.function),
+            Phase::Serving | Phase::Draining => self.router.route(&request.function, &caller),
         };
         let runner = runner.inspect_err(|_| self.count_refused())?;
         let deadline = request.timeout.map(|timeout| received + timeout);
@@ -131,6 +156,7 @@ impl Door {
             progress: request.progress,
             answer: Answer::new(client, number),
             held,
+            caller,
         };
         Ok(Routed {
             function: request.function,

@@ -1,6 +1,9 @@
 //! The host's configuration: what a file may say ([`raw`]), and what the host holds once it has been checked.
+//! [`listen`] is about addresses, [`safety`] about what must not stand open by accident.
 
+mod listen;
 mod raw;
+mod safety;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,12 +12,16 @@ use std::time::Duration;
 pub(crate) use service::config::ConfigError;
 use service::config::{parse, read, within};
 use service::listen::Listen;
+use service::proxies::Proxies;
+use service::tls::TlsFiles;
 use values::units::Size;
 
+pub(crate) use self::listen::{LISTEN_DEFAULT, Listening, Place, UnixPlace};
+use self::listen::{ListenKey, ListenTable};
 use self::raw::PluginTable;
+use crate::access::{self, ClientSettings};
 use crate::plugin::{PoolSettings, Settings};
 
-pub(crate) const LISTEN_DEFAULT: &str = "127.0.0.1:12345";
 pub(crate) const PLUGINS_DIR_DEFAULT: &str = "./plugins";
 /// What the address for operators' pages could be, for messages.
 const HTTP_EXAMPLE: &str = "127.0.0.1:9100";
@@ -22,14 +29,20 @@ const HTTP_EXAMPLE: &str = "127.0.0.1:9100";
 /// What the command line says; each entry wins over the file's.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
-    pub(crate) listen: Option<String>,
+    /// None: as the file says.
+    pub(crate) listen: Vec<String>,
+    pub(crate) insecure: bool,
     pub(crate) plugins_dir: Option<PathBuf>,
     pub(crate) http: Option<String>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    pub(crate) listen: Listen,
+    pub(crate) listen: Vec<Listening>,
+    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) clients: Vec<ClientSettings>,
+    /// Proxies that say by the PROXY protocol for whom they speak.
+    pub(crate) trusted_proxies: Proxies,
     /// Where operators' pages are; none: nowhere.
     pub(crate) http: Option<Listen>,
     /// What is logged, unless the command line says so.
@@ -49,6 +62,8 @@ pub(crate) struct Limits {
     /// Longest line in either direction, in bytes.
     pub(crate) line_len_max: usize,
     pub(crate) connections_max: usize,
+    /// Connections whose clients have yet to show who they are.
+    pub(crate) strangers_max: usize,
     /// Requests of one connection that are in flight.
     pub(crate) in_flight_max: usize,
     /// Bytes of replies that one client has not read.
@@ -119,10 +134,32 @@ impl Config {
     }
 
     fn check(raw: raw::File, overrides: Overrides) -> Result<Self, ConfigError> {
-        let listen = overrides
-            .listen
-            .or(raw.listen)
-            .unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
+        let listen = match overrides.listen.is_empty() {
+            true => raw.listen.map(|ListenKey(tables)| tables),
+            false => Some(
+                overrides
+                    .listen
+                    .iter()
+                    .map(|text| ListenTable::new(text))
+                    .collect(),
+            ),
+        };
+        let listen = listen.unwrap_or_else(|| vec![ListenTable::new(LISTEN_DEFAULT)]);
+        let listen = listen::check(listen)?;
+        let clients = access::check(raw.clients)?;
+        let trusted_proxies = Proxies::check(&raw.trusted_proxies)?;
+        let tls = raw.tls.map(|table| TlsFiles {
+            certificates: table.certificates,
+            key: table.key,
+            client_ca: table.client_ca,
+        });
+        safety::check(&safety::Plan {
+            listen: &listen,
+            clients: &clients,
+            trusted_proxies: &trusted_proxies,
+            tls: tls.as_ref(),
+            is_meant: raw.insecure || overrides.insecure,
+        })?;
         let http = overrides.http.or(raw.http);
         let http = http.map(|text| Listen::parse("http", &text, HTTP_EXAMPLE));
         let pool = PoolSettings {
@@ -156,7 +193,10 @@ impl Config {
             })
             .collect::<Result<_, ConfigError>>()?;
         Ok(Self {
-            listen: Listen::parse("listen", &listen, LISTEN_DEFAULT)?,
+            listen,
+            tls,
+            clients,
+            trusted_proxies,
             http: http.transpose()?,
             log: raw.log,
             plugins_dir: overrides
@@ -215,6 +255,7 @@ impl Limits {
         Ok(Self {
             line_len_max: bytes("limits.line_len_max", raw.line_len_max, 512 << 20)?,
             connections_max: count("limits.connections_max", raw.connections_max)?,
+            strangers_max: count("limits.strangers_max", raw.strangers_max)?,
             in_flight_max: count("limits.in_flight_max", raw.in_flight_max)?,
             output_len_max: bytes("limits.output_len_max", raw.output_len_max, usize::MAX)?,
             requests_len_max: bytes("limits.requests_len_max", raw.requests_len_max, usize::MAX)?,
@@ -340,7 +381,11 @@ mod tests {
     #[test]
     fn an_empty_file_gives_the_defaults() {
         let config = load("").unwrap();
-        assert_eq!(config.listen.addresses(), [LISTEN_DEFAULT.parse().unwrap()]);
+        let [listening] = &config.listen[..] else {
+            panic!("{:?}", config.listen)
+        };
+        assert_eq!(listening.to_string(), LISTEN_DEFAULT);
+        assert!(listening.is_local() && !listening.is_tls && !listening.takes_guests);
         assert!(config.http.is_none() && config.log.is_none());
         assert_eq!(config.limits.line_len_max, protocol::LINE_LEN_MAX_DEFAULT);
         assert_eq!(config.plugin("mail").config, "{}");

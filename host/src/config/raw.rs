@@ -8,12 +8,20 @@ use serde::Deserialize;
 
 use values::units::{Size, Time};
 
+use super::listen::ListenKey;
+use crate::access::ClientTable;
+
 pub(super) const QUEUE_LEN_MAX_DEFAULT: usize = 10_000;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
-    pub(super) listen: Option<String>,
+    pub(super) listen: Option<ListenKey>,
+    /// Beyond this machine all may stand open, and tokens may be read on the way.
+    pub(super) insecure: bool,
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) tls: Option<TlsTable>,
+    pub(super) clients: BTreeMap<String, ClientTable>,
     pub(super) plugins_dir: Option<PathBuf>,
     pub(super) http: Option<String>,
     pub(super) log: Option<String>,
@@ -26,11 +34,21 @@ pub(super) struct File {
     pub(super) plugins: BTreeMap<String, PluginTable>,
 }
 
+/// `[tls]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TlsTable {
+    pub(super) certificates: PathBuf,
+    pub(super) key: PathBuf,
+    pub(super) client_ca: Option<PathBuf>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LimitsTable {
     pub(super) line_len_max: Size,
     pub(super) connections_max: usize,
+    pub(super) strangers_max: usize,
     pub(super) in_flight_max: usize,
     pub(super) output_len_max: Size,
     pub(super) requests_len_max: Size,
@@ -43,6 +61,7 @@ impl Default for LimitsTable {
         Self {
             line_len_max: Size(limits::LINE_LEN_MAX_DEFAULT as u64),
             connections_max: 12_000,
+            strangers_max: 1024,
             in_flight_max: 1024,
             output_len_max: Size(256 << 20),
             requests_len_max: Size(1 << 30),

@@ -10,9 +10,6 @@ use protocol::{
     BadRequest, ErrorCode, Event, Outcome, Progress, Reply, Request, RequestId, TaskFailure,
 };
 use service::life::Phase;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -20,8 +17,11 @@ use super::Shared;
 use super::inbox::{Arrived, Inbox};
 use super::input::{Input, Received};
 use super::lanes::{Lanes, Turn};
+use super::member::Member;
 use super::output::Output;
+use super::socket::Socket;
 use super::unread::Share;
+use crate::access::{Busy, hello, unauthorized};
 use crate::admin::{Started, Stop};
 use crate::admit::{Admitted, Routed};
 use crate::clock::Moment;
@@ -39,6 +39,7 @@ const BEGUN_KEPT_MAX: usize = 16;
 struct Running {
     ends: Ends,
     _in_flight: InFlight,
+    _busy: Busy,
 }
 
 /// How a request in flight can be ended by its client.
@@ -51,13 +52,15 @@ enum Ends {
 }
 
 pub(super) struct Connection {
-    stream: TcpStream,
+    socket: Socket,
     state: State,
 }
 
 /// Everything but the socket, whose halves are borrowed while the rest changes.
 struct State {
     shared: Arc<Shared>,
+    /// Who the client is.
+    member: Member,
     inbox: Arc<Inbox>,
     input: Input,
     output: Output,
@@ -82,11 +85,21 @@ enum Wake {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, shared: Arc<Shared>) -> Self {
+    /// Of a client that has sent `bytes` so far.
+    pub(super) fn new(
+        socket: Socket,
+        shared: Arc<Shared>,
+        mut member: Member,
+        bytes: &[u8],
+    ) -> Self {
         let requests = shared.door.requests().clone();
         let inbox = Arc::<Inbox>::default();
+        let mut input = Input::new(shared.limits.line_len_max, requests);
+        input.push(bytes);
+        member.ring(&inbox);
         let state = State {
-            input: Input::new(shared.limits.line_len_max, requests),
+            member,
+            input,
             share: shared.unread.share(&inbox),
             output: Output::default(),
             lanes: Lanes::default(),
@@ -96,30 +109,30 @@ impl Connection {
             inbox,
             shared,
         };
-        Self { stream, state }
+        Self { socket, state }
     }
 
     /// Serves the client until it has gone, or the host ends, and every request of it has been answered.
     pub(super) async fn run(mut self) {
         let state = &mut self.state;
-        let (mut read, mut write) = self.stream.split();
+        let socket = &self.socket;
         let mut phase = state.shared.phases.clone();
         loop {
             state.take_arrived();
             state.take_requests();
-            state.output.send(&write);
+            state.output.send(socket);
             state.check_output();
             if state.is_over() {
                 break;
             }
             if state.is_lingering() {
                 // The last reply is on its way; the client may know that nothing follows it.
-                let _ = write.shutdown().await;
+                let _ = socket.shutdown();
             }
-            let event = state.wait(&read, &write, &mut phase).await;
+            let event = state.wait(socket, &mut phase).await;
             match event {
                 Wake::Readable => {
-                    if state.input.read(&mut read).await.is_err() {
+                    if state.input.read(socket).is_err() {
                         state.client_gone();
                     }
                 }
@@ -129,25 +142,20 @@ impl Connection {
             }
         }
         // The client may have gone without a word; the kernel knows by now, if it can.
-        if matches!(self.stream.take_error(), Ok(Some(_)) | Err(_)) {
+        if matches!(self.socket.take_error(), Ok(Some(_)) | Err(_)) {
             self.state.count_unread();
         }
     }
 }
 
 impl State {
-    async fn wait(
-        &self,
-        read: &ReadHalf<'_>,
-        write: &WriteHalf<'_>,
-        phase: &mut watch::Receiver<Phase>,
-    ) -> Wake {
+    async fn wait(&self, socket: &Socket, phase: &mut watch::Receiver<Phase>) -> Wake {
         let wants_input = self.input.is_discarding() || (self.input.is_open() && self.has_room());
         let has_output = !self.output.is_empty();
         let stalls_at = self.lingers_until.or(self.output.stalls_at());
         tokio::select! {
-            _ = read.readable(), if wants_input => Wake::Readable,
-            _ = write.writable(), if has_output => Wake::Writable,
+            _ = socket.readable(), if wants_input => Wake::Readable,
+            _ = socket.writable(), if has_output => Wake::Writable,
             () = self.inbox.wait() => Wake::News,
             _ = phase.changed(), if self.shared.phase() < Phase::Closing => Wake::News,
             () = sleep_until(stalls_at) => Wake::Stalled,
@@ -184,6 +192,7 @@ impl State {
 
     fn take_requests(&mut self) {
         self.take_turns();
+        self.check_pass();
         while self.has_room() {
             match self.input.next() {
                 Received::Line(line) => self.take_line(&line),
@@ -202,6 +211,20 @@ impl State {
         self.begun.shrink_to(BEGUN_KEPT_MAX);
     }
 
+    /// A client that may not be here any more: what it has sent is refused, what runs is answered, nothing more is read.
+    fn check_pass(&mut self) {
+        if self.member.pass().is_revoked() && self.input.is_open() {
+            while let Received::Line(line) = self.input.next() {
+                let id = match Request::parse(&line) {
+                    Ok(request) => request.id,
+                    Err(bad_request) => bad_request.id,
+                };
+                self.refuse(id, unauthorized());
+            }
+            self.input.turn_away();
+        }
+    }
+
     fn take_line(&mut self, line: &Bytes) {
         let received = Moment::now();
         let request = match Request::parse(line) {
@@ -218,7 +241,18 @@ impl State {
             self.refuse(Some(id), TaskFailure::new(ErrorCode::BadRequest, message));
             return;
         }
-        match self.shared.door.admit(request, line.len(), received) {
+        if request.function == hello::HELLO
+            && let Err(failure) = self.member.hello(&request, &self.inbox)
+        {
+            self.refuse(request.id, failure);
+            self.input.turn_away();
+            return;
+        }
+        match self
+            .shared
+            .door
+            .admit(request, self.member.pass(), line.len(), received)
+        {
             Err((id, failure)) => self.refuse(id, failure),
             Ok(admitted) if admitted.request.id.is_some() => self.start(admitted),
             Ok(admitted) => self.lanes.wait(Turn::Start(Box::new(admitted))),
@@ -251,13 +285,18 @@ impl State {
             mut request,
             ticket,
             in_flight,
+            busy,
         } = admitted;
         let number = self.shared.door.next_number();
         let client = Arc::clone(&self.inbox) as Arc<dyn Client>;
         let (id, started) = if request.is_for_host() {
             // What it asks about includes those.
             self.begin();
-            let started = match self.shared.admin.start(number, &request, client) {
+            let started = match self
+                .shared
+                .admin
+                .start(number, &request, ticket.caller(), client)
+            {
                 Ok(Started::Soon) => Ok(Ends::Soon),
                 Ok(Started::Watch(stop)) => Ok(Ends::Watch(stop)),
                 Ok(Started::Cancel(id)) => Err(Ok(self.cancel(&id))),
@@ -275,6 +314,7 @@ impl State {
                 let running = Running {
                     ends,
                     _in_flight: in_flight,
+                    _busy: busy,
                 };
                 self.lanes.started(number, id, running);
             }

@@ -1,17 +1,14 @@
 //! A connection's receiving side: bytes in, lines out, within the bounds of one line and of the host's memory.
 
-use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
-use std::task::Poll;
 
 use bytes::Bytes;
 use protocol::{BadRequest, ErrorCode, LineDecoder, TaskFailure};
 use service::bytes::{ByteBudget, HeldBytes};
-use tokio::io::AsyncReadExt;
-use tokio::net::tcp::ReadHalf;
 
 use super::foreign::Foreign;
+use super::socket::Socket;
+use crate::access::unauthorized;
 use crate::admit::memory_full;
 
 /// Room that is made before a read.
@@ -80,7 +77,6 @@ impl Input {
     }
 
     /// Takes bytes as if they had been read.
-    #[cfg(any(test, fuzzing))]
     pub(super) fn push(&mut self, piece: &[u8]) {
         self.decoder.buffer_mut().extend_from_slice(piece);
     }
@@ -142,6 +138,13 @@ impl Input {
         self.give_up(memory_full())
     }
 
+    /// Takes nothing more from a client that may not be here any more.
+    pub(super) fn turn_away(&mut self) {
+        if self.state == State::Open {
+            let _ = self.give_up(unauthorized());
+        }
+    }
+
     /// Takes nothing more from this connection.
     fn give_up(&mut self, why: impl Into<TaskFailure>) -> Received {
         self.state = State::Discarding;
@@ -151,26 +154,23 @@ impl Input {
     }
 
     /// Reads what is there, without waiting. An error, or the end, ends the input.
-    pub(super) async fn read(&mut self, stream: &mut ReadHalf<'_>) -> io::Result<()> {
+    pub(super) fn read(&mut self, socket: &Socket) -> io::Result<()> {
         let long = self.decoder.buffered_len() > UNCOUNTED_LEN || self.state == State::Discarding;
         let buffer = self.decoder.buffer_mut();
         buffer.reserve(if long { READ_LEN_LONG } else { READ_LEN });
-        let mut read = pin!(stream.read_buf(buffer));
-        // Polled once: a socket that turned out to have nothing must not keep the connection from its other duties.
-        let polled = poll_fn(|context| Poll::Ready(read.as_mut().poll(context))).await;
-        match polled {
-            Poll::Pending => Ok(()),
-            Poll::Ready(Ok(0)) => {
+        match socket.try_read_buf(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Ok(0) => {
                 self.state = State::Ended;
                 Ok(())
             }
-            Poll::Ready(Ok(_)) => {
+            Ok(_) => {
                 if self.state == State::Discarding {
                     self.decoder.buffer_mut().clear();
                 }
                 Ok(())
             }
-            Poll::Ready(Err(error)) => {
+            Err(error) => {
                 self.state = State::Ended;
                 Err(error)
             }

@@ -9,25 +9,37 @@ pub(crate) mod fuzzing;
 mod inbox;
 mod input;
 mod lanes;
+mod listen;
+mod member;
 mod output;
+mod porch;
+mod proxy;
+mod socket;
+mod strangers;
+mod tls;
 mod unread;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::{ErrorCode, Reply, TaskFailure};
 use rustix::net::sockopt;
 use service::life::{Phase, Phases};
-use service::listen::Listener;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use self::connection::Connection;
+pub(crate) use self::listen::{Doorway, DoorwayError};
+use self::member::Member;
+use self::porch::Known;
+use self::socket::{Peer, Plain, Socket};
+pub(crate) use self::strangers::Strangers;
 pub(crate) use self::unread::Unread;
+use crate::access::Access;
 use crate::admin::Admin;
 use crate::admit::{Door, RETRY_AFTER};
 use crate::config::Limits;
-use crate::stats::{Stats, count};
+use crate::stats::{OpenConnection, Stats, count};
 
 /// Unanswered questions after which a client counts as gone.
 const KEEP_ALIVE_PROBES: u32 = 3;
@@ -40,6 +52,10 @@ const KEPT_DESCRIPTORS_MAX: u64 = 4096;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) door: Door,
+    pub(crate) access: Arc<Access>,
+    pub(crate) strangers: Arc<Strangers>,
+    /// Turns for the work of TLS handshakes.
+    pub(crate) handshakes: Semaphore,
     pub(crate) admin: Arc<Admin>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) limits: Limits,
@@ -68,36 +84,99 @@ pub(crate) fn fit(limits: &mut Limits, descriptors: u64) {
     }
 }
 
+/// How many TLS handshakes are worked at, at a time: they leave half of the processors to others.
+pub(crate) fn handshakes() -> Semaphore {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    Semaphore::new((processors / 2).max(1))
+}
+
+/// A connection that has come in, and of which nothing was read.
+struct Arrival {
+    plain: Plain,
+    peer: Peer,
+    door: Arc<Doorway>,
+}
+
 /// Accepts connections, and serves each, until the phase is no longer `Serving`; then stops listening.
-pub(crate) async fn accept(listener: Arc<Listener>, shared: Arc<Shared>) {
+pub(crate) async fn accept(door: Arc<Doorway>, shared: Arc<Shared>) {
     let mut phases = shared.phases.clone();
     loop {
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let arrival = tokio::select! {
+            arrival = door.accept() => arrival,
             _ = phases.wait_for(|phase| *phase > Phase::Serving) => return,
         };
-        serve(stream, peer, &shared);
+        receive(arrival, &shared);
     }
 }
 
-fn serve(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
+/// Serves a client that need not say who it is, and hears another one first.
+fn receive(arrival: Arrival, shared: &Arc<Shared>) {
     let open = shared.stats.connect();
+    let Arrival { plain, peer, door } = arrival;
     let connections_max = shared.limits.connections_max;
-    if open.number() > connections_max as u64 {
-        count(&shared.stats.requests_refused);
-        refuse(&stream, connections_max);
-        return;
-    }
-    if let Err(error) = keep_alive(&stream, shared.limits.keep_alive) {
+    let is_full = open.number() > connections_max as u64;
+    if let Plain::Tcp(stream) = &plain
+        && !is_full
+        && let Err(error) = keep_alive(stream, shared.limits.keep_alive)
+    {
         tracing::debug!(%peer, "a client that goes without a word will not be noticed: {error}");
     }
+    let socket = Socket::Plain(plain);
+    let pass = match door.is_proxy(&peer) || door.tls().is_some() {
+        false => porch::identify(&socket, &peer, &door, shared),
+        true => None,
+    };
+    let Socket::Plain(plain) = socket else { return };
+    if is_full {
+        count(&shared.stats.requests_refused);
+        // Who has not shown who they are learns nothing.
+        if pass.is_some() {
+            refuse(&plain, connections_max);
+        }
+        return;
+    }
     let shared = Arc::clone(shared);
-    tracing::debug!(%peer, "connected");
-    tokio::spawn(async move {
-        Connection::new(stream, shared).run().await;
-        drop(open);
-        tracing::debug!(%peer, "disconnected");
+    if let Some(pass) = pass {
+        let known = Known {
+            socket: Socket::Plain(plain),
+            pass,
+            peer,
+            bytes: bytes::BytesMut::new(),
+        };
+        tokio::spawn(serve(known, shared, open));
+        return;
+    }
+    let arrival = Arrival { plain, peer, door };
+    // On the heap, and gone when the client is known: what waits for a request is small.
+    let introduced = Box::pin(async move {
+        if let Some(known) = porch::introduce(arrival, &shared).await {
+            tokio::spawn(serve(known, shared, open));
+        }
     });
+    tokio::spawn(introduced);
+}
+
+/// Serves a client that is known, or need not be, to its end.
+async fn serve(known: Known, shared: Arc<Shared>, open: OpenConnection) {
+    let Known {
+        socket,
+        pass,
+        peer,
+        bytes,
+    } = known;
+    let client = pass.to_string();
+    match Member::enter(&shared.access, pass, peer.origin()) {
+        Ok(member) => {
+            tracing::debug!(%peer, client, "connected");
+            Connection::new(socket, shared, member, &bytes).run().await;
+        }
+        Err(failure) => {
+            count(&shared.stats.requests_refused);
+            porch::refuse(&socket, None, failure).await;
+        }
+    }
+    drop(open);
+    tracing::debug!(%peer, client, "disconnected");
 }
 
 /// Has the system find out whether a client is still there that says nothing for so long: it asks three times in as long
@@ -113,7 +192,7 @@ fn keep_alive(stream: &TcpStream, after: Duration) -> rustix::io::Result<()> {
 }
 
 /// A line that nobody has asked for: a connection that can't be had is better told so than closed in silence.
-fn refuse(stream: &TcpStream, connections_max: usize) {
+fn refuse(plain: &Plain, connections_max: usize) {
     let message = format!(
         "the host serves {connections_max} connections already (connections_max); try again later"
     );
@@ -121,5 +200,5 @@ fn refuse(stream: &TcpStream, connections_max: usize) {
     let outcome = Err(failure.with_retry_after(RETRY_AFTER));
     let mut line = Vec::new();
     Reply { id: None, outcome }.encode(&mut line);
-    let _ = stream.try_write(&line);
+    let _ = plain.try_write(&line);
 }

@@ -3,8 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::net::tcp::WriteHalf;
 use tokio::time::Instant;
+
+use super::socket::Socket;
 
 /// Unread lines beyond this keep the host from reading further requests.
 const HIGH_WATER: usize = 1024 * 1024;
@@ -17,6 +18,8 @@ const STALL_MAX: Duration = Duration::from_secs(60);
 pub(super) struct Output {
     bytes: Vec<u8>,
     sent: usize,
+    /// The socket has taken all, but not yet handed it to the system.
+    is_held: bool,
     /// When the client has last taken something, or had nothing to take.
     progress_at: Option<Instant>,
     /// The client reads no more: lines are dropped.
@@ -30,7 +33,7 @@ impl Output {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len() == 0 && !self.is_held
     }
 
     /// Whether so much waits that no more should be asked for.
@@ -54,9 +57,9 @@ impl Output {
     }
 
     /// Sends what the socket takes now.
-    pub(super) fn send(&mut self, stream: &WriteHalf<'_>) {
-        while !self.is_empty() {
-            match stream.try_write(&self.bytes[self.sent..]) {
+    pub(super) fn send(&mut self, socket: &Socket) {
+        while self.len() > 0 {
+            match socket.try_write(&self.bytes[self.sent..]) {
                 Ok(len) => {
                     self.sent += len;
                     self.progress_at = None;
@@ -74,6 +77,19 @@ impl Output {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_MAX);
         self.sent = 0;
+        self.hand_over(socket);
+    }
+
+    /// Sees that what the socket has taken reaches the system.
+    fn hand_over(&mut self, socket: &Socket) {
+        match socket.try_flush() {
+            Ok(()) => self.is_held = false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.is_held = true;
+                self.progress_at.get_or_insert_with(Instant::now);
+            }
+            Err(_) => self.give_up(),
+        }
     }
 
     /// When the client is taken for gone, unless it reads something.
@@ -86,6 +102,7 @@ impl Output {
     /// The client reads no more.
     pub(super) fn give_up(&mut self) {
         self.is_gone = true;
+        self.is_held = false;
         self.bytes = Vec::new();
         self.sent = 0;
     }

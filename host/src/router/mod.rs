@@ -8,6 +8,7 @@ use protocol::{ErrorCode, TaskFailure, excerpt};
 use service::config::did_you_mean;
 use service::sync::{read, write};
 
+use crate::access::Caller;
 use crate::plugin::{Reroute, Runner};
 use crate::task::Task;
 
@@ -45,21 +46,27 @@ struct Table {
 pub(crate) struct Router(Arc<RwLock<Table>>);
 
 impl Router {
-    /// What runs this function, or the client's error when nothing does.
-    pub(crate) fn route(&self, function: &str) -> Result<Runner, TaskFailure> {
+    /// What runs this function, or the client's error when nothing does. To one that may not call it, it is not there, nor
+    /// are others that it may not call.
+    pub(crate) fn route(&self, function: &str, caller: &Caller) -> Result<Runner, TaskFailure> {
+        let may_call = caller.may_call(function);
         let known: Vec<String> = {
             let table = read(&self.0);
             match table.runners.get(function) {
                 _ if table.ending => return Err(shutting_down()),
-                Some(runner) => return Ok(runner.clone()),
-                None if let Some(coming) = table.coming.get(function) => {
+                Some(runner) if may_call => return Ok(runner.clone()),
+                None if may_call && let Some(coming) = table.coming.get(function) => {
                     return Err(is_coming(function, &coming.plugin));
                 }
-                None => table.runners.keys().cloned().collect(),
+                _ => table.runners.keys().cloned().collect(),
             }
         };
         // Similar names are sought when nobody has to wait for the table.
-        Err(unknown_function(function, known.iter().map(String::as_str)))
+        let known = known.iter().map(String::as_str);
+        Err(unknown_function(
+            function,
+            known.filter(|name| caller.may_call(name)),
+        ))
     }
 
     /// Has tasks run, in their order; those of one pool that follow each other at once.
@@ -91,7 +98,7 @@ impl Router {
                 None => return,
                 Some(returned) => task = returned,
             }
-            match self.route(function) {
+            match self.route(function, &task.caller) {
                 // Whoever ends a pool takes it out of the table first: this one has broken down.
                 Ok(next) if next.is_of_same_pool(&runner) => {
                     return task.answer.finish(Err(runner_lost(function)));
@@ -148,17 +155,15 @@ impl Router {
 
 impl Reroute for Router {
     fn reroute(&self, function: &str, tasks: Vec<Task>) {
-        match self.route(function) {
-            Ok(runner) => {
-                for task in tasks {
-                    self.submit(function, runner.clone(), task);
-                }
+        let mut routed = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            match self.route(function, &task.caller) {
+                Ok(runner) => routed.push((runner, task)),
+                Err(failure) => task.answer.finish(Err(failure)),
             }
-            Err(failure) => {
-                for task in tasks {
-                    task.answer.finish(Err(failure.clone()));
-                }
-            }
+        }
+        for (runner, task) in routed {
+            self.submit(function, runner, task);
         }
     }
 }
@@ -225,7 +230,7 @@ mod tests {
         let router = Router::default();
         let runner = PoolHandle::ended().runner(0);
         router.replace(std::iter::empty(), std::iter::once(("f", runner)));
-        let runner = router.route("f").unwrap();
+        let runner = router.route("f", &Caller::default()).unwrap();
         let (client, answers) = mpsc::channel();
         let task = Task::made_up(1, Arc::new(Waiting(client)), &ByteBudget::new(2));
         // In a thread of its own: a loop that never yields has no deadline.
@@ -248,26 +253,36 @@ mod tests {
         // Not what is another's by now.
         router.replace(of(&first, ["f", "g"]), std::iter::empty());
         for (function, is_there) in [("f", false), ("g", true), ("h", true)] {
-            assert_eq!(router.route(function).is_ok(), is_there, "{function}");
+            assert_eq!(
+                router.route(function, &Caller::default()).is_ok(),
+                is_there,
+                "{function}"
+            );
         }
         router.end();
-        assert_eq!(router.route("g").unwrap_err().code, ErrorCode::ShuttingDown);
+        assert_eq!(
+            router.route("g", &Caller::default()).unwrap_err().code,
+            ErrorCode::ShuttingDown
+        );
     }
 
     #[test]
     fn what_is_being_opened_is_not_unknown() {
         let router = Router::default();
         router.expect(1, "p", ["f"].into_iter());
-        let failure = router.route("f").unwrap_err();
+        let failure = router.route("f", &Caller::default()).unwrap_err();
         assert_eq!(failure.code, ErrorCode::Unavailable);
         assert!(failure.retryable && !failure.started, "{failure:?}");
         // Another candidate has taken its place.
         router.expect(2, "p", ["f"].into_iter());
         router.expect_no_more(1);
-        assert_eq!(router.route("f").unwrap_err().code, ErrorCode::Unavailable);
+        assert_eq!(
+            router.route("f", &Caller::default()).unwrap_err().code,
+            ErrorCode::Unavailable
+        );
         router.expect_no_more(2);
         assert_eq!(
-            router.route("f").unwrap_err().code,
+            router.route("f", &Caller::default()).unwrap_err().code,
             ErrorCode::UnknownFunction
         );
     }

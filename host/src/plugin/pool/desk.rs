@@ -9,6 +9,7 @@ use service::sync::lock;
 use tokio::sync::{Notify as Bell, watch};
 
 use super::{Drain, Notice, Notify, Reroute};
+use crate::access::Caller;
 use crate::clock::Moment;
 use crate::link::{LogRecord, ToHost, ToWorker};
 use crate::plugin::outcome::Exit;
@@ -311,7 +312,9 @@ impl Desk {
                 let pid = self.processes.get(&id).map_or(0, |process| process.pid);
                 let function = self.scheduler.function_of(TaskId(record.task));
                 let name = function.and_then(|index| self.function_names.get(index as usize));
-                log(&self.spec.plugin, pid, name.map(String::as_str), &record);
+                let caller = self.scheduler.caller(TaskId(record.task));
+                let name = name.map(String::as_str);
+                log(&self.spec.plugin, pid, name, caller, &record);
             }
             ToHost::Short { why } => self.short(id, &why, now),
             ToHost::Hello { .. } => {}
@@ -494,7 +497,13 @@ impl Desk {
 }
 
 /// A plugin's own words, or its worker's, in the host's log.
-pub(super) fn log(plugin: &str, worker: u32, function: Option<&str>, record: &LogRecord) {
+pub(super) fn log(
+    plugin: &str,
+    worker: u32,
+    function: Option<&str>,
+    caller: Option<&Caller>,
+    record: &LogRecord,
+) {
     macro_rules! event {
         ($level:ident) => {
             tracing::event!(
@@ -504,6 +513,8 @@ pub(super) fn log(plugin: &str, worker: u32, function: Option<&str>, record: &Lo
                 worker,
                 function,
                 task = (record.task != 0).then_some(record.task),
+                client = caller.and_then(Caller::client),
+                subject = caller.and_then(Caller::subject),
                 module = record.target,
                 fields = (!record.fields.is_empty()).then_some(record.fields.as_str()),
                 "{}",

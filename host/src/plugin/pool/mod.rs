@@ -311,7 +311,7 @@ async fn wait_until_opened(pool: &Pool, plugin: &str, pid: u32) -> Result<(u32, 
                 ToHost::Opened { slots, manifest } => return Ok((slots, manifest)),
                 ToHost::OpenFailed { reason } => return Err(refused(reason)),
                 ToHost::Short { why } => return Err(NotOpened::Short(why)),
-                ToHost::Log(record) => desk::log(plugin, pid, None, &record),
+                ToHost::Log(record) => desk::log(plugin, pid, None, None, &record),
                 ToHost::Hello { .. } | ToHost::Return(_) | ToHost::Progress(_) => {}
             },
             WorkerEvent::Exited { exit, broken } => {

@@ -37,6 +37,7 @@ use self::opening::Opening;
 use self::queue::Queue;
 use self::worker::Worker;
 use self::workers::Workers;
+use crate::access::Caller;
 use crate::clock::Moment;
 use crate::link::{Board, Call, RING_LEN};
 use crate::stats::{FunctionStats, millis};
@@ -156,6 +157,7 @@ struct Entry {
     /// `None` when it has been given.
     answer: Option<Answer>,
     held: HeldBytes,
+    caller: Caller,
     place: Place,
     stop: Option<Stop>,
     /// When the scheduler looks at this task again.
@@ -177,6 +179,7 @@ impl Entry {
             progress: self.progress,
             answer: self.answer?,
             held: self.held,
+            caller: self.caller,
         })
     }
 }
@@ -325,6 +328,11 @@ impl Scheduler {
         }
     }
 
+    /// Who asked for a task that has not ended.
+    pub(crate) fn caller(&self, id: TaskId) -> Option<&Caller> {
+        self.tasks.get(&id).map(|entry| &entry.caller)
+    }
+
     pub(crate) fn submit(&mut self, function: u32, task: Task, now: Moment) {
         let Task {
             id,
@@ -334,6 +342,7 @@ impl Scheduler {
             progress,
             answer,
             held,
+            caller,
         } = task;
         let entry = Entry {
             function,
@@ -343,6 +352,7 @@ impl Scheduler {
             progress,
             answer: Some(answer),
             held,
+            caller,
             place: Place::Queued,
             stop: None,
             timer: deadline,
