@@ -60,7 +60,7 @@ pub(crate) async fn run(
             tls.clone(),
         ))
     });
-    life::announce(address);
+    life::announce(&[address]);
     signals.next().await;
     tracing::info!(
         grace_ms = config.drain_grace.as_millis(),

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{ErrorCode, Request, TaskFailure};
+use protocol::{ErrorCode, Request, SUBJECT_LEN_MAX, TaskFailure};
 use service::life::{Life, Phase};
 use service::supervise::Supervisor;
+use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 
 use crate::access::{Access, Identity};
@@ -28,6 +29,8 @@ pub(crate) struct Gateway {
     pub(crate) caps: Arc<Caps>,
     pub(crate) metrics: Metrics,
     pub(crate) life: Life,
+    /// Whether hosts are told on whose behalf a task is.
+    tells_subject: bool,
 }
 
 impl Gateway {
@@ -45,6 +48,7 @@ impl Gateway {
         let gateway = Arc::new(Self {
             access,
             limits,
+            tells_subject: upstream.tells_subject,
             upstream: Upstream::start(upstream, supervisor),
             sessions: Registry::start(session, supervisor),
             caps,
@@ -78,11 +82,26 @@ impl Gateway {
         Err(TaskFailure::new(ErrorCode::ShuttingDown, message))
     }
 
-    /// Hands a task to a host.
-    pub(crate) fn submit(&self, request: Request, sink: Arc<dyn Sink>) {
+    /// Hands a client's task to a host. On whose behalf it is, the gateway alone says.
+    pub(crate) fn submit(&self, request: Request, identity: &Identity, sink: Arc<dyn Sink>) {
         self.metrics.accepted();
+        let user = identity.user.as_deref().filter(|_| self.tells_subject);
+        let request = Request {
+            subject: user.map(subject),
+            ..request
+        };
         self.upstream.submit(request, sink);
     }
+}
+
+/// A user as hosts know them. A name that is too long for them goes by its hash: it is still one name for one user.
+fn subject(user: &str) -> String {
+    if user.len() <= SUBJECT_LEN_MAX {
+        return user.to_owned();
+    }
+    let hash = Sha256::digest(user.as_bytes());
+    let digits = hash.iter().map(|byte| format!("{byte:02x}"));
+    format!("sha256:{}", digits.collect::<String>())
 }
 
 async fn sweep(caps: Arc<Caps>) {

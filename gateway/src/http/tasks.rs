@@ -148,7 +148,7 @@ fn begin(
         progress: wants_stream,
         ..request
     };
-    gateway.submit(request, Arc::clone(&task) as Arc<dyn Sink>);
+    gateway.submit(request, identity, Arc::clone(&task) as Arc<dyn Sink>);
     Ok(task)
 }
 

@@ -131,7 +131,9 @@ impl<'g> Requests<'g> {
             let message = format!("a task with the id {id} is in flight; ids must differ");
             return Err(TaskFailure::new(ErrorCode::BadRequest, message));
         };
-        self.gateway.submit(Request { args, ..request }, task);
+        let identity = &client.session.identity;
+        self.gateway
+            .submit(Request { args, ..request }, identity, task);
         Ok(())
     }
 }

@@ -12,9 +12,9 @@ use client::{
 };
 use protocol::{LineDecoder, Request, ServerLine};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
 
+use super::stream::{Incoming, Outgoing};
 use service::sync::lock;
 
 /// Room that is made before a read, in bytes.
@@ -46,7 +46,7 @@ struct State<T> {
 /// The reading end of a connection.
 #[derive(Debug)]
 pub(super) struct Reader {
-    half: OwnedReadHalf,
+    half: Incoming,
     decoder: LineDecoder,
 }
 
@@ -163,11 +163,7 @@ impl<T> Connection<T> {
     }
 
     /// Writes bytes that [`Connection::unwritten`] gave out.
-    pub(super) async fn write_out(
-        &self,
-        half: &mut OwnedWriteHalf,
-        mut bytes: &[u8],
-    ) -> io::Result<()> {
+    pub(super) async fn write_out(&self, half: &mut Outgoing, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             match half.write(bytes).await? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
@@ -178,7 +174,8 @@ impl<T> Connection<T> {
                 }
             }
         }
-        Ok(())
+        // TLS may have kept the last of it.
+        half.flush().await
     }
 
     /// Wakes the writer if the change has given it something to do.
@@ -200,7 +197,7 @@ impl<T> Connection<T> {
 }
 
 impl Reader {
-    pub(super) fn new(half: OwnedReadHalf) -> Self {
+    pub(super) fn new(half: Incoming) -> Self {
         Self {
             half,
             decoder: LineDecoder::new(0),

@@ -15,6 +15,7 @@ use super::catalogue::{Catalogue, Function};
 use super::placement::{ConnectionKey, HostStatus, Placement, Step, is_handed_back};
 use super::task::{HostConnection, Kept, Sink, Task, TaskAtHost};
 use service::sync::lock;
+use values::secret::Secret;
 
 #[derive(Debug)]
 pub(super) struct Dispatcher {
@@ -334,6 +335,8 @@ impl Dispatcher {
         } = ended;
         match kept {
             Kept::Task(terms, sink) if is_handed_back(&outcome) => {
+                let is_unauthorized =
+                    matches!(&outcome, Err(failure) if failure.code == ErrorCode::Unauthorized);
                 let task = Task {
                     request,
                     terms,
@@ -341,7 +344,10 @@ impl Dispatcher {
                 };
                 let step = {
                     let mut placement = self.placement();
-                    if placement.drains(handle.key) {
+                    if is_unauthorized {
+                        // The connection is about to be closed, and another shows the token that is good by now.
+                        placement.is_up(handle.key, 0);
+                    } else if placement.drains(handle.key) {
                         let host = placement.address_of(handle.key);
                         tracing::info!(host, "draining");
                     }
@@ -367,14 +373,33 @@ impl Handle {
     /// # Errors
     /// The host refuses, or the connection has ended.
     pub(super) async fn ask(&self, function: &str) -> Result<bytes::Bytes, ()> {
+        self.request(Request::new(function)).await.map_err(drop)
+    }
+
+    /// Shows the host who the gateway is. It has to be the first that is said.
+    ///
+    /// # Errors
+    /// The host doesn't know it: why.
+    pub(super) async fn show(&self, token: &Secret) -> Result<(), String> {
+        let mut hello = Request::new("host.hello");
+        hello.args = serde_json::json!({"token": token.expose()})
+            .to_string()
+            .into();
+        match self.request(hello).await {
+            Ok(_) => Ok(()),
+            // A host that doesn't know the function lets everybody in.
+            Err(Some(failure)) if failure.code == ErrorCode::UnknownFunction => Ok(()),
+            Err(Some(failure)) => Err(failure.message),
+            Err(None) => Err("it closed the connection".to_owned()),
+        }
+    }
+
+    async fn request(&self, request: Request) -> Result<bytes::Bytes, Option<TaskFailure>> {
         let (sender, receiver) = oneshot::channel();
         self.connection
-            .send(Request::new(function), None, Kept::Asked(sender))
-            .map_err(drop)?;
-        match receiver.await {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(_)) | Err(_) => Err(()),
-        }
+            .send(request, None, Kept::Asked(sender))
+            .map_err(|_| None)?;
+        receiver.await.map_err(|_| None)?.map_err(Some)
     }
 }
 

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use client::HostLimits;
 use protocol::Request;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use service::remote::Remote;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
@@ -17,10 +16,13 @@ use super::catalogue::Function;
 use super::connection::Reader;
 use super::dispatcher::{Dispatcher, Handle, News};
 use super::settings::Settings;
+use super::stream::{self, Incoming, Outgoing};
 use super::task::Kept;
 
 /// How often connections are looked after.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
+/// How often a host is asked for its functions that may not tell the gateway when they change.
+const FUNCTIONS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Keeps one of a host's connections.
 #[derive(Clone, Debug)]
@@ -37,10 +39,10 @@ impl Keeper {
     pub(super) async fn keep(self) {
         let mut backoff = Backoff::new(&self.settings);
         loop {
-            let connect = TcpStream::connect(self.address());
+            let connect = stream::connect(self.remote(), &self.settings.trust);
             match timeout(self.settings.connect_timeout, connect).await {
-                Ok(Ok(stream)) => {
-                    if self.serve(stream).await {
+                Ok(Ok((read, write))) => {
+                    if self.serve(read, write).await {
                         backoff.reset();
                     }
                 }
@@ -55,16 +57,13 @@ impl Keeper {
     }
 
     /// Serves one connection to its end; whether it ever got to take tasks.
-    async fn serve(&self, stream: TcpStream) -> bool {
-        // Without it a request may wait for the acknowledgement of the one before.
-        drop(stream.set_nodelay(true));
+    async fn serve(&self, read: Incoming, write: Outgoing) -> bool {
         let open = Open {
             keeper: self,
             handle: self.dispatcher.opened(self.host, self.index),
             error: None,
         };
         let handle = &open.handle;
-        let (read, write) = stream.into_split();
         let mut was_up = false;
         let care = async {
             if let Err(error) = self.bring_up(handle).await {
@@ -83,7 +82,7 @@ impl Keeper {
         was_up
     }
 
-    async fn read(&self, half: OwnedReadHalf, handle: &Handle) -> io::Error {
+    async fn read(&self, half: Incoming, handle: &Handle) -> io::Error {
         let mut reader = Reader::new(half);
         let mut lines = Vec::new();
         let mut news = News::default();
@@ -96,7 +95,7 @@ impl Keeper {
         }
     }
 
-    async fn write(&self, mut half: OwnedWriteHalf, handle: &Handle) -> io::Error {
+    async fn write(&self, mut half: Outgoing, handle: &Handle) -> io::Error {
         let mut buffer = Vec::new();
         loop {
             let was_clogged = handle.connection.unwritten(&mut buffer).await;
@@ -111,6 +110,14 @@ impl Keeper {
 
     /// Lets the connection take tasks once the host has answered a ping on it.
     async fn bring_up(&self, handle: &Handle) -> Result<(), io::Error> {
+        if let Some(token) = &self.settings.token {
+            let token = token.read().map_err(io::Error::other)?;
+            if let Err(why) = handle.show(&token).await {
+                return Err(io::Error::other(format!(
+                    "the host does not let the gateway in by its token (upstream.token): {why}"
+                )));
+            }
+        }
         if handle.ask("host.ping").await.is_err() {
             return Err(io::Error::other("the host refuses to be pinged"));
         }
@@ -165,7 +172,12 @@ impl Keeper {
                 self.dispatcher.has_functions(self.host, functions);
             }
             self.dispatcher.was_asked(self.host);
-            changed.notified().await;
+            if self.settings.token.is_none() {
+                changed.notified().await;
+                continue;
+            }
+            // A client that is no operator is not told what happens to plugins.
+            drop(timeout(FUNCTIONS_INTERVAL, changed.notified()).await);
         }
     }
 
@@ -177,6 +189,10 @@ impl Keeper {
 
     fn warn(&self, error: &str) {
         tracing::warn!(host = self.address(), error, "not connected");
+    }
+
+    fn remote(&self) -> &Remote {
+        &self.settings.remotes[self.host]
     }
 
     fn address(&self) -> &str {

@@ -1,7 +1,7 @@
 //! The hosts: which of them runs a task, and what becomes of the task when it fails.
 //!
-//! [`placement`] decides, [`dispatcher`] does what it says, [`keeper`] keeps the connections, and [`connection`] moves
-//! bytes. Tasks and answers go through the dispatcher, in either direction.
+//! [`placement`] decides, [`dispatcher`] does what it says, [`keeper`] keeps the connections, [`connection`] moves
+//! bytes, and [`stream`] carries them. Tasks and answers go through the dispatcher, in either direction.
 
 mod catalogue;
 mod connection;
@@ -9,6 +9,7 @@ mod dispatcher;
 mod keeper;
 mod placement;
 mod settings;
+mod stream;
 mod task;
 
 use std::sync::Arc;

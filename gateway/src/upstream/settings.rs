@@ -1,8 +1,11 @@
 //! How hosts are reached, as the configuration says.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use service::remote::{Remote, Trust};
+use values::secret::SecretSource;
 use values::units::Time;
 
 use service::config::{ConfigError, within};
@@ -14,6 +17,14 @@ const HOST_DEFAULT: &str = "127.0.0.1:12345";
 pub(crate) struct Settings {
     /// Their addresses, each once.
     pub(crate) hosts: Vec<String>,
+    /// The same, in the same order.
+    pub(crate) remotes: Vec<Remote>,
+    /// How hosts are known, and the gateway shows itself, by TLS.
+    pub(crate) trust: Trust,
+    /// By which the gateway shows itself; read anew for each connection, so that it can be exchanged.
+    pub(crate) token: Option<SecretSource>,
+    /// Whether hosts are told on whose behalf a task is.
+    pub(crate) tells_subject: bool,
     /// Connections to each host.
     pub(crate) connections: usize,
     pub(crate) connect_timeout: Duration,
@@ -37,6 +48,11 @@ pub(crate) struct Settings {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Table {
     connections: usize,
+    token: Option<SecretSource>,
+    subject: bool,
+    ca: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
     connect_timeout: Time,
     connect_wait: Time,
     waiting_max: usize,
@@ -52,6 +68,11 @@ impl Default for Table {
     fn default() -> Self {
         Self {
             connections: 4,
+            token: None,
+            subject: false,
+            ca: None,
+            certificate: None,
+            key: None,
             connect_timeout: Time(Duration::from_secs(3)),
             connect_wait: Time(Duration::from_secs(2)),
             waiting_max: 10_000,
@@ -77,8 +98,25 @@ impl Settings {
         for (number, host) in hosts.iter().enumerate() {
             check_host(host, &hosts[..number])?;
         }
+        let remotes: Vec<Remote> = hosts
+            .iter()
+            .map(|host| {
+                host.parse()
+                    .map_err(|problem: String| ConfigError::value("hosts", problem))
+            })
+            .collect::<Result<_, _>>()?;
+        let trust = check_trust(table, &remotes)?;
+        if let Some(token) = &table.token {
+            token
+                .read()
+                .map_err(|error| ConfigError::value("upstream.token", error.to_string()))?;
+        }
         Ok(Self {
             hosts,
+            remotes,
+            trust,
+            token: table.token.clone(),
+            tells_subject: table.subject,
             connections: within("upstream.connections", table.connections, 1..=64)?,
             connect_timeout: table.connect_timeout.0,
             connect_wait: table.connect_wait.0,
@@ -98,14 +136,37 @@ fn check_host(host: &String, before: &[String]) -> Result<(), ConfigError> {
         let problem = format!("{host:?} is listed twice");
         return Err(ConfigError::value("hosts", problem));
     }
-    let is_address = host
-        .rsplit_once(':')
-        .is_some_and(|(name, port)| !name.is_empty() && port.parse::<u16>().is_ok());
-    if !is_address {
-        let problem = format!("{host:?} is not the address of a host, like {HOST_DEFAULT:?}");
-        return Err(ConfigError::value("hosts", problem));
-    }
     Ok(())
+}
+
+fn check_trust(table: &Table, remotes: &[Remote]) -> Result<Trust, ConfigError> {
+    let certificate = match (&table.certificate, &table.key) {
+        (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+        (None, None) => None,
+        _ => {
+            return Err(ConfigError::value(
+                "upstream",
+                "`certificate` and `key` belong together",
+            ));
+        }
+    };
+    let trust = Trust {
+        ca: table.ca.clone(),
+        certificate,
+    };
+    let has_tls = remotes.iter().any(Remote::is_tls);
+    if !has_tls && trust != Trust::default() {
+        return Err(ConfigError::value(
+            "upstream",
+            "`ca`, `certificate` and `key` are for TLS, and no host is reached by it: write one like \"tls://tasks.example:12346\"",
+        ));
+    }
+    if has_tls {
+        trust
+            .config()
+            .map_err(|problem| ConfigError::value("upstream", problem))?;
+    }
+    Ok(trust)
 }
 
 #[cfg(test)]

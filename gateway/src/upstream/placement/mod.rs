@@ -407,12 +407,12 @@ impl<C: Clone> Placement<C> {
     }
 }
 
-/// Whether a host has refused a task only because it takes nothing new.
+/// Whether a host has refused a task only because it takes nothing new, or nothing from this connection any more.
 pub(super) fn is_handed_back(outcome: &Outcome) -> bool {
     matches!(
         outcome,
         Err(TaskFailure {
-            code: ErrorCode::ShuttingDown,
+            code: ErrorCode::ShuttingDown | ErrorCode::Unauthorized,
             started: false,
             ..
         })
