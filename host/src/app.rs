@@ -140,6 +140,7 @@ pub(crate) async fn serve(
             reread,
             levels,
             access,
+            Arc::clone(&config),
             keeper.handle(),
             roster.clone(),
         ),
@@ -236,11 +237,13 @@ async fn reread_on_hangup(
     reread: impl Fn() -> Result<Config, ConfigError>,
     levels: Levels,
     access: Arc<Access>,
+    running: Arc<Config>,
     keeper: KeeperHandle,
     roster: Roster,
 ) {
     while hangups.recv().await.is_some() {
         let read = reread()
+            .and_then(|config| config.suits(&running).map(|()| config))
             .map_err(|error| error.to_string())
             .and_then(|config| levels.configure(config.log.as_deref()).map(|()| config));
         match read {

@@ -1,7 +1,7 @@
 //! The way in for the fuzzers of `tests/fuzz`, which stand outside of this crate. Built with `--cfg fuzzing` only; what
 //! must hold stands in the rooms that it is about.
 
-use crate::{link, net, plugin, reload};
+use crate::{access, link, net, plugin, reload};
 
 /// Bytes from a worker, read by the host. The first says how the others are cut.
 pub fn frames_to_host(data: &[u8]) {
@@ -31,6 +31,16 @@ pub fn note(data: &[u8]) {
 /// Bytes from a client. The first says how the others are cut.
 pub fn lines(data: &[u8]) {
     net::fuzzing::lines(data);
+}
+
+/// What may be a header of the PROXY protocol.
+pub fn proxy_header(data: &[u8]) {
+    net::fuzzing::proxy_header(data);
+}
+
+/// What may be the line by which a client shows who it is.
+pub fn hello(line: &[u8]) {
+    access::hello::check(line);
 }
 
 /// What to begin with for [`frames_to_host`].

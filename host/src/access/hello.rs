@@ -57,9 +57,11 @@ pub(crate) fn read(line: &Bytes) -> FirstLine {
 pub(crate) fn check(line: &[u8]) {
     let first = read(&Bytes::copy_from_slice(line));
     if let FirstLine::Hello(hello) = first {
-        let value: serde_json::Value = serde_json::from_slice(line).expect("it was read as JSON");
-        assert_eq!(value["function"], HELLO);
-        assert_eq!(value["args"]["token"], hello.token.as_str());
+        // It takes neither any number nor any depth.
+        if let Ok(value) = serde_json::from_slice::<serde_json::Value>(line) {
+            assert_eq!(value["function"], HELLO);
+            assert_eq!(value["args"]["token"], hello.token.as_str());
+        }
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) clients: Vec<ClientSettings>,
     /// Proxies that say by the PROXY protocol for whom they speak.
     pub(crate) trusted_proxies: Proxies,
+    /// What stands open beyond this machine is meant to.
+    is_open_meant: bool,
     /// Where operators' pages are; none: nowhere.
     pub(crate) http: Option<Listen>,
     /// What is logged, unless the command line says so.
@@ -153,12 +155,13 @@ impl Config {
             key: table.key,
             client_ca: table.client_ca,
         });
+        let is_open_meant = raw.insecure || overrides.insecure;
         safety::check(&safety::Plan {
             listen: &listen,
             clients: &clients,
             trusted_proxies: &trusted_proxies,
             tls: tls.as_ref(),
-            is_meant: raw.insecure || overrides.insecure,
+            is_meant: is_open_meant,
         })?;
         let http = overrides.http.or(raw.http);
         let http = http.map(|text| Listen::parse("http", &text, HTTP_EXAMPLE));
@@ -197,6 +200,7 @@ impl Config {
             tls,
             clients,
             trusted_proxies,
+            is_open_meant,
             http: http.transpose()?,
             log: raw.log,
             plugins_dir: overrides
@@ -218,6 +222,21 @@ impl Config {
             pool,
             worker,
             plugins,
+        })
+    }
+
+    /// Whether these clients may take the place of those of the host that runs: where it listens does not change, whatever
+    /// the file says of that by now.
+    ///
+    /// # Errors
+    /// Something would stand open that nobody has meant to, and what to write.
+    pub(crate) fn suits(&self, running: &Self) -> Result<(), ConfigError> {
+        safety::check(&safety::Plan {
+            listen: &running.listen,
+            clients: &self.clients,
+            trusted_proxies: &running.trusted_proxies,
+            tls: running.tls.as_ref(),
+            is_meant: running.is_open_meant,
         })
     }
 

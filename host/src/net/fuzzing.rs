@@ -9,6 +9,12 @@ use super::input::{Input, Received};
 /// Longest line that is taken here, in bytes: short, so that both sides of the limit are tried.
 const LINE_LEN_MAX: usize = 64;
 
+/// See [`proxy::check`].
+#[cfg(fuzzing)]
+pub(crate) fn proxy_header(data: &[u8]) {
+    super::proxy::check(data);
+}
+
 /// What a connection takes from its client.
 #[derive(Debug, PartialEq)]
 enum Taken {
