@@ -35,6 +35,23 @@ const JSON_LINES: &[&str] = &[
     "\u{7f}\u{7f}\u{8}\u{7f}\u{7f}\u{0}{\"a\":\"31.01.2026\"}\r\n\n{\"a\":\"NA\",\"\\u0061\":true}",
 ];
 
+/// First lines of clients.
+const HELLOS: &[&str] = &[
+    r#"{"function":"host.hello","args":{"token":"task_0"}}"#,
+    r#"{"id":7,"function":"host.hello","args":{"token":"\u0074","more":[1,{}]}}"#,
+    r#"{"function":"host.hello"}"#,
+];
+
+/// What proxies say, in both versions of their protocol.
+const HEADERS: &[&[u8]] = &[
+    b"PROXY TCP4 192.168.0.1 192.168.0.11 56324 443\r\n{}",
+    b"PROXY TCP6 2001:db8::1 ::1 1 65535\r\n",
+    b"PROXY UNKNOWN whatever\r\n",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\x01\x02\x03\x0a\0\0\x01\xdb\x02\x30\x39",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x240123456789abcdef0123456789abcdef0123",
+    b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+];
+
 fn main() -> io::Result<()> {
     let mut args = std::env::args_os().skip(1).map(PathBuf::from);
     let (Some(folder), Some(docs)) = (args.next(), args.next()) else {
@@ -78,6 +95,11 @@ fn main() -> io::Result<()> {
 
     let texts = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
     write(&folder.join("addresses"), texts(ADDRESSES))?;
+    write(&folder.join("hello"), texts(HELLOS))?;
+    write(
+        &folder.join("proxy_header"),
+        HEADERS.iter().map(|header| header.to_vec()).collect(),
+    )?;
     write(&folder.join("smtp_replies"), texts(REPLIES))?;
     write(&folder.join("report_csv"), texts(CSV))?;
     write(&folder.join("report_json_lines"), texts(JSON_LINES))?;
