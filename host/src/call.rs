@@ -93,6 +93,11 @@ fn exchange(
                 "{connect}: no answer in time, and not from the host's own limit; the host hangs, or the way to it is cut"
             )
         }
+        io::ErrorKind::InvalidData if remote.is_tls() => {
+            format!(
+                "{connect}: {error}; is it a port that speaks TLS, and the host that it should be (--ca FILE)?"
+            )
+        }
         _ => format!("{connect}: {error}"),
     };
     if let Some(token) = token {

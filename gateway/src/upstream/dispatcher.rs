@@ -32,6 +32,8 @@ pub(super) struct Dispatcher {
 pub(super) struct Handle {
     pub(super) key: ConnectionKey,
     pub(super) connection: Arc<HostConnection>,
+    /// The host doesn't know the gateway any more: it has to show who it is anew.
+    pub(super) unauthorized: Arc<Notify>,
 }
 
 /// What lines from a host have said, in their order. The reader keeps it, so that its memory is used again.
@@ -106,7 +108,11 @@ impl Dispatcher {
         let key = self
             .placement()
             .opened(host, index, Arc::clone(&connection), Instant::now());
-        Handle { key, connection }
+        Handle {
+            key,
+            connection,
+            unauthorized: Arc::default(),
+        }
     }
 
     /// The connection gets so many tasks at a time from now on.
@@ -333,10 +339,15 @@ impl Dispatcher {
             kept,
             outcome,
         } = ended;
+        let is_unauthorized =
+            matches!(&outcome, Err(failure) if failure.code == ErrorCode::Unauthorized);
+        if is_unauthorized {
+            // It gets nothing until it has shown the token that is good by now.
+            self.placement().is_up(handle.key, 0);
+            handle.unauthorized.notify_one();
+        }
         match kept {
             Kept::Task(terms, sink) if is_handed_back(&outcome) => {
-                let is_unauthorized =
-                    matches!(&outcome, Err(failure) if failure.code == ErrorCode::Unauthorized);
                 let task = Task {
                     request,
                     terms,
@@ -344,10 +355,7 @@ impl Dispatcher {
                 };
                 let step = {
                     let mut placement = self.placement();
-                    if is_unauthorized {
-                        // The connection is about to be closed, and another shows the token that is good by now.
-                        placement.is_up(handle.key, 0);
-                    } else if placement.drains(handle.key) {
+                    if !is_unauthorized && placement.drains(handle.key) {
                         let host = placement.address_of(handle.key);
                         tracing::info!(host, "draining");
                     }

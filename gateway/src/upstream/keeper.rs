@@ -1,12 +1,14 @@
 //! Keeps a connection to a host: connects, sees that the host is well, reads and writes, and begins anew.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use client::HostLimits;
+use futures_util::FutureExt;
 use protocol::Request;
 use service::remote::Remote;
 use tokio::sync::Notify;
@@ -66,17 +68,27 @@ impl Keeper {
         let handle = &open.handle;
         let mut was_up = false;
         let care = async {
-            if let Err(error) = self.bring_up(handle).await {
-                return error;
-            }
+            let tasks_max = match self.bring_up(handle).await {
+                Ok(tasks_max) => tasks_max,
+                Err(error) => return error,
+            };
             was_up = true;
-            self.watch_functions(handle).await
+            tokio::select! {
+                error = self.watch_functions(handle) => error,
+                error = self.show_again(handle, tasks_max) => error,
+            }
         };
-        let error = tokio::select! {
-            error = self.read(read, handle) => error,
-            error = self.write(write, handle) => error,
-            error = self.check(handle) => error,
-            error = care => error,
+        let error = {
+            let mut care = pin!(care);
+            let (error, has_told) = tokio::select! {
+                error = self.read(read, handle) => (error, false),
+                error = self.write(write, handle) => (error, false),
+                error = self.check(handle) => (error, false),
+                error = &mut care => (error, true),
+            };
+            // What the host has said before it closed tells more than that it did.
+            let told = if has_told { None } else { care.now_or_never() };
+            told.unwrap_or(error)
         };
         open.end(&error);
         was_up
@@ -108,16 +120,9 @@ impl Keeper {
         }
     }
 
-    /// Lets the connection take tasks once the host has answered a ping on it.
-    async fn bring_up(&self, handle: &Handle) -> Result<(), io::Error> {
-        if let Some(token) = &self.settings.token {
-            let token = token.read().map_err(io::Error::other)?;
-            if let Err(why) = handle.show(&token).await {
-                return Err(io::Error::other(format!(
-                    "the host does not let the gateway in by its token (upstream.token): {why}"
-                )));
-            }
-        }
+    /// Lets the connection take tasks once the host has answered a ping on it: how many at a time.
+    async fn bring_up(&self, handle: &Handle) -> Result<usize, io::Error> {
+        self.show(handle).await?;
         if handle.ask("host.ping").await.is_err() {
             return Err(io::Error::other("the host refuses to be pinged"));
         }
@@ -130,7 +135,31 @@ impl Keeper {
             .map_err(io::Error::other)?;
         tracing::info!(host = self.address(), connection = self.index, "connected");
         self.dispatcher.is_up(handle, tasks_max);
-        Ok(())
+        Ok(tasks_max)
+    }
+
+    /// Shows the host who the gateway is, if it has a token.
+    async fn show(&self, handle: &Handle) -> io::Result<()> {
+        let Some(token) = &self.settings.token else {
+            return Ok(());
+        };
+        let token = token.read().map_err(io::Error::other)?;
+        handle.show(&token).await.map_err(|why| {
+            io::Error::other(format!(
+                "the host does not let the gateway in by its token (upstream.token): {why}"
+            ))
+        })
+    }
+
+    /// Shows it again when the host doesn't know the gateway any more: its token may be another by now.
+    async fn show_again(&self, handle: &Handle, tasks_max: usize) -> io::Error {
+        loop {
+            handle.unauthorized.notified().await;
+            if let Err(error) = self.show(handle).await {
+                return error;
+            }
+            self.dispatcher.is_up(handle, tasks_max);
+        }
     }
 
     /// Pings, and gives the connection up when the host has been silent for too long.

@@ -111,17 +111,6 @@ impl Client {
                 ),
             ));
         }
-        if let Some(bucket) = &mut *lock(&self.bucket) {
-            bucket.take(Instant::now()).map_err(|wait| {
-                overloaded(
-                    &format!(
-                        "the client `{}` asks more often than it may (`rate`)",
-                        self.name
-                    ),
-                    wait,
-                )
-            })?;
-        }
         let max = rules.in_flight_max;
         if self.in_flight.fetch_add(1, Ordering::Relaxed) >= max {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -130,6 +119,19 @@ impl Client {
                 self.name
             );
             return Err(overloaded(&message, RETRY_AFTER));
+        }
+        // What finds no room doesn't count against the rate.
+        let taken = match &mut *lock(&self.bucket) {
+            Some(bucket) => bucket.take(Instant::now()),
+            None => Ok(()),
+        };
+        if let Err(wait) = taken {
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            let message = format!(
+                "the client `{}` asks more often than it may (`rate`)",
+                self.name
+            );
+            return Err(overloaded(&message, wait));
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
         let subject: Option<Arc<str>> = request.subject.as_deref().map(Arc::from);

@@ -238,7 +238,7 @@ fn who_may_no_longer_be_here_is_told_and_others_stay() {
 #[test]
 fn a_client_has_limits_of_its_own() {
     let access = access(
-        "[a]\nfunctions = [\"*\"]\nusers = [1]\nconnections_max = 1\nin_flight_max = 2\nrate = \"1/h burst 3\"\n\
+        "[a]\nfunctions = [\"*\"]\nusers = [1]\nconnections_max = 1\nin_flight_max = 2\nrate = \"1/h burst 2\"\n\
          [b]\nfunctions = [\"*\"]\nusers = [2]\nvouch = true",
     );
     let [a, b] = [1, 2].map(|user| access.of_user(user).unwrap());

@@ -21,7 +21,7 @@ use super::member::Member;
 use super::output::Output;
 use super::socket::Socket;
 use super::unread::Share;
-use crate::access::{Busy, hello, unauthorized};
+use crate::access::{Busy, hello};
 use crate::admin::{Started, Stop};
 use crate::admit::{Admitted, Routed};
 use crate::clock::Moment;
@@ -33,6 +33,10 @@ const LINGER_MAX: Duration = Duration::from_secs(5);
 
 /// Room for tasks of one turn that is kept.
 const BEGUN_KEPT_MAX: usize = 16;
+
+/// How long a client that may not be here any more is told so, before nothing more is read from it. Longer than clients
+/// that ping wait between their pings.
+const LEAVE_AFTER: Duration = Duration::from_secs(3);
 
 /// What is kept for a request in flight.
 #[derive(Debug)]
@@ -69,6 +73,8 @@ struct State {
     lanes: Lanes<Box<Admitted>, Running>,
     /// Tasks that were let in in this turn: they begin together. Reused.
     begun: VecDeque<Routed>,
+    /// When a client that may not be here any more has to leave.
+    leaves_at: Option<Instant>,
     /// Until when the rest of an unusable input is read, after the last reply has been sent.
     lingers_until: Option<Instant>,
     /// Replies written since the client has ended its sending: it may have gone for good.
@@ -104,6 +110,7 @@ impl Connection {
             output: Output::default(),
             lanes: Lanes::default(),
             begun: VecDeque::new(),
+            leaves_at: None,
             lingers_until: None,
             replies_after_end: 0,
             inbox,
@@ -211,17 +218,25 @@ impl State {
         self.begun.shrink_to(BEGUN_KEPT_MAX);
     }
 
-    /// A client that may not be here any more: what it has sent is refused, what runs is answered, nothing more is read.
+    /// A client that may not be here any more: what it sends is refused, so that it knows that none of that has begun, and
+    /// what runs is answered. It may show another token; if it doesn't, nothing more is read.
     fn check_pass(&mut self) {
-        if self.member.pass().is_revoked() && self.input.is_open() {
-            while let Received::Line(line) = self.input.next() {
-                let id = match Request::parse(&line) {
-                    Ok(request) => request.id,
-                    Err(bad_request) => bad_request.id,
-                };
-                self.refuse(id, unauthorized());
+        if !self.member.pass().is_revoked() || !self.input.is_open() {
+            return;
+        }
+        let now = Instant::now();
+        match self.leaves_at {
+            Some(at) if at <= now => self.input.turn_away(),
+            Some(_) => {}
+            None => {
+                let at = now + LEAVE_AFTER;
+                self.leaves_at = Some(at);
+                let bell = Arc::clone(&self.inbox);
+                tokio::spawn(async move {
+                    tokio::time::sleep_until(at).await;
+                    bell.ring();
+                });
             }
-            self.input.turn_away();
         }
     }
 
@@ -241,12 +256,13 @@ impl State {
             self.refuse(Some(id), TaskFailure::new(ErrorCode::BadRequest, message));
             return;
         }
-        if request.function == hello::HELLO
-            && let Err(failure) = self.member.hello(&request, &self.inbox)
-        {
-            self.refuse(request.id, failure);
-            self.input.turn_away();
-            return;
+        if request.function == hello::HELLO {
+            if let Err(failure) = self.member.hello(&request, &self.inbox) {
+                self.refuse(request.id, failure);
+                self.input.turn_away();
+                return;
+            }
+            self.leaves_at = None;
         }
         match self
             .shared

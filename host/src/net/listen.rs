@@ -15,7 +15,8 @@ use service::tls::Tls;
 use tokio::net::UnixListener;
 
 use super::Arrival;
-use super::socket::{Peer, Plain};
+use super::plain::Plain;
+use super::socket::Peer;
 use crate::config::{Listening, Place, UnixPlace};
 
 /// How long accepting rests after an error that may pass.

@@ -11,9 +11,10 @@ use service::life::Phase;
 use tokio::time::timeout;
 
 use super::listen::Doorway;
+use super::plain::{Plain, read};
 use super::proxy::{self, Parsed};
-use super::socket::{Peer, Plain, Socket};
-use super::tls::{self, TlsSocket};
+use super::socket::{Peer, Socket};
+use super::tls::TlsSocket;
 use super::{Arrival, Shared};
 use crate::access::hello::{self, FirstLine};
 use crate::access::{Pass, unauthorized};
@@ -165,7 +166,7 @@ async fn expect_tls(plain: Plain, bytes: &mut BytesMut) -> Result<Plain, Refused
 
 async fn more(plain: &Plain, bytes: &mut BytesMut) -> Result<(), Refused> {
     let mut chunk = [0; LEN_MAX];
-    match tls::read(plain, &mut chunk).await? {
+    match read(plain, &mut chunk).await? {
         0 => Err(Refused("it went without a word".to_owned())),
         len => {
             bytes.extend_from_slice(&chunk[..len]);

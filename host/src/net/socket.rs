@@ -6,69 +6,15 @@ use std::io;
 use std::net::SocketAddr;
 
 use bytes::BytesMut;
-use rustix::net::Shutdown;
-use tokio::net::{TcpStream, UnixStream};
 
+use super::plain::Plain;
 use super::tls::TlsSocket;
-
-/// A socket as the system has it.
-#[derive(Debug)]
-pub(super) enum Plain {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
 
 /// A socket that carries lines.
 #[derive(Debug)]
 pub(super) enum Socket {
     Plain(Plain),
     Tls(Box<TlsSocket>),
-}
-
-macro_rules! either {
-    ($socket:expr, $one:ident => $call:expr) => {
-        match $socket {
-            Plain::Tcp($one) => $call,
-            Plain::Unix($one) => $call,
-        }
-    };
-}
-
-impl Plain {
-    /// Waits until there may be something to read.
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        either!(self, socket => socket.readable().await)
-    }
-
-    /// Waits until something may be written.
-    pub(super) async fn writable(&self) -> io::Result<()> {
-        either!(self, socket => socket.writable().await)
-    }
-
-    /// Reads what is there into the room that the buffer has; 0: the peer has ended its sending.
-    pub(super) fn try_read_buf(&self, buffer: &mut BytesMut) -> io::Result<usize> {
-        either!(self, socket => socket.try_read_buf(buffer))
-    }
-
-    /// The same, into a slice.
-    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        either!(self, socket => socket.try_read(buffer))
-    }
-
-    /// Writes what finds room.
-    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        either!(self, socket => socket.try_write(bytes))
-    }
-
-    /// Ends the sending.
-    pub(super) fn shutdown(&self) -> io::Result<()> {
-        either!(self, socket => rustix::net::shutdown(socket, Shutdown::Write)?);
-        Ok(())
-    }
-
-    fn take_error(&self) -> io::Result<Option<io::Error>> {
-        either!(self, socket => socket.take_error())
-    }
 }
 
 impl Socket {

@@ -10,7 +10,7 @@ use rustls::{ServerConfig, ServerConnection};
 use service::sync::lock;
 use tokio::sync::Semaphore;
 
-use super::socket::Plain;
+use super::plain::{Plain, read};
 
 /// Bytes of plain text that are taken at once: a record holds no more. They, and what TLS adds, may be here while the
 /// socket has no room.
@@ -178,17 +178,6 @@ async fn work(mut session: ServerConnection, bytes: Vec<u8>, turns: &Semaphore) 
     tokio::task::spawn_blocking(feed)
         .await
         .map_err(io::Error::other)
-}
-
-/// Waits for bytes.
-pub(super) async fn read(plain: &Plain, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        plain.readable().await?;
-        match plain.try_read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            read => return read,
-        }
-    }
 }
 
 fn invalid(error: rustls::Error) -> io::Error {
