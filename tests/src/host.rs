@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::command::logging_to;
 use crate::process::Process;
 use crate::server::Server;
+use crate::wait::wait_for;
 
 /// What a host is started with: a folder of its own, and nothing in it yet.
 #[derive(Debug)]
@@ -17,7 +18,8 @@ pub struct Setup {
     folder: TempDir,
     config: String,
     args: Vec<String>,
-    port: u16,
+    /// None: where its configuration says.
+    port: Option<u16>,
     log: Option<PathBuf>,
 }
 
@@ -40,7 +42,7 @@ impl Setup {
             folder,
             config: String::new(),
             args: Vec::new(),
-            port: 0,
+            port: Some(0),
             log: None,
         }
     }
@@ -48,7 +50,14 @@ impl Setup {
     /// At a port that a host had before, in place of any free one.
     #[must_use]
     pub fn listen(mut self, port: u16) -> Self {
-        self.port = port;
+        self.port = Some(port);
+        self
+    }
+
+    /// At the addresses of its configuration, the first of them by TCP.
+    #[must_use]
+    pub fn listen_as_configured(mut self) -> Self {
+        self.port = None;
         self
     }
 
@@ -116,10 +125,11 @@ impl Setup {
         let mut command = Host::command();
         command
             .current_dir(self.folder.path())
-            .arg("--listen")
-            .arg(format!("127.0.0.1:{}", self.port))
             .arg("--plugins")
             .arg(self.plugins_dir());
+        if let Some(port) = self.port {
+            command.arg("--listen").arg(format!("127.0.0.1:{port}"));
+        }
         if !self.config.is_empty() {
             let file = self.folder.path().join("host.toml");
             fs::write(&file, &self.config).expect("the folder is fresh");
@@ -183,6 +193,20 @@ impl Host {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.server.port()
+    }
+
+    /// All its addresses, in the order of its configuration, which has so many.
+    #[must_use]
+    #[track_caller]
+    pub fn addresses(&self, count: usize) -> Vec<String> {
+        wait_for("all addresses of the host", || {
+            let stdout = self.stdout();
+            let lines = stdout.lines();
+            let said: Vec<String> = lines
+                .filter_map(|line| line.strip_prefix("listening on ").map(str::to_owned))
+                .collect();
+            (said.len() == count).then_some(said)
+        })
     }
 
     /// A new connection.

@@ -75,23 +75,24 @@ pub(super) const CRATES: House = House {
 pub(super) const HOST: House = House {
     rooms: &[
         // The command line, and what it starts.
-        room("cli", "app call check config"),
+        room("cli", "app call check token config"),
         // Builds, serves, drains.
         room(
             "app",
-            "net admin admit generations reload router config children stats task clock",
+            "net admin admit access generations reload router config children stats task clock",
         ),
         room("call", ""),
         room("check", "generations reload config"),
+        room("token", "access"),
         // Sockets: accept, connections, lanes, output.
-        room("net", "admin admit config stats task clock"),
+        room("net", "admin admit access config stats task clock"),
         // The functions `host.*`, metrics, health.
         room(
             "admin",
-            "admit generations router config plugin stats task clock",
+            "admit access generations router config plugin stats task clock",
         ),
         // The one door between a connection and a task.
-        room("admit", "generations router config stats task clock"),
+        room("admit", "access generations router config stats task clock"),
         // What becomes of a plugin's generations.
         room(
             "generations",
@@ -100,10 +101,10 @@ pub(super) const HOST: House = House {
         // From a file in the folder to a staged one.
         room("reload", "config task clock"),
         // From the name of a function to what runs it, and nothing else.
-        room("router", "plugin task"),
-        room("config", "plugin link task clock"),
+        room("router", "plugin access task"),
+        room("config", "plugin access link task clock"),
         // Workers, and which of them runs what.
-        room("plugin", "link children stats task clock"),
+        room("plugin", "link access children stats task clock"),
         // The child process.
         room("worker", "link clock"),
         // What host and worker say to each other.
@@ -111,7 +112,9 @@ pub(super) const HOST: House = House {
         // What all of them speak of.
         room("children", ""),
         room("stats", ""),
-        room("task", "clock"),
+        room("task", "access clock"),
+        // Who may connect, and what they may call.
+        room("access", ""),
         room("clock", ""),
     ],
     never: &[
