@@ -87,7 +87,7 @@ struct Call {
     /// Address of the host: ADDRESS:PORT, tls://NAME:PORT or unix:PATH
     #[arg(long, value_name = "ADDR", default_value = LISTEN_DEFAULT)]
     connect: String,
-    /// File with the token to show; without it, the environment variable HOST_TOKEN may have one
+    /// File with the token to show; without it, the environment variable `HOST_TOKEN` may have one
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// PEM file of the authority that the host's certificate comes from [default: those that the system trusts]

@@ -58,7 +58,7 @@ impl Output {
 
     /// Sends what the socket takes now.
     pub(super) fn send(&mut self, socket: &Socket) {
-        while self.len() > 0 {
+        while self.sent < self.bytes.len() {
             match socket.try_write(&self.bytes[self.sent..]) {
                 Ok(len) => {
                     self.sent += len;

@@ -1,6 +1,6 @@
 //! The PROXY protocol, versions 1 and 2: what a proxy says of its client before the client's own bytes. Pure.
 //!
-//! By the specification of HAProxy (`doc/proxy-protocol.txt`, 2020/03/05). Whom to believe is decided elsewhere.
+//! By the specification of `HAProxy` (`doc/proxy-protocol.txt`, 2020/03/05). Whom to believe is decided elsewhere.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
