@@ -57,22 +57,14 @@ impl Scheduler {
             progress: entry.progress,
             args: entry.args.clone(),
         };
-        let timer = entry.deadline.min(now + limit);
-        self.set_timer(id, timer);
+        let at = entry.deadline.min(now + limit);
+        self.timers.set(id, &mut entry.timer, at, now);
         self.commands.push(Command::Call(worker, call));
     }
 
-    pub(super) fn set_timer(&mut self, id: TaskId, timer: Moment) {
-        if let Some(entry) = self.tasks.get_mut(&id)
-            && entry.timer != timer
-        {
-            if entry.timer != Moment::NEVER {
-                self.timers.remove(&(entry.timer, id));
-            }
-            entry.timer = timer;
-            if timer != Moment::NEVER {
-                self.timers.insert((timer, id));
-            }
+    pub(super) fn set_timer(&mut self, id: TaskId, at: Moment, now: Moment) {
+        if let Some(entry) = self.tasks.get_mut(&id) {
+            self.timers.set(id, &mut entry.timer, at, now);
         }
     }
 

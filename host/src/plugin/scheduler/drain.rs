@@ -33,7 +33,7 @@ impl Scheduler {
     /// waits is to be given up by its owner, also what comes back from workers after this.
     pub(crate) fn cut_short(&mut self, now: Moment) {
         self.cut = true;
-        self.take_back_all();
+        self.take_back_all(now);
         let running = self.tasks.iter().filter(|(_, entry)| {
             matches!(entry.place, Place::Handed { .. }) && entry.stop.is_none()
         });
@@ -72,7 +72,7 @@ impl Scheduler {
 
     /// Gives back every task that has not started, and the function that it is for: the oldest first.
     pub(crate) fn give_up_waiting(&mut self, now: Moment) -> Vec<(u32, Task)> {
-        self.take_back_all();
+        self.take_back_all(now);
         let mut ids: Vec<TaskId> = self.queue.take().collect();
         if ids.is_empty() {
             return Vec::new();
@@ -88,12 +88,12 @@ impl Scheduler {
     }
 
     /// What workers have not begun waits again.
-    fn take_back_all(&mut self) {
+    fn take_back_all(&mut self, now: Moment) {
         let mut again = Vec::new();
         for id in self.workers.ids() {
             again.append(&mut self.take_back_from(id));
         }
-        self.requeue(again);
+        self.requeue(again, now);
     }
 
     /// Answers every task that has not started: the grace of the drain is over.

@@ -71,7 +71,7 @@ impl Scheduler {
         }
         let outcome = outcome_of(&entry, returned);
         self.answer(entry, outcome, now);
-        self.kill_if_stuck(worker_id);
+        self.kill_if_stuck(worker_id, now);
         self.dispatch(now);
         self.settle(worker_id, now);
     }
@@ -201,11 +201,11 @@ impl Scheduler {
             };
             self.answer(entry, Err(failure), now);
         }
-        self.requeue(again);
+        self.requeue(again, now);
     }
 
     /// Puts tasks back to where they came from, the oldest first.
-    pub(super) fn requeue(&mut self, mut ids: Vec<TaskId>) {
+    pub(super) fn requeue(&mut self, mut ids: Vec<TaskId>, now: Moment) {
         ids.sort_unstable();
         for id in ids.into_iter().rev() {
             if let Some(entry) = self.tasks.get_mut(&id) {
@@ -216,7 +216,7 @@ impl Scheduler {
                 entry.started = None;
                 let deadline = entry.deadline;
                 self.queue.push_front(id);
-                self.set_timer(id, deadline);
+                self.set_timer(id, deadline, now);
             }
         }
     }

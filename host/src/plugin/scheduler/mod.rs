@@ -17,12 +17,12 @@ mod stacks;
 #[cfg(test)]
 mod tests;
 mod time;
+mod timers;
 mod worker;
 mod workers;
 
 pub(crate) use self::failure::shortage_back_off;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +35,7 @@ use service::bytes::HeldBytes;
 use self::failure::{cancelled, timeout_in_queue};
 use self::opening::Opening;
 use self::queue::Queue;
+use self::timers::{Timer, Timers};
 use self::worker::Worker;
 use self::workers::Workers;
 use crate::access::Caller;
@@ -161,7 +162,7 @@ struct Entry {
     place: Place,
     stop: Option<Stop>,
     /// When the scheduler looks at this task again.
-    timer: Moment,
+    timer: Timer,
     /// When its handler began, as the board said when it was first seen to run. What it says later is not believed.
     started: Option<Moment>,
     /// What it was expected to take when it was handed over.
@@ -217,7 +218,7 @@ pub(crate) struct Scheduler {
     functions: Vec<Function>,
     tasks: FxHashMap<TaskId, Entry>,
     queue: Queue,
-    timers: BTreeSet<(Moment, TaskId)>,
+    timers: Timers,
     workers: Workers,
     opening: Opening,
     worker_last: u32,
@@ -245,7 +246,7 @@ impl Scheduler {
             functions,
             tasks: FxHashMap::default(),
             queue: Queue::default(),
-            timers: BTreeSet::new(),
+            timers: Timers::default(),
             workers: Workers::default(),
             opening: Opening::default(),
             worker_last: 0,
@@ -290,18 +291,27 @@ impl Scheduler {
     /// What is to be done since the last call.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn take_commands(&mut self) -> Vec<Command> {
-        std::mem::take(&mut self.commands)
+        let mut commands = Vec::new();
+        self.take_commands_into(&mut commands);
+        commands
     }
 
-    /// Moves what is to be done since the last call to `out`.
-    pub(crate) fn take_commands_into(&mut self, out: &mut Vec<Command>) {
-        out.append(&mut self.commands);
+    /// Adds what is to be done since the last call. Where `to` is empty, the two change places: nothing is copied, and
+    /// nothing allocated once both are large enough.
+    pub(crate) fn take_commands_into(&mut self, to: &mut Vec<Command>) {
+        if to.is_empty() {
+            std::mem::swap(to, &mut self.commands);
+        } else {
+            to.append(&mut self.commands);
+        }
     }
 
     /// Whether what is kept ready for each task is what a look at all there is says.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn check(&self) {
         self.workers.check();
+        let next = self.next_tick();
+        assert!(self.tasks.values().all(|entry| next <= entry.timer.at()));
     }
 
     pub(crate) fn report(&self, now: Moment) -> PoolReport {
@@ -344,7 +354,7 @@ impl Scheduler {
             held,
             caller,
         } = task;
-        let entry = Entry {
+        let mut entry = Entry {
             function,
             args,
             received,
@@ -355,7 +365,7 @@ impl Scheduler {
             caller,
             place: Place::Queued,
             stop: None,
-            timer: deadline,
+            timer: Timer::NEVER,
             started: None,
             cost: Duration::ZERO,
         };
@@ -363,9 +373,7 @@ impl Scheduler {
             self.answer(entry, Err(failure), now);
             return;
         }
-        if entry.timer != Moment::NEVER {
-            self.timers.insert((entry.timer, id));
-        }
+        self.timers.set(id, &mut entry.timer, deadline, now);
         self.tasks.insert(id, entry);
         self.queue.push_back(id);
         self.dispatch(now);
@@ -487,10 +495,8 @@ impl Scheduler {
     }
 
     fn forget(&mut self, id: TaskId) -> Option<Entry> {
-        let entry = self.tasks.remove(&id)?;
-        if entry.timer != Moment::NEVER {
-            self.timers.remove(&(entry.timer, id));
-        }
+        let mut entry = self.tasks.remove(&id)?;
+        self.timers.unset(id, &mut entry.timer);
         if let (Some(_), Place::Handed { worker, .. }) = (entry.stop, entry.place) {
             self.workers.change(worker, |worker| worker.stopping -= 1);
         }

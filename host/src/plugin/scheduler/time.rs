@@ -1,6 +1,7 @@
 //! Time passes: limits, graces, idle workers.
 
 use super::failure::{lost_return, timeout_in_queue, timeout_while_running};
+use super::timers::Timer;
 use super::worker::{Phase, Worker};
 use super::{
     COST_UNKNOWN, Command, Place, STACK_WAIT_MAX, STUCK_LIMIT_MIN, Scheduler, Stop, WorkerId,
@@ -14,7 +15,7 @@ impl Scheduler {
     pub(crate) fn next_tick(&self) -> Moment {
         let at = |(at, _): (Moment, WorkerId)| at;
         [
-            self.timers.first().map(|(at, _)| *at),
+            self.timers.next(),
             self.opening.next_overdue().map(at),
             self.workers.next_to_kill().map(at),
             self.workers
@@ -30,9 +31,12 @@ impl Scheduler {
     }
 
     pub(crate) fn tick(&mut self, now: Moment) {
-        while let Some((at, id)) = self.timers.first().copied()
-            && at <= now
-        {
+        while let Some(young) = self.timers.pop_young(now) {
+            if let Some(entry) = self.tasks.get_mut(&young.1) {
+                self.timers.grow_up(young, &mut entry.timer);
+            }
+        }
+        while let Some(id) = self.timers.pop_rung(now) {
             self.timer_rang(id, now);
         }
         while let Some((until, id)) = self.opening.next_overdue()
@@ -62,18 +66,18 @@ impl Scheduler {
 
     /// A task's time is up: its deadline, its limit, or the grace after either.
     pub(super) fn timer_rang(&mut self, id: TaskId, now: Moment) {
-        let Some(entry) = self.tasks.get(&id) else {
-            self.timers.retain(|(_, task)| *task != id);
+        let Some(entry) = self.tasks.get_mut(&id) else {
             return;
         };
+        entry.timer = Timer::NEVER;
         match entry.place {
             Place::Queued => self.answer_unstarted(id, timeout_in_queue(self.shortage()), now),
             Place::Handed { worker, .. } if entry.stop.is_some() => {
                 if entry.stop == Some(Stop::Finished) {
                     self.answer_now(id, lost_return(), now);
                 }
-                self.set_timer(id, Moment::NEVER);
-                self.kill_if_stuck(worker);
+                self.set_timer(id, Moment::NEVER, now);
+                self.kill_if_stuck(worker, now);
             }
             Place::Handed { worker, cell } => self.running_too_long(id, worker, cell, now),
         }
@@ -110,7 +114,7 @@ impl Scheduler {
                     .change(worker_id, |worker| worker.is_stuck = true);
                 self.kill(worker_id);
             }
-            self.requeue(vec![id]);
+            self.requeue(vec![id], now);
             self.settle(worker_id, now);
             return;
         }
@@ -125,7 +129,7 @@ impl Scheduler {
             .map(|entry| *entry.started.get_or_insert(said));
         let until = deadline.min(started.unwrap_or(said) + limit);
         if now < until {
-            self.set_timer(id, until);
+            self.set_timer(id, until, now);
             return;
         }
         if is_done {
@@ -149,7 +153,7 @@ impl Scheduler {
         if entry.stop.replace(stop).is_none() {
             self.workers.change(worker, |worker| worker.stopping += 1);
         }
-        self.set_timer(id, now + self.settings.cancel_grace);
+        self.set_timer(id, now + self.settings.cancel_grace, now);
         if stop != Stop::Finished {
             self.commands.push(Command::Cancel(worker, id));
         }
@@ -157,7 +161,7 @@ impl Scheduler {
 
     /// Kills a worker whose every task has been told to stop and has used up its grace. While others run beside them
     /// it only takes no new ones.
-    pub(super) fn kill_if_stuck(&mut self, id: WorkerId) {
+    pub(super) fn kill_if_stuck(&mut self, id: WorkerId, now: Moment) {
         let Some(worker) = self.workers.get(id) else {
             return;
         };
@@ -167,7 +171,7 @@ impl Scheduler {
         let used_up = |task: &TaskId| {
             self.tasks
                 .get(task)
-                .is_some_and(|entry| entry.stop.is_some() && entry.timer == Moment::NEVER)
+                .is_some_and(|entry| entry.stop.is_some() && entry.timer.at() == Moment::NEVER)
         };
         let tasks: Vec<(u8, TaskId)> = worker.own_tasks().collect();
         let stuck = tasks.iter().filter(|(_, task)| used_up(task)).count();
@@ -180,7 +184,7 @@ impl Scheduler {
         if stuck + again.len() == tasks.len() {
             self.kill(id);
         }
-        self.requeue(again);
+        self.requeue(again, now);
     }
 
     /// A task on top of which others were stacked takes longer than expected: they go elsewhere.
@@ -207,7 +211,7 @@ impl Scheduler {
                 not_quick.push(id);
             }
         }
-        self.requeue(again);
+        self.requeue(again, now);
         for id in not_quick {
             // Whatever was expected of its task: nothing more is stacked on this worker before it has returned.
             self.workers.change(id, |worker| worker.cost = COST_UNKNOWN);

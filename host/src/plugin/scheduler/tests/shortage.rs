@@ -14,7 +14,10 @@ impl Stage {
 
     /// Time passes until the next try.
     fn wait_for_next_try(&mut self) {
-        self.wait(self.scheduler.next_tick().since(self.now));
+        // On the way to it the scheduler may look at tasks that run.
+        while self.spawned.is_empty() {
+            self.wait(self.scheduler.next_tick().since(self.now));
+        }
     }
 }
 
