@@ -14,8 +14,8 @@ use super::{escape, markup::Markup, page::css_string};
 
 /// The widest cell that is never broken into lines, in ems. The style gives wider ones as much room at least.
 const UNBROKEN_MAX: f32 = 16.0;
-/// Texts of so many bytes are within that, whatever letters they have.
-const SHORT_LEN: usize = 15;
+/// Texts of so many bytes are about within that: their letters needn't be measured.
+const SHORT_LEN: usize = 22;
 /// Texts of so many bytes are not.
 const LONG_LEN: usize = 400;
 /// Rows that tell how wide the table is on paper.

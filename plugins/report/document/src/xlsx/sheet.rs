@@ -37,6 +37,8 @@ struct ColumnState {
     formatter: Formatter,
     // In characters.
     widest: f32,
+    /// The longest text that was measured and found room in one line, in bytes: shorter ones needn't be.
+    longest: usize,
     // Whether a number had to be written as text, in this group and at all.
     text_in_group: bool,
     text_in_all: bool,
@@ -51,6 +53,9 @@ impl ColumnState {
 
     /// How many lines a text has in this column, by its breaks and by the column's width.
     fn lines_of(&self, text: &str, is_sample: bool) -> u32 {
+        if text.len() <= self.longest && !text.contains('\n') {
+            return 1;
+        }
         // As long as rows are looked at, the column becomes as wide as they need.
         let width = if is_sample && self.column.width.is_none() {
             WIDTH_MAX
@@ -135,6 +140,7 @@ impl Sheet {
                     formatter: column.formatter(document.locale),
                     // The filter's button stands beside the heading.
                     widest: column.title.lines().map(in_characters).fold(0.0, f32::max) + 3.0,
+                    longest: 0,
                     text_in_group: false,
                     text_in_all: false,
                     column: column.clone(),
@@ -264,6 +270,9 @@ impl Sheet {
                     _ => 0.0,
                 };
                 state.widest = state.widest.max(width + seconds + 0.5);
+                if width <= state.width() && !is_broken {
+                    state.longest = state.longest.max(self.buffer.len());
+                }
             }
             let written = match cell_of(value) {
                 Cell::Empty => continue,
