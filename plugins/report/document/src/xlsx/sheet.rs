@@ -52,16 +52,12 @@ impl ColumnState {
     }
 
     /// How many lines a text has in this column, by its breaks and by the column's width.
-    fn lines_of(&self, text: &str, is_sample: bool) -> u32 {
+    fn lines_of(&self, text: &str) -> u32 {
         if text.len() <= self.longest && !text.contains('\n') {
             return 1;
         }
-        // As long as rows are looked at, the column becomes as wide as they need.
-        let width = if is_sample && self.column.width.is_none() {
-            WIDTH_MAX
-        } else {
-            self.width()
-        };
+        // The column becomes as wide as its texts need, up to that.
+        let width = self.column.width.unwrap_or(WIDTH_MAX);
         let mut lines = 0.0_f32;
         for line in text.trim_end().split('\n').take(LINES_MAX) {
             lines += if fits_surely(line, width) {
@@ -243,7 +239,7 @@ impl Sheet {
         let is_sample = row <= SAMPLE_LEN && self.sheets == 1;
         let worksheet = &mut self.worksheet;
         let lines_of = |state: &ColumnState, value: &Value<'_>| match value {
-            Value::Text(text) => state.lines_of(text, is_sample),
+            Value::Text(text) => state.lines_of(text),
             _ => 1,
         };
         let cells = self.columns.iter().zip(values);
@@ -255,7 +251,8 @@ impl Sheet {
         }
         for ((index, state), value) in (0_u16..).zip(&mut self.columns).zip(values) {
             let is_broken = lines_most > 1 && lines_of(state, value) > 1;
-            if is_sample {
+            let is_longer = matches!(value, Value::Text(text) if text.len() > state.longest);
+            if is_sample || (is_longer && !is_broken) {
                 self.buffer.clear();
                 state.formatter.write(value, &mut self.buffer);
                 let width = self
@@ -270,7 +267,7 @@ impl Sheet {
                     _ => 0.0,
                 };
                 state.widest = state.widest.max(width + seconds + 0.5);
-                if width <= state.width() && !is_broken {
+                if !is_broken {
                     state.longest = state.longest.max(self.buffer.len());
                 }
             }
