@@ -11,7 +11,7 @@ use protocol::{
 };
 use service::life::Phase;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Shared;
 use super::inbox::{Arrived, Inbox};
@@ -30,6 +30,9 @@ use crate::task::Client;
 
 /// How long the rest of an unusable input is read and thrown away after the last reply.
 const LINGER_MAX: Duration = Duration::from_secs(5);
+
+/// How long a connection that is about to be closed, since the host ends, waits for what may be on its way.
+const LAST_LOOK: Duration = Duration::from_millis(20);
 
 /// Room for tasks of one turn that is kept.
 const BEGUN_KEPT_MAX: usize = 16;
@@ -130,7 +133,13 @@ impl Connection {
             state.output.send(socket);
             state.check_output();
             if state.is_over() {
-                break;
+                if !state.hears_more(socket).await {
+                    break;
+                }
+                if state.input.read(socket).is_err() {
+                    state.client_gone();
+                }
+                continue;
             }
             if state.is_lingering() {
                 // The last reply is on its way; the client may know that nothing follows it.
@@ -184,6 +193,12 @@ impl State {
             Phase::Serving | Phase::Draining => self.input.is_ended(),
         };
         done && self.is_quiet()
+    }
+
+    /// Whether something has come that nobody has looked at: what was sent before the end is answered, so that its client
+    /// knows that none of it has begun.
+    async fn hears_more(&self, socket: &Socket) -> bool {
+        self.input.is_open() && timeout(LAST_LOOK, socket.readable()).await.is_ok()
     }
 
     /// Whether only the rest of an unusable input is waited for. True once, when that begins.
