@@ -155,15 +155,11 @@ impl Router {
 
 impl Reroute for Router {
     fn reroute(&self, function: &str, tasks: Vec<Task>) {
-        let mut routed = Vec::with_capacity(tasks.len());
         for task in tasks {
             match self.route(function, &task.caller) {
-                Ok(runner) => routed.push((runner, task)),
+                Ok(runner) => self.submit(function, runner, task),
                 Err(failure) => task.answer.finish(Err(failure)),
             }
-        }
-        for (runner, task) in routed {
-            self.submit(function, runner, task);
         }
     }
 }

@@ -14,9 +14,6 @@ use crate::link::{FRAME_LEN_MAX_EXTRA, Poke, Reader, ToWorker, WorkerFrames};
 /// Longest frame from the host; the host bounds its lines itself, this only tells a broken link from a long one.
 const FRAME_LEN_MAX: usize = 1024 * 1024 * 1024 + FRAME_LEN_MAX_EXTRA;
 
-/// How often a reader lets others go first before it sleeps: what they bring meanwhile wakes nobody.
-const YIELDS: usize = 1;
-
 #[derive(Debug)]
 pub(super) struct Inlet {
     reading: Mutex<Reading>,
@@ -81,20 +78,16 @@ impl Reading {
         let read = self.reader.read(self.frames.buffer_mut());
         let len = read.map_err(|torn| io::Error::other(torn.to_string()))?;
         if len > 0 && self.reader.writer_sleeps() {
-            self.outbox.tell_of_room();
+            self.outbox.wake_host();
         }
         Ok(len > 0)
     }
 
     /// Waits until there may be something to read, or [`Inlet::poke`]; not at all once `is_wanted` says so.
     pub(super) fn wait(&self, is_wanted: impl FnOnce() -> bool) {
-        for _ in 0..YIELDS {
-            std::thread::yield_now();
-            if !self.reader.is_empty() {
-                return;
-            }
-        }
-        if !self.reader.sleep() {
+        // Others first: what they bring meanwhile wakes nobody.
+        std::thread::yield_now();
+        if !self.reader.is_empty() || !self.reader.sleep() {
             return;
         }
         // Asked after it is known that this thread sleeps: who changes the answer pokes it from then on.

@@ -47,11 +47,6 @@ impl Outbox {
         }
     }
 
-    /// The host has room again, where it waited for that.
-    pub(super) fn tell_of_room(&self) {
-        self.wake_host();
-    }
-
     fn write(&self, sending: &mut Sending) {
         loop {
             let written = sending.write();
@@ -65,7 +60,8 @@ impl Outbox {
         }
     }
 
-    fn wake_host(&self) {
+    /// Wakes the host: there is something to read, or room again.
+    pub(super) fn wake_host(&self) {
         if let Err(error) = self.bell.ring() {
             lost(&error);
         }
