@@ -64,11 +64,13 @@ pub(crate) fn reports() -> Vec<Report> {
     ]
 }
 
-fn options<T: serde::de::DeserializeOwned>(options: Json) -> T {
+/// Options from JSON, as requests have them.
+pub(crate) fn options<T: serde::de::DeserializeOwned>(options: Json) -> T {
     serde_json::from_value(options).expect("the options of the gallery are right")
 }
 
-fn table(
+/// A table of these columns and rows.
+pub(crate) fn table(
     outputs: &mut Outputs<'_>,
     wanted: Json,
     columns: &[(&str, ColumnKind)],

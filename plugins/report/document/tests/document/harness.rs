@@ -6,10 +6,11 @@ use std::{
     sync::Arc,
 };
 
+pub(crate) use crate::gallery::{options, table as feed_table};
 use report_document::{
     Buffer, ChartFeed, Column, ColumnKind, CsvOptions, CsvWriter, Document, Error, Fonts,
-    HtmlWriter, JsonOptions, JsonWriter, KeyFigures, Locale, Outputs, PdfLimits, PdfWriter, Table,
-    TableOptions, Text, Value, Warning, Writer, XlsxWriter,
+    HtmlWriter, JsonOptions, JsonWriter, KeyFigures, Locale, Outputs, PdfLimits, PdfWriter, Text,
+    Value, Warning, Writer, XlsxWriter,
 };
 use serde_json::{Value as Json, json};
 
@@ -22,11 +23,6 @@ pub(crate) enum To {
     Html,
     Xlsx,
     Pdf(PdfLimits),
-}
-
-/// Options from JSON, as requests have them.
-pub(crate) fn options<T: serde::de::DeserializeOwned>(options: Json) -> T {
-    serde_json::from_value(options).unwrap()
 }
 
 pub(crate) fn document(locale: Locale) -> Document {
@@ -70,23 +66,6 @@ pub(crate) fn write(to: To, feed: impl FnOnce(&mut Outputs<'_>) -> Result<(), Er
 
 pub(crate) fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
-}
-
-/// A table of these columns and rows.
-pub(crate) fn feed_table(
-    outputs: &mut Outputs<'_>,
-    wanted: Json,
-    columns: &[(&str, ColumnKind)],
-    rows: &[Vec<Value<'_>>],
-) -> Result<(), Error> {
-    let columns: Vec<Column> = columns
-        .iter()
-        .map(|(name, kind)| Column::new(*name, *kind))
-        .collect();
-    let table = Table::new(&options::<TableOptions>(wanted), &columns)?;
-    let mut feed = outputs.table(&table)?;
-    rows.iter().try_for_each(|row| feed.row(row))?;
-    feed.finish().map(drop)
 }
 
 /// The columns of [`feed_orders`].
