@@ -35,6 +35,17 @@ pub(crate) trait Client: Send + Sync {
     }
 }
 
+/// Who asks, as long as a task of it is here: it tells one asker from another, and nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Asker(usize);
+
+#[cfg(test)]
+impl Asker {
+    pub(crate) fn made_up(number: usize) -> Self {
+        Self(number)
+    }
+}
+
 /// The duty to answer one request, exactly once. Dropped unanswered, it answers `internal`: a mistake of the host's must
 /// not leave a client waiting.
 pub(crate) struct Answer {
@@ -54,6 +65,11 @@ impl Answer {
         if let Some(client) = self.client.take() {
             client.finished(self.key, outcome);
         }
+    }
+
+    pub(crate) fn asker(&self) -> Asker {
+        let client = self.client.as_ref();
+        Asker(client.map_or(0, |client| Arc::as_ptr(client).cast::<()>().addr()))
     }
 
     /// Whether the client wants the task to end.

@@ -215,7 +215,7 @@ impl Scheduler {
                 entry.place = Place::Queued;
                 entry.started = None;
                 let deadline = entry.deadline;
-                self.queue.push_front(id);
+                self.queue.push_front(entry.asker, id);
                 self.set_timer(id, deadline, now);
             }
         }

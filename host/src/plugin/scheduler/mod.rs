@@ -42,7 +42,7 @@ use crate::access::Caller;
 use crate::clock::Moment;
 use crate::link::{Board, Call, RING_LEN};
 use crate::stats::{FunctionStats, millis};
-use crate::task::{Answer, Task, TaskId};
+use crate::task::{Answer, Asker, Task, TaskId};
 
 /// Bytes of arguments that may be handed to one worker at once, beyond its first task: what its ring has room for. More
 /// would be copied once more, and wait there instead of here.
@@ -151,6 +151,7 @@ enum Stop {
 #[derive(Debug)]
 struct Entry {
     function: u32,
+    asker: Asker,
     args: Bytes,
     received: Moment,
     deadline: Moment,
@@ -317,7 +318,7 @@ impl Scheduler {
     pub(crate) fn report(&self, now: Moment) -> PoolReport {
         let oldest = self
             .queue
-            .front()
+            .oldest()
             .and_then(|id| self.tasks.get(&id))
             .map(|entry| entry.received);
         PoolReport {
@@ -354,8 +355,10 @@ impl Scheduler {
             held,
             caller,
         } = task;
+        let asker = answer.asker();
         let mut entry = Entry {
             function,
+            asker,
             args,
             received,
             deadline,
@@ -374,9 +377,19 @@ impl Scheduler {
             return;
         }
         self.timers.set(id, &mut entry.timer, deadline, now);
+        // Most find a worker at once, and need no place in the queue.
+        let is_first = self.queue.is_empty() && !self.cut;
+        let worker = is_first
+            .then(|| self.choose_worker(self.cost_of(function), entry.args.len()))
+            .flatten();
         self.tasks.insert(id, entry);
-        self.queue.push_back(id);
-        self.dispatch(now);
+        match worker {
+            Some(worker) => self.hand_over(id, worker, now),
+            None => {
+                self.queue.push_back(asker, id);
+                self.dispatch(now);
+            }
+        }
     }
 
     fn refusal(&self, entry: &Entry, now: Moment) -> Option<TaskFailure> {
@@ -485,7 +498,7 @@ impl Scheduler {
     fn answer_unstarted(&mut self, id: TaskId, failure: TaskFailure, now: Moment) {
         if let Some(entry) = self.forget(id) {
             match entry.place {
-                Place::Queued => self.queue.remove(id),
+                Place::Queued => self.queue.remove(entry.asker, id),
                 Place::Handed { worker, .. } => {
                     self.workers.change(worker, |worker| worker.unload(&entry));
                 }
