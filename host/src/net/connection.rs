@@ -37,6 +37,9 @@ const LAST_LOOK: Duration = Duration::from_millis(20);
 /// Room for tasks of one turn that is kept.
 const BEGUN_KEPT_MAX: usize = 16;
 
+/// Lines that are taken in one turn: then it is the turn of other connections on the same thread.
+const LINES_A_TURN_MAX: usize = 32;
+
 /// How long a client that may not be here any more is told so, before nothing more is read from it. Longer than clients
 /// that ping wait between their pings.
 const LEAVE_AFTER: Duration = Duration::from_secs(3);
@@ -76,6 +79,8 @@ struct State {
     lanes: Lanes<Box<Admitted>, Running>,
     /// Tasks that were let in in this turn: they begin together. Reused.
     begun: VecDeque<Routed>,
+    /// The last turn was a full one: others come first, and more lines may lie here.
+    had_enough: bool,
     /// When a client that may not be here any more has to leave.
     leaves_at: Option<Instant>,
     /// Until when the rest of an unusable input is read, after the last reply has been sent.
@@ -113,6 +118,7 @@ impl Connection {
             output: Output::default(),
             lanes: Lanes::default(),
             begun: VecDeque::new(),
+            had_enough: false,
             leaves_at: None,
             lingers_until: None,
             replies_after_end: 0,
@@ -139,6 +145,10 @@ impl Connection {
                 if state.input.read(socket).is_err() {
                     state.client_gone();
                 }
+                continue;
+            }
+            if state.had_enough {
+                tokio::task::yield_now().await;
                 continue;
             }
             if state.is_lingering() {
@@ -192,7 +202,7 @@ impl State {
             Phase::Closing => true,
             Phase::Serving | Phase::Draining => self.input.is_ended(),
         };
-        done && self.is_quiet()
+        done && self.is_quiet() && !self.had_enough
     }
 
     /// Whether something has come that nobody has looked at: what was sent before the end is answered, so that its client
@@ -215,7 +225,9 @@ impl State {
     fn take_requests(&mut self) {
         self.take_turns();
         self.check_pass();
-        while self.has_room() {
+        let mut left = LINES_A_TURN_MAX;
+        while left > 0 && self.has_room() {
+            left -= 1;
             match self.input.next() {
                 Received::Line(line) => self.take_line(&line),
                 Received::Unusable(failure) => self.refuse(None, failure),
@@ -223,6 +235,7 @@ impl State {
             }
             self.take_turns();
         }
+        self.had_enough = left == 0;
         self.begin();
     }
 

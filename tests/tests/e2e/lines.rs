@@ -36,6 +36,26 @@ fn half_a_close_gets_all_replies_and_then_the_end() {
 }
 
 #[test]
+fn many_lines_at_once_and_then_the_end_are_all_answered() {
+    const LINES: u64 = 4_000;
+    let host = good();
+    let mut client = host.client();
+    // Without a function: nothing is in flight that would keep the connection open.
+    let lines: String = (0..LINES).map(|id| format!("{{\"id\":{id}}}\n")).collect();
+    client.send_bytes(lines.as_bytes());
+    client.finish_sending();
+    for id in 0..LINES {
+        let reply = client.reply();
+        assert_eq!(reply.id, json!(id));
+        reply
+            .outcome
+            .unwrap_err()
+            .expect("bad_request", &["function"]);
+    }
+    client.expect_end();
+}
+
+#[test]
 fn a_line_without_its_end_is_answered_and_not_run() {
     let host = good();
     let mut client = host.client();

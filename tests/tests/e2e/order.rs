@@ -1,7 +1,7 @@
 //! Who is answered when: in order without ids, as tasks finish with them.
 
 use serde_json::{Value, json};
-use tests::{Client, Host, Plugin};
+use tests::{Client, Host, Plugin, Setup, wait_until};
 
 fn good() -> Host {
     Host::with(&[Plugin::Good])
@@ -171,4 +171,19 @@ fn a_thousand_requests_on_one_connection_are_each_answered_once() {
     }
     assert!(answered.iter().all(|count| *count == 1));
     client.ping();
+}
+
+#[test]
+fn those_who_ask_take_turns_where_tasks_wait() {
+    let config = "[plugins.good]\nworkers = 1";
+    let host = Setup::new().plugin(Plugin::Good).config(config).start();
+    let mut greedy = host.client();
+    for id in 0..400 {
+        greedy.send(json!({"id": id, "function": "sleep", "args": {"ms": 20}}));
+    }
+    let mut observer = host.client();
+    let mut queued = || observer.status()["queued"].as_u64().unwrap();
+    wait_until("most of them to wait", || queued() > 300);
+    assert_eq!(host.client().result("echo", json!("modest")), "modest");
+    assert!(queued() > 0, "it waited until all of the others had begun");
 }

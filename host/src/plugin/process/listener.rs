@@ -24,6 +24,9 @@ const KILL_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long the last printed lines of a dead worker are waited for.
 const PRINTED_WAIT_MAX: Duration = Duration::from_millis(200);
 
+/// After so many frames it is the turn of others on the same thread, before more is read.
+const FRAMES_A_TURN_MAX: usize = 32;
+
 /// A bell that can be waited for.
 pub(super) fn watched(bell: Bell) -> io::Result<AsyncFd<Bell>> {
     #[expect(
@@ -122,11 +125,15 @@ impl<L: Listens> Listener<L> {
         let link = Arc::clone(&self.link);
         loop {
             match self.read() {
-                Ok(true) => {
+                Ok(frames) if frames > FRAMES_A_TURN_MAX => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Ok(1..) => {
                     tokio::task::coop::consume_budget().await;
                     continue;
                 }
-                Ok(false) => {}
+                Ok(0) => {}
                 Err(why) => return End::Broken(why),
             }
             // It may have rung since it has room again.
@@ -148,22 +155,21 @@ impl<L: Listens> Listener<L> {
         }
     }
 
-    /// Reads what is there, and passes it on. False: nothing.
-    fn read(&mut self) -> Result<bool, String> {
+    /// Reads what is there, and passes it on. Gives how many frames that were, or parts of one; 0: there is nothing.
+    fn read(&mut self) -> Result<usize, String> {
         let broken = |why: &dyn std::fmt::Display| format!("broke its link to the host: {why}");
         let read = self.reader.read(self.frames.buffer_mut());
         if read.map_err(|torn| broken(&torn))? == 0 {
-            return Ok(false);
+            return Ok(0);
         }
         if self.reader.writer_sleeps() {
             self.reader.wake_writer();
         }
-        self.pass_on()?;
-        Ok(true)
+        Ok(self.pass_on()?.max(1))
     }
 
-    /// Passes on the frames that are complete.
-    fn pass_on(&mut self) -> Result<(), String> {
+    /// Passes on the frames that are complete, and gives how many those are.
+    fn pass_on(&mut self) -> Result<usize, String> {
         let broken = loop {
             let frame = self.frames.next_to_host();
             match frame.map_err(|error| format!("broke its link to the host: {error}")) {
@@ -183,10 +189,11 @@ impl<L: Listens> Listener<L> {
                 Err(why) => break Err(why),
             }
         };
-        if !self.whole.is_empty() {
+        let frames = self.whole.len();
+        if frames > 0 {
             self.listens.said(&mut self.whole);
         }
-        broken
+        broken.map(|()| frames)
     }
 }
 

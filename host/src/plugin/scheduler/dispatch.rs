@@ -18,7 +18,8 @@ impl Scheduler {
             let Some(worker) = self.choose_worker(cost, entry.args.len()) else {
                 break;
             };
-            self.queue.pop_front();
+            let is_quick = cost.is_some_and(|cost| cost <= STACK_COST_MAX);
+            self.queue.pop_front(is_quick);
             self.hand_over(id, worker, now);
         }
         self.grow(now);
