@@ -41,7 +41,7 @@ impl ClientMessage {
     /// # Errors
     /// It is not a message of a client. With its id, if it looks like a task.
     pub(crate) fn parse(text: &Bytes) -> Result<Self, (Option<RequestId>, String)> {
-        let bad = match Request::parse(text) {
+        let bad = match Request::parse_without_background(text) {
             Ok(Request { id: None, .. }) => {
                 let message =
                     "field `id` is missing: the answer carries it, so that you know whose it is";

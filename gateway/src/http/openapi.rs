@@ -91,8 +91,8 @@ fn add_schemas(function: &Function, filled: &[Vec<String>], schemas: &mut Map<St
         "id": id_schema("A name for the request, which the answer carries."),
         "timeout_ms": {"type": "integer", "minimum": 1, "description": "The most that the task may take, in milliseconds."},
     });
-    for reserved in protocol::RESERVED_FIELDS {
-        properties[reserved] = Value::Bool(false);
+    for refused in protocol::BACKGROUND_FIELDS {
+        properties[refused] = Value::Bool(false);
     }
     schemas.insert(
         schema_name(function, "request"),

@@ -72,7 +72,7 @@ async fn answer(
         Some(rest) => body.slice_ref(rest),
         None => body,
     };
-    let request = match protocol::Request::parse(&body) {
+    let request = match protocol::Request::parse_without_background(&body) {
         Ok(request) => request,
         Err(bad) => {
             let failure = TaskFailure::new(ErrorCode::BadRequest, bad.message);

@@ -298,7 +298,7 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
                     self.requests.refuse(client, id, failure);
                 }
             },
-            Mode::Plain => match Request::parse(text) {
+            Mode::Plain => match Request::parse_without_background(text) {
                 Ok(request) if request.id.is_some() => {
                     self.requests.run(client, request, text.len());
                 }

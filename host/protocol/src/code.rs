@@ -22,6 +22,9 @@ pub enum ErrorCode {
     ResultTooLarge,
     Internal,
     Unauthorized,
+    KeyConflict,
+    StorageUnavailable,
+    UnknownTask,
 }
 
 /// What a code stands for. The table in `docs/PROTOCOL.md` is made of these, and tested against them.
@@ -60,12 +63,12 @@ const YES: Option<bool> = Some(true);
 
 /// In the order of the enum.
 #[rustfmt::skip]
-const CODES: [CodeInfo; 15] = [
+const CODES: [CodeInfo; 18] = [
     info(ErrorCode::BadRequest, "bad_request", "the line is not JSON or not an object, or a field is missing or wrong; the message says which, and what to send", NO, NO),
     info(ErrorCode::TooLarge, "too_large", "the line is over the limit, which the message names; the connection closes after this reply", NO, NO),
     info(ErrorCode::UnknownFunction, "unknown_function", "no live plugin has such a function, or the one that had it was removed before the task began; the message names similar ones", NO, NO),
     info(ErrorCode::Unavailable, "unavailable", "the function's plugin crashed over and over and is kept from running for a while, or is still being opened; `data.retry_after_ms` says when to try again", YES, NO),
-    info(ErrorCode::Overloaded, "overloaded", "the function's queue is full, all requests together are as long as the host takes, it has no more room for connections, or the system has no thread for the task; `data.retry_after_ms` says when to try again", YES, NO),
+    info(ErrorCode::Overloaded, "overloaded", "the function's queue is full, the ledger is, all requests together are as long as the host takes, it has no more room for connections, or the system has no thread for the task; `data.retry_after_ms` says when to try again", YES, NO),
     info(ErrorCode::ShuttingDown, "shutting_down", "the server finishes what it has and takes nothing new", YES, NO),
     info(ErrorCode::InvalidArgs, "invalid_args", "`args` is not what the handler takes; the message says where and why", NO, NO),
     info(ErrorCode::HandlerFailed, "handler_failed", "the handler returned an error; `data` may hold its own `kind` and details. Messages of more than 8 KiB are cut, here and wherever a plugin has written them", None, YES),
@@ -76,6 +79,9 @@ const CODES: [CodeInfo; 15] = [
     info(ErrorCode::ResultTooLarge, "result_too_large", "the handler finished, but its result would make a line over the limit", NO, YES),
     info(ErrorCode::Internal, "internal", "the server's own fault; the message has a reference to its log", YES, None),
     info(ErrorCode::Unauthorized, "unauthorized", "the host wants to know its clients, and this one has not shown who it is by a first line `host.hello`, or may no longer be here; the connection closes after this reply", NO, NO),
+    info(ErrorCode::KeyConflict, "key_conflict", "a task in the background has this `key` already, with other arguments; `data.task` is its id", NO, NO),
+    info(ErrorCode::StorageUnavailable, "storage_unavailable", "nothing can be written down or read now: the disk is full or broken, or the ledger can't be opened; the message says what to do", YES, NO),
+    info(ErrorCode::UnknownTask, "unknown_task", "there is no such task, or not for this client, or the time in which it could be asked for is over", NO, NO),
 ];
 
 impl ErrorCode {

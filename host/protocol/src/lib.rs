@@ -7,6 +7,7 @@
 //! Nothing here recurses on input, and no input panics. JSON that only passes through (`args`, `result`, `data`) is
 //! checked but never built up: it stays a slice of the line it came in.
 
+mod background;
 mod code;
 mod encode;
 mod excerpt;
@@ -18,12 +19,13 @@ mod reply;
 mod request;
 mod server_line;
 
+pub use background::{ASKED_MS_MAX, Background, NAME_LEN_MAX, Retry, RetryOn};
 pub use code::{CodeInfo, ErrorCode};
 pub use excerpt::excerpt;
 pub use id::{BadRequestId, RequestId};
 pub use line::{LINE_LEN_MAX_DEFAULT, LineDecoder, LineTooLong};
 pub use reply::{Event, Outcome, Progress, Reply, TaskFailure};
 pub use request::{
-    BadRequest, FUNCTION_LEN_MAX, HOST_PREFIX, RESERVED_FIELDS, Request, SUBJECT_LEN_MAX,
+    BACKGROUND_FIELDS, BadRequest, FUNCTION_LEN_MAX, HOST_PREFIX, Request, SUBJECT_LEN_MAX,
 };
 pub use server_line::{BadServerLine, ServerLine};

@@ -123,7 +123,8 @@ impl Reply {
 }
 
 impl TaskFailure {
-    fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends it as a reply has it under `error`: one object.
+    pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"code\":");
         encode::value(out, self.code.as_str());
         out.extend_from_slice(b",\"message\":");

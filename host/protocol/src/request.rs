@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::background::{self, Background, parse_traceparent};
 use crate::encode;
 use crate::id::{ID_EXPECTED, RequestId};
 use crate::object::{Object, field, slice};
@@ -35,14 +36,25 @@ pub struct Request {
     pub progress: bool,
     /// On whose behalf it is: a name that the client vouches for, of 1 to [`SUBJECT_LEN_MAX`] bytes.
     pub subject: Option<String>,
+    /// The trace that it is part of, as W3C's Trace Context writes it.
+    pub traceparent: Option<String>,
+    /// It is to be written down and answered at once, and run later.
+    pub background: Option<Box<Background>>,
 }
 
-/// Fields that are kept for durable tasks: a request that has one of them is refused.
-pub const RESERVED_FIELDS: [&str; 5] = ["background", "key", "delay_ms", "priority", "retry"];
-
 /// The fields that a request may have.
-const FIELDS: [&str; 11] = {
-    let [background, key, delay_ms, priority, retry] = RESERVED_FIELDS;
+const FIELDS: [&str; 17] = {
+    let [
+        key,
+        unique_ms,
+        delay_ms,
+        priority,
+        retry,
+        deadline_ms,
+        result_ttl_ms,
+        limit_key,
+        version,
+    ] = background::FIELDS;
     [
         "id",
         "function",
@@ -50,12 +62,26 @@ const FIELDS: [&str; 11] = {
         "timeout_ms",
         "progress",
         "subject",
-        background,
+        "traceparent",
+        BACKGROUND,
         key,
+        unique_ms,
         delay_ms,
         priority,
         retry,
+        deadline_ms,
+        result_ttl_ms,
+        limit_key,
+        version,
     ]
+};
+
+const BACKGROUND: &str = "background";
+
+/// The fields by which a request asks for a task in the background.
+pub const BACKGROUND_FIELDS: [&str; 10] = {
+    let [.., background, a, b, c, d, e, f, g, h, i] = FIELDS;
+    [background, a, b, c, d, e, f, g, h, i]
 };
 
 /// For clients whose line is not an object.
@@ -72,6 +98,8 @@ impl Request {
             timeout: None,
             progress: false,
             subject: None,
+            traceparent: None,
+            background: None,
         }
     }
 
@@ -100,18 +128,38 @@ impl Request {
         })
     }
 
+    /// Reads one line for a server that keeps no tasks in the background.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], or it asks for such a task.
+    pub fn parse_without_background(line: &Bytes) -> Result<Self, BadRequest> {
+        let request = Self::parse(line)?;
+        if request.background.is_none() {
+            return Ok(request);
+        }
+        Err(BadRequest {
+            id: request.id,
+            message: format!(
+                "field `{BACKGROUND}` can't be kept here: send the task to a host itself, or leave it out"
+            ),
+        })
+    }
+
     fn from_fields(
         line: &Bytes,
         id: Option<RequestId>,
-        fields: [Option<&str>; 10],
+        fields: [Option<&str>; FIELDS.len() - 1],
     ) -> Result<Self, String> {
-        let [function, args, timeout_ms, progress, subject, reserved @ ..] = fields;
-        if let Some(index) = reserved.iter().position(Option::is_some) {
-            let name = FIELDS[FIELDS.len() - reserved.len() + index];
-            return Err(format!(
-                "field `{name}` is reserved, this server can't do what it asks for; leave it out"
-            ));
-        }
+        let [
+            function,
+            args,
+            timeout_ms,
+            progress,
+            subject,
+            traceparent,
+            background,
+            of_background @ ..,
+        ] = fields;
         let function =
             function.ok_or("field `function` is missing; it names the function to run")?;
         let function: String = field("function", function, "a string of Unicode characters")?;
@@ -128,6 +176,10 @@ impl Request {
                     .to_owned(),
             );
         }
+        let background = Background::read(background, of_background)?;
+        if background.is_some() {
+            fits_background(&function, progress)?;
+        }
         Ok(Self {
             id,
             function,
@@ -135,6 +187,8 @@ impl Request {
             timeout: timeout_ms.map(parse_timeout).transpose()?,
             progress,
             subject: subject.map(parse_subject).transpose()?,
+            traceparent: traceparent.map(parse_traceparent).transpose()?,
+            background,
         })
     }
 
@@ -159,8 +213,30 @@ impl Request {
             out.extend_from_slice(b",\"subject\":");
             encode::value(out, subject);
         }
+        if let Some(traceparent) = &self.traceparent {
+            out.extend_from_slice(b",\"traceparent\":");
+            encode::value(out, traceparent);
+        }
+        if let Some(background) = &self.background {
+            background.encode(out);
+        }
         out.extend_from_slice(b"}\n");
     }
+}
+
+/// Whether a task of this function, and with this wish, may run in the background.
+fn fits_background(function: &str, progress: bool) -> Result<(), String> {
+    if function.starts_with(HOST_PREFIX) {
+        return Err(format!(
+            "`{function}` is answered at once; leave out `{BACKGROUND}`"
+        ));
+    }
+    if progress {
+        return Err(format!(
+            "field `progress` does not go with `{BACKGROUND}`: ask for the task's progress by `host.task`"
+        ));
+    }
+    Ok(())
 }
 
 fn parse_timeout(raw: &str) -> Result<Duration, String> {

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use protocol::{ErrorCode, Progress, Reply, Request, RequestId, TaskFailure};
+use protocol::{
+    ASKED_MS_MAX, Background, ErrorCode, HOST_PREFIX, Progress, Reply, Request, RequestId, Retry,
+    RetryOn, TaskFailure,
+};
 
 pub(crate) fn id() -> impl Strategy<Value = RequestId> {
     prop_oneof![
@@ -46,6 +49,42 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+fn background() -> impl Strategy<Value = Background> {
+    let time = || 0..=ASKED_MS_MAX;
+    let name = || option::of("[^\\x00]{1,30}");
+    let on = prop_oneof![Just(RetryOn::Any), Just(RetryOn::Retryable)];
+    let retry = (any::<u32>(), time(), time(), on);
+    let retry = retry.prop_map(|(max, base_ms, cap_ms, on)| Retry {
+        max,
+        base_ms,
+        cap_ms,
+        on,
+    });
+    let times = (time(), time(), option::of(1..=ASKED_MS_MAX), time());
+    (name(), times, 1..=9_u8, retry, name(), name()).prop_map(
+        |(
+            key,
+            (unique_ms, delay_ms, deadline_ms, result_ttl_ms),
+            priority,
+            retry,
+            limit_key,
+            version,
+        )| {
+            Background {
+                unique_ms: if key.is_some() { unique_ms } else { 0 },
+                key,
+                delay_ms,
+                priority,
+                retry,
+                deadline_ms,
+                result_ttl_ms,
+                limit_key,
+                version,
+            }
+        },
+    )
+}
+
 pub(crate) fn request() -> impl Strategy<Value = Request> {
     (
         option::of(id()),
@@ -54,10 +93,13 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         option::of(1..=u64::MAX),
         any::<bool>(),
         option::of("[^\\x00]{1,30}"),
+        option::of(background().prop_map(Box::new)),
     )
         .prop_map(
-            |(id, function, args, timeout_ms, progress, subject)| Request {
-                progress: progress && id.is_some(),
+            |(id, function, args, timeout_ms, progress, subject, background)| Request {
+                progress: progress && id.is_some() && background.is_none(),
+                background: background.filter(|_| !function.starts_with(HOST_PREFIX)),
+                traceparent: progress.then(|| format!("00-{:032x}-{:016x}-01", 7, 9)),
                 id,
                 function,
                 args,

@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use protocol::{BadRequest, ErrorCode, Reply, Request, RequestId};
+use protocol::{
+    BACKGROUND_FIELDS, Background, BadRequest, ErrorCode, Reply, Request, RequestId, Retry, RetryOn,
+};
 
 use crate::generators;
 
@@ -41,7 +43,7 @@ fn every_field_is_read_whatever_the_order_the_spacing_and_the_escapes() {
         args: Bytes::from_static(b"{ \"a\" : [1.50, 1e400] }"),
         timeout: Some(Duration::from_millis(1500)),
         progress: true,
-        subject: None,
+        ..Request::new("")
     };
     let line = "\t{ \"progress\":true, \"args\" : { \"a\" : [1.50, 1e400] } ,\"other\":{\"id\":9},\r\
                 \"timeout_ms\":1500,\"func\\u0074ion\":\"s\\u00e4ge\",\"id\":7 } ";
@@ -175,17 +177,90 @@ fn progress_needs_an_id() {
 }
 
 #[test]
-fn the_fields_of_durable_tasks_are_refused_rather_than_ignored() {
-    for field in ["background", "key", "delay_ms", "priority", "retry"] {
-        let (message, id) = refused(&format!("{{\"id\":7,\"function\":\"f\",\"{field}\":null}}"));
-        assert_eq!(
-            message,
-            format!(
-                "field `{field}` is reserved, this server can't do what it asks for; leave it out"
-            )
-        );
-        assert_eq!(id.as_deref(), Some("7"));
+fn a_task_in_the_background_says_how_it_is_kept_and_tried_again() {
+    let plain = parse(r#"{"function":"f","background":true}"#).unwrap();
+    assert_eq!(plain.background, Some(Box::default()));
+    let all = r#"{"id":1,"function":"f","args":{},"timeout_ms":5,"subject":"s","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","background":true,"key":"k","unique_ms":1,"delay_ms":2,"priority":9,"retry":{"max":0,"base_ms":7,"cap_ms":8,"on":"retryable"},"deadline_ms":3,"result_ttl_ms":4,"limit_key":"l","version":"1.0"}"#;
+    let request = parse(all).unwrap();
+    let background = Background {
+        key: Some("k".to_owned()),
+        unique_ms: 1,
+        delay_ms: 2,
+        priority: 9,
+        retry: Retry {
+            max: 0,
+            base_ms: 7,
+            cap_ms: 8,
+            on: RetryOn::Retryable,
+        },
+        deadline_ms: Some(3),
+        result_ttl_ms: 4,
+        limit_key: Some("l".to_owned()),
+        version: Some("1.0".to_owned()),
+    };
+    assert_eq!(request.background, Some(Box::new(background)));
+    let mut line = Vec::new();
+    request.encode(&mut line);
+    assert_eq!(String::from_utf8(line).unwrap(), format!("{all}\n"));
+    let part = parse(r#"{"function":"f","background":true,"retry":{"max":2}}"#).unwrap();
+    let retry = Retry {
+        max: 2,
+        ..Retry::default()
+    };
+    assert_eq!(part.background.unwrap().retry, retry);
+}
+
+#[test]
+fn what_a_task_in_the_background_asks_for_is_kept_or_refused() {
+    for field in &BACKGROUND_FIELDS[1..] {
+        for background in ["", "\"background\":false,"] {
+            let line = format!("{{\"id\":7,\"function\":\"f\",{background}\"{field}\":null}}");
+            let (message, id) = refused(&line);
+            let says = format!("field `{field}` is for tasks in the background");
+            assert!(message.starts_with(&says), "{message}");
+            assert_eq!(id.as_deref(), Some("7"));
+        }
     }
+    for (fields, texts) in [
+        (r#""key":"""#, ["`key`", "128"]),
+        (r#""unique_ms":1"#, ["`unique_ms`", "`key`"]),
+        (r#""delay_ms":-1"#, ["`delay_ms`", "a year"]),
+        (r#""delay_ms":31536000001"#, ["`delay_ms`", "a year"]),
+        (r#""priority":0"#, ["`priority`", "1 to 9"]),
+        (r#""priority":10"#, ["`priority`", "1 to 9"]),
+        (r#""priority":"high""#, ["`priority`", "1 to 9"]),
+        (r#""retry":3"#, ["`retry`", "max"]),
+        (r#""retry":{"tries":3}"#, ["`retry`", "tries"]),
+        (r#""retry":{"on":"never"}"#, ["`retry`", "never"]),
+        (r#""retry":{"cap_ms":31536000001}"#, ["`retry`", "a year"]),
+        (r#""deadline_ms":0"#, ["`deadline_ms`", "1 to"]),
+        (r#""result_ttl_ms":1.5"#, ["`result_ttl_ms`", "integer"]),
+        (r#""limit_key":7"#, ["`limit_key`", "string"]),
+        (r#""traceparent":"00-xyz""#, ["`traceparent`", "W3C"]),
+        (r#""id":1,"progress":true"#, ["`progress`", "host.task"]),
+    ] {
+        let line = format!("{{\"function\":\"f\",\"background\":true,{fields}}}");
+        let (message, _) = refused(&line);
+        assert!(texts.iter().all(|text| message.contains(text)), "{message}");
+    }
+    let (message, _) = refused(r#"{"function":"host.ping","background":true}"#);
+    assert!(
+        message.contains("`host.ping` is answered at once"),
+        "{message}"
+    );
+}
+
+#[test]
+fn who_keeps_no_tasks_in_the_background_says_so() {
+    let line = br#"{"id":7,"function":"f","background":true}"#;
+    let bad = Request::parse_without_background(&Bytes::from_static(line)).unwrap_err();
+    assert_eq!(bad.id, Some(RequestId::from(7_u64)));
+    assert!(
+        bad.message.contains("`background` can't be kept here"),
+        "{bad}"
+    );
+    let line = Bytes::from_static(br#"{"function":"f","background":false}"#);
+    assert!(Request::parse_without_background(&line).is_ok());
 }
 
 #[test]
