@@ -18,6 +18,12 @@ mod config;
 #[doc(hidden)]
 pub mod fuzzing;
 mod generations;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the engine that runs what is in the ledger comes next"
+)]
+mod ledger;
 mod link;
 mod net;
 mod plugin;

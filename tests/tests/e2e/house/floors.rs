@@ -93,6 +93,8 @@ pub(super) const HOST: House = House {
         ),
         // The one door between a connection and a task.
         room("admit", "access generations router config stats task clock"),
+        // Background tasks, as they are written down.
+        room("ledger", ""),
         // What becomes of a plugin's generations.
         room(
             "generations",

@@ -1,0 +1,26 @@
+//! The ledger: background tasks, written down before anybody is told so, and kept until nobody may ask for them any more.
+//!
+//! Pure parts, without I/O and clock: `record` says what a task is, `states` which states follow which, `retry` when it is
+//! tried again, `prefetch` how many are claimed. [`Store`] is what a backend promises; `sqlite` is the one that stands in
+//! the host's data folder. Times are milliseconds of Unix time, and are handed in.
+
+mod answer;
+mod id;
+mod prefetch;
+mod record;
+mod retry;
+mod states;
+mod store;
+
+pub(crate) use answer::{Done, ask};
+pub(crate) use id::{TaskId, TaskIds};
+pub(crate) use prefetch::{Pool, how_many};
+pub(crate) use record::{
+    Attempt, Claimed, Ending, Enqueued, Filter, Finish, Finished, NewTask, Page, PageAsk, RetryOn,
+    RetryPolicy, Selection, TaskSummary, TaskView,
+};
+pub(crate) use states::State;
+pub(crate) use store::{
+    Change, ClaimAsk, Durability, FunctionStats, Held, KnownFunction, Limits, Listener, Pruned,
+    Stats, Store, StoreError, StoreErrorKind, Swept, Want,
+};

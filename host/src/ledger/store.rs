@@ -1,0 +1,259 @@
+//! What a backend of the ledger promises: a few operations, each of many tasks at once.
+//!
+//! No call blocks and none waits: each hands its work to the store and is answered through its [`Done`], after what it says
+//! is as durable as [`Store::durability`] says. Operations of one caller are done in the order in which they were handed in.
+//! `now` is the caller's clock, in milliseconds of Unix time; a clock that jumps back makes nothing happen twice, and what
+//! waits goes by the times that are written down.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::answer::Done;
+use super::id::TaskId;
+use super::record::{
+    Claimed, Enqueued, Finish, Finished, NewTask, Page, PageAsk, Selection, TaskView,
+};
+use super::states::State;
+
+/// Where background tasks are kept.
+pub(crate) trait Store: Send + Sync {
+    /// What is done before an [`Enqueued::Stored`] is told.
+    fn durability(&self) -> Durability;
+
+    /// Takes tasks in; answered for each, in order. All are of ids that were never used.
+    ///
+    /// An error holds for all of them, and then none is written down. Functions needn't be known.
+    fn enqueue(&self, tasks: Vec<NewTask>, now: i64, done: Done<Vec<Enqueued>>);
+
+    /// Makes available tasks running, and hands them out: by priority and then age, and one claim in eight by age alone.
+    /// Those whose deadline has passed are discarded instead.
+    fn claim(&self, ask: ClaimAsk, now: i64, done: Done<Vec<Claimed>>);
+
+    /// Writes ends of runs down; answered for each, in order.
+    fn finish(&self, ends: Vec<Finish>, now: i64, done: Done<Vec<Finished>>);
+
+    /// Says that these runs go on; answered for each. In a shared ledger, a node that doesn't is taken for dead.
+    fn beat(&self, runs: Vec<(TaskId, i64)>, now: i64, done: Done<Vec<Held>>);
+
+    /// Makes available what has waited for its time, and discards what is past its deadline: `limit` of each at most.
+    fn sweep(&self, now: i64, limit: usize, done: Done<Swept>);
+
+    /// Forgets finished tasks whose time is over, `limit` at most.
+    fn prune(&self, now: i64, limit: usize, done: Done<Pruned>);
+
+    /// All that is known of a task; none where there is no such task.
+    fn get(&self, id: TaskId, done: Done<Option<Box<TaskView>>>);
+
+    /// A part of the list of tasks. A page has 1,000 at most.
+    fn list(&self, ask: PageAsk, done: Done<Page>);
+
+    /// Calls tasks off: those that wait are cancelled, those that run are told to be ([`Change::cancel_asked`]). Answers
+    /// how many; with `dry_run`, how many it would be. `unknown_task` for a task that isn't there.
+    fn cancel(&self, selection: Selection, dry_run: bool, now: i64, done: Done<u64>);
+
+    /// Makes tasks available at once: those that wait for their time, and those that ended otherwise than well, which get
+    /// their attempts anew and lose their deadline. Of those with a key that another task has meanwhile, none. As
+    /// [`Self::cancel`].
+    fn retry(&self, selection: Selection, dry_run: bool, now: i64, done: Done<u64>);
+
+    /// Gives tasks up that wait, or that nobody knows the end of. As [`Self::cancel`].
+    fn discard(&self, selection: Selection, dry_run: bool, now: i64, done: Done<u64>);
+
+    /// Claims of this function find nothing (`paused`), or find it again.
+    fn pause(&self, function: Arc<str>, paused: bool, now: i64, done: Done<()>);
+
+    /// Remembers that plugins export these functions.
+    fn know(&self, functions: Vec<Arc<str>>, now: i64, done: Done<()>);
+
+    /// Every function that was ever made known, or that a task was taken in for.
+    fn known(&self, done: Done<Vec<KnownFunction>>);
+
+    /// How many tasks there are, by function and state. Costs the same however many there are.
+    fn stats(&self, done: Done<Stats>);
+
+    /// Has every change told from now on.
+    fn watch(&self, listener: Arc<dyn Listener>);
+}
+
+/// Is told what changes, after it was written down, by a thread of the store's: neither call may block.
+pub(crate) trait Listener: Send + Sync {
+    /// Tasks of these functions have become available.
+    fn available(&self, functions: &[Arc<str>]);
+
+    /// Whether [`Self::changed`] is to be called. Looked at often: it must cost next to nothing.
+    fn wants_changes(&self) -> bool;
+
+    /// What changed, in order.
+    fn changed(&self, changes: &[Change]);
+}
+
+/// A task that is in another state than before, or was told to stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) id: TaskId,
+    pub(crate) state: State,
+    pub(crate) function: Arc<str>,
+    pub(crate) subject: Option<Arc<str>>,
+    /// It runs, and is to be stopped.
+    pub(crate) cancel_asked: bool,
+}
+
+/// What was done before a task is said to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// The disk has said that it has it.
+    Fsync,
+    /// A database server has committed it as durably as it can.
+    Commit,
+    /// The operating system has it: it outlives the host, not the machine.
+    Write,
+}
+
+impl Durability {
+    /// The word of the protocol.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Fsync => "fsync",
+            Self::Commit => "commit",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// What a ledger takes in at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Tasks that haven't finished.
+    pub(crate) waiting_max: u64,
+    /// Bytes of arguments and results that are kept.
+    pub(crate) stored_len_max: u64,
+}
+
+/// What is claimed.
+#[derive(Clone, Debug)]
+pub(crate) struct ClaimAsk {
+    /// Who claims: the name of this run of this host.
+    pub(crate) node: Arc<str>,
+    pub(crate) wants: Vec<Want>,
+}
+
+/// Tasks of one function.
+#[derive(Clone, Debug)]
+pub(crate) struct Want {
+    pub(crate) function: Arc<str>,
+    /// The version that is live here: tasks that ask for another are left alone.
+    pub(crate) version: Arc<str>,
+    pub(crate) count: u32,
+    /// No more than so many of the function run at once, over all hosts of the ledger.
+    pub(crate) running_max: Option<u32>,
+    /// The same, of those with the same `limit_key` each.
+    pub(crate) running_max_by_key: Option<u32>,
+    /// Tasks with these limit keys are left alone.
+    pub(crate) held_back: Vec<Arc<str>>,
+}
+
+/// Whether a run is still its host's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    Yes,
+    /// It was called off: it is to be stopped, and its end reported.
+    CancelAsked,
+    /// It isn't any more: whatever comes of it counts for nothing.
+    Stale,
+}
+
+/// What a sweep has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Swept {
+    /// Became available.
+    pub(crate) due: u64,
+    /// Were discarded, past their deadline.
+    pub(crate) expired: u64,
+    /// There is more to do at once.
+    pub(crate) more: bool,
+    /// When the next waiting task's time or deadline comes; none where none waits for one.
+    pub(crate) next_at: Option<i64>,
+}
+
+/// What a pruning has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pruned {
+    pub(crate) forgotten: u64,
+    /// There is more to do at once.
+    pub(crate) more: bool,
+}
+
+/// A function that a plugin has exported here at some time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KnownFunction {
+    pub(crate) name: Arc<str>,
+    pub(crate) paused: bool,
+}
+
+/// How many tasks there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stats {
+    pub(crate) functions: Vec<FunctionStats>,
+    /// Bytes of arguments and results that are kept.
+    pub(crate) stored_len: u64,
+    /// Bytes of the store's files; none where it has none.
+    pub(crate) file_len: Option<u64>,
+}
+
+/// How many tasks of a function there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FunctionStats {
+    pub(crate) function: Arc<str>,
+    pub(crate) paused: bool,
+    /// By [`State::index`].
+    pub(crate) counts: [u64; State::ALL.len()],
+    /// Since when the one that may be claimed and has waited longest may be.
+    pub(crate) oldest_available_at: Option<i64>,
+}
+
+/// Why a store did nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoreError {
+    pub(crate) kind: StoreErrorKind,
+    message: Arc<str>,
+}
+
+/// What is the matter, and so who can do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoreErrorKind {
+    /// Nothing can be written down or read now: the disk is full or broken, the folder read-only, the database away or
+    /// locked. The same call may succeed later.
+    Unavailable,
+    /// Too much waits to be written.
+    Overloaded,
+    /// There is no such task.
+    UnknownTask,
+    /// What is stored isn't what was written.
+    Damaged,
+    /// A newer version of this program wrote it.
+    NewerSchema,
+    /// Another host has it.
+    InUse,
+}
+
+impl StoreError {
+    pub(crate) fn new(kind: StoreErrorKind, message: impl Into<Arc<str>>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    /// A whole sentence without its full stop, for people.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for StoreError {}
