@@ -4,7 +4,7 @@ use std::future::Future;
 
 use tokio::sync::oneshot;
 
-use super::store::{StoreError, StoreErrorKind};
+use super::error::{StoreError, StoreErrorKind};
 
 /// Called exactly once, by a thread of the store's; it must not block, and it may be called before the function that it was
 /// handed to has returned.

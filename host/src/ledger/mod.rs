@@ -5,22 +5,30 @@
 //! the host's data folder. Times are milliseconds of Unix time, and are handed in.
 
 mod answer;
+mod endings;
+mod error;
 mod id;
 mod prefetch;
 mod record;
 mod retry;
+mod sqlite;
 mod states;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use answer::{Done, ask};
-pub(crate) use id::{TaskId, TaskIds};
+pub(crate) use error::{StoreError, StoreErrorKind};
+pub(crate) use id::{NoTaskId, TaskId, TaskIds};
 pub(crate) use prefetch::{Pool, how_many};
 pub(crate) use record::{
-    Attempt, Claimed, Ending, Enqueued, Filter, Finish, Finished, NewTask, Page, PageAsk, RetryOn,
-    RetryPolicy, Selection, TaskSummary, TaskView,
+    Attempt, Claimed, Ending, Enqueued, Filter, Finish, Finished, NewTask, Page, PageAsk,
+    Selection, TaskSummary, TaskView,
 };
+pub(crate) use retry::{Failure, RetryOn, RetryPolicy};
+pub(crate) use sqlite::{Options, Sqlite};
 pub(crate) use states::State;
 pub(crate) use store::{
     Change, ClaimAsk, Durability, FunctionStats, Held, KnownFunction, Limits, Listener, Pruned,
-    Stats, Store, StoreError, StoreErrorKind, Swept, Want,
+    Stats, Store, Swept, Want,
 };

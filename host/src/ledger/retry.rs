@@ -1,9 +1,39 @@
 //! When a task that failed is tried again, or that it isn't.
 
-use super::record::{RetryOn, RetryPolicy};
-
 /// No wait is longer, whatever a failure asks for: a year, in milliseconds.
 pub(crate) const WAIT_MAX_MS: i64 = 365 * 24 * 3600 * 1000;
+
+/// Which failures are tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RetryOn {
+    /// All, but those that never are.
+    Any,
+    /// Those that say that they may go away by themselves.
+    Retryable,
+}
+
+/// How often a task is tried again, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RetryPolicy {
+    /// Attempts after the first.
+    pub(crate) max: u32,
+    /// The first wait, in milliseconds; each further one is twice as long.
+    pub(crate) base_ms: i64,
+    /// The longest wait, in milliseconds.
+    pub(crate) cap_ms: i64,
+    pub(crate) on: RetryOn,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max: 5,
+            base_ms: 1_000,
+            cap_ms: 3_600_000,
+            on: RetryOn::Any,
+        }
+    }
+}
 
 /// What a failure says about another attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

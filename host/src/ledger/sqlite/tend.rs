@@ -1,0 +1,172 @@
+//! What time brings: tasks whose time has come, deadlines, and what is to be forgotten.
+
+use rusqlite::{OptionalExtension as _, Params, params};
+
+use super::desk::Desk;
+use super::enqueue::CLOCK_TOLERANCE_MS;
+use super::fault::Fault;
+use super::known::{Known, task_id};
+use crate::ledger::id::TaskId;
+use crate::ledger::states::Event;
+use crate::ledger::store::{Pruned, Swept};
+
+/// Lanes without tasks are deleted when there are so many.
+const EMPTY_LANES_MAX: usize = 1_000;
+
+impl Desk<'_> {
+    pub(super) fn ids(&self, sql: &str, params: impl Params) -> Result<Vec<TaskId>, Fault> {
+        let mut select = self.connection.prepare_cached(sql)?;
+        let ids = select.query_map(params, |row| task_id(row, 0))?;
+        Ok(ids.collect::<rusqlite::Result<_>>()?)
+    }
+
+    pub(super) fn sweep(&mut self, now: i64, limit: usize) -> Result<Swept, Fault> {
+        let expired = self.ids(
+            "SELECT id FROM task INDEXED BY task_deadline \
+             WHERE deadline_at IS NOT NULL AND state IN (0, 1, 3) AND deadline_at <= ? ORDER BY deadline_at LIMIT ?",
+            params![now, count(limit)],
+        )?;
+        let due = self.ids(
+            "SELECT id FROM task INDEXED BY task_due WHERE state IN (0, 3) AND available_at <= ? \
+             ORDER BY available_at LIMIT ?",
+            params![now, count(limit)],
+        )?;
+        let mut swept = Swept {
+            more: expired.len() >= limit || due.len() >= limit,
+            ..Swept::default()
+        };
+        swept.expired = self.change_all(&expired, Event::Expire, now)?;
+        swept.due = self.change_all(&due, Event::Due, now)?;
+        swept.next_at = self.next_at()?;
+        Ok(swept)
+    }
+
+    fn change_all(&mut self, ids: &[TaskId], event: Event, now: i64) -> Result<u64, Fault> {
+        let mut changed = 0;
+        for id in ids {
+            if let Some(task) = self.known(*id)? {
+                changed += u64::from(self.change(&task, event, now)?);
+            }
+        }
+        Ok(changed)
+    }
+
+    fn next_at(&self) -> Result<Option<i64>, Fault> {
+        let first = |sql: &str| -> Result<Option<i64>, Fault> {
+            Ok(self
+                .connection
+                .prepare_cached(sql)?
+                .query_row([], |row| row.get(0))
+                .optional()?)
+        };
+        let due = first(
+            "SELECT available_at FROM task INDEXED BY task_due WHERE state IN (0, 3) ORDER BY available_at LIMIT 1",
+        )?;
+        let deadline = first(
+            "SELECT deadline_at FROM task INDEXED BY task_deadline \
+             WHERE deadline_at IS NOT NULL AND state IN (0, 1, 3) ORDER BY deadline_at LIMIT 1",
+        )?;
+        Ok(match (due, deadline) {
+            (Some(due), Some(deadline)) => Some(due.min(deadline)),
+            (due, deadline) => due.or(deadline),
+        })
+    }
+
+    pub(super) fn prune(&mut self, now: i64, limit: usize) -> Result<Pruned, Fault> {
+        let ids = self.ids(
+            "SELECT id FROM task INDEXED BY task_forget WHERE forget_at IS NOT NULL AND forget_at <= ? \
+             ORDER BY forget_at LIMIT ?",
+            params![now, count(limit)],
+        )?;
+        for id in &ids {
+            if let Some(task) = self.known(*id)? {
+                self.forget(&task)?;
+            }
+        }
+        let forgotten = ids.len() as u64;
+        Ok(Pruned {
+            forgotten,
+            more: ids.len() >= limit,
+        })
+    }
+
+    fn forget(&mut self, task: &Known) -> Result<(), Fault> {
+        let sql = "SELECT stored_len, args_at, result_at FROM task WHERE id = ?";
+        let texts = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let (stored_len, args_at, result_at): (i64, Option<i64>, Option<i64>) = self
+            .connection
+            .prepare_cached(sql)?
+            .query_row([task.id], texts)?;
+        for at in [args_at, result_at].into_iter().flatten() {
+            self.connection
+                .prepare_cached("DELETE FROM long_text WHERE at = ?")?
+                .execute([at])?;
+        }
+        self.connection
+            .prepare_cached("DELETE FROM attempt WHERE task = ?")?
+            .execute([task.id])?;
+        self.connection
+            .prepare_cached("DELETE FROM task WHERE id = ?")?
+            .execute([task.id])?;
+        self.release_key(task)?;
+        self.book.moves(task.lane, Some(task.state), None);
+        self.book.holds(task.lane, -stored_len);
+        Ok(())
+    }
+
+    /// Deletes lanes of limit keys that nobody uses any more, when there are many.
+    pub(super) fn tidy(&mut self) -> Result<(), Fault> {
+        if self.book.empty_lanes() <= EMPTY_LANES_MAX {
+            return Ok(());
+        }
+        self.book.write(self.connection)?;
+        self.book.delete_empty_lanes(self.connection)?;
+        self.reload_book()
+    }
+
+    pub(super) fn reload_book(&mut self) -> Result<(), Fault> {
+        let claims: Vec<_> = self
+            .book
+            .functions
+            .iter()
+            .map(|function| (function.name.clone(), function.claims))
+            .collect();
+        let book = super::book::Book::load(self.connection)?;
+        self.book = book;
+        for (name, claims) in claims {
+            if let Some(place) = self.book.place_of(&name) {
+                self.book.function_of_mut(place).claims = claims;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notices a clock that was set back. What waits was given its time by the clock as it was: where that time can't be
+    /// right, it waits from now on for as long as it was to wait then. So nothing waits longer than it was told to,
+    /// counted from the moment at which the clock is set right.
+    pub(super) fn heed_clock(&mut self, now: i64) -> Result<(), Fault> {
+        let latest = self.book.latest;
+        if now > latest.saturating_add(CLOCK_TOLERANCE_MS) {
+            self.book.latest = now;
+            self.connection
+                .prepare_cached("UPDATE clock SET latest = ?")?
+                .execute([now])?;
+        } else if now < latest.saturating_sub(CLOCK_TOLERANCE_MS) {
+            self.book.latest = now;
+            self.connection
+                .prepare_cached("UPDATE clock SET latest = ?")?
+                .execute([now])?;
+            self.connection
+                .prepare_cached(
+                    "UPDATE task SET available_at = ?1 + (available_at - since), since = ?1 \
+                     WHERE state IN (0, 3) AND since > ?1 + ?2",
+                )?
+                .execute(params![now, CLOCK_TOLERANCE_MS])?;
+        }
+        Ok(())
+    }
+}
+
+fn count(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,1 @@
+//! Random operations in random order: each store answers as the model does.

@@ -1,0 +1,133 @@
+//! The ledger's tests: the tables of states and endings, and what every store promises.
+
+mod any_order;
+mod contract;
+mod endings;
+mod model;
+mod states;
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{
+    ClaimAsk, Claimed, Done, Ending, Enqueued, Failure, Finish, NewTask, RetryPolicy, Store,
+    StoreError, TaskId, TaskView, Want,
+};
+
+/// A time like today's, in milliseconds of Unix time.
+pub(super) const NOW: i64 = 1_790_000_000_000;
+
+pub(super) const DAY_MS: i64 = 24 * 3600 * 1000;
+
+/// Waits for the answer to what `start` asks.
+pub(super) fn ask<T: Send + 'static>(start: impl FnOnce(Done<T>)) -> Result<T, StoreError> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    start(Box::new(move |answer| sender.send(answer).unwrap()));
+    let answer = receiver.recv_timeout(Duration::from_secs(120));
+    answer.expect("the store answers in time, and exactly once")
+}
+
+/// An id that `number` determines; ids ascend with numbers.
+pub(super) fn id(number: u64) -> TaskId {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    // Spread, as random halves are.
+    bytes[8..].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+    TaskId::from_bytes(bytes)
+}
+
+/// A task as a client gets it who asks for nothing.
+pub(super) fn task(number: u64, function: &str) -> NewTask {
+    NewTask {
+        id: id(number),
+        function: function.into(),
+        args: Bytes::from_static(b"{}"),
+        key: None,
+        unique_until: None,
+        available_at: NOW,
+        priority: 5,
+        retry: RetryPolicy::default(),
+        deadline_at: None,
+        result_ttl_ms: DAY_MS,
+        timeout_ms: None,
+        at_most_once: false,
+        subject: None,
+        limit_key: None,
+        version: None,
+        parent: None,
+        batch: None,
+        traceparent: None,
+        client: None,
+    }
+}
+
+pub(super) fn enqueue(store: &dyn Store, tasks: Vec<NewTask>) -> Vec<Enqueued> {
+    enqueue_at(store, tasks, NOW)
+}
+
+pub(super) fn enqueue_at(store: &dyn Store, tasks: Vec<NewTask>, now: i64) -> Vec<Enqueued> {
+    ask(|done| store.enqueue(tasks, now, done)).unwrap()
+}
+
+pub(super) fn want(function: &str, count: u32) -> Want {
+    Want {
+        function: function.into(),
+        version: "1".into(),
+        count,
+        running_max: None,
+        running_max_by_key: None,
+        held_back: Vec::new(),
+    }
+}
+
+pub(super) fn claim_of(store: &dyn Store, want: Want, now: i64) -> Vec<Claimed> {
+    let ask_of = ClaimAsk {
+        node: "node-a".into(),
+        wants: vec![want],
+    };
+    ask(|done| store.claim(ask_of, now, done)).unwrap()
+}
+
+pub(super) fn claim(store: &dyn Store, function: &str, count: u32) -> Vec<Claimed> {
+    claim_of(store, want(function, count), NOW)
+}
+
+pub(super) fn ids(claimed: &[Claimed]) -> Vec<TaskId> {
+    claimed.iter().map(|claimed| claimed.id).collect()
+}
+
+pub(super) fn end(claimed: &Claimed, ending: Ending) -> Finish {
+    Finish {
+        id: claimed.id,
+        lease: claimed.lease,
+        started_at: None,
+        version: Arc::from("1.2.3"),
+        ending,
+    }
+}
+
+pub(super) fn finish(store: &dyn Store, end: Finish, now: i64) -> super::Finished {
+    let answers = ask(|done| store.finish(vec![end], now, done)).unwrap();
+    assert_eq!(answers.len(), 1);
+    answers[0]
+}
+
+pub(super) fn completed(result: &'static str) -> Ending {
+    Ending::Completed {
+        result: Bytes::from_static(result.as_bytes()),
+    }
+}
+
+pub(super) fn failed(error: &'static str) -> Ending {
+    Ending::Failed {
+        error: Bytes::from_static(error.as_bytes()),
+        failure: Failure::default(),
+    }
+}
+
+pub(super) fn view(store: &dyn Store, id: TaskId) -> Option<TaskView> {
+    ask(|done| store.get(id, done)).unwrap().map(|view| *view)
+}

@@ -1,0 +1,686 @@
+//! A store as simple as can be, in memory: what the others are compared with, and what tests of others may stand on.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+
+use crate::ledger::endings::Run;
+use crate::ledger::states::{Event, State};
+use crate::ledger::{
+    Attempt, Change, ClaimAsk, Claimed, Done, Durability, Ending, Enqueued, Filter, Finish,
+    Finished, FunctionStats, Held, KnownFunction, Limits, Listener, NewTask, Page, PageAsk, Pruned,
+    Selection, Stats, Store, StoreError, StoreErrorKind, Swept, TaskId, TaskSummary, TaskView,
+    Want,
+};
+
+const DISCARDED_TTL_MS: i64 = 14 * 24 * 3600 * 1000;
+
+/// A task, as all that is known of it.
+#[derive(Clone)]
+struct Kept {
+    new: NewTask,
+    state: State,
+    lease: i64,
+    tries: u32,
+    attempts: Vec<Attempt>,
+    cancel_asked: bool,
+    node: Option<Arc<str>>,
+    created_at: i64,
+    available_at: i64,
+    claimed_at: Option<i64>,
+    ended_at: Option<i64>,
+    forget_at: Option<i64>,
+    deadline_at: Option<i64>,
+    result: Option<Bytes>,
+}
+
+#[derive(Default)]
+struct Inner {
+    tasks: BTreeMap<TaskId, Kept>,
+    /// Name to whether it is paused.
+    functions: BTreeMap<Arc<str>, bool>,
+    claims: BTreeMap<Arc<str>, u64>,
+    keys: BTreeMap<(Arc<str>, Option<String>, String), TaskId>,
+    listener: Option<Arc<dyn Listener>>,
+    changes: Vec<Change>,
+    available: Vec<Arc<str>>,
+}
+
+pub(crate) struct Model {
+    limits: Limits,
+    inner: Mutex<Inner>,
+}
+
+impl Model {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            inner: Mutex::new(Inner::default()),
+        }
+    }
+
+    fn answer<T>(&self, done: Done<T>, act: impl FnOnce(&mut Inner) -> Result<T, StoreError>) {
+        let mut inner: MutexGuard<'_, Inner> = self.inner.lock().unwrap();
+        let answer = act(&mut inner);
+        let changes = std::mem::take(&mut inner.changes);
+        let mut available = std::mem::take(&mut inner.available);
+        let listener = inner.listener.clone();
+        drop(inner);
+        done(answer);
+        available.sort();
+        available.dedup();
+        if let Some(listener) = listener {
+            if !available.is_empty() {
+                listener.available(&available);
+            }
+            if listener.wants_changes() && !changes.is_empty() {
+                listener.changed(&changes);
+            }
+        }
+    }
+
+    fn change(
+        &self,
+        selection: &Selection,
+        event: Event,
+        dry_run: bool,
+        now: i64,
+        done: Done<u64>,
+    ) {
+        self.answer(done, |inner| {
+            let ids: Vec<TaskId> = match selection {
+                Selection::Task(id) if inner.tasks.contains_key(id) => vec![*id],
+                Selection::Task(_) => {
+                    return Err(StoreError::new(
+                        StoreErrorKind::UnknownTask,
+                        "there is no such task, or its time to be asked for is over",
+                    ));
+                }
+                Selection::Filter(filter) => {
+                    let tasks = inner
+                        .tasks
+                        .iter()
+                        .rev()
+                        .filter(|(_, kept)| kept.fits(filter));
+                    tasks.map(|(id, _)| *id).collect()
+                }
+            };
+            let changed = ids.into_iter().filter(|id| {
+                if dry_run {
+                    inner.tasks[id].state.after(event).is_some()
+                } else {
+                    inner.change(*id, event, now)
+                }
+            });
+            Ok(changed.count() as u64)
+        });
+    }
+}
+
+impl Kept {
+    fn fits(&self, filter: &Filter) -> bool {
+        filter.state.is_none_or(|state| state == self.state)
+            && filter
+                .function
+                .as_ref()
+                .is_none_or(|function| *function == self.new.function)
+            && filter.key.is_none_or_eq(&self.new.key)
+            && filter.subject.is_none_or_eq(&self.new.subject)
+    }
+
+    fn summary(&self) -> TaskSummary {
+        TaskSummary {
+            id: self.new.id,
+            state: self.state,
+            function: Arc::clone(&self.new.function),
+            key: self.new.key.clone(),
+            subject: self.new.subject.clone(),
+            priority: self.new.priority,
+            attempts: u32::try_from(self.attempts.len()).unwrap(),
+            created_at: self.created_at,
+            available_at: self.available_at,
+            claimed_at: self.claimed_at,
+            ended_at: self.ended_at,
+            deadline_at: self.deadline_at,
+            limit_key: self.new.limit_key.clone(),
+            version: self.new.version.clone(),
+            parent: self.new.parent,
+            batch: self.new.batch.clone(),
+            cancel_asked: self.cancel_asked,
+        }
+    }
+
+    fn view(&self) -> TaskView {
+        TaskView {
+            summary: self.summary(),
+            args: self.new.args.clone(),
+            result: self.result.clone(),
+            attempts: self.attempts[self.attempts.len().saturating_sub(100)..].to_vec(),
+            retry: self.new.retry,
+            timeout_ms: self.new.timeout_ms,
+            result_ttl_ms: self.new.result_ttl_ms,
+            unique_until: self.new.unique_until,
+            at_most_once: self.new.at_most_once,
+            traceparent: self.new.traceparent.clone(),
+            client: self.new.client.clone(),
+            node: self.node.as_deref().map(str::to_owned),
+            lease: self.lease,
+            forget_at: self.forget_at,
+        }
+    }
+}
+
+trait NoneOrEq {
+    fn is_none_or_eq(&self, other: &Self) -> bool;
+}
+
+impl NoneOrEq for Option<String> {
+    fn is_none_or_eq(&self, other: &Self) -> bool {
+        self.is_none() || self == other
+    }
+}
+
+impl Inner {
+    fn key_of(&self, id: TaskId) -> Option<(Arc<str>, Option<String>, String)> {
+        let new = &self.tasks[&id].new;
+        let key = new.key.clone()?;
+        Some((Arc::clone(&new.function), new.subject.clone(), key))
+    }
+
+    /// The task is in this state now.
+    fn set(&mut self, id: TaskId, state: State, now: i64) {
+        let key = self.key_of(id);
+        let Some(kept) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        kept.state = state;
+        kept.ended_at = state.is_finished().then_some(now);
+        let ttl_ms = match state {
+            State::Completed | State::Cancelled => Some(kept.new.result_ttl_ms),
+            State::Discarded => Some(kept.new.result_ttl_ms.max(DISCARDED_TTL_MS)),
+            _ => None,
+        };
+        kept.forget_at =
+            ttl_ms.map(|ttl_ms| (now + ttl_ms.max(0)).max(kept.new.unique_until.unwrap_or(0)));
+        if state != State::Running {
+            kept.node = None;
+            kept.cancel_asked = false;
+        }
+        let is_released =
+            state.is_finished() && kept.new.unique_until.is_none_or(|until| until <= now);
+        if let Some(key) = key.filter(|key| is_released && self.keys.get(key) == Some(&id)) {
+            self.keys.remove(&key);
+        }
+        self.tell(id, false);
+    }
+
+    fn tell(&mut self, id: TaskId, cancel_asked: bool) {
+        let kept = &self.tasks[&id];
+        if kept.state == State::Available {
+            self.available.push(Arc::clone(&kept.new.function));
+        }
+        let function = Arc::clone(&kept.new.function);
+        let subject = kept.new.subject.as_deref().map(Arc::from);
+        self.changes.push(Change {
+            id,
+            state: kept.state,
+            function,
+            subject,
+            cancel_asked,
+        });
+    }
+
+    fn change(&mut self, id: TaskId, event: Event, now: i64) -> bool {
+        let from = self.tasks[&id].state;
+        let Some(to) = from.after(event) else {
+            return false;
+        };
+        if to == State::Running {
+            self.tasks.get_mut(&id).unwrap().cancel_asked = true;
+            self.tell(id, true);
+            return true;
+        }
+        let is_anew = event == Event::Retry && from.is_finished();
+        if is_anew && let Some(key) = self.key_of(id) {
+            if *self.keys.entry(key).or_insert(id) != id {
+                return false;
+            }
+        }
+        let kept = self.tasks.get_mut(&id).unwrap();
+        if to == State::Available {
+            kept.available_at = now;
+        }
+        if is_anew {
+            kept.deadline_at = None;
+        }
+        if event == Event::Retry {
+            kept.tries = 0;
+        }
+        self.set(id, to, now);
+        true
+    }
+
+    fn enqueue(&mut self, new: NewTask, limits: Limits, now: i64) -> Enqueued {
+        let key = new
+            .key
+            .clone()
+            .map(|key| (Arc::clone(&new.function), new.subject.clone(), key));
+        if let Some(holder) = key.as_ref().and_then(|key| self.keys.get(key)) {
+            let kept = &self.tasks[holder];
+            let is_kept = kept.new.unique_until.is_some_and(|until| until > now);
+            if !kept.state.is_finished() || is_kept {
+                return if kept.new.args == new.args {
+                    Enqueued::Duplicate {
+                        id: *holder,
+                        state: kept.state,
+                    }
+                } else {
+                    Enqueued::KeyConflict { id: *holder }
+                };
+            }
+        }
+        let waiting = self
+            .tasks
+            .values()
+            .filter(|kept| !kept.state.is_finished())
+            .count() as u64;
+        if waiting >= limits.waiting_max {
+            return Enqueued::Overloaded("waiting_max".into());
+        }
+        if self.stored_len() + new.args.len() as u64 > limits.stored_len_max {
+            return Enqueued::Overloaded("stored_len_max".into());
+        }
+        self.functions
+            .entry(Arc::clone(&new.function))
+            .or_insert(false);
+        let id = new.id;
+        if let Some(key) = key {
+            self.keys.insert(key, id);
+        }
+        let state = State::of_new(new.available_at, now);
+        let kept = Kept {
+            state,
+            lease: 0,
+            tries: 0,
+            attempts: Vec::new(),
+            cancel_asked: false,
+            node: None,
+            created_at: now,
+            available_at: new.available_at.max(now),
+            claimed_at: None,
+            ended_at: None,
+            forget_at: None,
+            deadline_at: new.deadline_at,
+            result: None,
+            new,
+        };
+        self.tasks.insert(id, kept);
+        self.tell(id, false);
+        Enqueued::Stored(state)
+    }
+
+    fn stored_len(&self) -> u64 {
+        let lens = self
+            .tasks
+            .values()
+            .map(|kept| kept.new.args.len() + kept.result.as_ref().map_or(0, Bytes::len));
+        lens.sum::<usize>() as u64
+    }
+
+    fn running(&self, want: &Want, limit_key: Option<&String>) -> u32 {
+        let running = self.tasks.values().filter(|kept| {
+            kept.state == State::Running
+                && kept.new.function == want.function
+                && limit_key.is_none_or(|key| kept.new.limit_key.as_ref() == Some(key))
+        });
+        u32::try_from(running.count()).unwrap()
+    }
+
+    fn next(&self, want: &Want) -> Option<TaskId> {
+        if want
+            .running_max
+            .is_some_and(|max| self.running(want, None) >= max)
+        {
+            return None;
+        }
+        let fitting = self.tasks.iter().filter(|(_, kept)| {
+            let key = kept.new.limit_key.as_ref();
+            kept.state == State::Available
+                && kept.new.function == want.function
+                && kept
+                    .new
+                    .version
+                    .as_ref()
+                    .is_none_or(|version| **version == *want.version)
+                && key.is_none_or(|key| !want.held_back.iter().any(|held| **held == **key))
+                && key
+                    .zip(want.running_max_by_key)
+                    .is_none_or(|(key, max)| self.running(want, Some(key)) < max)
+        });
+        let is_by_age = self.claims.get(&want.function).unwrap_or(&0) % 8 == 7;
+        fitting
+            .map(|(id, kept)| (if is_by_age { 0 } else { kept.new.priority }, *id))
+            .min()
+            .map(|(_, id)| id)
+    }
+
+    fn claim(&mut self, want: &Want, node: &Arc<str>, now: i64) -> Vec<Claimed> {
+        let mut claimed = Vec::new();
+        if self.functions.get(&want.function).copied().unwrap_or(true) {
+            return claimed;
+        }
+        while claimed.len() < want.count as usize {
+            let Some(id) = self.next(want) else { break };
+            if self.tasks[&id]
+                .deadline_at
+                .is_some_and(|deadline| deadline <= now)
+            {
+                self.tasks.get_mut(&id).unwrap().claimed_at = Some(now);
+                self.tasks.get_mut(&id).unwrap().lease += 1;
+                self.change(id, Event::Expire, now);
+                continue;
+            }
+            *self.claims.entry(Arc::clone(&want.function)).or_insert(0) += 1;
+            self.set(id, State::Running, now);
+            let kept = self.tasks.get_mut(&id).unwrap();
+            kept.lease += 1;
+            kept.node = Some(Arc::clone(node));
+            kept.claimed_at = Some(now);
+            let new = &kept.new;
+            claimed.push(Claimed {
+                id,
+                lease: kept.lease,
+                attempt: u32::try_from(kept.attempts.len()).unwrap() + 1,
+                function: Arc::clone(&new.function),
+                args: new.args.clone(),
+                created_at: kept.created_at,
+                deadline_at: kept.deadline_at,
+                timeout_ms: new.timeout_ms,
+                at_most_once: new.at_most_once,
+                priority: new.priority,
+                key: new.key.clone(),
+                subject: new.subject.clone(),
+                limit_key: new.limit_key.clone(),
+                traceparent: new.traceparent.clone(),
+                client: new.client.clone(),
+            });
+        }
+        claimed
+    }
+
+    fn finish(&mut self, end: &Finish, now: i64) -> Finished {
+        let Some(kept) = self.tasks.get_mut(&end.id) else {
+            return Finished::Stale;
+        };
+        if kept.state != State::Running || kept.lease != end.lease {
+            return Finished::Stale;
+        }
+        let run = Run {
+            id: end.id.as_bytes(),
+            policy: &kept.new.retry,
+            tries: kept.tries,
+            deadline_at: kept.deadline_at,
+            at_most_once: kept.new.at_most_once,
+            cancel_asked: kept.cancel_asked,
+        };
+        let next = run.end(&end.ending, now);
+        let to = kept.state.after(next.event).unwrap();
+        let error = match &end.ending {
+            Ending::Failed { error, .. } | Ending::Cancelled { error } | Ending::Lost { error } => {
+                Some(error.clone())
+            }
+            Ending::Completed { .. } | Ending::Released => None,
+        };
+        if next.counts {
+            kept.tries += 1;
+            kept.attempts.push(Attempt {
+                number: u32::try_from(kept.attempts.len()).unwrap() + 1,
+                node: kept.node.as_deref().unwrap_or_default().to_owned(),
+                version: end.version.to_string(),
+                started_at: end.started_at.or(kept.claimed_at).unwrap(),
+                ended_at: now,
+                error,
+            });
+        }
+        if let Ending::Completed { result } = &end.ending {
+            kept.result = Some(result.clone());
+        }
+        if next.event == Event::TryAgain {
+            kept.available_at = next.available_at;
+        }
+        let available_at = (to == State::Retryable).then_some(next.available_at);
+        self.set(end.id, to, now);
+        Finished::Now {
+            state: to,
+            available_at,
+        }
+    }
+
+    fn sweep(&mut self, now: i64, limit: usize) -> Swept {
+        let waits = |kept: &&Kept| matches!(kept.state, State::Scheduled | State::Retryable);
+        let mut expired: Vec<_> = self
+            .tasks
+            .values()
+            .filter(|kept| waits(kept) || kept.state == State::Available)
+            .collect();
+        expired.retain(|kept| kept.deadline_at.is_some_and(|deadline| deadline <= now));
+        expired.sort_by_key(|kept| (kept.deadline_at, kept.new.id));
+        let expired: Vec<TaskId> = expired.iter().map(|kept| kept.new.id).take(limit).collect();
+        let mut due: Vec<_> = self
+            .tasks
+            .values()
+            .filter(waits)
+            .filter(|kept| kept.available_at <= now)
+            .collect();
+        due.sort_by_key(|kept| (kept.available_at, kept.new.id));
+        let due: Vec<TaskId> = due.iter().map(|kept| kept.new.id).take(limit).collect();
+        let more = expired.len() >= limit || due.len() >= limit;
+        let expired = expired
+            .into_iter()
+            .filter(|id| self.change(*id, Event::Expire, now))
+            .count() as u64;
+        let due = due
+            .into_iter()
+            .filter(|id| self.change(*id, Event::Due, now))
+            .count() as u64;
+        let next = |kept: &Kept| {
+            let waits = matches!(kept.state, State::Scheduled | State::Retryable);
+            let deadline = kept
+                .deadline_at
+                .filter(|_| waits || kept.state == State::Available);
+            [waits.then_some(kept.available_at), deadline]
+                .into_iter()
+                .flatten()
+                .min()
+        };
+        Swept {
+            due,
+            expired,
+            more,
+            next_at: self.tasks.values().filter_map(next).min(),
+        }
+    }
+
+    fn prune(&mut self, now: i64, limit: usize) -> Pruned {
+        let over = self
+            .tasks
+            .values()
+            .filter_map(|kept| kept.forget_at.map(|at| (at, kept.new.id)));
+        let mut over: Vec<_> = over.filter(|(at, _)| *at <= now).collect();
+        over.sort_unstable();
+        over.truncate(limit);
+        for (_, id) in &over {
+            self.tasks.remove(id);
+            self.keys.retain(|_, holder| holder != id);
+        }
+        Pruned {
+            forgotten: over.len() as u64,
+            more: over.len() >= limit,
+        }
+    }
+
+    fn list(&self, ask: &PageAsk) -> Page {
+        let before = self
+            .tasks
+            .range(..ask.after.unwrap_or(TaskId::from_bytes([255; 16])))
+            .rev();
+        let limit = ask.limit.clamp(1, 1_000);
+        let fitting: Vec<_> = before
+            .filter(|(_, kept)| kept.fits(&ask.filter))
+            .take(limit)
+            .collect();
+        let next = if fitting.len() == limit {
+            fitting.last().map(|(id, _)| **id)
+        } else {
+            None
+        };
+        Page {
+            tasks: fitting.iter().map(|(_, kept)| kept.summary()).collect(),
+            next,
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        let functions = self.functions.iter().map(|(function, paused)| {
+            let tasks = || {
+                self.tasks
+                    .values()
+                    .filter(|kept| kept.new.function == *function)
+            };
+            let mut counts = [0; State::ALL.len()];
+            tasks().for_each(|kept| counts[kept.state.index()] += 1);
+            let mut oldest: BTreeMap<u8, i64> = BTreeMap::new();
+            for kept in tasks().filter(|kept| kept.state == State::Available) {
+                oldest.entry(kept.new.priority).or_insert(kept.available_at);
+            }
+            let oldest_available_at = oldest.values().min().copied();
+            FunctionStats {
+                function: Arc::clone(function),
+                paused: *paused,
+                counts,
+                oldest_available_at,
+            }
+        });
+        Stats {
+            functions: functions.collect(),
+            stored_len: self.stored_len(),
+            file_len: None,
+        }
+    }
+}
+
+impl Store for Model {
+    fn durability(&self) -> Durability {
+        Durability::Write
+    }
+
+    fn enqueue(&self, tasks: Vec<NewTask>, now: i64, done: Done<Vec<Enqueued>>) {
+        self.answer(done, |inner| {
+            Ok(tasks
+                .into_iter()
+                .map(|task| inner.enqueue(task, self.limits, now))
+                .collect())
+        });
+    }
+
+    fn claim(&self, ask: ClaimAsk, now: i64, done: Done<Vec<Claimed>>) {
+        self.answer(done, |inner| {
+            Ok(ask
+                .wants
+                .iter()
+                .flat_map(|want| inner.claim(want, &ask.node, now))
+                .collect())
+        });
+    }
+
+    fn finish(&self, ends: Vec<Finish>, now: i64, done: Done<Vec<Finished>>) {
+        self.answer(done, |inner| {
+            Ok(ends.iter().map(|end| inner.finish(end, now)).collect())
+        });
+    }
+
+    fn beat(&self, runs: Vec<(TaskId, i64)>, _now: i64, done: Done<Vec<Held>>) {
+        self.answer(done, |inner| {
+            let held = runs.iter().map(|(id, lease)| match inner.tasks.get(id) {
+                Some(kept)
+                    if kept.state == State::Running
+                        && kept.lease == *lease
+                        && kept.cancel_asked =>
+                {
+                    Held::CancelAsked
+                }
+                Some(kept) if kept.state == State::Running && kept.lease == *lease => Held::Yes,
+                _ => Held::Stale,
+            });
+            Ok(held.collect())
+        });
+    }
+
+    fn sweep(&self, now: i64, limit: usize, done: Done<Swept>) {
+        self.answer(done, |inner| Ok(inner.sweep(now, limit)));
+    }
+
+    fn prune(&self, now: i64, limit: usize, done: Done<Pruned>) {
+        self.answer(done, |inner| Ok(inner.prune(now, limit)));
+    }
+
+    fn get(&self, id: TaskId, done: Done<Option<Box<TaskView>>>) {
+        self.answer(done, |inner| {
+            Ok(inner.tasks.get(&id).map(|kept| Box::new(kept.view())))
+        });
+    }
+
+    fn list(&self, ask: PageAsk, done: Done<Page>) {
+        self.answer(done, |inner| Ok(inner.list(&ask)));
+    }
+
+    fn cancel(&self, selection: Selection, dry_run: bool, now: i64, done: Done<u64>) {
+        self.change(&selection, Event::Cancel, dry_run, now, done);
+    }
+
+    fn retry(&self, selection: Selection, dry_run: bool, now: i64, done: Done<u64>) {
+        self.change(&selection, Event::Retry, dry_run, now, done);
+    }
+
+    fn discard(&self, selection: Selection, dry_run: bool, now: i64, done: Done<u64>) {
+        self.change(&selection, Event::Discard, dry_run, now, done);
+    }
+
+    fn pause(&self, function: Arc<str>, paused: bool, _now: i64, done: Done<()>) {
+        self.answer(done, |inner| {
+            if !paused {
+                inner.available.push(Arc::clone(&function));
+            }
+            inner.functions.insert(function, paused);
+            Ok(())
+        });
+    }
+
+    fn know(&self, functions: Vec<Arc<str>>, _now: i64, done: Done<()>) {
+        self.answer(done, |inner| {
+            for function in functions {
+                inner.functions.entry(function).or_insert(false);
+            }
+            Ok(())
+        });
+    }
+
+    fn known(&self, done: Done<Vec<KnownFunction>>) {
+        self.answer(done, |inner| {
+            let known = inner.functions.iter().map(|(name, paused)| KnownFunction {
+                name: Arc::clone(name),
+                paused: *paused,
+            });
+            Ok(known.collect())
+        });
+    }
+
+    fn stats(&self, done: Done<Stats>) {
+        self.answer(done, |inner| Ok(inner.stats()));
+    }
+
+    fn watch(&self, listener: Arc<dyn Listener>) {
+        self.inner.lock().unwrap().listener = Some(listener);
+    }
+}
