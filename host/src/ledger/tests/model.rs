@@ -60,6 +60,11 @@ impl Model {
         }
     }
 
+    /// As a host that starts again: the next claim is the first one.
+    pub(crate) fn forget_turns(&self) {
+        self.inner.lock().unwrap().claims.clear();
+    }
+
     fn answer<T>(&self, done: Done<T>, act: impl FnOnce(&mut Inner) -> Result<T, StoreError>) {
         let mut inner: MutexGuard<'_, Inner> = self.inner.lock().unwrap();
         let answer = act(&mut inner);
@@ -550,11 +555,8 @@ impl Inner {
             };
             let mut counts = [0; State::ALL.len()];
             tasks().for_each(|kept| counts[kept.state.index()] += 1);
-            let mut oldest: BTreeMap<u8, i64> = BTreeMap::new();
-            for kept in tasks().filter(|kept| kept.state == State::Available) {
-                oldest.entry(kept.new.priority).or_insert(kept.available_at);
-            }
-            let oldest_available_at = oldest.values().min().copied();
+            let available = tasks().filter(|kept| kept.state == State::Available);
+            let oldest_available_at = available.map(|kept| kept.available_at).min();
             FunctionStats {
                 function: Arc::clone(function),
                 paused: *paused,
