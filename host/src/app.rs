@@ -19,13 +19,16 @@ use tokio::time::Instant;
 use crate::access::Access;
 use crate::admin::Admin;
 use crate::admit::Door;
+use crate::background::{self, Background};
 use crate::children;
 use crate::config::{Config, ConfigError};
 use crate::generations::{Keeper, KeeperHandle, Roster};
+use crate::ledger::StoreError;
 use crate::net::{self, Doorway, DoorwayError, Shared, Strangers, Unread};
 use crate::reload::FolderError;
 use crate::router::Router;
 use crate::stats::Stats;
+use crate::task::Numbers;
 
 /// How long the last replies may take to leave when every task has ended.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
@@ -36,6 +39,7 @@ pub(crate) enum AppError {
     Door(DoorwayError),
     Tls(String),
     Folder(FolderError),
+    Ledger(StoreError),
     Log(String),
     System(io::Error),
 }
@@ -47,6 +51,7 @@ impl fmt::Display for AppError {
             Self::Door(error) => error.fmt(f),
             Self::Tls(error) => write!(f, "`tls`: {error}"),
             Self::Folder(error) => error.fmt(f),
+            Self::Ledger(error) => write!(f, "background tasks: {error}"),
             Self::Log(error) => f.write_str(error),
             Self::System(error) => write!(f, "the system refuses what the host needs: {error}"),
         }
@@ -81,8 +86,16 @@ pub(crate) async fn serve(
         Roster::default(),
     );
     let access = Arc::new(Access::new(config.clients.clone()));
+    let numbers = Numbers::default();
+    let background = Background::new(
+        config.ledger.clone(),
+        router.clone(),
+        roster.clone(),
+        numbers.clone(),
+    );
     let admin = Arc::new(Admin::new(
         roster.clone(),
+        background.clone(),
         Arc::clone(&stats),
         Arc::clone(&access),
         config.limits,
@@ -101,6 +114,7 @@ pub(crate) async fn serve(
         loaded = keeper.load(&mut folder) => loaded.map_err(AppError::Folder)?,
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     }
+    background.begin().await.map_err(AppError::Ledger)?;
     life::announce(&addresses);
 
     let shared = Arc::new(Shared {
@@ -110,6 +124,8 @@ pub(crate) async fn serve(
             Arc::clone(&stats),
             &config.limits,
             life.phases(),
+            numbers,
+            background.clone(),
         ),
         admin,
         access: Arc::clone(&access),
@@ -145,6 +161,8 @@ pub(crate) async fn serve(
             roster.clone(),
         ),
     );
+    let feeding = background::Keeper::new(&background, Arc::clone(&stats), life.phases());
+    let feeding = supervisor.essential("background", feeding.run());
     let looking = supervisor.essential("folder", folder.run());
     let keeping = supervisor.essential("generations", keeper.run());
 
@@ -171,6 +189,9 @@ pub(crate) async fn serve(
     for one in accepting {
         one.ended().await;
     }
+    // What has ended is written down; what can't be runs once more.
+    let _ = tokio::time::timeout(CLOSE_MAX, feeding.ended()).await;
+    let _ = tokio::time::timeout(CLOSE_MAX, background.end()).await;
     Ok(code)
 }
 

@@ -11,7 +11,7 @@ use service::remote::Trust;
 use values::units::parse_time;
 
 use crate::call::Target;
-use crate::config::{Config, LISTEN_DEFAULT, Overrides, PLUGINS_DIR_DEFAULT};
+use crate::config::{Config, DATA_DEFAULT, LISTEN_DEFAULT, Overrides, PLUGINS_DIR_DEFAULT};
 use crate::{app, call, check, token};
 
 /// A task server: clients send one line of JSON over TCP, plugins do the work in worker processes.
@@ -60,6 +60,9 @@ struct Serve {
     /// Folder of the plugins' libraries (*.so) [default: ./plugins]
     #[arg(long, value_name = "DIR")]
     plugins: Option<PathBuf>,
+    /// Folder in which background tasks are kept; made at the first one [default: ./data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// Address to listen on, several times for several: ADDRESS:PORT (port 0 takes a free one), tls://ADDRESS:PORT or
     /// unix:PATH [default: 127.0.0.1:12345]
     #[arg(long, value_name = "ADDR")]
@@ -107,6 +110,7 @@ struct Call {
 /// Does what the command line says; the exit code is the process's.
 pub fn main() -> ExitCode {
     debug_assert_eq!(PLUGINS_DIR_DEFAULT, "./plugins", "as the help says");
+    debug_assert_eq!(DATA_DEFAULT, "./data", "as the help says");
     let cli = Cli::parse();
     match cli.command {
         Some(Command::Call(flags)) => {
@@ -136,6 +140,7 @@ fn serve(flags: Serve) -> ExitCode {
         listen: flags.listen,
         insecure: flags.insecure,
         plugins_dir: flags.plugins,
+        data: flags.data,
         http: flags.http,
     };
     let file = flags.config;

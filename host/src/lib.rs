@@ -8,6 +8,7 @@ mod access;
 mod admin;
 mod admit;
 mod app;
+mod background;
 mod call;
 mod check;
 mod children;
@@ -18,11 +19,6 @@ mod config;
 #[doc(hidden)]
 pub mod fuzzing;
 mod generations;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the engine that runs what is in the ledger comes next"
-)]
 mod ledger;
 mod link;
 mod net;

@@ -1,6 +1,8 @@
 //! An accepted request on its way through the host, and the one answer that it owes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{ErrorCode, Outcome, TaskFailure};
@@ -10,6 +12,19 @@ use service::bytes::HeldBytes;
 
 use crate::access::Caller;
 use crate::clock::Moment;
+
+/// When a client that found no room may come again.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Numbers of tasks: no two of one run of the host are the same, and none is 0. Clones go on together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Numbers(Arc<AtomicU64>);
+
+impl Numbers {
+    pub(crate) fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
 
 /// Unique among the tasks of one run of the host; never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

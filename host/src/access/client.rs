@@ -276,6 +276,14 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// The ledger, which has checked who may have the task when it came in.
+    pub(crate) fn of_background(subject: Option<Arc<str>>) -> Self {
+        Self {
+            client: None,
+            subject,
+        }
+    }
+
     /// The client's name, if it has one.
     pub(crate) fn client(&self) -> Option<&str> {
         self.client.as_deref().map(Client::name)

@@ -120,12 +120,13 @@ pub(super) struct Rules {
 }
 
 /// What every client may ask the host: about itself, and about what it may call.
-const OWN: [&str; 5] = [
+const OWN: [&str; 6] = [
     "host.ping",
     "host.hello",
     "host.functions",
     "host.status",
     "host.cancel",
+    "host.task",
 ];
 
 impl Rules {

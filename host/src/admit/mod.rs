@@ -2,24 +2,21 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use protocol::{ErrorCode, Request, RequestId, TaskFailure};
 use service::bytes::{ByteBudget, HeldBytes};
 use service::life::{Phase, Phases};
 
 use crate::access::{Busy, Caller, Denied, Pass};
+use crate::background::Background;
 use crate::clock::Moment;
 use crate::config::Limits;
 use crate::generations::Roster;
 pub(crate) use crate::router::Routed;
 use crate::router::{Router, shutting_down};
 use crate::stats::{InFlight, Stats, count};
-use crate::task::{Answer, Client, Task, TaskId};
-
-/// When a client that found no room may come again.
-pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(crate) use crate::task::RETRY_AFTER;
+use crate::task::{Answer, Client, Numbers, Task, TaskId};
 
 /// Lets requests in.
 #[derive(Debug)]
@@ -29,7 +26,8 @@ pub(crate) struct Door {
     stats: Arc<Stats>,
     requests: ByteBudget,
     phases: Phases,
-    number_last: AtomicU64,
+    numbers: Numbers,
+    background: Background,
 }
 
 /// A request that was let in.
@@ -65,6 +63,8 @@ impl Door {
         stats: Arc<Stats>,
         limits: &Limits,
         phases: Phases,
+        numbers: Numbers,
+        background: Background,
     ) -> Self {
         Self {
             router,
@@ -72,7 +72,8 @@ impl Door {
             stats,
             requests: ByteBudget::new(limits.requests_len_max),
             phases,
-            number_last: AtomicU64::new(0),
+            numbers,
+            background,
         }
     }
 
@@ -83,7 +84,7 @@ impl Door {
 
     /// A number that no other request of this run of the host has; never 0.
     pub(crate) fn next_number(&self) -> u64 {
-        self.number_last.fetch_add(1, Ordering::Relaxed) + 1
+        self.numbers.next()
     }
 
     /// Counts a request that is answered with an error before it becomes a task.
@@ -122,6 +123,28 @@ impl Door {
             }),
             Err(Denied(failure)) => Err((request.id, failure)),
         }
+    }
+
+    /// Has a task written down that is to run in the background; `client` is told, by this number, when it is safe.
+    ///
+    /// # Errors
+    /// The host takes no tasks any more.
+    pub(crate) fn enqueue(
+        &self,
+        number: u64,
+        mut request: Request,
+        ticket: Ticket,
+        client: Arc<dyn Client>,
+    ) -> Result<(), TaskFailure> {
+        if *self.phases.borrow() == Phase::Closing {
+            return Err(shutting_down());
+        }
+        let answer = Answer::new(client, number);
+        if let Some(asked) = request.background.take() {
+            self.background
+                .enqueue(request, *asked, &ticket.caller, answer);
+        }
+        Ok(())
     }
 
     /// Makes a request a task, known by this number to `client`, who is told of its end. It begins with

@@ -1,6 +1,7 @@
 //! The host's configuration: what a file may say ([`raw`]), and what the host holds once it has been checked.
 //! [`listen`] is about addresses, [`safety`] about what must not stand open by accident.
 
+mod ledger;
 mod listen;
 mod raw;
 mod safety;
@@ -16,6 +17,7 @@ use service::proxies::Proxies;
 use service::tls::TlsFiles;
 use values::units::Size;
 
+pub(crate) use self::ledger::{DATA_DEFAULT, LedgerSettings};
 pub(crate) use self::listen::{LISTEN_DEFAULT, Listening, Place, UnixPlace};
 use self::listen::{ListenKey, ListenTable};
 use self::raw::PluginTable;
@@ -33,6 +35,7 @@ pub(crate) struct Overrides {
     pub(crate) listen: Vec<String>,
     pub(crate) insecure: bool,
     pub(crate) plugins_dir: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
     pub(crate) http: Option<String>,
 }
 
@@ -50,6 +53,7 @@ pub(crate) struct Config {
     /// What is logged, unless the command line says so.
     pub(crate) log: Option<String>,
     pub(crate) plugins_dir: PathBuf,
+    pub(crate) ledger: LedgerSettings,
     pub(crate) limits: Limits,
     pub(crate) drain_grace: Duration,
     pub(crate) reload: Reload,
@@ -207,6 +211,12 @@ impl Config {
                 .plugins_dir
                 .or(raw.plugins_dir)
                 .unwrap_or_else(|| PLUGINS_DIR_DEFAULT.into()),
+            ledger: raw.ledger.check(
+                overrides
+                    .data
+                    .or(raw.data)
+                    .unwrap_or_else(|| DATA_DEFAULT.into()),
+            )?,
             limits: Limits::check(&raw.limits)?,
             drain_grace: raw.drain.grace.0,
             reload: Reload {

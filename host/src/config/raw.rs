@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use values::units::{Size, Time};
 
+use super::ledger::LedgerTable;
 use super::listen::ListenKey;
 use crate::access::ClientTable;
 
@@ -23,6 +24,9 @@ pub(super) struct File {
     pub(super) tls: Option<TlsTable>,
     pub(super) clients: BTreeMap<String, ClientTable>,
     pub(super) plugins_dir: Option<PathBuf>,
+    /// Where background tasks are kept.
+    pub(super) data: Option<PathBuf>,
+    pub(super) ledger: LedgerTable,
     pub(super) http: Option<String>,
     pub(super) log: Option<String>,
     /// The time limit of functions that have none of their own.

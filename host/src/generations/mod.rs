@@ -13,5 +13,5 @@ mod state;
 mod version;
 
 pub(crate) use keeper::{Keeper, KeeperHandle, try_open};
-pub(crate) use roster::{Generation, Refusal, Roster};
+pub(crate) use roster::{Generation, Lists, PluginEvent, Refusal, Roster};
 pub(crate) use state::State;

@@ -347,6 +347,10 @@ impl State {
                 Err(failure) => Err(Err(failure)),
             };
             (request.id, started)
+        } else if request.background.is_some() {
+            let id = request.id.take();
+            let begun = self.shared.door.enqueue(number, request, ticket, client);
+            (id, begun.map(|()| Ends::Soon).map_err(Err))
         } else {
             let id = request.id.take();
             let routed = self.shared.door.route(number, request, ticket, client);

@@ -87,6 +87,14 @@ pub(crate) struct Sqlite {
 }
 
 impl Sqlite {
+    /// Whether there is a ledger in this folder, or what is left of one.
+    pub(crate) fn is_there(folder: &Path) -> bool {
+        ["", "-wal"].iter().any(|ending| {
+            let file = folder.join(format!("{}{ending}", folder::DATABASE));
+            file.exists()
+        })
+    }
+
     /// Opens the ledger in this folder, makes folder and ledger where there are none, and ends what a dead predecessor ran.
     /// Blocks while the disk works: briefly, unless many tasks ran.
     ///

@@ -24,6 +24,7 @@ impl Scheduler {
             return;
         }
         self.shortage = None;
+        self.slots = slots as usize;
         self.workers.insert(id, Worker::new(board, slots, now));
         self.dispatch(now);
         self.settle(id, now);

@@ -193,6 +193,9 @@ pub(crate) struct PoolReport {
     pub(crate) workers: usize,
     pub(crate) workers_busy: usize,
     pub(crate) workers_max: usize,
+    /// Tasks that each worker runs at once.
+    #[serde(skip)]
+    pub(crate) slots: usize,
     pub(crate) queued: usize,
     pub(crate) handed_over: usize,
     pub(crate) oldest_waiting_ms: f64,
@@ -223,6 +226,8 @@ pub(crate) struct Scheduler {
     workers: Workers,
     opening: Opening,
     worker_last: u32,
+    /// Tasks that each worker runs at once, as the last one said.
+    slots: usize,
     crashes_in_row: u32,
     spawn_not_before: Moment,
     draining: bool,
@@ -251,6 +256,7 @@ impl Scheduler {
             workers: Workers::default(),
             opening: Opening::default(),
             worker_last: 0,
+            slots: 1,
             crashes_in_row: 0,
             spawn_not_before: Moment::default(),
             draining: false,
@@ -329,6 +335,7 @@ impl Scheduler {
                 .filter(|worker| worker.tasks > 0)
                 .count(),
             workers_max: self.settings.workers_max,
+            slots: self.slots,
             queued: self.queue.len(),
             handed_over: self.workers.values().map(|worker| worker.tasks).sum(),
             oldest_waiting_ms: oldest.map_or(0.0, |oldest| millis(now.since(oldest))),

@@ -1,0 +1,603 @@
+//! The loop that keeps background tasks going.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use protocol::Outcome;
+use service::bytes::ByteBudget;
+use service::life::{Phase, Phases};
+use service::sync::{read, write};
+use tokio::sync::broadcast;
+use tokio::time::sleep_until;
+
+use super::events::Event;
+use super::feeder::{Live, Trough, Waiting};
+use super::storage::Handle;
+use super::{Background, Shared, endings, now};
+use crate::access::Caller;
+use crate::clock::Moment;
+use crate::generations::PluginEvent;
+use crate::ledger::{
+    ClaimAsk, Claimed, Ending, Finish, Finished, Held, State, StoreError, Swept, TaskId, Want,
+};
+use crate::router::Routed;
+use crate::stats::{InFlight, Stats};
+use crate::task::{Answer, Client, Task, TaskId as Number};
+
+/// Bytes of arguments that run in the background, or wait for that in memory.
+const ARGS_LEN_MAX: usize = 256 << 20;
+/// What could not be written, opened or looked at is tried again after so long.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How often finished tasks are looked for that nobody may ask for any more.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+/// Tasks that are made available, or forgotten, in one go.
+const SWEEP_MAX: usize = 1_000;
+/// No wait for something that is due is longer: the clock may be set.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A task that a pool has.
+struct Run {
+    task: TaskId,
+    lease: i64,
+    plugin: Arc<str>,
+    version: Arc<str>,
+    started_at: i64,
+    at_most_once: bool,
+    is_cancelled: bool,
+    _in_flight: InFlight,
+}
+
+/// Owns what background tasks run, and what is written of them.
+pub(crate) struct Keeper {
+    shared: Arc<Shared>,
+    stats: Arc<Stats>,
+    phases: Phases,
+    news: broadcast::Receiver<PluginEvent>,
+    /// The name of this run of this host.
+    node: Arc<str>,
+    live: Live,
+    waiting: Waiting,
+    troughs: HashMap<Arc<str>, Trough>,
+    runs: HashMap<u64, Run>,
+    /// Bytes of arguments that are claimed.
+    budget: ByteBudget,
+    ends: Vec<Finish>,
+    is_writing: bool,
+    write_at: Option<Instant>,
+    claims: usize,
+    sweep_at: Option<i64>,
+    is_sweeping: bool,
+    prune_at: Instant,
+    is_pruning: bool,
+    open_at: Option<Instant>,
+    /// Said once.
+    is_storage_away: bool,
+}
+
+impl Keeper {
+    pub(crate) fn new(background: &Background, stats: Arc<Stats>, phases: Phases) -> Self {
+        let shared = Arc::clone(&background.0);
+        Self {
+            node: shared.ids.next(now()).to_string().into(),
+            news: shared.roster.watch(),
+            shared,
+            stats,
+            phases,
+            live: Live::default(),
+            waiting: Waiting::default(),
+            troughs: HashMap::new(),
+            runs: HashMap::new(),
+            budget: ByteBudget::new(ARGS_LEN_MAX),
+            ends: Vec::new(),
+            is_writing: false,
+            write_at: None,
+            claims: 0,
+            sweep_at: None,
+            is_sweeping: false,
+            prune_at: Instant::now() + PRUNE_INTERVAL,
+            is_pruning: false,
+            open_at: None,
+            is_storage_away: false,
+        }
+    }
+
+    /// Keeps tasks going until the host closes and all that ran has been written down.
+    pub(crate) async fn run(mut self) {
+        loop {
+            for event in self.shared.events.take() {
+                self.hear(event);
+            }
+            let phase = *self.phases.borrow();
+            if let Some(store) = self.shared.storage.get() {
+                self.learn(&store);
+                match phase {
+                    Phase::Serving => self.feed(&store),
+                    Phase::Draining | Phase::Closing => self.give_back(),
+                }
+                self.write(&store);
+                self.look_at_the_clock(&store);
+            }
+            if phase == Phase::Closing && self.is_done() {
+                return;
+            }
+            self.wait(phase).await;
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.runs.is_empty() && self.ends.is_empty() && !self.is_writing && self.claims == 0
+    }
+
+    async fn wait(&mut self, phase: Phase) {
+        let at = self.next_look();
+        let shared = Arc::clone(&self.shared);
+        tokio::select! {
+            () = shared.events.rung() => {}
+            // Whatever has happened to plugins: what is live is looked at anyway.
+            _ = self.news.recv() => {}
+            _ = self.phases.changed(), if phase < Phase::Closing => {}
+            () = sleep_until(at.into()) => {
+                if self.open_at.is_some_and(|at| at <= Instant::now()) {
+                    self.open_at = None;
+                    tokio::spawn(async move {
+                        if shared.open().await.is_err() {
+                            shared.events.push(Event::TryToOpen);
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    /// When there is something to do, if nothing happens before.
+    fn next_look(&self) -> Instant {
+        let start = Instant::now();
+        let due = self.sweep_at.filter(|_| !self.is_sweeping).map(|at| {
+            let wait = u64::try_from(at.saturating_sub(now())).unwrap_or(0);
+            start + Duration::from_millis(wait).min(LOOK_INTERVAL)
+        });
+        let pauses = self
+            .troughs
+            .values()
+            .filter_map(|trough| trough.pause_until);
+        let pauses = pauses.filter(|until| *until > start);
+        let others = [self.write_at, self.open_at, Some(self.prune_at)];
+        let all = others.into_iter().flatten().chain(due).chain(pauses);
+        all.min().unwrap_or(self.prune_at).max(start)
+    }
+
+    // ---- what has happened ----
+
+    fn hear(&mut self, event: Event) {
+        match event {
+            Event::Opened => self.opened(),
+            Event::TryToOpen => self.open_at = Some(Instant::now() + TRY_AGAIN),
+            Event::Waiting(Ok(functions)) | Event::Available(functions) => {
+                self.waiting.came(functions);
+            }
+            Event::Waiting(Err(error)) => {
+                self.storage_away(&error);
+                self.open_at = Some(Instant::now() + TRY_AGAIN);
+                self.shared.events.push(Event::Opened);
+            }
+            Event::Due(at) => self.sweep_at = sooner(self.sweep_at, Some(at)),
+            Event::Claimed {
+                plugin,
+                asked,
+                claimed,
+            } => self.claimed(&plugin, &asked, claimed),
+            Event::Ended(number, outcome) => self.ended(number, outcome),
+            Event::Written(ends, written) => self.written(ends, written),
+            Event::Check => self.check(),
+            Event::Held(tasks, held) => self.held(&tasks, held),
+            Event::Swept(swept) => self.swept(swept),
+            Event::Pruned(more) => {
+                self.is_pruning = false;
+                let wait = if more { Duration::ZERO } else { PRUNE_INTERVAL };
+                self.prune_at = Instant::now() + wait;
+            }
+        }
+    }
+
+    /// The ledger is open: what waits in it from before is found.
+    fn opened(&mut self) {
+        let Some(store) = self.shared.storage.get() else {
+            return;
+        };
+        self.sweep_at = Some(0);
+        let events = Arc::clone(&self.shared.events);
+        store.stats(Box::new(move |stats| {
+            let waiting = stats.map(|stats| {
+                let functions = stats.functions.into_iter();
+                functions
+                    .filter(|function| function.counts[State::Available.index()] > 0)
+                    .map(|function| function.function)
+                    .collect()
+            });
+            events.push(Event::Waiting(waiting));
+        }));
+    }
+
+    fn claimed(
+        &mut self,
+        plugin: &Arc<str>,
+        asked: &[(Arc<str>, u32)],
+        claimed: Result<Vec<Claimed>, StoreError>,
+    ) {
+        self.claims -= 1;
+        let trough = self.troughs.entry(Arc::clone(plugin)).or_default();
+        trough.is_claiming = false;
+        match claimed {
+            Ok(claimed) => {
+                for (function, count) in asked {
+                    let found = claimed.iter().filter(|task| task.function == *function);
+                    if found.count() < *count as usize {
+                        self.waiting.ran_out(function);
+                    }
+                }
+                trough.ahead.extend(claimed);
+                self.is_storage_away = false;
+            }
+            Err(error) => {
+                trough.pause(Instant::now() + TRY_AGAIN);
+                self.storage_away(&error);
+            }
+        }
+    }
+
+    fn ended(&mut self, number: u64, outcome: Outcome) {
+        self.shared.runs.end(number);
+        let Some(run) = self.runs.remove(&number) else {
+            return;
+        };
+        let ending = endings::of(outcome, run.is_cancelled, run.at_most_once);
+        let trough = self.troughs.entry(Arc::clone(&run.plugin)).or_default();
+        trough.ended(Instant::now());
+        if ending == Ending::Released {
+            trough.pause(Instant::now());
+        }
+        self.ends.push(Finish {
+            id: run.task,
+            lease: run.lease,
+            started_at: Some(run.started_at),
+            version: run.version,
+            ending,
+        });
+    }
+
+    fn written(&mut self, ends: Vec<Finish>, written: Result<Vec<Finished>, StoreError>) {
+        self.is_writing = false;
+        match written {
+            Ok(finished) => {
+                self.write_at = None;
+                self.is_storage_away = false;
+                for (end, finished) in ends.iter().zip(finished) {
+                    match finished {
+                        Finished::Now { available_at, .. } => {
+                            self.sweep_at = sooner(self.sweep_at, available_at);
+                        }
+                        Finished::Stale => tracing::warn!(
+                            task = %end.id,
+                            "a background task ended here that is no longer this host's; its end counts for nothing"
+                        ),
+                    }
+                }
+            }
+            // In memory until it can be written: what is lost with the host runs once more.
+            Err(error) => {
+                self.write_at = Some(Instant::now() + TRY_AGAIN);
+                self.storage_away(&error);
+                let newer = std::mem::replace(&mut self.ends, ends);
+                self.ends.extend(newer);
+            }
+        }
+    }
+
+    /// Tasks were called off: those that run here are found.
+    fn check(&mut self) {
+        let Some(store) = self.shared.storage.get() else {
+            return;
+        };
+        let ahead = self.troughs.values().flat_map(|trough| &trough.ahead);
+        let ahead = ahead.map(|claimed| (claimed.id, claimed.lease));
+        let running = self.runs.values().map(|run| (run.task, run.lease));
+        let all: Vec<(TaskId, i64)> = ahead.chain(running).collect();
+        let tasks = all.iter().map(|(task, _)| *task).collect();
+        let events = Arc::clone(&self.shared.events);
+        let told = move |held| events.push(Event::Held(tasks, held));
+        store.beat(all, now(), Box::new(told));
+    }
+
+    fn held(&mut self, tasks: &[TaskId], held: Result<Vec<Held>, StoreError>) {
+        let held = match held {
+            Ok(held) => held,
+            Err(error) => return self.storage_away(&error),
+        };
+        let called_off = tasks.iter().zip(held);
+        let called_off: HashSet<TaskId> = called_off
+            .filter(|(_, held)| *held != Held::Yes)
+            .map(|(task, _)| *task)
+            .collect();
+        if called_off.is_empty() {
+            return;
+        }
+        for trough in self.troughs.values_mut() {
+            let is_off = |claimed: &Claimed| called_off.contains(&claimed.id);
+            let (mut off, on) = trough.ahead.drain(..).partition(is_off);
+            trough.ahead = on;
+            self.ends.extend(release_all(&mut off));
+        }
+        for task in called_off {
+            if let Some(number) = self.shared.runs.cancel(task) {
+                if let Some(run) = self.runs.get_mut(&number) {
+                    run.is_cancelled = true;
+                }
+                self.shared.roster.cancel(Number(number));
+            }
+        }
+    }
+
+    fn swept(&mut self, swept: Result<Swept, StoreError>) {
+        self.is_sweeping = false;
+        let next = match swept {
+            Ok(swept) if swept.more => Some(0),
+            Ok(swept) => swept.next_at,
+            Err(error) => {
+                self.storage_away(&error);
+                let wait = i64::try_from(TRY_AGAIN.as_millis()).unwrap_or(0);
+                Some(now().saturating_add(wait))
+            }
+        };
+        self.sweep_at = sooner(self.sweep_at, next);
+    }
+
+    fn storage_away(&mut self, error: &StoreError) {
+        if !std::mem::replace(&mut self.is_storage_away, true) {
+            tracing::error!("background tasks wait, as their ledger can't be used: {error}");
+        }
+    }
+
+    // ---- what is done ----
+
+    /// What plugins export is known from now on, also when they are away.
+    fn learn(&mut self, store: &Handle) {
+        if !self.live.refresh(self.shared.roster.lists()) {
+            return;
+        }
+        let new: Vec<Arc<str>> = {
+            let known = read(&self.shared.known);
+            let functions = self.live.functions();
+            functions
+                .filter(|function| !known.contains(*function))
+                .cloned()
+                .collect()
+        };
+        if !new.is_empty() {
+            write(&self.shared.known).extend(new.iter().cloned());
+            store.know(new, now(), Box::new(|_| ()));
+        }
+    }
+
+    /// Hands over what pools have room for, and claims more.
+    fn feed(&mut self, store: &Handle) {
+        let start = Instant::now();
+        let mut waiting = self.waiting.by_plugin(&self.live);
+        for (plugin, trough) in &self.troughs {
+            if !trough.ahead.is_empty() {
+                waiting.entry(Arc::clone(plugin)).or_default();
+            }
+        }
+        let mut routed = VecDeque::new();
+        for (plugin, functions) in waiting {
+            let mut trough = self.troughs.remove(&plugin).unwrap_or_default();
+            if !trough.is_paused(start) {
+                self.feed_one(store, &plugin, functions, &mut trough, &mut routed);
+            }
+            self.troughs.insert(plugin, trough);
+        }
+        self.shared.router.submit_all(&mut routed);
+    }
+
+    fn feed_one(
+        &mut self,
+        store: &Handle,
+        plugin: &Arc<str>,
+        functions: Vec<Arc<str>>,
+        trough: &mut Trough,
+        routed: &mut VecDeque<Routed>,
+    ) {
+        let generation = self.live.generation(plugin).cloned();
+        let report = generation
+            .as_ref()
+            .and_then(|generation| generation.pool.report());
+        let (Some(generation), Some(report)) = (generation, report) else {
+            return self.ends.extend(release_all(&mut trough.ahead));
+        };
+        if report.quarantined {
+            trough.pause(Instant::now());
+            return self.ends.extend(release_all(&mut trough.ahead));
+        }
+        let version: Arc<str> = generation.manifest.version.as_str().into();
+        let slots = report.workers_max * report.slots;
+        let tasks = report.queued + report.handed_over;
+        let mut free = trough.pool(slots, tasks).free();
+        while free > 0
+            && let Some(claimed) = trough.ahead.pop_front()
+        {
+            match self.routed(&claimed, plugin, &version) {
+                Some(task) => {
+                    routed.push_back(task);
+                    trough.running += 1;
+                    free -= 1;
+                }
+                None => {
+                    trough.pause(Instant::now());
+                    self.ends.push(release(&claimed));
+                    return;
+                }
+            }
+        }
+        if trough.is_claiming || functions.is_empty() {
+            return;
+        }
+        let pool = trough.pool(slots, tasks);
+        let shares = trough.shares(&pool, functions.len());
+        let asked: Vec<(Arc<str>, u32)> = functions
+            .into_iter()
+            .zip(shares)
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        if !asked.is_empty() {
+            trough.is_claiming = true;
+            self.claim(store, Arc::clone(plugin), &version, asked);
+        }
+    }
+
+    fn claim(
+        &mut self,
+        store: &Handle,
+        plugin: Arc<str>,
+        version: &Arc<str>,
+        asked: Vec<(Arc<str>, u32)>,
+    ) {
+        let mut wants = Vec::with_capacity(asked.len());
+        for (function, count) in &asked {
+            self.waiting.is_claimed(function);
+            wants.push(Want {
+                function: Arc::clone(function),
+                version: Arc::clone(version),
+                count: *count,
+                running_max: None,
+                running_max_by_key: None,
+                held_back: Vec::new(),
+            });
+        }
+        self.claims += 1;
+        let ask = ClaimAsk {
+            node: Arc::clone(&self.node),
+            wants,
+        };
+        let events = Arc::clone(&self.shared.events);
+        let told = move |claimed| {
+            events.push(Event::Claimed {
+                plugin,
+                asked,
+                claimed,
+            });
+        };
+        store.claim(ask, now(), Box::new(told));
+    }
+
+    /// An ordinary task of what was claimed; none where nothing runs it now, or it finds no room in memory.
+    fn routed(
+        &mut self,
+        claimed: &Claimed,
+        plugin: &Arc<str>,
+        version: &Arc<str>,
+    ) -> Option<Routed> {
+        let subject = claimed.subject.as_deref().map(Arc::from);
+        let caller = Caller::of_background(subject);
+        let runner = self.shared.router.route(&claimed.function, &caller).ok()?;
+        let held = self.budget.hold(claimed.args.len())?;
+        let (received, start) = (Moment::now(), now());
+        let in_time = |ms: i64| received + Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+        let limits = [
+            claimed.timeout_ms,
+            claimed.deadline_at.map(|at| at.saturating_sub(start)),
+        ];
+        let deadline = limits.into_iter().flatten().map(in_time).min();
+        let number = self.shared.numbers.next();
+        self.shared.runs.begin(number, claimed.id, plugin);
+        self.runs.insert(
+            number,
+            Run {
+                task: claimed.id,
+                lease: claimed.lease,
+                plugin: Arc::clone(plugin),
+                version: Arc::clone(version),
+                started_at: start,
+                at_most_once: claimed.at_most_once,
+                is_cancelled: false,
+                _in_flight: self.stats.begin(),
+            },
+        );
+        Some(Routed {
+            function: (*claimed.function).to_owned(),
+            runner,
+            task: Task {
+                id: Number(number),
+                args: claimed.args.clone(),
+                received,
+                deadline: deadline.unwrap_or(Moment::NEVER),
+                progress: true,
+                answer: Answer::new(Arc::clone(&self.shared.runs) as Arc<dyn Client>, number),
+                held,
+                caller,
+            },
+        })
+    }
+
+    /// The host ends: what has not begun is for whoever comes next.
+    fn give_back(&mut self) {
+        for trough in self.troughs.values_mut() {
+            self.ends.extend(release_all(&mut trough.ahead));
+        }
+    }
+
+    /// Writes down what has ended since the last time.
+    fn write(&mut self, store: &Handle) {
+        let may_write = self.write_at.is_none_or(|at| at <= Instant::now());
+        if self.is_writing || self.ends.is_empty() || !may_write {
+            return;
+        }
+        self.is_writing = true;
+        let ends = std::mem::take(&mut self.ends);
+        let events = Arc::clone(&self.shared.events);
+        let kept = ends.clone();
+        let told = move |written| events.push(Event::Written(kept, written));
+        store.finish(ends, now(), Box::new(told));
+    }
+
+    fn look_at_the_clock(&mut self, store: &Handle) {
+        if !self.is_sweeping && self.sweep_at.is_some_and(|at| at <= now()) {
+            self.sweep_at = None;
+            self.is_sweeping = true;
+            let events = Arc::clone(&self.shared.events);
+            let told = move |swept| events.push(Event::Swept(swept));
+            store.sweep(now(), SWEEP_MAX, Box::new(told));
+        }
+        if !self.is_pruning && self.prune_at <= Instant::now() {
+            self.is_pruning = true;
+            let events = Arc::clone(&self.shared.events);
+            store.prune(
+                now(),
+                SWEEP_MAX,
+                Box::new(move |pruned| {
+                    let more = pruned.is_ok_and(|pruned| pruned.more);
+                    events.push(Event::Pruned(more));
+                }),
+            );
+        }
+    }
+}
+
+/// The end of a run that never began.
+fn release(claimed: &Claimed) -> Finish {
+    Finish {
+        id: claimed.id,
+        lease: claimed.lease,
+        started_at: None,
+        version: "".into(),
+        ending: Ending::Released,
+    }
+}
+
+/// All that was claimed ahead is given back.
+fn release_all(ahead: &mut VecDeque<Claimed>) -> impl Iterator<Item = Finish> + '_ {
+    ahead.drain(..).map(|claimed| release(&claimed))
+}
+
+fn sooner(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+    one.into_iter().chain(other).min()
+}

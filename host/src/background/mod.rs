@@ -1,0 +1,151 @@
+//! Background tasks: written down when they come, brought to their pools when they are due, and what became of them
+//! written down again.
+//!
+//! [`Background`] is what others ask: `admit` hands tasks over, `admin` shows and changes them. [`Keeper`] is the loop that
+//! claims from the ledger what pools have room for, has it run like any other task, and writes the ends down, all that has
+//! gathered at once. Pure parts: `endings` (what an answer means for its task) and `why` (what a task waits for).
+
+mod endings;
+mod events;
+mod feeder;
+mod intake;
+mod keeper;
+mod look;
+mod runs;
+mod storage;
+mod watchers;
+mod why;
+
+use std::collections::HashSet;
+use std::sync::{Arc, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use protocol::{ErrorCode, TaskFailure};
+use service::sync::{read, write};
+
+use self::events::{Event, Events};
+pub(crate) use self::keeper::Keeper;
+pub(crate) use self::look::{Change, Looked};
+use self::runs::Runs;
+use self::storage::Storage;
+use self::watchers::Watchers;
+pub(crate) use self::watchers::{News, Subject, Subscription};
+pub(crate) use self::why::Why;
+use crate::config::LedgerSettings;
+use crate::generations::Roster;
+use crate::ledger::{StoreError, StoreErrorKind, TaskIds, ask};
+use crate::router::Router;
+use crate::task::{Numbers, RETRY_AFTER};
+
+/// The host's background tasks. Clones are the same ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Background(Arc<Shared>);
+
+struct Shared {
+    storage: Storage,
+    router: Router,
+    roster: Roster,
+    ids: TaskIds,
+    numbers: Numbers,
+    events: Arc<Events>,
+    watchers: Arc<Watchers>,
+    runs: Arc<Runs>,
+    /// Functions that plugins have ever exported here, as far as the ledger knows.
+    known: RwLock<HashSet<Arc<str>>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Background {
+    pub(crate) fn new(
+        settings: LedgerSettings,
+        router: Router,
+        roster: Roster,
+        numbers: Numbers,
+    ) -> Self {
+        let events = Arc::<Events>::default();
+        let watchers = Arc::new(Watchers::new(Arc::clone(&events)));
+        Self(Arc::new(Shared {
+            storage: Storage::new(settings, Arc::clone(&watchers)),
+            router,
+            roster,
+            ids: TaskIds::new(),
+            numbers,
+            runs: Arc::new(Runs::new(Arc::clone(&events), Arc::clone(&watchers))),
+            events,
+            watchers,
+            known: RwLock::default(),
+        }))
+    }
+
+    /// Opens the ledger, where there is one from before.
+    ///
+    /// # Errors
+    /// It must not be touched: another host has it, it is damaged, or a newer version wrote it. What may pass by itself is
+    /// no error: it is tried again.
+    pub(crate) async fn begin(&self) -> Result<(), StoreError> {
+        if !self.0.storage.is_there() {
+            return Ok(());
+        }
+        match self.0.open().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind == StoreErrorKind::Unavailable => {
+                tracing::error!("background tasks wait: {error}; it is tried again");
+                self.0.events.push(Event::TryToOpen);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets go of the ledger, when all that it was asked is written.
+    pub(crate) async fn end(&self) {
+        self.0.storage.close().await;
+    }
+}
+
+impl Shared {
+    /// The ledger, opened and made if need be.
+    async fn open(&self) -> Result<storage::Handle, StoreError> {
+        let (store, is_new) = self.storage.open().await?;
+        if is_new {
+            let known = ask(|done| store.known(done)).await?;
+            write(&self.known).extend(known.into_iter().map(|function| function.name));
+            self.events.push(Event::Opened);
+        }
+        Ok(store)
+    }
+
+    fn knows(&self, function: &str) -> bool {
+        read(&self.known).contains(function)
+    }
+}
+
+/// Milliseconds of Unix time.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
+}
+
+/// What a client is told of what the ledger could not do.
+pub(crate) fn failure(error: &StoreError) -> TaskFailure {
+    let code = match error.kind {
+        StoreErrorKind::UnknownTask => ErrorCode::UnknownTask,
+        StoreErrorKind::Overloaded => ErrorCode::Overloaded,
+        StoreErrorKind::Unavailable
+        | StoreErrorKind::Damaged
+        | StoreErrorKind::NewerSchema
+        | StoreErrorKind::InUse => ErrorCode::StorageUnavailable,
+    };
+    let failure = TaskFailure::new(code, error.message());
+    match code {
+        ErrorCode::Overloaded => failure.with_retry_after(RETRY_AFTER),
+        _ => failure,
+    }
+}

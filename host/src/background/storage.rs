@@ -1,0 +1,95 @@
+//! The ledger's store: opened when it is first needed, or when there is one from before.
+
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use service::sync::{read, write};
+use tokio::sync::Mutex;
+
+use super::watchers::Watchers;
+use crate::config::LedgerSettings;
+use crate::ledger::{Sqlite, Store, StoreError, StoreErrorKind};
+
+/// How often it is tried to open a ledger that could not be opened.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+pub(super) type Handle = Arc<dyn Store>;
+
+pub(super) struct Storage {
+    settings: LedgerSettings,
+    watchers: Arc<Watchers>,
+    store: RwLock<Option<Handle>>,
+    /// Held while it is opened: when it could not be opened last, and why.
+    opening: Mutex<Option<(Instant, StoreError)>>,
+}
+
+impl Storage {
+    pub(super) fn new(settings: LedgerSettings, watchers: Arc<Watchers>) -> Self {
+        Self {
+            settings,
+            watchers,
+            store: RwLock::default(),
+            opening: Mutex::default(),
+        }
+    }
+
+    /// Whether there is a ledger from before.
+    pub(super) fn is_there(&self) -> bool {
+        Sqlite::is_there(&self.settings.folder)
+    }
+
+    /// The store, if it is open.
+    pub(super) fn get(&self) -> Option<Handle> {
+        read(&self.store).clone()
+    }
+
+    /// The store, opened and made if need be, and whether this call has opened it.
+    pub(super) async fn open(&self) -> Result<(Handle, bool), StoreError> {
+        if let Some(store) = self.get() {
+            return Ok((store, false));
+        }
+        let mut failed = self.opening.lock().await;
+        if let Some(store) = self.get() {
+            return Ok((store, false));
+        }
+        if let Some((at, error)) = &*failed
+            && at.elapsed() < TRY_AGAIN
+        {
+            return Err(error.clone());
+        }
+        let settings = self.settings.clone();
+        let opening = move || Sqlite::open(&settings.folder, settings.options, super::now());
+        let opened = tokio::task::spawn_blocking(opening).await;
+        let opened = opened.unwrap_or_else(|_| {
+            let message =
+                "the ledger could not be opened: the host's log says more under \"panicked\"";
+            Err(StoreError::new(StoreErrorKind::Unavailable, message))
+        });
+        match opened {
+            Ok(store) => {
+                let store: Handle = Arc::new(store);
+                store.watch(Arc::clone(&self.watchers) as Arc<_>);
+                *write(&self.store) = Some(Arc::clone(&store));
+                *failed = None;
+                let folder = self.settings.folder.display();
+                tracing::info!(%folder, "background tasks are kept in the ledger");
+                Ok((store, true))
+            }
+            Err(error) => {
+                *failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Lets go of it. Nothing opens it again.
+    pub(super) async fn close(&self) {
+        let message = "the host ends";
+        let ended = StoreError::new(StoreErrorKind::Unavailable, message);
+        let far = Instant::now() + Duration::from_secs(3600);
+        *self.opening.lock().await = Some((far, ended));
+        let store = write(&self.store).take();
+        // It finishes what it was asked to do.
+        let _ = tokio::task::spawn_blocking(move || drop(store)).await;
+    }
+}

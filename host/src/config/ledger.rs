@@ -1,0 +1,73 @@
+//! `data` and `[ledger]`: where and how background tasks are kept.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use service::config::ConfigError;
+use values::units::Size;
+
+use crate::ledger::{Durability, Limits, Options};
+
+/// The data folder, unless somebody says otherwise.
+pub(crate) const DATA_DEFAULT: &str = "./data";
+
+/// Where and how background tasks are kept.
+#[derive(Clone, Debug)]
+pub(crate) struct LedgerSettings {
+    pub(crate) folder: PathBuf,
+    pub(crate) options: Options,
+}
+
+/// `[ledger]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LedgerTable {
+    durable: Durable,
+    waiting_max: u64,
+    stored_len_max: Size,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Durable {
+    Fsync,
+    Write,
+}
+
+impl Default for LedgerTable {
+    fn default() -> Self {
+        Self {
+            durable: Durable::Fsync,
+            waiting_max: 10_000_000,
+            stored_len_max: Size(16 << 30),
+        }
+    }
+}
+
+impl LedgerTable {
+    /// # Errors
+    /// A bound of 0 would take nothing in.
+    pub(super) fn check(&self, folder: PathBuf) -> Result<LedgerSettings, ConfigError> {
+        let Size(stored_len_max) = self.stored_len_max;
+        let bounds = [
+            ("ledger.waiting_max", self.waiting_max),
+            ("ledger.stored_len_max", stored_len_max),
+        ];
+        for (key, bound) in bounds {
+            service::config::within(key, bound, 1..=i64::MAX as u64)?;
+        }
+        Ok(LedgerSettings {
+            folder,
+            options: Options {
+                durability: match self.durable {
+                    Durable::Fsync => Durability::Fsync,
+                    Durable::Write => Durability::Write,
+                },
+                limits: Limits {
+                    waiting_max: self.waiting_max,
+                    stored_len_max,
+                },
+            },
+        })
+    }
+}
