@@ -162,7 +162,7 @@ pub(crate) async fn serve(
         ),
     );
     let feeding = background::Keeper::new(&background, Arc::clone(&stats), life.phases());
-    let feeding = supervisor.essential("background", feeding.run());
+    supervisor.essential("background", feeding.run());
     let looking = supervisor.essential("folder", folder.run());
     let keeping = supervisor.essential("generations", keeper.run());
 
@@ -190,7 +190,6 @@ pub(crate) async fn serve(
         one.ended().await;
     }
     // What has ended is written down; what can't be runs once more.
-    let _ = tokio::time::timeout(CLOSE_MAX, feeding.ended()).await;
     let _ = tokio::time::timeout(CLOSE_MAX, background.end()).await;
     Ok(code)
 }

@@ -8,6 +8,7 @@ use service::metrics::{Number, Page};
 use super::Admin;
 use super::status::pools;
 use crate::clock::Moment;
+use crate::ledger::State;
 use crate::plugin::PoolReport;
 use crate::stats::Histogram;
 
@@ -24,7 +25,46 @@ pub(super) async fn page(admin: &Admin) -> String {
     of_connections(&mut page, admin);
     of_plugins(&mut page, admin).await;
     of_functions(&mut page, admin);
+    of_background(&mut page, admin).await;
     page.finish()
+}
+
+async fn of_background(page: &mut Page, admin: &Admin) {
+    let Ok(Some(faring)) = admin.background.faring().await else {
+        return;
+    };
+    let mut tasks = page.gauge("background_tasks", "Tasks in the background, by state.");
+    for fares in &faring.functions {
+        for (state, count) in State::ALL.iter().zip(fares.stats.counts) {
+            let labels = [
+                ("function", &*fares.stats.function),
+                ("state", state.name()),
+            ];
+            tasks.labelled(&labels, count);
+        }
+    }
+    let mut oldest = page.gauge(
+        "background_oldest_available_timestamp_seconds",
+        "Since when the task may run that has waited for longest, in Unix time.",
+    );
+    for fares in &faring.functions {
+        if let Some(at) = fares.stats.oldest_available_at {
+            let labels = [("function", &*fares.stats.function)];
+            oldest.labelled(
+                &labels,
+                Duration::from_millis(u64::try_from(at).unwrap_or(0)).as_secs_f64(),
+            );
+        }
+    }
+    page.gauge(
+        "background_stored_bytes",
+        "Arguments and results of tasks in the background that are kept.",
+    )
+    .value(faring.stored_len);
+    if let Some(len) = faring.file_len {
+        page.gauge("background_file_bytes", "The files of the ledger.")
+            .value(len);
+    }
 }
 
 fn of_connections(page: &mut Page, admin: &Admin) {

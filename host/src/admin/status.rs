@@ -10,8 +10,10 @@ use service::log;
 
 use super::{Admin, json};
 use crate::access::{Caller, ClientReport};
+use crate::background::Why;
 use crate::clock::Moment;
 use crate::generations::Roster;
+use crate::ledger::State;
 use crate::plugin::PoolReport;
 use crate::stats::FunctionReport;
 
@@ -33,6 +35,64 @@ struct StatusReport {
     clients: BTreeMap<String, ClientReport>,
     plugins: BTreeMap<String, PoolReport>,
     functions: BTreeMap<String, FunctionReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    background: Option<BackgroundReport>,
+}
+
+/// How background tasks fare, where there are any.
+#[derive(Default, Serialize)]
+struct BackgroundReport {
+    /// Why nothing can be said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    stored_len: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_len: Option<u64>,
+    functions: BTreeMap<String, TasksReport>,
+}
+
+/// How many tasks of a function there are.
+#[derive(Serialize)]
+struct TasksReport {
+    #[serde(flatten)]
+    counts: BTreeMap<&'static str, u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    paused: bool,
+    /// What the first one waits for that may run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'static str>,
+    /// How long the one that may run has waited that waits for longest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_available_at_ms: Option<i64>,
+}
+
+async fn background(admin: &Admin) -> Option<BackgroundReport> {
+    let faring = match admin.background.faring().await {
+        Ok(faring) => faring?,
+        Err(failure) => {
+            return Some(BackgroundReport {
+                error: Some(failure.message),
+                ..BackgroundReport::default()
+            });
+        }
+    };
+    let functions = faring.functions.into_iter().map(|fares| {
+        let counts = State::ALL.iter().zip(fares.stats.counts);
+        let counts = counts.filter(|(_, count)| *count > 0);
+        let report = TasksReport {
+            counts: counts.map(|(state, count)| (state.name(), count)).collect(),
+            paused: fares.stats.paused,
+            why: fares.why.map(Why::name),
+            oldest_available_at_ms: fares.stats.oldest_available_at,
+        };
+        (fares.stats.function.to_string(), report)
+    });
+    Some(BackgroundReport {
+        error: None,
+        stored_len: faring.stored_len,
+        file_len: faring.file_len,
+        functions: functions.collect(),
+    })
 }
 
 /// What a client can keep to.
@@ -68,6 +128,7 @@ pub(super) async fn status(admin: &Admin) -> Outcome {
         functions: functions
             .map(|(name, stats)| (name.clone(), stats.report()))
             .collect(),
+        background: background(admin).await,
     })
 }
 

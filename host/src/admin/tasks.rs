@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::json;
 use crate::access::Caller;
-use crate::background::{Background, Change, Looked, News, Subject, Subscription};
+use crate::background::{Background, Change, Looked, News, Subject, Subscription, Why};
 use crate::ledger::{Attempt, Filter, PageAsk, Selection, State, TaskId, TaskSummary, TaskView};
 use crate::task::Client;
 
@@ -324,7 +324,11 @@ pub(super) async fn list(background: &Background, ask: ListAsk) -> Outcome {
     }
     let page = background.tasks(ask.page).await?;
     json(&Listed {
-        tasks: page.tasks.iter().map(SummaryReport::of).collect(),
+        tasks: page
+            .tasks
+            .iter()
+            .map(|(task, why)| SummaryReport::of(task, *why))
+            .collect(),
         next: page.next.map(|id| id.to_string()),
     })
 }
@@ -391,6 +395,9 @@ impl Watch {
 struct SummaryReport<'a> {
     task: String,
     state: &'static str,
+    /// What it waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'static str>,
     function: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
@@ -419,10 +426,11 @@ struct SummaryReport<'a> {
 }
 
 impl<'a> SummaryReport<'a> {
-    fn of(summary: &'a TaskSummary) -> Self {
+    fn of(summary: &'a TaskSummary, why: Option<Why>) -> Self {
         Self {
             task: summary.id.to_string(),
             state: summary.state.name(),
+            why: why.map(Why::name),
             function: &summary.function,
             key: summary.key.as_deref(),
             subject: summary.subject.as_deref(),
@@ -466,8 +474,6 @@ struct TaskReport<'a> {
     #[serde(flatten)]
     summary: SummaryReport<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<&'a str>,
@@ -497,8 +503,7 @@ fn report(looked: &Looked) -> TaskReport<'_> {
         ..
     } = &*looked.view;
     TaskReport {
-        summary: SummaryReport::of(summary),
-        why: looked.why.map(crate::background::Why::name),
+        summary: SummaryReport::of(summary, looked.why),
         client: client.as_deref(),
         traceparent: traceparent.as_deref(),
         host: node.as_deref(),

@@ -102,7 +102,8 @@ impl Keeper {
         }
     }
 
-    /// Keeps tasks going until the host closes and all that ran has been written down.
+    /// Keeps tasks going, for as long as the host runs. When that closes and all that ran has been written down, it says so
+    /// (see [`Background::end`]).
     pub(crate) async fn run(mut self) {
         loop {
             for event in self.shared.events.take() {
@@ -119,7 +120,7 @@ impl Keeper {
                 self.look_at_the_clock(&store);
             }
             if phase == Phase::Closing && self.is_done() {
-                return;
+                self.shared.is_done.send_replace(true);
             }
             self.wait(phase).await;
         }

@@ -1,17 +1,20 @@
 //! What others see and change of background tasks.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use protocol::{ErrorCode, TaskFailure};
 
 use super::events::Event;
 use super::runs::Report;
+use super::storage::Handle;
 use super::watchers::{Subject, Subscription};
 use super::why::{Place, Why, why};
-use super::{Background, failure, now};
+use super::{Background, Shared, failure, now};
 use crate::access::Caller;
+use crate::generations::Generation;
 use crate::ledger::{
-    KnownFunction, Page, PageAsk, Pool, Selection, State, Stats, StoreError, TaskId, TaskView, ask,
+    FunctionStats, Page, PageAsk, Pool, Selection, State, TaskId, TaskSummary, TaskView, ask,
 };
 
 /// All that is known of a task.
@@ -19,6 +22,30 @@ pub(crate) struct Looked {
     pub(crate) view: Box<TaskView>,
     pub(crate) why: Option<Why>,
     pub(crate) progress: Option<Report>,
+}
+
+/// A part of the list of tasks, each with what it waits for.
+#[derive(Default)]
+pub(crate) struct Listed {
+    pub(crate) tasks: Vec<(TaskSummary, Option<Why>)>,
+    /// Where the list goes on.
+    pub(crate) next: Option<TaskId>,
+}
+
+/// How a function's tasks fare.
+pub(crate) struct Fares {
+    pub(crate) stats: FunctionStats,
+    /// What the first one waits for that may be claimed, if there is any.
+    pub(crate) why: Option<Why>,
+}
+
+/// How background tasks fare.
+pub(crate) struct Faring {
+    pub(crate) functions: Vec<Fares>,
+    /// Bytes of arguments and results that are kept.
+    pub(crate) stored_len: u64,
+    /// Bytes of the ledger's files.
+    pub(crate) file_len: Option<u64>,
 }
 
 /// What people do to tasks.
@@ -46,12 +73,9 @@ impl Background {
         let view = ask(|done| store.get(id, done)).await;
         let view = view.map_err(|error| failure(&error))?;
         let view = view.ok_or_else(|| Self::unknown_task(id))?;
-        let is_paused = match view.summary.state {
-            State::Available => self.is_paused(&view.summary.function).await?,
-            _ => false,
-        };
+        let mut places = self.places(&store).await?;
         Ok(Looked {
-            why: self.why(&view, is_paused),
+            why: places.why(&view.summary),
             progress: self.0.runs.report(id),
             view,
         })
@@ -61,12 +85,21 @@ impl Background {
     ///
     /// # Errors
     /// The client's.
-    pub(crate) async fn tasks(&self, page: PageAsk) -> Result<Page, TaskFailure> {
+    pub(crate) async fn tasks(&self, page: PageAsk) -> Result<Listed, TaskFailure> {
         let Some(store) = self.there().await? else {
-            return Ok(Page::default());
+            return Ok(Listed::default());
         };
         let page = ask(|done| store.list(page, done)).await;
-        page.map_err(|error| failure(&error))
+        let Page { tasks, next } = page.map_err(|error| failure(&error))?;
+        let mut places = self.places(&store).await?;
+        let tasks = tasks.into_iter().map(|task| {
+            let why = places.why(&task);
+            (task, why)
+        });
+        Ok(Listed {
+            tasks: tasks.collect(),
+            next,
+        })
     }
 
     /// Changes tasks, and gives how many; with `dry_run`, how many it would be.
@@ -115,15 +148,28 @@ impl Background {
         paused.map_err(|error| failure(&error))
     }
 
-    /// How many tasks there are; none where there is no ledger.
+    /// How many tasks there are, and what they wait for; none where there is no ledger.
     ///
     /// # Errors
-    /// The ledger can't be looked at now.
-    pub(crate) async fn stats(&self) -> Result<Option<Stats>, StoreError> {
-        match self.0.storage.get() {
-            Some(store) => ask(|done| store.stats(done)).await.map(Some),
-            None => Ok(None),
-        }
+    /// The client's: the ledger can't be looked at now.
+    pub(crate) async fn faring(&self) -> Result<Option<Faring>, TaskFailure> {
+        let Some(store) = self.there().await? else {
+            return Ok(None);
+        };
+        let stats = ask(|done| store.stats(done)).await;
+        let stats = stats.map_err(|error| failure(&error))?;
+        let mut places = self.places(&store).await?;
+        let fares = |stats: FunctionStats| Fares {
+            why: (stats.counts[State::Available.index()] > 0)
+                .then(|| places.why_of(State::Available, &stats.function, None))
+                .flatten(),
+            stats,
+        };
+        Ok(Some(Faring {
+            functions: stats.functions.into_iter().map(fares).collect(),
+            stored_len: stats.stored_len,
+            file_len: stats.file_len,
+        }))
     }
 
     /// What becomes of tasks from now on.
@@ -131,58 +177,82 @@ impl Background {
         self.0.watchers.subscribe(subject)
     }
 
-    async fn store(&self) -> Result<super::storage::Handle, TaskFailure> {
+    async fn store(&self) -> Result<Handle, TaskFailure> {
         self.0.open().await.map_err(|error| failure(&error))
     }
 
     /// The ledger, if there is one; none is made.
-    async fn there(&self) -> Result<Option<super::storage::Handle>, TaskFailure> {
+    async fn there(&self) -> Result<Option<Handle>, TaskFailure> {
         if self.0.storage.get().is_none() && !self.0.storage.is_there() {
             return Ok(None);
         }
         self.store().await.map(Some)
     }
 
-    async fn is_paused(&self, function: &str) -> Result<bool, TaskFailure> {
-        let store = self.store().await?;
+    async fn places(&self, store: &Handle) -> Result<Places, TaskFailure> {
         let known = ask(|done| store.known(done)).await;
         let known = known.map_err(|error| failure(&error))?;
-        let is_it = |one: &KnownFunction| &*one.name == function && one.paused;
-        Ok(known.iter().any(is_it))
+        let paused = known.into_iter().filter(|function| function.paused);
+        Ok(Places {
+            shared: Arc::clone(&self.0),
+            paused: paused.map(|function| function.name).collect(),
+            found: HashMap::new(),
+        })
+    }
+}
+
+/// Where functions are now: each is looked for once.
+struct Places {
+    shared: Arc<Shared>,
+    paused: HashSet<Arc<str>>,
+    found: HashMap<Arc<str>, Place>,
+}
+
+impl Places {
+    fn why(&mut self, task: &TaskSummary) -> Option<Why> {
+        self.why_of(task.state, &task.function, task.version.as_deref())
     }
 
-    fn why(&self, view: &TaskView, is_paused: bool) -> Option<Why> {
-        let summary = &view.summary;
-        let lists = self.0.roster.lists();
-        let exports = |name: &&Arc<crate::generations::Generation>| {
-            let mut functions = name.manifest.functions.iter();
-            functions.any(|function| *function.name == *summary.function)
+    fn why_of(&mut self, state: State, function: &Arc<str>, version: Option<&str>) -> Option<Why> {
+        if state.is_finished() || state == State::Running {
+            return None;
+        }
+        let shared = &self.shared;
+        let find = || shared.place(function);
+        let place = self.found.entry(Arc::clone(function)).or_insert_with(find);
+        why(state, version, self.paused.contains(function), place)
+    }
+}
+
+impl Shared {
+    fn place(&self, function: &str) -> Place {
+        let lists = self.roster.lists();
+        let exports = |generation: &&Arc<Generation>| {
+            let mut functions = generation.manifest.functions.iter();
+            functions.any(|one| one.name == function)
         };
         let generation = lists.live.values().find(exports);
         let report = generation.and_then(|generation| generation.pool.report());
-        let place = match (generation, report) {
-            (Some(generation), Some(report)) => {
-                let running = self.0.runs.count(generation.plugin());
-                let tasks = u32::try_from(report.queued + report.handed_over).unwrap_or(u32::MAX);
-                Place::Live {
-                    version: &generation.manifest.version,
-                    quarantined: report.quarantined,
-                    pool: Pool {
-                        slots: u32::try_from(report.workers_max * report.slots).unwrap_or(u32::MAX),
-                        requests: tasks.saturating_sub(running),
-                        running,
-                        ..Pool::default()
-                    },
-                }
-            }
-            _ => {
-                let route = self.0.router.route(&summary.function, &Caller::default());
-                match route {
-                    Err(failure) if failure.code == ErrorCode::Unavailable => Place::Opening,
-                    _ => Place::Away,
-                }
-            }
+        let (Some(generation), Some(report)) = (generation, report) else {
+            let route = self.router.route(function, &Caller::default());
+            let is_coming = route.is_err_and(|failure| failure.code == ErrorCode::Unavailable);
+            return if is_coming {
+                Place::Opening
+            } else {
+                Place::Away
+            };
         };
-        why(summary.state, summary.version.as_deref(), is_paused, place)
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let running = self.runs.count(generation.plugin());
+        Place::Live {
+            version: generation.manifest.version.clone(),
+            quarantined: report.quarantined,
+            pool: Pool {
+                slots: count(report.workers_max * report.slots),
+                requests: count(report.queued + report.handed_over).saturating_sub(running),
+                running,
+                ..Pool::default()
+            },
+        }
     }
 }

@@ -22,10 +22,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use protocol::{ErrorCode, TaskFailure};
 use service::sync::{read, write};
+use tokio::sync::watch;
 
 use self::events::{Event, Events};
 pub(crate) use self::keeper::Keeper;
-pub(crate) use self::look::{Change, Looked};
+pub(crate) use self::look::{Change, Faring, Looked};
 use self::runs::Runs;
 use self::storage::Storage;
 use self::watchers::Watchers;
@@ -52,6 +53,8 @@ struct Shared {
     runs: Arc<Runs>,
     /// Functions that plugins have ever exported here, as far as the ledger knows.
     known: RwLock<HashSet<Arc<str>>>,
+    /// Whether the keeper has written down all that there was.
+    is_done: watch::Sender<bool>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -79,6 +82,7 @@ impl Background {
             events,
             watchers,
             known: RwLock::default(),
+            is_done: watch::Sender::new(false),
         }))
     }
 
@@ -102,8 +106,10 @@ impl Background {
         }
     }
 
-    /// Lets go of the ledger, when all that it was asked is written.
+    /// Lets go of the ledger, when the keeper has written down all that there was.
     pub(crate) async fn end(&self) {
+        // The sender is here.
+        let _ = self.0.is_done.subscribe().wait_for(|done| *done).await;
         self.0.storage.close().await;
     }
 }

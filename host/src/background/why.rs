@@ -46,12 +46,12 @@ impl Why {
 }
 
 /// Where a task's function is now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
     Away,
     Opening,
     Live {
-        version: &'a str,
+        version: String,
         quarantined: bool,
         pool: Pool,
     },
@@ -62,7 +62,7 @@ pub(super) fn why(
     state: State,
     version: Option<&str>,
     is_paused: bool,
-    place: Place<'_>,
+    place: &Place,
 ) -> Option<Why> {
     match state {
         State::Scheduled => return Some(Why::Delay),
@@ -74,7 +74,7 @@ pub(super) fn why(
         _ if is_paused => Why::Paused,
         Place::Away => Why::FunctionAway,
         Place::Opening => Why::PoolStarting,
-        Place::Live { version: live, .. } if version.is_some_and(|one| one != live) => {
+        Place::Live { version: live, .. } if version.is_some_and(|one| one != live.as_str()) => {
             Why::VersionAway
         }
         Place::Live {
@@ -90,25 +90,14 @@ pub(super) fn why(
 mod tests {
     use super::*;
 
-    const LIVE: Place<'_> = Place::Live {
-        version: "1.0",
-        quarantined: false,
-        pool: Pool {
-            slots: 4,
-            requests: 0,
-            running: 0,
-            ahead: 0,
-            ahead_max: 0,
-        },
-    };
-
     #[test]
     fn the_first_thing_that_would_have_to_change_is_told() {
-        let Place::Live { pool, .. } = LIVE else {
-            unreachable!("it is live")
+        let pool = Pool {
+            slots: 4,
+            ..Pool::default()
         };
         let with = |pool, quarantined| Place::Live {
-            version: "1.0",
+            version: "1.0".to_owned(),
             quarantined,
             pool,
         };
@@ -117,6 +106,7 @@ mod tests {
             requests: 4,
             ..pool
         };
+        let live = || with(pool, false);
         let available = State::Available;
         for (state, version, paused, place, expected) in [
             (State::Scheduled, None, true, Place::Away, Some(Why::Delay)),
@@ -164,12 +154,12 @@ mod tests {
                 with(asked, false),
                 Some(Why::ForegroundFirst),
             ),
-            (available, Some("1.0"), false, LIVE, Some(Why::Next)),
+            (available, Some("1.0"), false, live(), Some(Why::Next)),
             (State::Running, None, true, Place::Away, None),
-            (State::Completed, None, false, LIVE, None),
-            (State::Discarded, None, false, LIVE, None),
+            (State::Completed, None, false, live(), None),
+            (State::Discarded, None, false, live(), None),
         ] {
-            assert_eq!(why(state, version, paused, place), expected);
+            assert_eq!(why(state, version, paused, &place), expected);
         }
     }
 }
