@@ -20,6 +20,8 @@ mod schema;
 mod select;
 mod statements;
 mod tend;
+#[cfg(test)]
+mod tests;
 mod tools;
 mod work;
 mod writer;
@@ -27,6 +29,8 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+
+use rusqlite::Connection;
 
 pub(crate) use tools::{Checked, backup, check, restore};
 
@@ -83,7 +87,9 @@ pub(crate) struct Options {
 pub(crate) struct Sqlite {
     durability: Durability,
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
+    /// Gives back what it worked with.
+    writer: Option<JoinHandle<(Connection, Folder)>>,
 }
 
 impl Sqlite {
@@ -110,31 +116,32 @@ impl Sqlite {
         folder.prepare()?;
         let database = folder.database();
         let connection = schema::open_writer(&database, options.durability)?;
-        tools::check_len(&connection, &database)?;
         recover(&connection, options.limits, now)?;
         let shared = Arc::new(Shared {
             work: Queue::new(WORK_BOUND, WORK_BATCH),
             looks: Queue::new(LOOKS_BOUND, LOOKS_BATCH),
             listener: Mutex::new(None),
         });
-        let mut threads = Vec::new();
+        let mut readers = Vec::new();
         for _ in 0..READERS {
             let reader = schema::open_reader(&database)?;
             let files: Vec<PathBuf> = folder.files();
             let shared = Arc::clone(&shared);
-            threads.push(spawn("ledger-reader", move || {
+            readers.push(spawn("ledger-reader", move || {
                 readers::run(&shared.looks, &reader, &files)
             })?);
         }
         let for_writer = Arc::clone(&shared);
         let limits = options.limits;
-        threads.push(spawn("ledger-writer", move || {
-            writer::run(&for_writer, &connection, folder, limits)
-        })?);
+        let writer = spawn("ledger-writer", move || {
+            writer::run(&for_writer, &connection, &folder, limits);
+            (connection, folder)
+        })?;
         Ok(Self {
             durability: options.durability,
             shared,
-            threads,
+            readers,
+            writer: Some(writer),
         })
     }
 
@@ -250,24 +257,30 @@ impl Store for Sqlite {
 
 impl Drop for Sqlite {
     fn drop(&mut self) {
-        // The writer hands counts on to the readers, so it goes first.
+        // The writer hands counts on to the readers, so it goes first. But its connection is closed last: who closes last moves
+        // the log into the database, which those who only read can't.
         self.shared.work.close();
-        if let Some(writer) = self.threads.pop() {
-            let _ = writer.join();
-        }
+        let writer = self.writer.take().map(JoinHandle::join);
         self.shared.looks.close();
-        for reader in self.threads.drain(..) {
+        for reader in self.readers.drain(..) {
             let _ = reader.join();
+        }
+        if let Some(Ok((connection, folder))) = writer {
+            let _ = connection.close();
+            drop(folder);
         }
     }
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Fault> {
+fn spawn<T: Send + 'static>(
+    name: &str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Fault> {
     let thread = std::thread::Builder::new().name(name.into()).spawn(run);
     thread.map_err(|error| fault::of_io("the ledger's threads can't be started", &error))
 }
 
-fn recover(connection: &rusqlite::Connection, limits: Limits, now: i64) -> Result<(), Fault> {
+fn recover(connection: &Connection, limits: Limits, now: i64) -> Result<(), Fault> {
     let mut desk = Desk::open(connection, limits)?;
     loop {
         desk.statements.begin.execute([])?;

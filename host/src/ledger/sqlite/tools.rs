@@ -146,26 +146,3 @@ fn try_restore(folder: &Path, file: &Path, now: i64) -> Result<Option<PathBuf>, 
     folder.put_in_place(&new)?;
     Ok(had_one.then_some(aside))
 }
-
-/// Whether the file is as long as it says. Costs the same however long it is. The log is in the database by then.
-pub(super) fn check_len(connection: &Connection, database: &Path) -> Result<(), Fault> {
-    let (pages, moved) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-        Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
-    })?;
-    if pages != moved {
-        // Somebody reads it: there is no telling now.
-        return Ok(());
-    }
-    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
-    let page_len: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
-    let len = database
-        .metadata()
-        .map_err(|error| fault::of_io("the ledger can't be read", &error))?
-        .len();
-    if i64::try_from(len).is_ok_and(|len| len < pages.saturating_mul(page_len)) {
-        return Err(fault::damaged(
-            "its file is shorter than what was written to it",
-        ));
-    }
-    Ok(())
-}

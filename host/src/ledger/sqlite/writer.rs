@@ -47,8 +47,8 @@ impl Shared {
     }
 }
 
-/// Does what is asked until the queue is closed and empty. Holds the folder for as long.
-pub(super) fn run(shared: &Shared, connection: &Connection, folder: Folder, limits: Limits) {
+/// Does what is asked until the queue is closed and empty.
+pub(super) fn run(shared: &Shared, connection: &Connection, folder: &Folder, limits: Limits) {
     connection.wal_hook(Some(|_, pages| {
         LOG_PAGES.set(pages);
         Ok(())
@@ -76,8 +76,6 @@ pub(super) fn run(shared: &Shared, connection: &Connection, folder: Folder, limi
         }
     }
     writer.checkpoint(connection);
-    drop(desk);
-    drop(folder);
 }
 
 fn refuse_all(shared: &Shared, error: &StoreError) {

@@ -18,12 +18,12 @@ use super::{
 };
 
 /// A time like today's, in milliseconds of Unix time.
-pub(super) const NOW: i64 = 1_790_000_000_000;
+pub(crate) const NOW: i64 = 1_790_000_000_000;
 
-pub(super) const DAY_MS: i64 = 24 * 3600 * 1000;
+pub(crate) const DAY_MS: i64 = 24 * 3600 * 1000;
 
 /// Waits for the answer to what `start` asks.
-pub(super) fn ask<T: Send + 'static>(start: impl FnOnce(Done<T>)) -> Result<T, StoreError> {
+pub(crate) fn ask<T: Send + 'static>(start: impl FnOnce(Done<T>)) -> Result<T, StoreError> {
     let (sender, receiver) = mpsc::sync_channel(1);
     start(Box::new(move |answer| sender.send(answer).unwrap()));
     let answer = receiver.recv_timeout(Duration::from_secs(120));
@@ -31,7 +31,7 @@ pub(super) fn ask<T: Send + 'static>(start: impl FnOnce(Done<T>)) -> Result<T, S
 }
 
 /// An id that `number` determines; ids ascend with numbers.
-pub(super) fn id(number: u64) -> TaskId {
+pub(crate) fn id(number: u64) -> TaskId {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&number.to_be_bytes());
     // Spread, as random halves are.
@@ -40,7 +40,7 @@ pub(super) fn id(number: u64) -> TaskId {
 }
 
 /// A task as a client gets it who asks for nothing.
-pub(super) fn task(number: u64, function: &str) -> NewTask {
+pub(crate) fn task(number: u64, function: &str) -> NewTask {
     NewTask {
         id: id(number),
         function: function.into(),
@@ -64,15 +64,15 @@ pub(super) fn task(number: u64, function: &str) -> NewTask {
     }
 }
 
-pub(super) fn enqueue(store: &dyn Store, tasks: Vec<NewTask>) -> Vec<Enqueued> {
+pub(crate) fn enqueue(store: &dyn Store, tasks: Vec<NewTask>) -> Vec<Enqueued> {
     enqueue_at(store, tasks, NOW)
 }
 
-pub(super) fn enqueue_at(store: &dyn Store, tasks: Vec<NewTask>, now: i64) -> Vec<Enqueued> {
+pub(crate) fn enqueue_at(store: &dyn Store, tasks: Vec<NewTask>, now: i64) -> Vec<Enqueued> {
     ask(|done| store.enqueue(tasks, now, done)).unwrap()
 }
 
-pub(super) fn want(function: &str, count: u32) -> Want {
+pub(crate) fn want(function: &str, count: u32) -> Want {
     Want {
         function: function.into(),
         version: "1".into(),
@@ -83,7 +83,7 @@ pub(super) fn want(function: &str, count: u32) -> Want {
     }
 }
 
-pub(super) fn claim_of(store: &dyn Store, want: Want, now: i64) -> Vec<Claimed> {
+pub(crate) fn claim_of(store: &dyn Store, want: Want, now: i64) -> Vec<Claimed> {
     let ask_of = ClaimAsk {
         node: "node-a".into(),
         wants: vec![want],
@@ -91,15 +91,15 @@ pub(super) fn claim_of(store: &dyn Store, want: Want, now: i64) -> Vec<Claimed> 
     ask(|done| store.claim(ask_of, now, done)).unwrap()
 }
 
-pub(super) fn claim(store: &dyn Store, function: &str, count: u32) -> Vec<Claimed> {
+pub(crate) fn claim(store: &dyn Store, function: &str, count: u32) -> Vec<Claimed> {
     claim_of(store, want(function, count), NOW)
 }
 
-pub(super) fn ids(claimed: &[Claimed]) -> Vec<TaskId> {
+pub(crate) fn ids(claimed: &[Claimed]) -> Vec<TaskId> {
     claimed.iter().map(|claimed| claimed.id).collect()
 }
 
-pub(super) fn end(claimed: &Claimed, ending: Ending) -> Finish {
+pub(crate) fn end(claimed: &Claimed, ending: Ending) -> Finish {
     Finish {
         id: claimed.id,
         lease: claimed.lease,
@@ -109,25 +109,25 @@ pub(super) fn end(claimed: &Claimed, ending: Ending) -> Finish {
     }
 }
 
-pub(super) fn finish(store: &dyn Store, end: Finish, now: i64) -> super::Finished {
+pub(crate) fn finish(store: &dyn Store, end: Finish, now: i64) -> super::Finished {
     let answers = ask(|done| store.finish(vec![end], now, done)).unwrap();
     assert_eq!(answers.len(), 1);
     answers[0]
 }
 
-pub(super) fn completed(result: &'static str) -> Ending {
+pub(crate) fn completed(result: &'static str) -> Ending {
     Ending::Completed {
         result: Bytes::from_static(result.as_bytes()),
     }
 }
 
-pub(super) fn failed(error: &'static str) -> Ending {
+pub(crate) fn failed(error: &'static str) -> Ending {
     Ending::Failed {
         error: Bytes::from_static(error.as_bytes()),
         failure: Failure::default(),
     }
 }
 
-pub(super) fn view(store: &dyn Store, id: TaskId) -> Option<TaskView> {
+pub(crate) fn view(store: &dyn Store, id: TaskId) -> Option<TaskView> {
     ask(|done| store.get(id, done)).unwrap().map(|view| *view)
 }
