@@ -306,4 +306,20 @@ impl Host {
     pub fn wait(&mut self) -> ExitStatus {
         self.server.wait()
     }
+
+    /// Ends it by a signal, and starts it again in the same folder, at another free port.
+    #[must_use]
+    #[track_caller]
+    pub fn again_after(mut self, signal: Signal) -> Self {
+        let words = self.process().command_line();
+        let [program, args @ ..] = words.as_slice() else {
+            panic!("it runs")
+        };
+        let mut command = Command::new(program);
+        command.env_remove("RUST_LOG").stdin(Stdio::null());
+        command.args(args).current_dir(self.folder());
+        self.signal(signal);
+        self.wait();
+        Self::start(command, self.folder.take())
+    }
 }

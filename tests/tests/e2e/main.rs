@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod background;
 mod bad_input;
 mod bad_libraries;
 mod cancel;

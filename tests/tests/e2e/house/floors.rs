@@ -79,7 +79,7 @@ pub(super) const HOST: House = House {
         // Builds, serves, drains.
         room(
             "app",
-            "net admin admit access generations reload router config children stats task clock",
+            "net admin admit background access generations ledger reload router config children stats task clock",
         ),
         room("call", ""),
         room("check", "generations reload config"),
@@ -89,12 +89,18 @@ pub(super) const HOST: House = House {
         // The functions `host.*`, metrics, health.
         room(
             "admin",
-            "admit access generations router config plugin stats task clock",
+            "admit background access generations ledger router config plugin stats task clock",
         ),
         // The one door between a connection and a task.
-        room("admit", "access generations router config stats task clock"),
-        // Background tasks, as they are written down.
-        room("ledger", ""),
+        room(
+            "admit",
+            "background access generations router config stats task clock",
+        ),
+        // Background tasks: from the ledger to their pools, and back.
+        room(
+            "background",
+            "access generations ledger router config plugin stats task clock",
+        ),
         // What becomes of a plugin's generations.
         room(
             "generations",
@@ -104,7 +110,9 @@ pub(super) const HOST: House = House {
         room("reload", "config task clock"),
         // From the name of a function to what runs it, and nothing else.
         room("router", "plugin access task"),
-        room("config", "plugin access link task clock"),
+        room("config", "plugin access ledger link task clock"),
+        // Background tasks, as they are written down.
+        room("ledger", ""),
         // Workers, and which of them runs what.
         room("plugin", "link access children stats task clock"),
         // The child process.
@@ -125,6 +133,8 @@ pub(super) const HOST: House = House {
         ("worker", "net"),
         ("plugin", "net"),
         ("router", "stats"),
+        ("plugin", "ledger"),
+        ("ledger", "plugin"),
         // What `admin` shows must not depend on it.
         ("admit", "admin"),
         ("reload", "admin"),
