@@ -124,12 +124,14 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::BadRequest => StatusCode::BAD_REQUEST,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        ErrorCode::UnknownFunction => StatusCode::NOT_FOUND,
-        ErrorCode::Unavailable | ErrorCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::UnknownFunction | ErrorCode::UnknownTask => StatusCode::NOT_FOUND,
+        ErrorCode::Unavailable | ErrorCode::ShuttingDown | ErrorCode::StorageUnavailable => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         ErrorCode::Overloaded => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::InvalidArgs => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
-        ErrorCode::Cancelled => StatusCode::CONFLICT,
+        ErrorCode::Cancelled | ErrorCode::KeyConflict => StatusCode::CONFLICT,
         // The gateway is who is not let in, not its client.
         ErrorCode::WorkerCrashed | ErrorCode::Unauthorized => StatusCode::BAD_GATEWAY,
         ErrorCode::HandlerFailed
@@ -147,7 +149,10 @@ fn retry_after(failure: &TaskFailure) -> Option<u64> {
         .and_then(|seconds| u64::try_from(seconds).ok());
     let is_passing = matches!(
         failure.code,
-        ErrorCode::Overloaded | ErrorCode::Unavailable | ErrorCode::ShuttingDown
+        ErrorCode::Overloaded
+            | ErrorCode::Unavailable
+            | ErrorCode::ShuttingDown
+            | ErrorCode::StorageUnavailable
     );
     said.or_else(|| is_passing.then_some(1))
 }
@@ -182,6 +187,7 @@ mod tests {
             Some(2)
         );
         assert_eq!(after(None, ErrorCode::Unavailable), Some(1));
+        assert_eq!(after(None, ErrorCode::StorageUnavailable), Some(1));
         assert_eq!(after(None, ErrorCode::InvalidArgs), None);
         assert_eq!(after(Some("7"), ErrorCode::HandlerFailed), None);
     }
