@@ -5,9 +5,17 @@ use protocol::{ErrorCode, Outcome, TaskFailure};
 
 use crate::ledger::{Ending, Failure};
 
-/// How a run ended that was answered so. `is_cancelled`: it had been told to end. `at_most_once`: it may not begin twice by
-/// itself.
-pub(super) fn of(outcome: Outcome, is_cancelled: bool, at_most_once: bool) -> Ending {
+/// What a run had been told before it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// It was called off.
+    pub(super) cancelled: bool,
+    /// The host ends, and waits no longer for what runs.
+    pub(super) closing: bool,
+}
+
+/// How a run ended that was answered so. `at_most_once`: it may not begin twice by itself.
+pub(super) fn of(outcome: Outcome, told: Told, at_most_once: bool) -> Ending {
     let failure = match outcome {
         Ok(result) => return Ending::Completed { result },
         Err(failure) => failure,
@@ -22,7 +30,7 @@ pub(super) fn of(outcome: Outcome, is_cancelled: bool, at_most_once: bool) -> En
                 ..Failure::default()
             },
         },
-        ErrorCode::Cancelled if is_cancelled => Ending::Cancelled { error },
+        ErrorCode::Cancelled if told.cancelled => Ending::Cancelled { error },
         _ if !failure.started => Ending::Released,
         ErrorCode::HandlerFailed | ErrorCode::HandlerPanicked | ErrorCode::Timeout => {
             let wait = failure.retry_after();
@@ -35,8 +43,9 @@ pub(super) fn of(outcome: Outcome, is_cancelled: bool, at_most_once: bool) -> En
                 },
             }
         }
-        // Stopped in good order, for the host's end.
+        // Stopped in good order: the host cuts short what its grace was too short for.
         ErrorCode::ShuttingDown | ErrorCode::Cancelled if !at_most_once => Ending::Released,
+        ErrorCode::WorkerCrashed if told.closing && !at_most_once => Ending::Released,
         // Its worker died, or nobody knows what became of it.
         _ => Ending::Lost { error },
     }
@@ -104,7 +113,7 @@ mod tests {
                 .into_iter()
                 .enumerate()
             {
-                let ending = of(Err(failure(code, started)), false, once);
+                let ending = of(Err(failure(code, started)), Told::default(), once);
                 assert_eq!(kind(&ending), kinds[index], "{code} {started} {once}");
             }
         }
@@ -113,8 +122,24 @@ mod tests {
     #[test]
     fn what_was_called_off_is_cancelled_whether_it_had_begun_or_not() {
         for started in [false, true] {
-            let ending = of(Err(failure(ErrorCode::Cancelled, started)), true, true);
+            let told = Told {
+                cancelled: true,
+                closing: false,
+            };
+            let ending = of(Err(failure(ErrorCode::Cancelled, started)), told, true);
             assert_eq!(kind(&ending), "cancelled");
+        }
+    }
+
+    #[test]
+    fn what_the_end_of_the_host_cuts_short_is_no_attempt() {
+        let told = Told {
+            cancelled: false,
+            closing: true,
+        };
+        for (at_most_once, expected) in [(false, "released"), (true, "lost")] {
+            let cut = Err(failure(ErrorCode::WorkerCrashed, true));
+            assert_eq!(kind(&of(cut, told, at_most_once)), expected);
         }
     }
 
@@ -122,7 +147,7 @@ mod tests {
     fn an_error_is_kept_as_clients_are_told_it_and_may_ask_for_a_wait() {
         let failed = TaskFailure::new(ErrorCode::HandlerFailed, "no \"room\"")
             .with_retry_after(Duration::from_secs(7));
-        let Ending::Failed { error, failure } = of(Err(failed), false, false) else {
+        let Ending::Failed { error, failure } = of(Err(failed), Told::default(), false) else {
             panic!("it failed")
         };
         assert_eq!(failure.wait_ms, Some(7_000));

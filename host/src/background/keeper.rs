@@ -11,6 +11,7 @@ use service::sync::{read, write};
 use tokio::sync::broadcast;
 use tokio::time::sleep_until;
 
+use super::endings::Told;
 use super::events::Event;
 use super::feeder::{Live, Trough, Waiting};
 use super::storage::Handle;
@@ -252,7 +253,11 @@ impl Keeper {
         let Some(run) = self.runs.remove(&number) else {
             return;
         };
-        let ending = endings::of(outcome, run.is_cancelled, run.at_most_once);
+        let told = Told {
+            cancelled: run.is_cancelled,
+            closing: *self.phases.borrow() == Phase::Closing,
+        };
+        let ending = endings::of(outcome, told, run.at_most_once);
         let trough = self.troughs.entry(Arc::clone(&run.plugin)).or_default();
         trough.ended(Instant::now());
         if ending == Ending::Released {
@@ -415,13 +420,19 @@ impl Keeper {
         let (Some(generation), Some(report)) = (generation, report) else {
             return self.ends.extend(release_all(&mut trough.ahead));
         };
-        if report.quarantined {
+        if report.closed {
             trough.pause(Instant::now());
             return self.ends.extend(release_all(&mut trough.ahead));
         }
         let version: Arc<str> = generation.manifest.version.as_str().into();
         let slots = report.workers_max * report.slots;
         let tasks = report.queued + report.handed_over;
+        // One is enough to find out whether the plugin is well again.
+        let slots = if report.quarantined {
+            slots.min(1)
+        } else {
+            slots
+        };
         let mut free = trough.pool(slots, tasks).free();
         while free > 0
             && let Some(claimed) = trough.ahead.pop_front()

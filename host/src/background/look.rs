@@ -14,7 +14,8 @@ use super::{Background, Shared, failure, now};
 use crate::access::Caller;
 use crate::generations::Generation;
 use crate::ledger::{
-    FunctionStats, Page, PageAsk, Pool, Selection, State, TaskId, TaskSummary, TaskView, ask,
+    FunctionStats, Page, PageAsk, Pool, Selection, State, StoreErrorKind, TaskId, TaskSummary,
+    TaskView, ask,
 };
 
 /// All that is known of a task.
@@ -117,6 +118,10 @@ impl Background {
             (None, Selection::Task(id)) => return Err(Self::unknown_task(*id)),
             (None, Selection::Filter(_)) => return Ok(0),
         };
+        let one = match &selection {
+            Selection::Task(id) => Some(*id),
+            Selection::Filter(_) => None,
+        };
         let changed = ask(|done| match change {
             Change::Cancel => store.cancel(selection, dry_run, now(), done),
             Change::Retry => store.retry(selection, dry_run, now(), done),
@@ -126,7 +131,10 @@ impl Background {
         if change == Change::Cancel && !dry_run {
             self.0.events.push(Event::Check);
         }
-        changed.map_err(|error| failure(&error))
+        changed.map_err(|error| match one {
+            Some(id) if error.kind == StoreErrorKind::UnknownTask => Self::unknown_task(id),
+            _ => failure(&error),
+        })
     }
 
     /// Takes no more tasks of the function, or takes them again.

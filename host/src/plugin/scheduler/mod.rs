@@ -201,6 +201,9 @@ pub(crate) struct PoolReport {
     pub(crate) oldest_waiting_ms: f64,
     pub(crate) crashes: u64,
     pub(crate) quarantined: bool,
+    /// Quarantined, and nothing is tried now.
+    #[serde(skip)]
+    pub(crate) closed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_crash: Option<String>,
     /// Why no worker can be started now; it is tried again.
@@ -341,6 +344,7 @@ impl Scheduler {
             oldest_waiting_ms: oldest.map_or(0.0, |oldest| millis(now.since(oldest))),
             crashes: self.crashes,
             quarantined: self.is_quarantined(),
+            closed: self.is_closed(now),
             last_crash: self.last_crash.clone(),
             shortage: self.shortage().map(str::to_owned),
         }

@@ -23,7 +23,7 @@ fn kills() -> u64 {
 type Acknowledged = HashMap<String, (&'static str, Value)>;
 
 /// Hands tasks over as fast as they are acknowledged, until the host is killed.
-fn hand_over_until_killed(mut stream: TcpStream, who: &str) -> Acknowledged {
+fn hand_over_until_killed(mut stream: TcpStream, round: u64, who: u64) -> Acknowledged {
     let mut replies = BufReader::new(stream.try_clone().expect("a socket can be cloned"));
     let mut acknowledged = HashMap::new();
     for number in 0_u64.. {
@@ -71,7 +71,7 @@ fn whatever_was_acknowledged_is_done_however_often_the_host_is_killed() {
                 .into_iter()
                 .zip(0..)
                 .map(|(stream, who)| {
-                    scope.spawn(move || hand_over_until_killed(stream, &format!("{round}-{who}")))
+                    scope.spawn(move || hand_over_until_killed(stream, round, who))
                 })
                 .collect();
             // Some moment of its life, which no condition names.

@@ -7,7 +7,7 @@ mod promises;
 mod retries;
 
 use serde_json::{Value, json};
-use tests::{Client, Failure, Host, Plugin, Setup};
+use tests::{Client, Failure, Host, Plugin};
 
 fn good() -> Host {
     Host::with(&[Plugin::Good])

@@ -205,9 +205,9 @@ fn clients_see_their_own_tasks_and_operators_all() {
     let (bob, bob_hash) = token("bob");
     let (root, root_hash) = token("root");
     let config = format!(
-        "insecure = true\n[clients.ann]\ntokens = [\"{ann_hash}\"]\nfunctions = [\"echo\"]\n\
-         [clients.bob]\ntokens = [\"{bob_hash}\"]\nfunctions = [\"echo\"]\n\
-         [clients.root]\ntokens = [\"{root_hash}\"]\nfunctions = [\"*\", \"host.*\"]"
+        "insecure = true\n[clients.ann]\ntokens = [{{ sha256 = \"{ann_hash}\" }}]\nfunctions = [\"echo\"]\n\
+         [clients.bob]\ntokens = [{{ sha256 = \"{bob_hash}\" }}]\nfunctions = [\"echo\"]\n\
+         [clients.root]\ntokens = [{{ sha256 = \"{root_hash}\" }}]\nfunctions = [\"*\", \"host.*\"]"
     );
     let host = Setup::new().plugin(Plugin::Good).config(&config).start();
     let connect = |token: &str| {

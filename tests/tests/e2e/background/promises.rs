@@ -35,7 +35,8 @@ fn a_task_is_written_down_runs_and_its_result_is_kept() {
 
 #[test]
 fn what_nobody_has_ever_exported_is_refused() {
-    let mut client = good().client();
+    let host = good();
+    let mut client = host.client();
     let failure = try_hand_over(&mut client, "ecko", json!({}), json!({})).unwrap_err();
     failure.expect("unknown_function", &["ecko", "echo"]);
 }
@@ -213,7 +214,9 @@ fn a_task_waits_for_its_plugin_and_for_its_version() {
     let aside = host.folder().join("aside.so");
     std::fs::rename(&library, &aside).unwrap();
     wait_until("the plugin to go", || {
-        client.failure("echo", json!(1)).code == "unknown_function"
+        client
+            .call("echo", json!(1))
+            .is_err_and(|failure| failure.code == "unknown_function")
     });
     let task = hand_over(&mut client, "echo", json!("back"), json!({}));
     assert_eq!(look(&mut client, &task)["why"], "function_away");
