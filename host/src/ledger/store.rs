@@ -34,7 +34,7 @@ pub(crate) trait Store: Send + Sync {
     /// Says that these runs go on; answered for each. In a shared ledger, a node that doesn't is taken for dead.
     fn beat(&self, runs: Vec<(TaskId, i64)>, now: i64, done: Done<Vec<Held>>);
 
-    /// Makes available what has waited for its time, and discards what is past its deadline: `limit` of each at most.
+    /// Makes available what has waited for its time, and discards what is past its deadline: `limit` tasks at most.
     fn sweep(&self, now: i64, limit: usize, done: Done<Swept>);
 
     /// Forgets finished tasks whose time is over, `limit` at most.

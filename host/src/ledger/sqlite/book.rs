@@ -70,8 +70,8 @@ impl Book {
     pub(super) fn load(connection: &Connection) -> Result<Self, Fault> {
         let mut book = Self::default();
         let mut by_number = FxHashMap::default();
-        let mut statement =
-            connection.prepare_cached("SELECT function, name, paused FROM function")?;
+        let mut statement = connection
+            .prepare_cached("SELECT function, name, paused FROM function ORDER BY function")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let place = book.push_function(row.get(0)?, row.get(1)?, row.get(2)?);

@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::desk::Desk;
 use super::fault::{self, Fault};
-use super::known::{Known, task_id};
+use super::known::task_id;
 use crate::ledger::id::TaskId;
 use crate::ledger::record::Claimed;
 use crate::ledger::states::{Event, State};
@@ -182,18 +182,20 @@ impl Desk<'_> {
             };
             Ok((claimed, row.get::<_, Option<i64>>(11)?))
         };
-        let found = self
-            .statements
-            .claim
-            .query_row(params![node, version, now, id], read)
-            .optional()?;
+        let found = self.statements.to_claim.query_row([id], read).optional()?;
         let Some((mut claimed, args_at)) = found else {
             return Err(fault::damaged("an index names a task that isn't there"));
         };
         if claimed.deadline_at.is_some_and(|deadline| deadline <= now) {
-            self.expire_claimed(id, now)?;
+            if let Some(task) = self.known(id)? {
+                self.change(&task, Event::Expire, now)?;
+            }
             return Ok(None);
         }
+        claimed.lease += 1;
+        self.statements
+            .claim
+            .execute(params![claimed.lease, node, version, now, id])?;
         if let Some(at) = args_at {
             claimed.args = self.long_text(at)?;
         }
@@ -203,18 +205,6 @@ impl Desk<'_> {
         self.book.function_of_mut(function).claims += 1;
         self.tell(id, lane, State::Running, claimed.subject.as_deref(), false);
         Ok(Some(claimed))
-    }
-
-    /// The row says that it runs already; the counts don't.
-    fn expire_claimed(&mut self, id: TaskId, now: i64) -> Result<(), Fault> {
-        if let Some(task) = self.known(id)? {
-            let task = Known {
-                state: State::Available,
-                ..task
-            };
-            self.change(&task, Event::Expire, now)?;
-        }
-        Ok(())
     }
 
     pub(super) fn long_text(&self, at: i64) -> Result<Bytes, Fault> {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, ToSql, params};
 
 use super::book::{Book, Named};
 use super::fault::Fault;
-use super::known::Known;
+use super::known::{Known, wake_at};
 use super::schema::INLINE_LEN_MAX;
 use super::statements::Statements;
 use crate::ledger::id::TaskId;
@@ -125,10 +125,20 @@ impl Desk<'_> {
         let tries = if event == Event::Retry { 0 } else { task.tries };
         self.connection
             .prepare_cached(
-                "UPDATE task SET state = ?, tries = ?, cancel_asked = 0, node = NULL, run_version = NULL, since = ?, available_at = ?, ended_at = ?, \
-                 forget_at = ?, deadline_at = ? WHERE id = ?",
+                "UPDATE task SET state = ?, tries = ?, cancel_asked = 0, node = NULL, run_version = NULL, since = ?, \
+                 available_at = ?, wake_at = ?, ended_at = ?, forget_at = ?, deadline_at = ? WHERE id = ?",
             )?
-            .execute(params![to, tries, now, available_at, ended_at, forget_at, deadline_at, task.id])?;
+            .execute(params![
+                to,
+                tries,
+                now,
+                available_at,
+                wake_at(to, available_at, deadline_at),
+                ended_at,
+                forget_at,
+                deadline_at,
+                task.id
+            ])?;
         self.moved(task, to, now)?;
         Ok(true)
     }

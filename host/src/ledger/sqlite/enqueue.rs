@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::desk::{Desk, Text, len};
 use super::fault::Fault;
-use super::known::{retry_on_index, state_of, task_id};
+use super::known::{retry_on_index, state_of, task_id, wake_at};
 use crate::ledger::id::TaskId;
 use crate::ledger::record::{Enqueued, NewTask};
 use crate::ledger::states::State;
@@ -40,7 +40,17 @@ impl Desk<'_> {
             task.limit_key.as_deref(),
         )?;
         let state = State::of_new(task.available_at, now);
+        if let Some(subject) = &task.subject {
+            let sql = "INSERT INTO by_subject (subject, task) VALUES (?, ?)";
+            self.connection
+                .prepare_cached(sql)?
+                .execute(params![subject, task.id])?;
+        }
         if let Some(key) = &task.key {
+            let sql = "INSERT INTO by_key (key, task) VALUES (?, ?)";
+            self.connection
+                .prepare_cached(sql)?
+                .execute(params![key, task.id])?;
             let sql =
                 "INSERT OR REPLACE INTO taken (function, subject, key, task) VALUES (?, ?, ?, ?)";
             let number = self.book.functions[function].number;
@@ -58,13 +68,15 @@ impl Desk<'_> {
 
     fn insert(&mut self, task: &NewTask, lane: usize, state: State, now: i64) -> Result<(), Fault> {
         let args_at = self.place_text(&task.args)?;
+        let available_at = task.available_at.max(now);
         self.statements.insert.execute(params![
             task.id,
             self.book.lanes[lane].number,
             state,
             task.priority,
             now,
-            task.available_at.max(now),
+            available_at,
+            wake_at(state, available_at, task.deadline_at),
             task.deadline_at,
             task.timeout_ms,
             task.result_ttl_ms,

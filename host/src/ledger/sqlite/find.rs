@@ -70,33 +70,44 @@ pub(super) fn find(
 /// By the index that leads most straightly to them, or else through all tasks in order of age.
 fn query(filter: &Filter, before: Option<TaskId>, look_max: usize) -> (String, Vec<Value>) {
     let mut values: Vec<Value> = Vec::new();
-    let by = if let Some(key) = &filter.key {
+    let (id, from) = if let Some(key) = &filter.key {
         values.push(Value::Text(key.clone()));
-        "INDEXED BY task_key WHERE key IS NOT NULL AND key = ?"
+        let from = "by_key AS found CROSS JOIN task ON task.id = found.task WHERE found.key = ?";
+        ("found.task", from)
     } else if let Some(subject) = &filter.subject {
         values.push(Value::Text(subject.clone()));
-        "INDEXED BY task_subject WHERE subject IS NOT NULL AND subject = ?"
+        let from =
+            "by_subject AS found CROSS JOIN task ON task.id = found.task WHERE found.subject = ?";
+        ("found.task", from)
+    } else if let Some(state) = filter.state.filter(|state| is_rare(*state)) {
+        values.push(Value::Integer(i64::try_from(state.index()).unwrap_or(0)));
+        (
+            "id",
+            "task INDEXED BY task_rare WHERE state IN (2, 5, 6, 7) AND state = ?",
+        )
     } else {
-        match filter.state {
-            Some(State::Running) => "INDEXED BY task_running WHERE state = 2",
-            Some(State::Discarded) => {
-                "INDEXED BY task_failed WHERE state IN (5, 6, 7) AND state = 5"
-            }
-            Some(State::Cancelled) => {
-                "INDEXED BY task_failed WHERE state IN (5, 6, 7) AND state = 6"
-            }
-            Some(State::Unknown) => "INDEXED BY task_failed WHERE state IN (5, 6, 7) AND state = 7",
-            _ => "WHERE 1",
-        }
+        ("id", "task WHERE 1")
     };
-    let mut sql = format!("SELECT id, state, subject, lane FROM task {by}");
-    if let Some(before) = before {
-        values.push(Value::Blob(before.as_bytes().to_vec()));
-        sql.push_str(" AND id < ?");
-    }
-    sql.push_str(" ORDER BY id DESC LIMIT ?");
+    let before = match before {
+        Some(before) => {
+            values.push(Value::Blob(before.as_bytes().to_vec()));
+            format!("AND {id} < ?")
+        }
+        None => String::new(),
+    };
     values.push(Value::Integer(i64::try_from(look_max).unwrap_or(i64::MAX)));
+    let sql = format!(
+        "SELECT id, state, task.subject, lane FROM {from} {before} ORDER BY {id} DESC LIMIT ?"
+    );
     (sql, values)
+}
+
+/// Those of the index `task_rare`.
+fn is_rare(state: State) -> bool {
+    matches!(
+        state,
+        State::Running | State::Discarded | State::Cancelled | State::Unknown
+    )
 }
 
 fn lanes(connection: &Connection, function: &str) -> Result<FxHashSet<i64>, Fault> {

@@ -65,6 +65,17 @@ pub(super) struct Known {
     pub(super) subject: Option<String>,
 }
 
+/// When time alone changes a task: its wait is over, or its deadline is there.
+pub(super) fn wake_at(state: State, available_at: i64, deadline_at: Option<i64>) -> Option<i64> {
+    match state {
+        State::Scheduled | State::Retryable => {
+            Some(deadline_at.map_or(available_at, |deadline| deadline.min(available_at)))
+        }
+        State::Available => deadline_at,
+        _ => None,
+    }
+}
+
 /// The columns of [`Known`], in order.
 pub(super) const KNOWN: &str = "id, lane, state, lease, tries, attempts, cancel_asked, node, created_at, available_at, \
 claimed_at, deadline_at, result_ttl_ms, unique_until, retry_max, retry_base_ms, retry_cap_ms, retry_on, at_most_once, key, \

@@ -21,7 +21,10 @@ const MIGRATIONS: &[&str] = &[FIRST];
 pub(super) const INLINE_LEN_MAX: usize = 512;
 
 /// `task`: its key is the id, which begins with the time: new ones are appended, and age is the order of the key. Numbers of
-/// states are `State::index`; each index has only the rows that it is for, so that a task stands in few at a time.
+/// states are `State::index`. There are few indexes, each with the rows alone that it is for: a statement opens all of them,
+/// which costs more than what it writes. So what few tasks have, a key and a subject, is found by tables of its own. `wake_at`
+/// is when time alone changes a task that hasn't finished, `forget_at` when one that has is forgotten; `since` is when its
+/// wait began.
 ///
 /// `attempt`: the attempts that counted, but for one that runs.
 ///
@@ -46,6 +49,7 @@ CREATE TABLE task (
     created_at INTEGER NOT NULL,
     since INTEGER NOT NULL,
     available_at INTEGER NOT NULL,
+    wake_at INTEGER,
     claimed_at INTEGER,
     ended_at INTEGER,
     forget_at INTEGER,
@@ -71,13 +75,18 @@ CREATE TABLE task (
     result TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX task_ready ON task (lane, priority, id) WHERE state = 1;
-CREATE INDEX task_due ON task (available_at) WHERE state IN (0, 3);
-CREATE INDEX task_running ON task (id) WHERE state = 2;
-CREATE INDEX task_deadline ON task (deadline_at) WHERE deadline_at IS NOT NULL AND state IN (0, 1, 3);
-CREATE INDEX task_forget ON task (forget_at) WHERE forget_at IS NOT NULL;
-CREATE INDEX task_failed ON task (state, id) WHERE state IN (5, 6, 7);
-CREATE INDEX task_key ON task (key) WHERE key IS NOT NULL;
-CREATE INDEX task_subject ON task (subject) WHERE subject IS NOT NULL;
+CREATE INDEX task_time ON task (forget_at, wake_at) WHERE forget_at IS NOT NULL OR wake_at IS NOT NULL;
+CREATE INDEX task_rare ON task (state, id) WHERE state IN (2, 5, 6, 7);
+CREATE TABLE by_key (
+    key TEXT NOT NULL,
+    task BLOB NOT NULL,
+    PRIMARY KEY (key, task)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE by_subject (
+    subject TEXT NOT NULL,
+    task BLOB NOT NULL,
+    PRIMARY KEY (subject, task)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE attempt (
     task BLOB NOT NULL,
     number INTEGER NOT NULL,

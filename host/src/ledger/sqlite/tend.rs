@@ -21,61 +21,37 @@ impl Desk<'_> {
     }
 
     pub(super) fn sweep(&mut self, now: i64, limit: usize) -> Result<Swept, Fault> {
-        let expired = self.ids(
-            "SELECT id FROM task INDEXED BY task_deadline \
-             WHERE deadline_at IS NOT NULL AND state IN (0, 1, 3) AND deadline_at <= ? ORDER BY deadline_at LIMIT ?",
-            params![now, count(limit)],
-        )?;
-        let due = self.ids(
-            "SELECT id FROM task INDEXED BY task_due WHERE state IN (0, 3) AND available_at <= ? \
-             ORDER BY available_at LIMIT ?",
+        let woken = self.ids(
+            "SELECT id FROM task INDEXED BY task_time WHERE forget_at IS NULL AND wake_at IS NOT NULL AND wake_at <= ? \
+             ORDER BY wake_at, id LIMIT ?",
             params![now, count(limit)],
         )?;
         let mut swept = Swept {
-            more: expired.len() >= limit || due.len() >= limit,
+            more: woken.len() >= limit,
             ..Swept::default()
         };
-        swept.expired = self.change_all(&expired, Event::Expire, now)?;
-        swept.due = self.change_all(&due, Event::Due, now)?;
-        swept.next_at = self.next_at()?;
-        Ok(swept)
-    }
-
-    fn change_all(&mut self, ids: &[TaskId], event: Event, now: i64) -> Result<u64, Fault> {
-        let mut changed = 0;
-        for id in ids {
-            if let Some(task) = self.known(*id)? {
-                changed += u64::from(self.change(&task, event, now)?);
+        for id in woken {
+            let Some(task) = self.known(id)? else {
+                continue;
+            };
+            if task.deadline_at.is_some_and(|deadline| deadline <= now) {
+                swept.expired += u64::from(self.change(&task, Event::Expire, now)?);
+            } else {
+                swept.due += u64::from(self.change(&task, Event::Due, now)?);
             }
         }
-        Ok(changed)
-    }
-
-    fn next_at(&self) -> Result<Option<i64>, Fault> {
-        let first = |sql: &str| -> Result<Option<i64>, Fault> {
-            Ok(self
-                .connection
-                .prepare_cached(sql)?
-                .query_row([], |row| row.get(0))
-                .optional()?)
-        };
-        let due = first(
-            "SELECT available_at FROM task INDEXED BY task_due WHERE state IN (0, 3) ORDER BY available_at LIMIT 1",
+        let mut next = self.connection.prepare_cached(
+            "SELECT wake_at FROM task INDEXED BY task_time WHERE forget_at IS NULL AND wake_at IS NOT NULL \
+             ORDER BY wake_at LIMIT 1",
         )?;
-        let deadline = first(
-            "SELECT deadline_at FROM task INDEXED BY task_deadline \
-             WHERE deadline_at IS NOT NULL AND state IN (0, 1, 3) ORDER BY deadline_at LIMIT 1",
-        )?;
-        Ok(match (due, deadline) {
-            (Some(due), Some(deadline)) => Some(due.min(deadline)),
-            (due, deadline) => due.or(deadline),
-        })
+        swept.next_at = next.query_row([], |row| row.get(0)).optional()?;
+        Ok(swept)
     }
 
     pub(super) fn prune(&mut self, now: i64, limit: usize) -> Result<Pruned, Fault> {
         let ids = self.ids(
-            "SELECT id FROM task INDEXED BY task_forget WHERE forget_at IS NOT NULL AND forget_at <= ? \
-             ORDER BY forget_at LIMIT ?",
+            "SELECT id FROM task INDEXED BY task_time WHERE forget_at IS NOT NULL AND forget_at <= ? \
+             ORDER BY forget_at, id LIMIT ?",
             params![now, count(limit)],
         )?;
         for id in &ids {
@@ -83,6 +59,7 @@ impl Desk<'_> {
                 self.forget(&task)?;
             }
         }
+        self.tidy()?;
         let forgotten = ids.len() as u64;
         Ok(Pruned {
             forgotten,
@@ -101,6 +78,18 @@ impl Desk<'_> {
             self.connection
                 .prepare_cached("DELETE FROM long_text WHERE at = ?")?
                 .execute([at])?;
+        }
+        if let Some(key) = &task.key {
+            let sql = "DELETE FROM by_key WHERE key = ? AND task = ?";
+            self.connection
+                .prepare_cached(sql)?
+                .execute(params![key, task.id])?;
+        }
+        if let Some(subject) = &task.subject {
+            let sql = "DELETE FROM by_subject WHERE subject = ? AND task = ?";
+            self.connection
+                .prepare_cached(sql)?
+                .execute(params![subject, task.id])?;
         }
         self.connection
             .prepare_cached("DELETE FROM attempt WHERE task = ?")?
@@ -158,8 +147,9 @@ impl Desk<'_> {
                 .execute([now])?;
             self.connection
                 .prepare_cached(
-                    "UPDATE task SET available_at = ?1 + (available_at - since), since = ?1 \
-                     WHERE state IN (0, 3) AND since > ?1 + ?2",
+                    "UPDATE task SET available_at = ?1 + (available_at - since), since = ?1, \
+                     wake_at = min(?1 + (available_at - since), coalesce(deadline_at, available_at)) \
+                     WHERE forget_at IS NULL AND wake_at IS NOT NULL AND state IN (0, 3) AND since > ?1 + ?2",
                 )?
                 .execute(params![now, CLOCK_TOLERANCE_MS])?;
         }

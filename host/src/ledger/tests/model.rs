@@ -381,8 +381,6 @@ impl Inner {
                 .deadline_at
                 .is_some_and(|deadline| deadline <= now)
             {
-                self.tasks.get_mut(&id).unwrap().claimed_at = Some(now);
-                self.tasks.get_mut(&id).unwrap().lease += 1;
                 self.change(id, Event::Expire, now);
                 continue;
             }
@@ -463,33 +461,7 @@ impl Inner {
     }
 
     fn sweep(&mut self, now: i64, limit: usize) -> Swept {
-        let waits = |kept: &&Kept| matches!(kept.state, State::Scheduled | State::Retryable);
-        let mut expired: Vec<_> = self
-            .tasks
-            .values()
-            .filter(|kept| waits(kept) || kept.state == State::Available)
-            .collect();
-        expired.retain(|kept| kept.deadline_at.is_some_and(|deadline| deadline <= now));
-        expired.sort_by_key(|kept| (kept.deadline_at, kept.new.id));
-        let expired: Vec<TaskId> = expired.iter().map(|kept| kept.new.id).take(limit).collect();
-        let mut due: Vec<_> = self
-            .tasks
-            .values()
-            .filter(waits)
-            .filter(|kept| kept.available_at <= now)
-            .collect();
-        due.sort_by_key(|kept| (kept.available_at, kept.new.id));
-        let due: Vec<TaskId> = due.iter().map(|kept| kept.new.id).take(limit).collect();
-        let more = expired.len() >= limit || due.len() >= limit;
-        let expired = expired
-            .into_iter()
-            .filter(|id| self.change(*id, Event::Expire, now))
-            .count() as u64;
-        let due = due
-            .into_iter()
-            .filter(|id| self.change(*id, Event::Due, now))
-            .count() as u64;
-        let next = |kept: &Kept| {
+        let wakes_at = |kept: &Kept| {
             let waits = matches!(kept.state, State::Scheduled | State::Retryable);
             let deadline = kept
                 .deadline_at
@@ -499,12 +471,29 @@ impl Inner {
                 .flatten()
                 .min()
         };
-        Swept {
-            due,
-            expired,
-            more,
-            next_at: self.tasks.values().filter_map(next).min(),
+        let woken = self
+            .tasks
+            .values()
+            .filter_map(|kept| wakes_at(kept).map(|at| (at, kept.new.id)));
+        let mut woken: Vec<(i64, TaskId)> = woken.filter(|(at, _)| *at <= now).collect();
+        woken.sort_unstable();
+        woken.truncate(limit);
+        let mut swept = Swept {
+            more: woken.len() >= limit,
+            ..Swept::default()
+        };
+        for (_, id) in woken {
+            if self.tasks[&id]
+                .deadline_at
+                .is_some_and(|deadline| deadline <= now)
+            {
+                swept.expired += u64::from(self.change(id, Event::Expire, now));
+            } else {
+                swept.due += u64::from(self.change(id, Event::Due, now));
+            }
         }
+        swept.next_at = self.tasks.values().filter_map(wakes_at).min();
+        swept
     }
 
     fn prune(&mut self, now: i64, limit: usize) -> Pruned {
