@@ -83,7 +83,7 @@ fn query(filter: &Filter, before: Option<TaskId>, look_max: usize) -> (String, V
         values.push(Value::Integer(i64::try_from(state.index()).unwrap_or(0)));
         (
             "id",
-            "task INDEXED BY task_rare WHERE state IN (2, 5, 6, 7) AND state = ?",
+            "task INDEXED BY task_rare WHERE (state = 2 OR state > 4) AND state = ?",
         )
     } else {
         ("id", "task WHERE 1")

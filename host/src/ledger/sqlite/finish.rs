@@ -138,7 +138,7 @@ impl Desk<'_> {
 
     /// What a dead predecessor had claimed: nobody runs it any more. `limit` tasks at most; answers how many there were.
     pub(super) fn recover(&mut self, now: i64, limit: usize) -> Result<usize, Fault> {
-        let sql = "SELECT id FROM task INDEXED BY task_rare WHERE state IN (2, 5, 6, 7) AND state = 2 ORDER BY id LIMIT ?";
+        let sql = "SELECT id FROM task INDEXED BY task_rare WHERE (state = 2 OR state > 4) AND state = 2 ORDER BY id LIMIT ?";
         let ids = self.ids(sql, [i64::try_from(limit).unwrap_or(i64::MAX)])?;
         let error = br#"{"code":"worker_crashed","message":"the host ended while this task ran","retryable":true,"started":true}"#;
         let lost = Ending::Lost {
