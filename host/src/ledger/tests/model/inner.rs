@@ -1,130 +1,52 @@
-//! A store as simple as can be, in memory: what the others are compared with, and what tests of others may stand on.
+//! The tasks of the model, and what happens to them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::ledger::endings::Run;
 use crate::ledger::states::{Event, State};
 use crate::ledger::{
-    Attempt, Change, ClaimAsk, Claimed, Done, Durability, Ending, Enqueued, Filter, Finish,
-    Finished, FunctionStats, Held, KnownFunction, Limits, Listener, NewTask, Page, PageAsk, Pruned,
-    Selection, Stats, Store, StoreError, StoreErrorKind, Swept, TaskId, TaskSummary, TaskView,
-    Want,
+    Attempt, Change, Claimed, Ending, Enqueued, Filter, Finish, Finished, FunctionStats, Limits,
+    Listener, NewTask, Page, PageAsk, Pruned, Stats, Swept, TaskId, TaskSummary, TaskView, Want,
 };
 
 const DISCARDED_TTL_MS: i64 = 14 * 24 * 3600 * 1000;
 
 /// A task, as all that is known of it.
 #[derive(Clone)]
-struct Kept {
-    new: NewTask,
-    state: State,
-    lease: i64,
-    tries: u32,
-    attempts: Vec<Attempt>,
-    cancel_asked: bool,
-    node: Option<Arc<str>>,
-    created_at: i64,
-    available_at: i64,
-    claimed_at: Option<i64>,
-    ended_at: Option<i64>,
-    forget_at: Option<i64>,
-    deadline_at: Option<i64>,
-    result: Option<Bytes>,
+pub(super) struct Kept {
+    pub(super) new: NewTask,
+    pub(super) state: State,
+    pub(super) lease: i64,
+    pub(super) tries: u32,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) cancel_asked: bool,
+    pub(super) node: Option<Arc<str>>,
+    pub(super) created_at: i64,
+    pub(super) available_at: i64,
+    pub(super) claimed_at: Option<i64>,
+    pub(super) ended_at: Option<i64>,
+    pub(super) forget_at: Option<i64>,
+    pub(super) deadline_at: Option<i64>,
+    pub(super) result: Option<Bytes>,
 }
 
 #[derive(Default)]
-struct Inner {
-    tasks: BTreeMap<TaskId, Kept>,
+pub(super) struct Inner {
+    pub(super) tasks: BTreeMap<TaskId, Kept>,
     /// Name to whether it is paused.
-    functions: BTreeMap<Arc<str>, bool>,
-    claims: BTreeMap<Arc<str>, u64>,
-    keys: BTreeMap<(Arc<str>, Option<String>, String), TaskId>,
-    listener: Option<Arc<dyn Listener>>,
-    changes: Vec<Change>,
-    available: Vec<Arc<str>>,
-}
-
-pub(crate) struct Model {
-    limits: Limits,
-    inner: Mutex<Inner>,
-}
-
-impl Model {
-    pub(crate) fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            inner: Mutex::new(Inner::default()),
-        }
-    }
-
-    /// As a host that starts again: the next claim is the first one.
-    pub(crate) fn forget_turns(&self) {
-        self.inner.lock().unwrap().claims.clear();
-    }
-
-    fn answer<T>(&self, done: Done<T>, act: impl FnOnce(&mut Inner) -> Result<T, StoreError>) {
-        let mut inner: MutexGuard<'_, Inner> = self.inner.lock().unwrap();
-        let answer = act(&mut inner);
-        let changes = std::mem::take(&mut inner.changes);
-        let mut available = std::mem::take(&mut inner.available);
-        let listener = inner.listener.clone();
-        drop(inner);
-        done(answer);
-        available.sort();
-        available.dedup();
-        if let Some(listener) = listener {
-            if !available.is_empty() {
-                listener.available(&available);
-            }
-            if listener.wants_changes() && !changes.is_empty() {
-                listener.changed(&changes);
-            }
-        }
-    }
-
-    fn change(
-        &self,
-        selection: &Selection,
-        event: Event,
-        dry_run: bool,
-        now: i64,
-        done: Done<u64>,
-    ) {
-        self.answer(done, |inner| {
-            let ids: Vec<TaskId> = match selection {
-                Selection::Task(id) if inner.tasks.contains_key(id) => vec![*id],
-                Selection::Task(_) => {
-                    return Err(StoreError::new(
-                        StoreErrorKind::UnknownTask,
-                        "there is no such task, or its time to be asked for is over",
-                    ));
-                }
-                Selection::Filter(filter) => {
-                    let tasks = inner
-                        .tasks
-                        .iter()
-                        .rev()
-                        .filter(|(_, kept)| kept.fits(filter));
-                    tasks.map(|(id, _)| *id).collect()
-                }
-            };
-            let changed = ids.into_iter().filter(|id| {
-                if dry_run {
-                    inner.tasks[id].state.after(event).is_some()
-                } else {
-                    inner.change(*id, event, now)
-                }
-            });
-            Ok(changed.count() as u64)
-        });
-    }
+    pub(super) functions: BTreeMap<Arc<str>, bool>,
+    pub(super) claims: BTreeMap<Arc<str>, u64>,
+    pub(super) keys: BTreeMap<(Arc<str>, Option<String>, String), TaskId>,
+    pub(super) listener: Option<Arc<dyn Listener>>,
+    pub(super) changes: Vec<Change>,
+    pub(super) available: Vec<Arc<str>>,
 }
 
 impl Kept {
-    fn fits(&self, filter: &Filter) -> bool {
+    pub(super) fn fits(&self, filter: &Filter) -> bool {
         filter.state.is_none_or(|state| state == self.state)
             && filter
                 .function
@@ -134,7 +56,7 @@ impl Kept {
             && filter.subject.is_none_or_eq(&self.new.subject)
     }
 
-    fn summary(&self) -> TaskSummary {
+    pub(super) fn summary(&self) -> TaskSummary {
         TaskSummary {
             id: self.new.id,
             state: self.state,
@@ -156,7 +78,7 @@ impl Kept {
         }
     }
 
-    fn view(&self) -> TaskView {
+    pub(super) fn view(&self) -> TaskView {
         TaskView {
             summary: self.summary(),
             args: self.new.args.clone(),
@@ -187,14 +109,14 @@ impl NoneOrEq for Option<String> {
 }
 
 impl Inner {
-    fn key_of(&self, id: TaskId) -> Option<(Arc<str>, Option<String>, String)> {
+    pub(super) fn key_of(&self, id: TaskId) -> Option<(Arc<str>, Option<String>, String)> {
         let new = &self.tasks[&id].new;
         let key = new.key.clone()?;
         Some((Arc::clone(&new.function), new.subject.clone(), key))
     }
 
     /// The task is in this state now.
-    fn set(&mut self, id: TaskId, state: State, now: i64) {
+    pub(super) fn set(&mut self, id: TaskId, state: State, now: i64) {
         let key = self.key_of(id);
         let Some(kept) = self.tasks.get_mut(&id) else {
             return;
@@ -220,7 +142,7 @@ impl Inner {
         self.tell(id, false);
     }
 
-    fn tell(&mut self, id: TaskId, cancel_asked: bool) {
+    pub(super) fn tell(&mut self, id: TaskId, cancel_asked: bool) {
         let kept = &self.tasks[&id];
         if kept.state == State::Available {
             self.available.push(Arc::clone(&kept.new.function));
@@ -236,7 +158,7 @@ impl Inner {
         });
     }
 
-    fn change(&mut self, id: TaskId, event: Event, now: i64) -> bool {
+    pub(super) fn change(&mut self, id: TaskId, event: Event, now: i64) -> bool {
         let from = self.tasks[&id].state;
         let Some(to) = from.after(event) else {
             return false;
@@ -266,7 +188,7 @@ impl Inner {
         true
     }
 
-    fn enqueue(&mut self, new: NewTask, limits: Limits, now: i64) -> Enqueued {
+    pub(super) fn enqueue(&mut self, new: NewTask, limits: Limits, now: i64) -> Enqueued {
         let key = new
             .key
             .clone()
@@ -325,7 +247,7 @@ impl Inner {
         Enqueued::Stored(state)
     }
 
-    fn stored_len(&self) -> u64 {
+    pub(super) fn stored_len(&self) -> u64 {
         let lens = self
             .tasks
             .values()
@@ -333,7 +255,7 @@ impl Inner {
         lens.sum::<usize>() as u64
     }
 
-    fn running(&self, want: &Want, limit_key: Option<&String>) -> u32 {
+    pub(super) fn running(&self, want: &Want, limit_key: Option<&String>) -> u32 {
         let running = self.tasks.values().filter(|kept| {
             kept.state == State::Running
                 && kept.new.function == want.function
@@ -342,7 +264,7 @@ impl Inner {
         u32::try_from(running.count()).unwrap()
     }
 
-    fn next(&self, want: &Want) -> Option<TaskId> {
+    pub(super) fn next(&self, want: &Want) -> Option<TaskId> {
         if want
             .running_max
             .is_some_and(|max| self.running(want, None) >= max)
@@ -370,7 +292,7 @@ impl Inner {
             .map(|(_, id)| id)
     }
 
-    fn claim(&mut self, want: &Want, node: &Arc<str>, now: i64) -> Vec<Claimed> {
+    pub(super) fn claim(&mut self, want: &Want, node: &Arc<str>, now: i64) -> Vec<Claimed> {
         let mut claimed = Vec::new();
         if self.functions.get(&want.function).copied().unwrap_or(true) {
             return claimed;
@@ -412,7 +334,7 @@ impl Inner {
         claimed
     }
 
-    fn finish(&mut self, end: &Finish, now: i64) -> Finished {
+    pub(super) fn finish(&mut self, end: &Finish, now: i64) -> Finished {
         let Some(kept) = self.tasks.get_mut(&end.id) else {
             return Finished::Stale;
         };
@@ -460,7 +382,7 @@ impl Inner {
         }
     }
 
-    fn sweep(&mut self, now: i64, limit: usize) -> Swept {
+    pub(super) fn sweep(&mut self, now: i64, limit: usize) -> Swept {
         let wakes_at = |kept: &Kept| {
             let waits = matches!(kept.state, State::Scheduled | State::Retryable);
             let deadline = kept
@@ -496,7 +418,7 @@ impl Inner {
         swept
     }
 
-    fn prune(&mut self, now: i64, limit: usize) -> Pruned {
+    pub(super) fn prune(&mut self, now: i64, limit: usize) -> Pruned {
         let over = self
             .tasks
             .values()
@@ -514,7 +436,7 @@ impl Inner {
         }
     }
 
-    fn list(&self, ask: &PageAsk) -> Page {
+    pub(super) fn list(&self, ask: &PageAsk) -> Page {
         let before = self
             .tasks
             .range(..ask.after.unwrap_or(TaskId::from_bytes([255; 16])))
@@ -535,7 +457,7 @@ impl Inner {
         }
     }
 
-    fn stats(&self) -> Stats {
+    pub(super) fn stats(&self) -> Stats {
         let functions = self.functions.iter().map(|(function, paused)| {
             let tasks = || {
                 self.tasks
@@ -558,120 +480,5 @@ impl Inner {
             stored_len: self.stored_len(),
             file_len: None,
         }
-    }
-}
-
-impl Store for Model {
-    fn durability(&self) -> Durability {
-        Durability::Write
-    }
-
-    fn enqueue(&self, tasks: Vec<NewTask>, now: i64, done: Done<Vec<Enqueued>>) {
-        self.answer(done, |inner| {
-            Ok(tasks
-                .into_iter()
-                .map(|task| inner.enqueue(task, self.limits, now))
-                .collect())
-        });
-    }
-
-    fn claim(&self, ask: ClaimAsk, now: i64, done: Done<Vec<Claimed>>) {
-        self.answer(done, |inner| {
-            Ok(ask
-                .wants
-                .iter()
-                .flat_map(|want| inner.claim(want, &ask.node, now))
-                .collect())
-        });
-    }
-
-    fn finish(&self, ends: Vec<Finish>, now: i64, done: Done<Vec<Finished>>) {
-        self.answer(done, |inner| {
-            Ok(ends.iter().map(|end| inner.finish(end, now)).collect())
-        });
-    }
-
-    fn beat(&self, runs: Vec<(TaskId, i64)>, _now: i64, done: Done<Vec<Held>>) {
-        self.answer(done, |inner| {
-            let held = runs.iter().map(|(id, lease)| match inner.tasks.get(id) {
-                Some(kept)
-                    if kept.state == State::Running
-                        && kept.lease == *lease
-                        && kept.cancel_asked =>
-                {
-                    Held::CancelAsked
-                }
-                Some(kept) if kept.state == State::Running && kept.lease == *lease => Held::Yes,
-                _ => Held::Stale,
-            });
-            Ok(held.collect())
-        });
-    }
-
-    fn sweep(&self, now: i64, limit: usize, done: Done<Swept>) {
-        self.answer(done, |inner| Ok(inner.sweep(now, limit)));
-    }
-
-    fn prune(&self, now: i64, limit: usize, done: Done<Pruned>) {
-        self.answer(done, |inner| Ok(inner.prune(now, limit)));
-    }
-
-    fn get(&self, id: TaskId, done: Done<Option<Box<TaskView>>>) {
-        self.answer(done, |inner| {
-            Ok(inner.tasks.get(&id).map(|kept| Box::new(kept.view())))
-        });
-    }
-
-    fn list(&self, ask: PageAsk, done: Done<Page>) {
-        self.answer(done, |inner| Ok(inner.list(&ask)));
-    }
-
-    fn cancel(&self, selection: Selection, dry_run: bool, now: i64, done: Done<u64>) {
-        self.change(&selection, Event::Cancel, dry_run, now, done);
-    }
-
-    fn retry(&self, selection: Selection, dry_run: bool, now: i64, done: Done<u64>) {
-        self.change(&selection, Event::Retry, dry_run, now, done);
-    }
-
-    fn discard(&self, selection: Selection, dry_run: bool, now: i64, done: Done<u64>) {
-        self.change(&selection, Event::Discard, dry_run, now, done);
-    }
-
-    fn pause(&self, function: Arc<str>, paused: bool, _now: i64, done: Done<()>) {
-        self.answer(done, |inner| {
-            if !paused {
-                inner.available.push(Arc::clone(&function));
-            }
-            inner.functions.insert(function, paused);
-            Ok(())
-        });
-    }
-
-    fn know(&self, functions: Vec<Arc<str>>, _now: i64, done: Done<()>) {
-        self.answer(done, |inner| {
-            for function in functions {
-                inner.functions.entry(function).or_insert(false);
-            }
-            Ok(())
-        });
-    }
-
-    fn known(&self, done: Done<Vec<KnownFunction>>) {
-        self.answer(done, |inner| {
-            let known = inner.functions.iter().map(|(name, paused)| KnownFunction {
-                name: Arc::clone(name),
-                paused: *paused,
-            });
-            Ok(known.collect())
-        });
-    }
-
-    fn stats(&self, done: Done<Stats>) {
-        self.answer(done, |inner| Ok(inner.stats()));
-    }
-
-    fn watch(&self, listener: Arc<dyn Listener>) {
-        self.inner.lock().unwrap().listener = Some(listener);
     }
 }

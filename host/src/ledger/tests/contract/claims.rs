@@ -1,0 +1,139 @@
+//! Which tasks a claim hands out.
+
+use super::{each, state, sweep};
+use crate::ledger::tests::{
+    NOW, ask, claim, claim_of, completed, end, enqueue, finish, id, ids, task, want,
+};
+use crate::ledger::{NewTask, State, Want};
+
+#[test]
+fn claims_go_by_priority_and_then_age_and_one_in_eight_by_age_alone() {
+    each(|store| {
+        // The oldest are the least urgent.
+        let tasks =
+            (1..=9_u8).flat_map(|at| (0..3).map(move |copy| (10 - at, u64::from(at) * 10 + copy)));
+        enqueue(
+            store,
+            tasks
+                .map(|(priority, number)| NewTask {
+                    priority,
+                    ..task(number, "f")
+                })
+                .collect(),
+        );
+        let mut order = Vec::new();
+        for count in [1, 5, 2, 1, 100] {
+            order.extend(ids(&claim(store, "f", count)));
+        }
+        let expected = [
+            90, 91, 92, 80, 81, 82, 70, /* age */ 10, 71, 72, 60, 61, 62, 50, 51,
+            /* age */ 11, 52, 40, 41, 42, 30, 31, 32, /* age */ 12, 20, 21, 22,
+        ];
+        assert_eq!(order, expected.map(id));
+        assert!(claim(store, "f", 1).is_empty());
+    });
+}
+
+#[test]
+fn a_claim_takes_only_what_it_may() {
+    each(|store| {
+        let tenant = |number, key: &str| NewTask {
+            limit_key: Some(key.into()),
+            ..task(number, "f")
+        };
+        let versioned = |number, version: &str| NewTask {
+            version: Some(version.into()),
+            ..task(number, "f")
+        };
+        let tasks = vec![
+            tenant(1, "a"),
+            tenant(2, "a"),
+            tenant(3, "a"),
+            tenant(4, "b"),
+            versioned(5, "2"),
+            versioned(6, "1"),
+        ];
+        enqueue(store, tasks);
+        enqueue(store, vec![task(7, "g"), task(8, "f")]);
+        let held_back = Want {
+            held_back: vec!["b".into()],
+            running_max_by_key: Some(2),
+            ..want("f", 9)
+        };
+        let first = claim_of(store, held_back.clone(), NOW);
+        assert_eq!(ids(&first), [1, 2, 6, 8].map(id));
+        assert!(claim_of(store, held_back.clone(), NOW).is_empty());
+        finish(store, end(&first[0], completed("1")), NOW);
+        assert_eq!(ids(&claim_of(store, held_back, NOW)), [id(3)]);
+        // Three run; no more than four may.
+        enqueue(store, vec![task(9, "f"), task(10, "f")]);
+        let full = Want {
+            running_max: Some(5),
+            ..want("f", 9)
+        };
+        assert_eq!(ids(&claim_of(store, full, NOW)), [id(4)]);
+        assert_eq!(
+            ids(&claim_of(
+                store,
+                Want {
+                    version: "2".into(),
+                    ..want("f", 1)
+                },
+                NOW
+            )),
+            [id(5)]
+        );
+    });
+}
+
+#[test]
+fn a_deadline_ends_what_waits() {
+    each(|store| {
+        let dead = |number, available_at| NewTask {
+            deadline_at: Some(NOW + 10),
+            available_at,
+            ..task(number, "f")
+        };
+        enqueue(
+            store,
+            vec![
+                dead(1, NOW),
+                dead(2, NOW + 100),
+                task(3, "f"),
+                NewTask {
+                    function: "g".into(),
+                    ..dead(4, NOW)
+                },
+            ],
+        );
+        assert_eq!(sweep(store, NOW + 9).next_at, Some(NOW + 10));
+        // A claim passes over what is too late, and finds what is behind it.
+        assert_eq!(ids(&claim_of(store, want("f", 1), NOW + 10)), [id(3)]);
+        assert_eq!(state(store, id(1)), State::Discarded);
+        let swept = sweep(store, NOW + 10);
+        assert_eq!((swept.expired, swept.due, swept.next_at), (2, 0, None));
+        assert_eq!(
+            (state(store, id(2)), state(store, id(4))),
+            (State::Discarded, State::Discarded)
+        );
+    });
+}
+
+#[test]
+fn a_paused_function_keeps_what_it_has() {
+    each(|store| {
+        enqueue(store, vec![task(1, "f")]);
+        ask(|done| store.pause("f".into(), true, NOW, done)).unwrap();
+        ask(|done| store.know(vec!["g".into(), "f".into()], NOW, done)).unwrap();
+        assert!(claim(store, "f", 1).is_empty());
+        let mut known = ask(|done| store.known(done)).unwrap();
+        known.sort_by(|a, b| a.name.cmp(&b.name));
+        let known: Vec<_> = known
+            .iter()
+            .map(|function| (&*function.name, function.paused))
+            .collect();
+        assert_eq!(known, [("f", true), ("g", false)]);
+        ask(|done| store.pause("f".into(), false, NOW, done)).unwrap();
+        assert_eq!(claim(store, "f", 1).len(), 1);
+    });
+}
