@@ -27,14 +27,15 @@ fn hand_over_until_killed(mut stream: TcpStream, round: u64, who: u64) -> Acknow
     let mut replies = BufReader::new(stream.try_clone().expect("a socket can be cloned"));
     let mut acknowledged = HashMap::new();
     for number in 0_u64.. {
-        let text = format!("{who}-{number}");
+        let text = format!("{round}-{who}-{number}");
         let (function, args) = match number % 10 {
             0 => ("sleep", json!({"ms": number % 40})),
             1 => (
                 "fail",
                 json!({"kind": text, "message": "again", "retryable": true}),
             ),
-            2 => ("abort", json!({})),
+            // One a round: a plugin that crashes over and over is kept from running.
+            2 if number == 2 && who == 0 => ("abort", json!({})),
             _ => ("echo", json!(text)),
         };
         let retry = json!({"max": 2, "base_ms": 5, "cap_ms": 10});
