@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::code::ErrorCode;
 use crate::encode;
@@ -66,15 +67,26 @@ impl TaskFailure {
         self
     }
 
-    /// After how long to try again, where it says so.
+    /// After how long to try again, where it says so: by `retry_after_ms` in its data, or, where a handler has failed, in
+    /// the handler's own, which stands in there as `data`.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         #[derive(Deserialize)]
-        struct Data {
-            retry_after_ms: u64,
+        struct Data<'a> {
+            retry_after_ms: Option<u64>,
+            #[serde(borrow)]
+            data: Option<&'a RawValue>,
         }
-        let data: Data = serde_json::from_slice(self.data.as_ref()?).ok()?;
-        Some(Duration::from_millis(data.retry_after_ms))
+        let read = |data: &[u8]| {
+            serde_json::from_slice::<Data<'_>>(data)
+                .ok()?
+                .retry_after_ms
+        };
+        let outer: Data<'_> = serde_json::from_slice(self.data.as_ref()?).ok()?;
+        let ms = outer
+            .retry_after_ms
+            .or_else(|| read(outer.data?.get().as_bytes()));
+        ms.map(Duration::from_millis)
     }
 }
 

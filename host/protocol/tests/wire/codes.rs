@@ -1,5 +1,7 @@
 //! The codes, and the page that documents them.
 
+use std::time::Duration;
+
 use protocol::{CodeInfo, ErrorCode, TaskFailure};
 
 fn row(info: &CodeInfo) -> String {
@@ -60,4 +62,28 @@ fn a_failure_is_what_its_code_says_and_careful_where_that_is_open() {
     assert!(timeout.retryable && timeout.started);
     let failed = TaskFailure::new(ErrorCode::HandlerFailed, "no");
     assert!(!failed.retryable && failed.started);
+}
+
+#[test]
+fn a_failure_may_say_when_to_try_again_and_so_may_a_handler() {
+    for (data, expected_ms) in [
+        (r#"{"retry_after_ms":7000}"#, Some(7_000)),
+        (
+            r#"{"kind":"busy","data":{"retry_after_ms":7000}}"#,
+            Some(7_000),
+        ),
+        (
+            r#"{"retry_after_ms":1,"data":{"retry_after_ms":2}}"#,
+            Some(1),
+        ),
+        (r#"{"kind":"busy","data":[7000]}"#, None),
+        (r#"{"kind":"busy","data":{"retry_after_ms":"7s"}}"#, None),
+        (r#"{"kind":"busy"}"#, None),
+        ("7", None),
+    ] {
+        let mut failure = TaskFailure::new(ErrorCode::HandlerFailed, "no");
+        failure.data = Some(data.into());
+        let expected = expected_ms.map(Duration::from_millis);
+        assert_eq!(failure.retry_after(), expected, "{data}");
+    }
 }
