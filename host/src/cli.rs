@@ -1,18 +1,22 @@
 //! The command line: parse, call.
 
+mod call;
+mod ledger;
+mod reach;
+mod tasks;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use service::life::{self, EXIT_USAGE};
 use service::log;
-use service::remote::Trust;
-use values::units::parse_time;
 
-use crate::call::Target;
-use crate::config::{Config, DATA_DEFAULT, LISTEN_DEFAULT, Overrides, PLUGINS_DIR_DEFAULT};
-use crate::{app, call, check, token};
+use crate::config::{Config, DATA_DEFAULT, Overrides, PLUGINS_DIR_DEFAULT};
+use crate::{app, check, token};
+
+/// Exit code when what was asked for can't be done.
+const EXIT_FAILURE: u8 = 1;
 
 /// A task server: clients send one line of JSON over TCP, plugins do the work in worker processes.
 #[derive(Debug, Parser)]
@@ -27,7 +31,24 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Sends one request to a running host and prints its result.
-    Call(Call),
+    Call(call::Call),
+    /// Prints all that a running host knows of a background task; waits for its end, if asked to.
+    Task(tasks::Task),
+    /// Lists background tasks of a running host, the newest first.
+    Tasks(tasks::Tasks),
+    /// Has background tasks run now that wait for their time, or that ended otherwise than well.
+    Retry(tasks::Change),
+    /// Calls background tasks off: those that wait end, those that run are told to.
+    Cancel(tasks::Change),
+    /// Gives background tasks up that wait, or of which nobody knows whether they ran.
+    Discard(tasks::Change),
+    /// Has no more background tasks of a function begin; those that come wait.
+    Pause(tasks::Pause),
+    /// Has background tasks of a paused function begin again.
+    Resume(tasks::Pause),
+    /// Looks after the ledger, in which background tasks are kept.
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
     /// Says what a plugin's library is, and whether this host would take it.
     Check(Check),
     /// Makes a token by which a client can show who it is.
@@ -80,50 +101,21 @@ struct Serve {
     log: log::Flags,
 }
 
-#[derive(Debug, Args)]
-struct Call {
-    /// Name of the function
-    function: String,
-    /// Its arguments, as JSON
-    #[arg(default_value = "{}")]
-    args: String,
-    /// Address of the host: ADDRESS:PORT, tls://NAME:PORT or unix:PATH
-    #[arg(long, value_name = "ADDR", default_value = LISTEN_DEFAULT)]
-    connect: String,
-    /// File with the token to show; without it, the environment variable `HOST_TOKEN` may have one
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-    /// PEM file of the authority that the host's certificate comes from [default: those that the system trusts]
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// PEM file of the certificate to show
-    #[arg(long, value_name = "FILE", requires = "key")]
-    certificate: Option<PathBuf>,
-    /// PEM file of its key
-    #[arg(long, value_name = "FILE", requires = "certificate")]
-    key: Option<PathBuf>,
-    /// Caps the task's whole time, like 500ms, 30s, 5m
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    timeout: Option<Duration>,
-}
-
 /// Does what the command line says; the exit code is the process's.
 pub fn main() -> ExitCode {
     debug_assert_eq!(PLUGINS_DIR_DEFAULT, "./plugins", "as the help says");
     debug_assert_eq!(DATA_DEFAULT, "./data", "as the help says");
     let cli = Cli::parse();
     match cli.command {
-        Some(Command::Call(flags)) => {
-            let target = Target {
-                connect: flags.connect,
-                token_file: flags.token_file,
-                trust: Trust {
-                    ca: flags.ca,
-                    certificate: flags.certificate.zip(flags.key),
-                },
-            };
-            call::run(&target, flags.function, flags.args, flags.timeout)
-        }
+        Some(Command::Call(flags)) => flags.run(),
+        Some(Command::Task(flags)) => flags.run(),
+        Some(Command::Tasks(flags)) => flags.run(),
+        Some(Command::Retry(flags)) => flags.run("host.retry"),
+        Some(Command::Cancel(flags)) => flags.run("host.cancel"),
+        Some(Command::Discard(flags)) => flags.run("host.discard"),
+        Some(Command::Pause(flags)) => flags.run("host.pause"),
+        Some(Command::Resume(flags)) => flags.run("host.resume"),
+        Some(Command::Ledger(command)) => command.run(),
         Some(Command::Check(flags)) => check(&flags),
         Some(Command::Token(Token::New { name })) => token::new(&name),
         None => serve(cli.serve),

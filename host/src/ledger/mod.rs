@@ -26,7 +26,7 @@ pub(crate) use record::{
     Selection, TaskSummary, TaskView,
 };
 pub(crate) use retry::{Failure, RetryOn, RetryPolicy};
-pub(crate) use sqlite::{Options, Sqlite};
+pub(crate) use sqlite::{Options, Sqlite, backup, check, restore};
 pub(crate) use states::State;
 pub(crate) use store::{
     Change, ClaimAsk, Durability, FunctionStats, Held, KnownFunction, Limits, Listener, Pruned,

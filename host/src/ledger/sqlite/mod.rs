@@ -32,7 +32,7 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-pub(crate) use tools::{Checked, backup, check, restore};
+pub(crate) use tools::{backup, check, restore};
 
 use self::desk::Desk;
 use self::fault::Fault;

@@ -66,7 +66,7 @@ fn host_call_shows_who_it_is() {
         "ca.pem",
         "--certificate",
         "ops.pem",
-        "--key",
+        "--certificate-key",
         "ops.key",
     ];
     for (said, expected) in [

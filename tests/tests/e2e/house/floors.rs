@@ -75,7 +75,7 @@ pub(super) const CRATES: House = House {
 pub(super) const HOST: House = House {
     rooms: &[
         // The command line, and what it starts.
-        room("cli", "app call check token config"),
+        room("cli", "app call check token config ledger"),
         // Builds, serves, drains.
         room(
             "app",

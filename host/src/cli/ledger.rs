@@ -1,0 +1,128 @@
+//! `host ledger`: what operators do to the ledger of background tasks.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::{Args, Subcommand};
+use service::life::{self, EXIT_USAGE};
+
+use super::EXIT_FAILURE;
+use crate::config::{Config, Overrides};
+use crate::ledger;
+
+const COMMAND: &str = "host ledger";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Ledger {
+    /// Reads the whole ledger and says whether it is what was written; the host may run meanwhile.
+    Check {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Copies the ledger, as it is at one moment, into a new file; the host may run meanwhile.
+    Backup {
+        /// The file, which must not be there yet
+        file: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Puts a backup in the ledger's place, and keeps what was there beside it; no host may run on that folder.
+    Restore {
+        /// The backup
+        file: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Where the ledger is.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// The host's data folder [default: what the configuration says, or ./data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Configuration of the host, for the data folder in it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Place {
+    fn folder(&self) -> Result<PathBuf, String> {
+        let overrides = Overrides {
+            data: self.data.clone(),
+            ..Overrides::default()
+        };
+        let config = Config::load(self.config.as_deref(), overrides);
+        config
+            .map(|config| config.ledger.folder)
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl Ledger {
+    pub(super) fn run(self) -> ExitCode {
+        let (Self::Check { place } | Self::Backup { place, .. } | Self::Restore { place, .. }) =
+            &self;
+        let folder = match place.folder() {
+            Ok(folder) => folder,
+            Err(error) => return life::fail(COMMAND, &error, EXIT_USAGE),
+        };
+        let done = match &self {
+            Self::Check { .. } => check(&folder),
+            Self::Backup { file, .. } => backup(&folder, file),
+            Self::Restore { file, .. } => restore(&folder, file),
+        };
+        match done {
+            Ok(said) if writeln!(io::stdout(), "{said}").is_ok() => ExitCode::SUCCESS,
+            Ok(_) => ExitCode::FAILURE,
+            Err(error) => life::fail(COMMAND, &error, EXIT_FAILURE),
+        }
+    }
+}
+
+fn check(folder: &Path) -> Result<String, String> {
+    let checked = ledger::check(folder).map_err(|error| of_folder(folder, &error))?;
+    if checked.faults.is_empty() {
+        return Ok(format!(
+            "the ledger in {} is whole: {} tasks",
+            folder.display(),
+            checked.tasks
+        ));
+    }
+    let faults = checked.faults.join("\n");
+    Err(format!(
+        "the ledger in {} is damaged; `host ledger restore` brings a backup back\n{faults}",
+        folder.display()
+    ))
+}
+
+fn backup(folder: &Path, file: &Path) -> Result<String, String> {
+    ledger::backup(folder, file).map_err(|error| of_folder(folder, &error))?;
+    Ok(format!(
+        "the ledger in {} is copied to {}",
+        folder.display(),
+        file.display()
+    ))
+}
+
+fn restore(folder: &Path, file: &Path) -> Result<String, String> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    });
+    let before = ledger::restore(folder, file, now).map_err(|error| of_folder(folder, &error))?;
+    let kept = before.map_or_else(String::new, |before| {
+        format!("; what was there is kept as {}", before.display())
+    });
+    Ok(format!(
+        "the ledger in {} is what {} holds{kept}",
+        folder.display(),
+        file.display()
+    ))
+}
+
+fn of_folder(folder: &Path, error: &ledger::StoreError) -> String {
+    format!("{}: {error}", folder.display())
+}
