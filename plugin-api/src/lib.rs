@@ -163,6 +163,11 @@ pub mod __private {
 #[doc = include_str!("../../docs/HANDLERS.md")]
 mod handlers_page {}
 
+/// Keeps the handler on the page about background tasks true.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/BACKGROUND.md")]
+mod background_page {}
+
 /// Keeps the handler on the first page true.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
