@@ -38,7 +38,7 @@ fn checkout() -> Host {
     let folder = host.folder();
     for entry in fs::read_dir(workspace_dir()).unwrap().map(Result::unwrap) {
         let target = folder.join(entry.file_name());
-        if !["target", "plugins", "outbox"]
+        if !["target", "plugins", "outbox", "data"]
             .iter()
             .any(|name| entry.file_name() == *name)
         {
@@ -48,9 +48,9 @@ fn checkout() -> Host {
     // As built, but for the port that the tests have instead of the one that is printed.
     let program = Host::command().get_program().to_owned();
     let script = format!(
-        "#!/bin/sh\n[ \"$1\" = call ] && shift && set -- call --connect 127.0.0.1:{} \"$@\"\nexec '{}' \"$@\"\n",
-        host.port(),
-        program.display()
+        "#!/bin/sh\ncommand=$1\nshift\nexec '{}' \"$command\" --connect 127.0.0.1:{} \"$@\"\n",
+        program.display(),
+        host.port()
     );
     let built = folder.join("target/release");
     fs::create_dir_all(&built).unwrap();
@@ -106,4 +106,24 @@ fn the_clients_of_the_protocol_page_work_as_printed() {
     }
     languages.dedup();
     assert_eq!(languages, ["sh", "python", "php", "js"]);
+}
+
+#[test]
+fn the_page_about_background_tasks_works_as_printed() {
+    let host = checkout();
+    let mut languages = Vec::new();
+    for block in page("docs/BACKGROUND.md")
+        .iter()
+        .filter(|block| block.role == "background")
+    {
+        let printed = printed(block, host.folder(), &[host.port()]);
+        let expected = match block.language.as_str() {
+            "sh" if block.text.contains("tasks") => "\"function\":\"send_mail\"",
+            "sh" => "\"durable\":\"fsync\"",
+            _ => "completed",
+        };
+        assert!(printed.contains(expected), "{}: {printed}", block.text);
+        languages.push(block.language.as_str());
+    }
+    assert_eq!(languages, ["sh", "php", "python", "js", "sh"]);
 }

@@ -40,6 +40,7 @@ mod reload;
 mod shortage;
 mod soak;
 mod surroundings;
+mod task_commands;
 mod timeouts;
 mod unread_log;
 mod worker_ends;
