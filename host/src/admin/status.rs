@@ -10,7 +10,7 @@ use service::log;
 
 use super::{Admin, json};
 use crate::access::{Caller, ClientReport};
-use crate::background::Why;
+use crate::background::{Fares, Why};
 use crate::clock::Moment;
 use crate::generations::Roster;
 use crate::ledger::State;
@@ -76,7 +76,9 @@ async fn background(admin: &Admin) -> Option<BackgroundReport> {
             });
         }
     };
-    let functions = faring.functions.into_iter().map(|fares| {
+    let has_any =
+        |fares: &Fares| fares.stats.paused || fares.stats.counts.iter().any(|count| *count > 0);
+    let functions = faring.functions.into_iter().filter(has_any).map(|fares| {
         let counts = State::ALL.iter().zip(fares.stats.counts);
         let counts = counts.filter(|(_, count)| *count > 0);
         let report = TasksReport {

@@ -139,10 +139,10 @@ impl Door {
         if *self.phases.borrow() == Phase::Closing {
             return Err(shutting_down());
         }
+        let Ticket { caller, .. } = ticket;
         let answer = Answer::new(client, number);
         if let Some(asked) = request.background.take() {
-            self.background
-                .enqueue(request, *asked, &ticket.caller, answer);
+            self.background.enqueue(request, *asked, &caller, answer);
         }
         Ok(())
     }

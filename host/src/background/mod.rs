@@ -26,7 +26,7 @@ use tokio::sync::watch;
 
 use self::events::{Event, Events};
 pub(crate) use self::keeper::Keeper;
-pub(crate) use self::look::{Change, Looked};
+pub(crate) use self::look::{Change, Fares, Looked};
 use self::runs::Runs;
 use self::storage::Storage;
 use self::watchers::Watchers;
