@@ -83,7 +83,7 @@ pub(crate) struct Options {
     pub(crate) limits: Limits,
 }
 
-/// The ledger. Dropped, it finishes what it was asked to do, and lets go of the folder.
+/// The ledger. Dropped, it finishes what it was asked to do, which takes its time, and lets go of the folder.
 pub(crate) struct Sqlite {
     durability: Durability,
     shared: Arc<Shared>,

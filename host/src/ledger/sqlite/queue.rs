@@ -137,6 +137,18 @@ impl<T: Weighed> Queue<T> {
     }
 }
 
+/// Closes a queue when the thread that takes from it ends, also by a panic, and drops what nobody will take any more.
+pub(super) struct Closing<'a, T: Weighed>(pub(super) &'a Queue<T>);
+
+impl<T: Weighed> Drop for Closing<'_, T> {
+    fn drop(&mut self) {
+        self.0.close();
+        while let Batch::Work(rest) = self.0.take(Duration::ZERO) {
+            drop(rest);
+        }
+    }
+}
+
 /// An item that was not taken.
 #[derive(Debug)]
 pub(super) enum Refused<T> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::fault::Fault;
-use super::queue::{Batch, Queue};
+use super::queue::{Batch, Closing, Queue};
 use super::read;
 use super::select;
 use super::work::Look;
@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(3_600);
 
 /// Answers until the queue is closed and empty. `files` are those of which the ledger consists.
 pub(super) fn run(looks: &Queue<Look>, connection: &Connection, files: &[PathBuf]) {
+    // When one ends, whether in order or by a panic, there is nobody to rely on.
+    let _closing = Closing(looks);
     loop {
         match looks.take(PATIENCE) {
             Batch::Work(batch) => {

@@ -130,27 +130,33 @@ impl Desk<'_> {
         Ok(())
     }
 
-    /// Notices a clock that was set back. What waits was given its time by the clock as it was: where that time can't be
-    /// right, it waits from now on for as long as it was to wait then. So nothing waits longer than it was told to,
-    /// counted from the moment at which the clock is set right.
+    /// Notices a clock that was set back, by more than a minute. What waits was given its time by the clock as it was: where
+    /// that time can't be right, it waits from now on for as long as it was to wait then, and what has ended is kept for as
+    /// long as it was to be kept. So nothing waits longer than it was told to, counted from the moment at which the clock is
+    /// set right. What a clock that was ahead has begun or ended too early stays so.
     pub(super) fn heed_clock(&mut self, now: i64) -> Result<(), Fault> {
         let latest = self.book.latest;
-        if now > latest.saturating_add(CLOCK_TOLERANCE_MS) {
-            self.book.latest = now;
+        if (latest.saturating_sub(CLOCK_TOLERANCE_MS)..=latest.saturating_add(CLOCK_TOLERANCE_MS))
+            .contains(&now)
+        {
+            return Ok(());
+        }
+        self.book.latest = now;
+        self.connection
+            .prepare_cached("UPDATE clock SET latest = ?")?
+            .execute([now])?;
+        if now > latest {
+            return Ok(());
+        }
+        for sql in [
+            "UPDATE task SET available_at = ?1 + (available_at - since), since = ?1, \
+             wake_at = min(?1 + (available_at - since), coalesce(deadline_at, ?1 + (available_at - since))) \
+             WHERE forget_at IS NULL AND wake_at IS NOT NULL AND state IN (0, 3) AND since > ?1 + ?2",
+            "UPDATE task SET forget_at = ?1 + (forget_at - since), since = ?1 \
+             WHERE forget_at IS NOT NULL AND since > ?1 + ?2",
+        ] {
             self.connection
-                .prepare_cached("UPDATE clock SET latest = ?")?
-                .execute([now])?;
-        } else if now < latest.saturating_sub(CLOCK_TOLERANCE_MS) {
-            self.book.latest = now;
-            self.connection
-                .prepare_cached("UPDATE clock SET latest = ?")?
-                .execute([now])?;
-            self.connection
-                .prepare_cached(
-                    "UPDATE task SET available_at = ?1 + (available_at - since), since = ?1, \
-                     wake_at = min(?1 + (available_at - since), coalesce(deadline_at, available_at)) \
-                     WHERE forget_at IS NULL AND wake_at IS NOT NULL AND state IN (0, 3) AND since > ?1 + ?2",
-                )?
+                .prepare_cached(sql)?
                 .execute(params![now, CLOCK_TOLERANCE_MS])?;
         }
         Ok(())

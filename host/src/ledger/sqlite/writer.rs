@@ -13,7 +13,7 @@ use super::book::Book;
 use super::desk::{Desk, News};
 use super::fault::Fault;
 use super::folder::Folder;
-use super::queue::{Batch, Queue};
+use super::queue::{Batch, Closing, Queue};
 use super::statements::Statements;
 use super::work::{Ask, Look, Told, Work};
 use crate::ledger::error::{StoreError, StoreErrorKind};
@@ -49,6 +49,8 @@ impl Shared {
 
 /// Does what is asked until the queue is closed and empty.
 pub(super) fn run(shared: &Shared, connection: &Connection, folder: &Folder, limits: Limits) {
+    // What is dropped unanswered is answered so.
+    let _closing = Closing(&shared.work);
     connection.wal_hook(Some(|_, pages| {
         LOG_PAGES.set(pages);
         Ok(())

@@ -11,7 +11,7 @@ use super::{OPTIONS, child, child_folder, new_ids, open};
 use crate::ledger::sqlite::{Sqlite, check};
 use crate::ledger::store::Store;
 use crate::ledger::tests::{
-    NOW, ask, claim, completed, end, enqueue, failed, finish, id, task, view,
+    DAY_MS, NOW, ask, claim, completed, end, enqueue, failed, finish, id, task, view,
 };
 use crate::ledger::{Enqueued, Filter, Finished, NewTask, PageAsk, Selection, State, TaskId};
 
@@ -208,6 +208,13 @@ fn a_clock_that_is_set_back_makes_nothing_wait_longer_than_it_was_told_to() {
     );
     let swept = ask(|done| store.sweep(NOW + 1_010, 100, done)).unwrap();
     assert_eq!((swept.due, swept.next_at), (1, Some(NOW + 7_010)));
+    assert_eq!(
+        ask(|done| store.prune(NOW + 10 + DAY_MS, 9, done))
+            .unwrap()
+            .forgotten,
+        1,
+        "nor is what has ended kept for years"
+    );
     let answers = ask(|done| store.enqueue(vec![keyed(4)], NOW + 1_010, done)).unwrap();
     assert_eq!(
         answers,
