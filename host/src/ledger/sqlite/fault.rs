@@ -1,4 +1,4 @@
-//! What SQLite and the file system say went wrong, in this room's own words.
+//! What `SQLite` and the file system say went wrong, in this room's own words.
 
 use std::io;
 

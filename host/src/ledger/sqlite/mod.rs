@@ -1,7 +1,7 @@
-//! The ledger in the host's data folder: an SQLite database that this process alone writes.
+//! The ledger in the host's data folder: an `SQLite` database that this process alone writes.
 //!
 //! One thread writes (`writer`), in transactions of all that has gathered; two read. A task is durable when its transaction
-//! is: SQLite's write-ahead log is synced at each commit. `desk` changes states, `book` counts in memory what the database
+//! is: `SQLite`'s write-ahead log is synced at each commit. `desk` changes states, `book` counts in memory what the database
 //! counts too, `schema` says what stands where.
 
 mod book;
@@ -128,7 +128,7 @@ impl Sqlite {
             let files: Vec<PathBuf> = folder.files();
             let shared = Arc::clone(&shared);
             readers.push(spawn("ledger-reader", move || {
-                readers::run(&shared.looks, &reader, &files)
+                readers::run(&shared.looks, &reader, &files);
             })?);
         }
         let for_writer = Arc::clone(&shared);

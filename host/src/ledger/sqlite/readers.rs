@@ -38,7 +38,7 @@ fn answer(connection: &Connection, files: &[PathBuf], look: Look) {
         Look::Get(id, owed) => owed.pay(said(read::get(connection, id))),
         Look::List(ask, owed) => owed.pay(said(read::list(connection, &ask))),
         Look::Count(selection, event, owed) => {
-            owed.pay(said(select::count(connection, &selection, event)))
+            owed.pay(said(select::count(connection, &selection, event)));
         }
         Look::Stats(stats, owed) => owed.pay(said(complete(connection, files, stats))),
     }

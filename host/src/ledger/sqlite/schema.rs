@@ -9,7 +9,7 @@ use super::fault::{self, Fault};
 use crate::ledger::error::{StoreError, StoreErrorKind};
 use crate::ledger::store::Durability;
 
-/// Written into the file's header, so that no other program's database is taken for a ledger: "TkLg".
+/// Written into the file's header, so that no other program's database is taken for a ledger: `TkLg`.
 const APPLICATION_ID: i32 = 0x546b_4c67;
 
 /// From an empty database to today's, step by step; a step that was ever released is never changed. `user_version` says
@@ -24,7 +24,7 @@ pub(super) const INLINE_LEN_MAX: usize = 512;
 /// states are `State::index`. `wake_at` is when time alone changes a task that hasn't finished, `forget_at` when one that has
 /// is forgotten; `since` is when its wait began. There are few indexes, since a statement opens all of them, and each has
 /// only the rows that it is for; what few tasks have, a key and a subject, is found by tables of their own. No condition of
-/// an index has a list: SQLite would make a table of it each time that a task is written, which took half of that time.
+/// an index has a list: `SQLite` would make a table of it each time that a task is written, which took half of that time.
 ///
 /// `attempt`: the attempts that counted, but for one that runs.
 ///

@@ -212,7 +212,7 @@ impl Writer<'_> {
             (Ask::Sweep(_, owed), Told::Swept(answer)) => owed.pay(Ok(answer)),
             (Ask::Prune(_, owed), Told::Pruned(answer)) => owed.pay(Ok(answer)),
             (Ask::Change(.., owed), Told::Changed(progress)) if progress.is_done => {
-                owed.pay(Ok(progress.changed))
+                owed.pay(Ok(progress.changed));
             }
             (Ask::Change(selection, event, _, owed), Told::Changed(progress)) => {
                 let ask = Ask::Change(selection, event, progress, owed);

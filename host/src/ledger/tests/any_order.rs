@@ -300,7 +300,7 @@ impl Pair {
             }
             Op::Pause(function, paused) => {
                 self.both(|store| {
-                    ask(|done| store.pause(function.into(), paused, now, done)).unwrap()
+                    ask(|done| store.pause(function.into(), paused, now, done)).unwrap();
                 });
             }
             Op::List(ask_of) => {

@@ -1,4 +1,4 @@
-//! How fast the ledger is, beside the least that SQLite could have to do. Takes minutes, and asserts nothing:
+//! How fast the ledger is, beside the least that `SQLite` could have to do. Takes minutes, and asserts nothing:
 //!
 //! `cargo test --release -p host --lib ledger::sqlite::tests::bench -- --ignored --nocapture --test-threads 1`
 //!

@@ -1,4 +1,4 @@
-//! What is SQLite's own about the ledger: its files, its faults, and what it does when the process or the power ends.
+//! What is `SQLite`'s own about the ledger: its files, its faults, and what it does when the process or the power ends.
 
 mod bench;
 mod faults;

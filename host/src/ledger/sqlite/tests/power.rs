@@ -61,7 +61,7 @@ fn events(record: &[u8]) -> Vec<Event> {
     events
 }
 
-/// SplitMix64: what happens follows from the seed.
+/// `SplitMix64`: what happens follows from the seed.
 struct Random(u64);
 
 impl Random {
@@ -211,7 +211,7 @@ fn a_child_that_is_recorded() {
             .lock()
             .unwrap()
             .write_all(format!("{lines}\n").as_bytes())
-            .unwrap()
+            .unwrap();
     });
 }
 

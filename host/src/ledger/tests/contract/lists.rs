@@ -21,17 +21,12 @@ fn a_list_has_the_newest_first_a_page_at_a_time() {
             let mut found = Vec::new();
             let mut after = None;
             loop {
-                let page = ask(|done| {
-                    store.list(
-                        PageAsk {
-                            filter: filter.clone(),
-                            after,
-                            limit: 2,
-                        },
-                        done,
-                    )
-                })
-                .unwrap();
+                let ask_of = PageAsk {
+                    filter: filter.clone(),
+                    after,
+                    limit: 2,
+                };
+                let page = ask(|done| store.list(ask_of, done)).unwrap();
                 assert!(page.tasks.len() <= 2);
                 found.extend(page.tasks.iter().map(|task| task.id));
                 after = page.next;

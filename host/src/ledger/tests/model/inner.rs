@@ -169,10 +169,11 @@ impl Inner {
             return true;
         }
         let is_anew = event == Event::Retry && from.is_finished();
-        if is_anew && let Some(key) = self.key_of(id) {
-            if *self.keys.entry(key).or_insert(id) != id {
-                return false;
-            }
+        if is_anew
+            && let Some(key) = self.key_of(id)
+            && *self.keys.entry(key).or_insert(id) != id
+        {
+            return false;
         }
         let kept = self.tasks.get_mut(&id).unwrap();
         if to == State::Available {
