@@ -17,9 +17,11 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use answer::{Done, ask};
+#[cfg(test)]
+pub(crate) use answer::Done;
+pub(crate) use answer::ask;
 pub(crate) use error::{StoreError, StoreErrorKind};
-pub(crate) use id::{NoTaskId, TaskId, TaskIds};
+pub(crate) use id::{TaskId, TaskIds};
 pub(crate) use prefetch::{Pool, how_many};
 pub(crate) use record::{
     Attempt, Claimed, Ending, Enqueued, Filter, Finish, Finished, NewTask, Page, PageAsk,
@@ -29,6 +31,7 @@ pub(crate) use retry::{Failure, RetryOn, RetryPolicy};
 pub(crate) use sqlite::{Options, Sqlite, backup, check, restore};
 pub(crate) use states::State;
 pub(crate) use store::{
-    Change, ClaimAsk, Durability, FunctionStats, Held, KnownFunction, Limits, Listener, Pruned,
-    Stats, Store, Swept, Want,
+    Change, ClaimAsk, Durability, FunctionStats, Held, Limits, Listener, Store, Swept, Want,
 };
+#[cfg(test)]
+pub(crate) use store::{KnownFunction, Pruned, Stats};

@@ -102,8 +102,6 @@ pub(crate) struct Change {
 pub(crate) enum Durability {
     /// The disk has said that it has it.
     Fsync,
-    /// A database server has committed it as durably as it can.
-    Commit,
     /// The operating system has it: it outlives the host, not the machine.
     Write,
 }
@@ -113,7 +111,6 @@ impl Durability {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Fsync => "fsync",
-            Self::Commit => "commit",
             Self::Write => "write",
         }
     }

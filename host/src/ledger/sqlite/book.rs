@@ -120,12 +120,6 @@ impl Book {
         u64::try_from(self.stored_len).unwrap_or(0)
     }
 
-    pub(super) fn function(&self, name: &str) -> Option<&Function> {
-        self.function_places
-            .get(name)
-            .map(|place| &self.functions[*place])
-    }
-
     /// The place of this function, which is written down if it is new.
     pub(super) fn know(
         &mut self,

@@ -192,6 +192,9 @@ impl Desk<'_> {
             }
             return Ok(None);
         }
+        let Some(to) = State::Available.after(Event::Claim) else {
+            return Ok(None);
+        };
         claimed.lease += 1;
         self.statements
             .claim
@@ -199,11 +202,10 @@ impl Desk<'_> {
         if let Some(at) = args_at {
             claimed.args = self.long_text(at)?;
         }
-        self.book
-            .moves(lane, Some(State::Available), Some(State::Running));
+        self.book.moves(lane, Some(State::Available), Some(to));
         let function = self.book.lanes[lane].function;
         self.book.function_of_mut(function).claims += 1;
-        self.tell(id, lane, State::Running, claimed.subject.as_deref(), false);
+        self.tell(id, lane, to, claimed.subject.as_deref(), false);
         Ok(Some(claimed))
     }
 

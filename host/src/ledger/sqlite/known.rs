@@ -53,7 +53,6 @@ pub(super) struct Known {
     /// Of the run: a word's number, as the version of the plugin.
     pub(super) node: Option<i64>,
     pub(super) run_version: Option<i64>,
-    pub(super) created_at: i64,
     pub(super) available_at: i64,
     pub(super) claimed_at: Option<i64>,
     pub(super) deadline_at: Option<i64>,
@@ -77,7 +76,7 @@ pub(super) fn wake_at(state: State, available_at: i64, deadline_at: Option<i64>)
 }
 
 /// The columns of [`Known`], in order.
-pub(super) const KNOWN: &str = "id, lane, state, lease, tries, attempts, cancel_asked, node, created_at, available_at, \
+pub(super) const KNOWN: &str = "id, lane, state, lease, tries, attempts, cancel_asked, node, available_at, \
 claimed_at, deadline_at, result_ttl_ms, unique_until, retry_max, retry_base_ms, retry_cap_ms, retry_on, at_most_once, key, \
 subject, run_version";
 
@@ -92,17 +91,16 @@ impl Known {
             attempts: row.get(5)?,
             cancel_asked: row.get(6)?,
             node: row.get(7)?,
-            created_at: row.get(8)?,
-            available_at: row.get(9)?,
-            claimed_at: row.get(10)?,
-            deadline_at: row.get(11)?,
-            result_ttl_ms: row.get(12)?,
-            unique_until: row.get(13)?,
-            policy: policy_of(row, 14)?,
-            at_most_once: row.get(18)?,
-            key: row.get(19)?,
-            subject: row.get(20)?,
-            run_version: row.get(21)?,
+            available_at: row.get(8)?,
+            claimed_at: row.get(9)?,
+            deadline_at: row.get(10)?,
+            result_ttl_ms: row.get(11)?,
+            unique_until: row.get(12)?,
+            policy: policy_of(row, 13)?,
+            at_most_once: row.get(17)?,
+            key: row.get(18)?,
+            subject: row.get(19)?,
+            run_version: row.get(20)?,
         })
     }
 

@@ -70,7 +70,6 @@ pub(super) enum Told {
     Pruned(Pruned),
     Changed(Progress),
     Nothing,
-    Known(Vec<KnownFunction>),
     /// Nothing was done, for a reason of its own.
     Refused(StoreError),
 }

@@ -8,8 +8,8 @@ mod lists;
 mod people;
 
 use super::model::Model;
-use super::{NOW, ask, claim_of, id, view, want};
-use crate::ledger::{Claimed, Durability, Limits, Options, Sqlite, State, Store, Swept, TaskId};
+use super::{NOW, ask, claim_of, view, want};
+use crate::ledger::{Claimed, Durability, Limits, Options, Sqlite, State, Store, TaskId};
 
 pub(in crate::ledger::tests) const NO_LIMITS: Limits = Limits {
     waiting_max: u64::MAX,

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use self::inner::Inner;
 use crate::ledger::states::{Event, State};
 use crate::ledger::{
-    ClaimAsk, Claimed, Done, Durability, Enqueued, Filter, Finish, Finished, Held, KnownFunction,
-    Limits, Listener, NewTask, Page, PageAsk, Pruned, Selection, Stats, Store, StoreError,
-    StoreErrorKind, Swept, TaskId, TaskView,
+    ClaimAsk, Claimed, Done, Durability, Enqueued, Finish, Finished, Held, KnownFunction, Limits,
+    Listener, NewTask, Page, PageAsk, Pruned, Selection, Stats, Store, StoreError, StoreErrorKind,
+    Swept, TaskId, TaskView,
 };
 
 pub(crate) struct Model {
