@@ -1,10 +1,11 @@
 #!/bin/sh
-# Measures the host beside its limits and its peers, who suffers from whom, how it grows, its reloads, and the gateway beside
-# a WebSocket echo; Markdown on stdout, what is going on on stderr, drawings in docs/bench.
+# Measures the host beside its limits and its peers, who suffers from whom, how it grows, what ways to connect cost, its
+# reloads, and the gateway beside a WebSocket echo; Markdown on stdout, what is going on on stderr, drawings in docs/bench.
 # Takes about half an hour on a quiet machine; `--rounds`, `--seconds`, `--warm-up-seconds` and `--again-max` are handed on.
 set -eu
 cd "$(dirname "$0")/../.."
 target=${CARGO_TARGET_DIR:-target}
+tools=${TASK_SERVER_TOOLS:-target/tools}
 
 cargo build --release --locked -p host -p gateway -p good -p versioned -p bench >&2
 
@@ -19,7 +20,8 @@ bench() {
     wait "$bench"
 }
 
-mkdir "$made/plugins" "$made/many"
+mkdir "$made/plugins" "$made/many" "$made/certificates"
+"$tools/venv/bin/python" tests/authority.py "$made/certificates"
 cp "$target/release/libgood.so" "$made/plugins/"
 # The last one is what everybody else builds.
 for functions in 5000 1000 100 10 1; do
@@ -30,5 +32,7 @@ done
 bench compare --host "$target/release/host" --plugins "$made/plugins" "$@"
 bench fairness --host "$target/release/host" --plugins "$made/plugins" --many "$made/many/1.so" "$@"
 bench curves --host "$target/release/host" --plugins "$made/plugins" --many "$made/many" --drawings docs/bench "$@"
+bench transports --host "$target/release/host" --plugins "$made/plugins" --certificates "$made/certificates" "$@"
+bench handshakes --host "$target/release/host" --plugins "$made/plugins" --certificates "$made/certificates" "$@"
 bench reload --host "$target/release/host" --library "$target/release/libversioned.so"
 bench gateway --gateway "$target/release/gateway" --host "$target/release/host" --plugins "$made/plugins" "$@"

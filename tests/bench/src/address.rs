@@ -6,10 +6,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+/// How the host marks an address where it speaks TLS.
+const TLS: &str = "tls://";
+/// How it tells a Unix socket's path from an address.
+const UNIX: &str = "unix:";
+
 /// An address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Address {
     Tcp(SocketAddr),
+    /// Where TLS is spoken.
+    Tls(SocketAddr),
     /// A Unix socket's path.
     Unix(PathBuf),
 }
@@ -19,18 +26,22 @@ impl FromStr for Address {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(match text.parse() {
-            Ok(addr) => Self::Tcp(addr),
-            Err(_) => Self::Unix(text.into()),
+        let by_tls = text.strip_prefix(TLS).map(str::parse);
+        Ok(match (by_tls, text.parse()) {
+            (Some(Ok(addr)), _) => Self::Tls(addr),
+            (_, Ok(addr)) => Self::Tcp(addr),
+            _ => Self::Unix(text.strip_prefix(UNIX).unwrap_or(text).into()),
         })
     }
 }
 
+/// As the host says it.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(addr) => addr.fmt(f),
-            Self::Unix(path) => path.display().fmt(f),
+            Self::Tls(addr) => write!(f, "{TLS}{addr}"),
+            Self::Unix(path) => write!(f, "{UNIX}{}", path.display()),
         }
     }
 }
@@ -41,10 +52,16 @@ mod tests {
 
     #[test]
     fn addresses_are_read_as_they_are_written() {
-        for text in ["127.0.0.1:12345", "[::1]:80", "/run/host.sock"] {
-            let address: Address = text.parse().unwrap();
+        let v6: SocketAddr = "[::1]:80".parse().unwrap();
+        let path = || Address::Unix("/run/host.sock".into());
+        for (text, address) in [
+            ("[::1]:80", Address::Tcp(v6)),
+            ("tls://[::1]:80", Address::Tls(v6)),
+            ("unix:/run/host.sock", path()),
+        ] {
+            assert_eq!(text.parse(), Ok(address.clone()));
             assert_eq!(address.to_string(), text);
-            assert_eq!(matches!(address, Address::Unix(_)), text.starts_with('/'));
         }
+        assert_eq!("/run/host.sock".parse(), Ok(path()));
     }
 }

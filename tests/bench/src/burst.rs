@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use crate::address::Address;
 use crate::connection::{Phase, PhaseCell, drive};
 use crate::error::BenchError;
 use crate::histogram::Histogram;
 use crate::runtime::block_on;
+use crate::wire::Way;
 use crate::workload::{Dialect, Functions, Job, Workload};
 
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// So many tasks at once, each of which only sleeps.
 pub(crate) struct Burst {
-    pub(crate) address: Address,
+    pub(crate) way: Way,
     pub(crate) tasks: usize,
     pub(crate) ms: u64,
     /// How many tasks the server can run at once.
@@ -63,7 +63,7 @@ pub(crate) fn run(burst: &Burst) -> Result<BurstReport, BenchError> {
     let latencies = block_on(
         SILENCE_MAX,
         drive(
-            &burst.address,
+            &burst.way,
             &workload,
             burst.tasks,
             &phase,

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -8,13 +9,18 @@ use clap::{Args, Parser, Subcommand};
 use crate::address::Address;
 use crate::burst::Burst;
 use crate::curves::CurvesArgs;
+use crate::error::BenchError;
 use crate::fairness::FairnessArgs;
 use crate::gateway::GatewayArgs;
+use crate::handshakes::HandshakesArgs;
 use crate::hop::By;
 use crate::load::{Load, Shape, Target};
 use crate::reload::ReloadArgs;
 use crate::rounds::RoundsArgs;
+use crate::shaker::{Manner, Shaker};
+use crate::transports::TransportsArgs;
 use crate::usage::Processes;
+use crate::wire::{Trust, Way};
 use crate::workload::{Dialect, Functions};
 
 /// Measures the task server beside servers that do nothing.
@@ -42,12 +48,18 @@ pub(crate) enum Command {
     Load(LoadArgs),
     /// Sends many `sleep` requests at once on one connection
     Burst(BurstArgs),
+    /// Makes TLS handshakes with one server, again and again
+    Shake(ShakeArgs),
     /// Starts the host and the bare servers, measures them in turns, prints Markdown tables
     Compare(RoundsArgs),
     /// Measures who suffers from others: a quick function beside a slow one, one client beside a greedy one
     Fairness(FairnessArgs),
     /// Measures how the host grows, and draws it
     Curves(CurvesArgs),
+    /// Measures what ways to connect cost: TCP, a Unix socket, TLS, and TLS with a token
+    Transports(TransportsArgs),
+    /// Measures who suffers from TLS handshakes
+    Handshakes(HandshakesArgs),
     /// Measures reloads: how long one takes, how long a refusal, and what clients notice
     Reload(ReloadArgs),
     /// Measures the gateway beside a WebSocket echo: round trips, memory of idle clients, and who suffers from a flood
@@ -82,11 +94,69 @@ pub(crate) struct GearmanWorkersArgs {
     pub(crate) processes: usize,
 }
 
+/// A server, and how to reach it.
 #[derive(Args)]
-pub(crate) struct LoadArgs {
-    /// Where the server listens: an address and port, or the path of a Unix socket
+pub(crate) struct WayArgs {
+    /// Where the server listens, as the host says it: an address and port, with `tls://` before it where it speaks TLS, or
+    /// `unix:` and the path of a Unix socket
     #[arg(long, default_value = "127.0.0.1:12345")]
     connect: Address,
+    /// PEM file of the authorities that vouch for a server that speaks TLS, by its address
+    #[arg(long)]
+    ca: Option<PathBuf>,
+    /// Show this token first, by a `host.hello`
+    #[arg(long)]
+    token: Option<String>,
+}
+
+impl TryFrom<WayArgs> for Way {
+    type Error = BenchError;
+
+    fn try_from(args: WayArgs) -> Result<Self, BenchError> {
+        Ok(Self {
+            trust: args.ca.as_deref().map(Trust::of).transpose()?,
+            token: args.token.map(Into::into),
+            address: args.connect,
+        })
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct ShakeArgs {
+    #[arg(long = "connect")]
+    addr: SocketAddr,
+    /// PEM file of the authorities that vouch for the server, by its address
+    #[arg(long)]
+    ca: PathBuf,
+    /// Connections at once
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// Send a byte each so many milliseconds, and never come to an end
+    #[arg(long)]
+    trickle_ms: Option<u64>,
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+}
+
+impl TryFrom<ShakeArgs> for Shaker {
+    type Error = BenchError;
+
+    fn try_from(args: ShakeArgs) -> Result<Self, BenchError> {
+        let manner = |pause| Manner::Trickle(Duration::from_millis(pause));
+        Ok(Self {
+            addr: args.addr,
+            trust: Trust::of(&args.ca)?,
+            connections: args.connections,
+            manner: args.trickle_ms.map_or(Manner::Fast, manner),
+            duration: Duration::from_secs_f64(args.seconds),
+        })
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct LoadArgs {
+    #[command(flatten)]
+    way: WayArgs,
     /// The server's process, for its CPU time
     #[arg(long)]
     pid: u32,
@@ -113,11 +183,13 @@ pub(crate) struct LoadArgs {
     seconds: f64,
 }
 
-impl From<LoadArgs> for Load {
-    fn from(args: LoadArgs) -> Self {
-        Self {
+impl TryFrom<LoadArgs> for Load {
+    type Error = BenchError;
+
+    fn try_from(args: LoadArgs) -> Result<Self, BenchError> {
+        Ok(Self {
             target: Target {
-                address: args.connect,
+                way: args.way.try_into()?,
                 dialect: if args.line_echo {
                     Dialect::LineEcho
                 } else {
@@ -138,14 +210,14 @@ impl From<LoadArgs> for Load {
             },
             warm_up: Duration::from_secs_f64(args.warm_up_seconds),
             duration: Duration::from_secs_f64(args.seconds),
-        }
+        })
     }
 }
 
 #[derive(Args)]
 pub(crate) struct BurstArgs {
-    #[arg(long, default_value = "127.0.0.1:12345")]
-    connect: Address,
+    #[command(flatten)]
+    way: WayArgs,
     #[arg(long, default_value_t = 1000)]
     tasks: usize,
     /// How long each task sleeps, in milliseconds
@@ -156,13 +228,15 @@ pub(crate) struct BurstArgs {
     workers: usize,
 }
 
-impl From<BurstArgs> for Burst {
-    fn from(args: BurstArgs) -> Self {
-        Self {
-            address: args.connect,
+impl TryFrom<BurstArgs> for Burst {
+    type Error = BenchError;
+
+    fn try_from(args: BurstArgs) -> Result<Self, BenchError> {
+        Ok(Self {
+            way: args.way.try_into()?,
             tasks: args.tasks,
             ms: args.ms,
             workers: args.workers,
-        }
+        })
     }
 }

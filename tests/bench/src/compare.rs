@@ -10,9 +10,9 @@ use crate::load::{Report, Shape};
 use crate::machine;
 use crate::memory;
 use crate::numbers::median;
+use crate::program::stop_all_when_told_to_end;
 use crate::rounds::{Line, RoundsArgs, on_one_processor};
 use crate::say::note;
-use crate::server::stop_all_when_told_to_end;
 use crate::table::Table;
 
 const TEN_KIB: usize = 10 * 1024;
@@ -112,7 +112,7 @@ fn bursts(
     let host = host_with_workers(&args.host, &args.plugins, workers)?;
     let measure = || -> Result<BurstReport, BenchError> {
         let report = burst::run(&Burst {
-            address: host.target.address.clone(),
+            way: host.target.way.clone(),
             tasks: BURST_TASKS,
             ms: BURST_MS,
             workers,

@@ -1,20 +1,20 @@
 //! One connection of the load generator: so many requests in flight, each reply checked.
 
-use std::net::SocketAddr;
+use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use protocol::{LINE_LEN_MAX_DEFAULT, LineDecoder};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UnixStream};
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 use tokio::sync::Semaphore;
 
-use crate::address::Address;
 use crate::error::BenchError;
 use crate::gearman::Packets;
 use crate::histogram::Histogram;
 use crate::websocket::{self, Frames};
+use crate::wire::{Way, Wire};
 use crate::workload::{Dialect, Workload};
 
 const READ_LEN: usize = 64 * 1024;
@@ -57,7 +57,7 @@ impl PhaseCell {
 /// Connects, sends `depth` requests, then one for each reply, until the phase says otherwise and all are answered.
 /// Returns the latencies of the replies that count. Connects when `connecting` lets it.
 pub(crate) async fn drive(
-    address: &Address,
+    way: &Way,
     workload: &Workload,
     depth: usize,
     phase: &PhaseCell,
@@ -68,23 +68,23 @@ pub(crate) async fn drive(
         .await
         .expect("nobody closes the semaphore");
     let flight = Flight::new(workload, depth);
-    let failed = BenchError::io(format!("can't connect to {address}"));
-    match address {
-        Address::Tcp(addr) => {
-            let mut stream = TcpStream::connect(addr).await.map_err(failed)?;
-            stream
-                .set_nodelay(true)
-                .map_err(BenchError::io("can't set TCP_NODELAY"))?;
-            let incoming = greet(&mut stream, *addr, workload.dialect).await?;
+    match way.connect().await? {
+        Wire::Tcp(mut stream) => {
+            let incoming = greet(&mut stream, way, workload.dialect).await?;
             drop(permit);
             let (reader, writer) = stream.split();
             exchange(reader, writer, incoming, flight, phase).await
         }
-        Address::Unix(path) => {
-            let mut stream = UnixStream::connect(path).await.map_err(failed)?;
+        Wire::Tls(mut stream) => {
+            let incoming = greet(&mut stream, way, workload.dialect).await?;
+            drop(permit);
+            let (reader, writer) = split(stream);
+            exchange(reader, writer, incoming, flight, phase).await
+        }
+        Wire::Unix(mut stream) => {
+            let incoming = greet(&mut stream, way, workload.dialect).await?;
             drop(permit);
             let (reader, writer) = stream.split();
-            let incoming = Incoming::of(workload.dialect);
             exchange(reader, writer, incoming, flight, phase).await
         }
     }
@@ -103,8 +103,8 @@ async fn exchange(
     while flight.len > 0 {
         tokio::select! {
             biased;
-            written = writer.write_buf(&mut flight.out), if flight.out.has_remaining() => {
-                written.map_err(BenchError::io("can't write"))?;
+            sent = flight.out.send(&mut writer), if !flight.out.is_sent() => {
+                sent.map_err(BenchError::io("can't write"))?;
             }
             read = reader.read_buf(incoming.room()) => {
                 if read.map_err(BenchError::io("can't read"))? == 0 {
@@ -123,16 +123,51 @@ async fn exchange(
 
 /// What comes before the first request.
 async fn greet(
-    stream: &mut TcpStream,
-    addr: SocketAddr,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    way: &Way,
     dialect: Dialect,
 ) -> Result<Incoming, BenchError> {
     match dialect {
         Dialect::LineEcho | Dialect::Text | Dialect::Gearman => {}
-        Dialect::WebSocketEcho => websocket::open(stream, addr, None).await?,
-        Dialect::TasksV1 => websocket::open(stream, addr, Some("tasks.v1")).await?,
+        Dialect::WebSocketEcho => websocket::open(stream, &way.address, None).await?,
+        Dialect::TasksV1 => websocket::open(stream, &way.address, Some("tasks.v1")).await?,
     }
-    Ok(Incoming::of(dialect))
+    let mut incoming = Incoming::of(dialect);
+    if let Some(token) = &way.token {
+        show(stream, &mut incoming, token).await?;
+    }
+    Ok(incoming)
+}
+
+/// Shows who the client is, and waits until the host has let it in.
+async fn show(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    incoming: &mut Incoming,
+    token: &str,
+) -> Result<(), BenchError> {
+    let hello = json!({"function": "host.hello", "args": {"token": token}});
+    let line = format!("{hello}\n");
+    let write = async {
+        stream.write_all(line.as_bytes()).await?;
+        stream.flush().await
+    };
+    write.await.map_err(BenchError::io("can't write"))?;
+    let reply = loop {
+        if let Some(line) = incoming.next(&mut Vec::new())? {
+            break line;
+        }
+        let read = stream.read_buf(incoming.room()).await;
+        if read.map_err(BenchError::io("can't read"))? == 0 {
+            return Err(BenchError::Closed { in_flight: 1 });
+        }
+    };
+    match serde_json::from_slice::<Value>(&reply) {
+        Ok(reply) if reply["ok"] == true => Ok(()),
+        _ => Err(BenchError::WrongReply {
+            expected: "a host that knows the token".to_owned(),
+            got: String::from_utf8_lossy(&reply).into_owned(),
+        }),
+    }
 }
 
 /// What has come and was not looked at yet.
@@ -248,6 +283,26 @@ impl<'a> Flight<'a> {
 struct Out {
     bytes: Vec<u8>,
     sent: usize,
+    /// By TLS, the writer may keep some of what was written.
+    is_kept: bool,
+}
+
+impl Out {
+    fn is_sent(&self) -> bool {
+        !self.has_remaining() && !self.is_kept
+    }
+
+    /// Sends some of it. Nothing is lost when this is dropped.
+    async fn send(&mut self, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        if self.has_remaining() {
+            writer.write_buf(self).await?;
+            self.is_kept = true;
+        } else {
+            writer.flush().await?;
+            self.is_kept = false;
+        }
+        Ok(())
+    }
 }
 
 impl bytes::Buf for Out {

@@ -9,15 +9,19 @@ use std::thread;
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
+use crate::address::Address;
 use crate::error::BenchError;
 use crate::load::Target;
 use crate::server::Server;
 use crate::usage::Processes;
+use crate::wire::Way;
 use crate::workload::Dialect;
 
 /// Processes that do the work, of servers that have a fixed number of them: as many as the host has at most on two
 /// processors, ten for each.
 pub(crate) const PROCESSES: usize = 20;
+/// Of this machine alone, and whichever port is free.
+pub(crate) const ANY_PORT: &str = "127.0.0.1:0";
 /// As the recipe that the host replaces has it.
 const PHP_WORKER: &str = include_str!("../peers/worker.php");
 
@@ -36,7 +40,7 @@ impl Contender {
         Self {
             name,
             target: Target {
-                address: server.address.clone(),
+                way: Way::plain(server.addresses[0].clone()),
                 dialect,
                 processes: Processes {
                     server: server.pid(),
@@ -46,6 +50,11 @@ impl Contender {
             _servers: vec![server],
             _files: None,
         }
+    }
+
+    /// Where it listens, in the order in which it was told.
+    pub(crate) fn addresses(&self) -> &[Address] {
+        &self._servers[0].addresses
     }
 
     /// With another server that works for it.
@@ -90,18 +99,30 @@ impl Contender {
     }
 
     fn of_ours(name: &'static str, dialect: Dialect, args: &[&str]) -> Result<Self, BenchError> {
-        Ok(Self::new(name, dialect, Server::start(&myself()?, args)?))
+        Ok(Self::new(
+            name,
+            dialect,
+            Server::start(&myself()?, args, 1)?,
+        ))
     }
 
     /// The host, with these plugins and this configuration.
     pub(crate) fn host(program: &Path, plugins: &Path, config: &str) -> Result<Self, BenchError> {
+        Self::host_at(&[ANY_PORT], program, plugins, config)
+    }
+
+    /// The same, and it listens there; loads go to the first of these addresses.
+    pub(crate) fn host_at(
+        listen: &[&str],
+        program: &Path,
+        plugins: &Path,
+        config: &str,
+    ) -> Result<Self, BenchError> {
         let files = TempDir::new().map_err(BenchError::io("can't make a folder"))?;
         let file = files.path().join("host.toml");
         fs::write(&file, config).map_err(BenchError::io("can't write the configuration"))?;
-        let server = start_program(
-            program,
-            &["--plugins", text(plugins)?, "--config", text(&file)?],
-        )?;
+        let args = ["--plugins", text(plugins)?, "--config", text(&file)?];
+        let server = start_program(program, listen, &args)?;
         Ok(Self {
             _files: Some(files),
             ..Self::new("host", Dialect::Text, server)
@@ -110,9 +131,10 @@ impl Contender {
 
     /// The gateway before a host with these plugins.
     pub(crate) fn gateway(program: &Path, host: &Path, plugins: &Path) -> Result<Self, BenchError> {
-        let host = start_program(host, &["--plugins", text(plugins)?])?;
-        let address = host.address.to_string();
-        let gateway = start_program(program, &["--host", &address, "--allow", "*"])?;
+        let host = start_program(host, &[ANY_PORT], &["--plugins", text(plugins)?])?;
+        let address = host.addresses[0].to_string();
+        let args = ["--host", &address, "--allow", "*"];
+        let gateway = start_program(program, &[ANY_PORT], &args)?;
         Ok(Self::new("gateway", Dialect::TasksV1, gateway).with_helper(host))
     }
 
@@ -124,7 +146,7 @@ impl Contender {
         let files = TempDir::new().map_err(BenchError::io("can't make a folder"))?;
         let file = files.path().join("worker.php");
         fs::write(&file, PHP_WORKER).map_err(BenchError::io("can't write the worker in PHP"))?;
-        let server = Server::start(&php, &[text(&file)?, &processes.to_string()])?;
+        let server = Server::start(&php, &[text(&file)?, &processes.to_string()], 1)?;
         Ok(Some(Self {
             _files: Some(files),
             ..Self::new("PHP", Dialect::Text, server)
@@ -161,16 +183,18 @@ impl Contender {
                 "--processes",
                 &processes.to_string(),
             ],
+            1,
         )?;
         let contender = Self::new("gearmand", Dialect::Gearman, server).with_helper(workers);
         Ok(Some(contender))
     }
 }
 
-fn start_program(program: &Path, args: &[&str]) -> Result<Server, BenchError> {
-    let mut all = vec!["--listen", "127.0.0.1:0", "--log", "warn"];
+fn start_program(program: &Path, listen: &[&str], args: &[&str]) -> Result<Server, BenchError> {
+    let mut all = vec!["--log", "warn"];
+    all.extend(listen.iter().flat_map(|address| ["--listen", address]));
     all.extend_from_slice(args);
-    Server::start(program, &all)
+    Server::start(program, &all, listen.len())
 }
 
 /// Where a program is that may be installed; servers often stand where only root looks for them.
@@ -182,11 +206,13 @@ fn installed(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-fn myself() -> Result<PathBuf, BenchError> {
+/// This program.
+pub(crate) fn myself() -> Result<PathBuf, BenchError> {
     env::current_exe().map_err(BenchError::io("can't find this program"))
 }
 
-fn text(path: &Path) -> Result<&str, BenchError> {
+/// A path as an argument.
+pub(crate) fn text(path: &Path) -> Result<&str, BenchError> {
     path.to_str().ok_or_else(|| BenchError::NotServing {
         server: "a server".to_owned(),
         got: format!("the path {} is not Unicode", path.display()),

@@ -14,8 +14,8 @@ use crate::error::BenchError;
 use crate::load::{Load, Shape};
 use crate::machine::{self, raise_open_files_limit};
 use crate::plugins::{Plugins, copied_functions};
+use crate::program::stop_all_when_told_to_end;
 use crate::rounds::{Line, Measured, RoundsArgs};
-use crate::server::stop_all_when_told_to_end;
 
 /// Connections with one task each.
 const CONNECTIONS: [usize; 5] = [1, 10, 100, 1000, 10_000];

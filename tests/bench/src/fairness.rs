@@ -11,8 +11,8 @@ use crate::load::{Load, Report, Shape};
 use crate::machine;
 use crate::numbers::{median, ms, thousands};
 use crate::plugins::{Plugins, copied_functions};
+use crate::program::stop_all_when_told_to_end;
 use crate::rounds::{RoundsArgs, is_disturbed};
-use crate::server::stop_all_when_told_to_end;
 use crate::table::Table;
 
 /// One task at a time.

@@ -15,9 +15,9 @@ use crate::figures::{figures, ratios};
 use crate::load::{Report, Shape};
 use crate::machine::{self, raise_open_files_limit};
 use crate::numbers::{ms, thousands};
+use crate::program::stop_all_when_told_to_end;
 use crate::rounds::{Line, RoundsArgs};
 use crate::runtime::block_on;
-use crate::server::stop_all_when_told_to_end;
 use crate::table::Table;
 use crate::usage;
 use crate::websocket;
@@ -110,7 +110,10 @@ fn idle(args: &GatewayArgs) -> Result<Table, BenchError> {
     let mut table = Table::new(1, &[&title, "memory of each"]);
     let subprotocols = [None, Some("tasks.v1")];
     for (contender, subprotocol) in contenders(args)?.iter().zip(subprotocols) {
-        let (addr, pid) = (contender.target.tcp(), contender.target.processes.server);
+        let (addr, pid) = (
+            contender.target.way.tcp(),
+            contender.target.processes.server,
+        );
         let before = rss(pid)?;
         let after = block_on(Duration::from_secs(IDLE_SECONDS_MAX), async {
             let mut sockets = Vec::with_capacity(args.idle);

@@ -1,7 +1,6 @@
 //! The load generator: connections on a few threads, a warm-up, and a window in which everything is measured.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,13 +8,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::address::Address;
 use crate::connection::{Phase, PhaseCell, drive};
 use crate::error::BenchError;
 use crate::histogram::Histogram;
 use crate::numbers::us;
 use crate::runtime::block_on;
 use crate::usage::{Processes, Usage};
+use crate::wire::Way;
 use crate::workload::{Dialect, Functions, Job, Workload};
 
 /// More threads would not make the client stronger than the server, with which it shares the processors.
@@ -33,19 +32,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Where a load goes: a server, what it speaks, and the processes whose time is its.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
-    pub(crate) address: Address,
+    pub(crate) way: Way,
     pub(crate) dialect: Dialect,
     pub(crate) processes: Processes,
-}
-
-impl Target {
-    /// The address of a server that listens on TCP alone.
-    pub(crate) fn tcp(&self) -> SocketAddr {
-        match &self.address {
-            Address::Tcp(addr) => *addr,
-            Address::Unix(path) => unreachable!("{} is no address of TCP", path.display()),
-        }
-    }
 }
 
 /// One server under one kind of load.
@@ -229,15 +218,15 @@ fn client(
         },
         functions: load.functions.clone(),
     });
-    let address = Arc::new(load.target.address.clone());
+    let way = Arc::new(load.target.way.clone());
     let connecting = Arc::new(Semaphore::new(CONNECTING_MAX));
     block_on(deadline, async {
         let mut all: JoinSet<_> = (0..connections)
             .map(|_| {
                 let depth = load.shape.depth;
-                let (address, workload) = (Arc::clone(&address), Arc::clone(&workload));
+                let (way, workload) = (Arc::clone(&way), Arc::clone(&workload));
                 let (phase, connecting) = (Arc::clone(phase), Arc::clone(&connecting));
-                async move { drive(&address, &workload, depth, &phase, &connecting).await }
+                async move { drive(&way, &workload, depth, &phase, &connecting).await }
             })
             .collect();
         let mut latencies = Histogram::new();

@@ -18,6 +18,7 @@ mod fairness;
 mod figures;
 mod gateway;
 mod gearman;
+mod handshakes;
 mod histogram;
 mod hop;
 mod load;
@@ -25,16 +26,20 @@ mod machine;
 mod memory;
 mod numbers;
 mod plugins;
+mod program;
 mod reload;
 mod rounds;
 mod runtime;
 mod say;
 mod server;
+mod shaker;
 mod svg;
 mod sys;
 mod table;
+mod transports;
 mod usage;
 mod websocket;
+mod wire;
 mod workload;
 
 use std::process::ExitCode;
@@ -54,11 +59,20 @@ fn main() -> ExitCode {
         }
         Command::GearmanWorker(server) => gearman::work(server.addr),
         Command::WebSocketEcho(listen) => websocket::echo(listen.addr),
-        Command::Load(args) => load::run(&args.into()).map(|report| format!("{report}\n")),
-        Command::Burst(args) => burst::run(&args.into()).map(|report| report.to_string()),
+        Command::Load(args) => args
+            .try_into()
+            .and_then(|load| load::run(&load))
+            .map(|report| format!("{report}\n")),
+        Command::Burst(args) => args
+            .try_into()
+            .and_then(|burst| burst::run(&burst))
+            .map(|report| report.to_string()),
+        Command::Shake(args) => args.try_into().and_then(|shaker| shaker::run(&shaker)),
         Command::Compare(args) => compare::run(&args),
         Command::Fairness(args) => fairness::run(&args),
         Command::Curves(args) => curves::run(&args),
+        Command::Transports(args) => transports::run(&args),
+        Command::Handshakes(args) => handshakes::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Gateway(args) => gateway::run(&args),
     };

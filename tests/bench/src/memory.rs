@@ -46,7 +46,7 @@ pub(crate) fn ready(args: &RoundsArgs) -> Result<Table, BenchError> {
 /// Workers are started as they are needed, so they are needed once.
 fn run_all_at_once(host: &Contender) -> Result<(), BenchError> {
     let report = burst::run(&Burst {
-        address: host.target.address.clone(),
+        way: host.target.way.clone(),
         tasks: AT_ONCE,
         ms: TASK_MS,
         workers: AT_ONCE,

@@ -72,7 +72,7 @@ fn copy(original: &[u8], number: usize) -> Vec<u8> {
 
 /// All functions of copies of the fixture `many` that a host has, as soon as they are so many.
 pub(crate) fn copied_functions(host: &Contender, count: usize) -> Result<Functions, BenchError> {
-    let mut client = Client::connect(host.target.tcp())?;
+    let mut client = Client::connect(host.target.way.tcp())?;
     let deadline = Instant::now() + OPEN_MAX;
     loop {
         let all = client.call("host.functions")?;

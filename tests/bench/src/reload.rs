@@ -16,8 +16,8 @@ use crate::error::BenchError;
 use crate::histogram::Histogram;
 use crate::machine;
 use crate::numbers::{ms, thousands};
+use crate::program::stop_all_when_told_to_end;
 use crate::say::note;
-use crate::server::stop_all_when_told_to_end;
 use crate::table::Table;
 
 const FILE_NAME: &str = "libversioned.so";
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &ReloadArgs) -> Result<String, BenchError> {
     let host = Contender::host(&args.host, folder.path(), "")?;
     let mut bench = Bench {
         plugins,
-        addr: host.target.tcp(),
+        addr: host.target.way.tcp(),
         version: 1,
     };
     note("reload: from the rename to the first answer");

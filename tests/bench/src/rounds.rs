@@ -125,6 +125,20 @@ impl RoundsArgs {
         quietest(self.again_max, measure, Report::others_share)
     }
 
+    /// The same, measured by `measure`, which gives another figure beside the report.
+    pub(crate) fn quietly_with(
+        &self,
+        what: &str,
+        mut measure: impl FnMut() -> Result<(Report, f64), BenchError>,
+    ) -> Result<(Report, f64), BenchError> {
+        let measure = || {
+            let (report, figure) = measure()?;
+            tell(what, &report);
+            Ok((report, figure))
+        };
+        quietest(self.again_max, measure, |(report, _)| report.others_share())
+    }
+
     /// The same with another load that goes on all the while; gives both reports.
     pub(crate) fn quietly_beside(
         &self,

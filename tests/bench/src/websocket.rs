@@ -3,12 +3,13 @@
 //! The generator's frames are made by hand: it shares the cores with what it measures. Their mask is zero, which masks
 //! nothing, and is a mask all the same.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::accept_async_with_config;
 use tokio_tungstenite::tungstenite::Message;
@@ -29,8 +30,8 @@ const MASKED: u8 = 0x80;
 
 /// Opens a WebSocket and waits until the server agrees; it says nothing before it is spoken to.
 pub(crate) async fn open(
-    stream: &mut TcpStream,
-    addr: SocketAddr,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    addr: impl fmt::Display,
     subprotocol: Option<&str>,
 ) -> Result<(), BenchError> {
     let subprotocol = subprotocol.map_or_else(String::new, |name| {
