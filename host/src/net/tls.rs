@@ -16,6 +16,13 @@ use super::plain::{Plain, read};
 /// socket has no room.
 const WRITE_LEN_MAX: usize = 16 * 1024;
 
+/// Before each record: its kind, two bytes of version, and two of the length of the rest.
+const RECORD_HEAD_LEN: usize = 5;
+/// Changes of ciphers, alerts, handshakes, what is said, heartbeats.
+const RECORD_KINDS: std::ops::RangeInclusive<u8> = 20..=24;
+/// The longest rest, by RFC 8446 and RFC 5246: 2^14 bytes of text, and what encryption adds.
+const RECORD_LEN_MAX: usize = (1 << 14) + 2048;
+
 /// A socket on which TLS is spoken.
 #[derive(Debug)]
 pub(super) struct TlsSocket {
@@ -39,13 +46,17 @@ impl TlsSocket {
         let mut unread = bytes.to_vec();
         let mut chunk = [0; 4096];
         while session.is_handshaking() {
-            if unread.is_empty() {
+            // Who sends byte by byte has nobody work at each of them.
+            let whole_len = whole_records_len(&unread);
+            if whole_len == 0 {
                 match read(&plain, &mut chunk).await? {
                     0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                     len => unread.extend_from_slice(&chunk[..len]),
                 }
+                continue;
             }
-            let fed = work(session, std::mem::take(&mut unread), turns).await?;
+            let rest = unread.split_off(whole_len);
+            let fed = work(session, std::mem::replace(&mut unread, rest), turns).await?;
             session = fed.session;
             // Also what tells the client why it is refused.
             while session.wants_write() {
@@ -58,6 +69,11 @@ impl TlsSocket {
                 }
             }
             fed.result.map_err(invalid)?;
+        }
+        // The beginning of what comes after it.
+        let mut rest = &unread[..];
+        while !rest.is_empty() {
+            session.read_tls(&mut rest)?;
         }
         Ok(Self {
             plain,
@@ -155,6 +171,24 @@ fn flush(session: &mut ServerConnection, plain: &Plain) -> io::Result<()> {
     Ok(())
 }
 
+/// How long the records are that are there to the end. What isn't the beginning of a record counts as one: it is to be
+/// refused.
+fn whole_records_len(bytes: &[u8]) -> usize {
+    let mut len = 0;
+    while let Some([kind, _, _, high, low]) = bytes[len..].first_chunk() {
+        let payload_len = usize::from(u16::from_be_bytes([*high, *low]));
+        if !RECORD_KINDS.contains(kind) || payload_len > RECORD_LEN_MAX {
+            return bytes.len();
+        }
+        let end = len + RECORD_HEAD_LEN + payload_len;
+        if end > bytes.len() {
+            break;
+        }
+        len = end;
+    }
+    len
+}
+
 /// A session that has been given bytes.
 struct Fed {
     session: ServerConnection,
@@ -200,5 +234,30 @@ impl Write for Half<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_worked_at_when_they_are_whole() {
+        let record = |len: usize| {
+            let [high, low] = u16::try_from(len).unwrap().to_be_bytes();
+            [&[0x16, 3, 3, high, low][..], &vec![0; len]].concat()
+        };
+        let both = [record(3), record(300)].concat();
+        for len in 0..both.len() {
+            let expected = if len < 8 { 0 } else { 8 };
+            assert_eq!(whole_records_len(&both[..len]), expected, "{len}");
+        }
+        assert_eq!(whole_records_len(&both), both.len());
+        assert_eq!(whole_records_len(&record(0)), 5);
+        let longest = record(RECORD_LEN_MAX);
+        assert_eq!(whole_records_len(&longest), longest.len());
+        assert_eq!(whole_records_len(&longest[..100]), 0);
+        // What can't be one needs no more bytes to be refused.
+        assert_eq!(whole_records_len(b"GET / HTTP/1.1\r\n"), 16);
     }
 }
