@@ -38,6 +38,8 @@ has() { command -v "$1" >/dev/null; }
 builds() { "$1" -x "$2" -o /dev/null - <<<$'#include <stdlib.h>\nint main() { return 0; }' 2>/dev/null; }
 # `-N`, which closes the sending side after the last byte, is this netcat's own.
 has_openbsd_nc() { { nc -h 2>&1 || true; } | grep -q OpenBSD; }
+# Debian has it as a module, others have it built in.
+has_nginx_stream() { [[ -e /usr/lib/nginx/modules/ngx_stream_module.so ]] || nginx -V 2>&1 | grep -E -- '--with-stream( |$)' >/dev/null; }
 has_font() { find /usr/share/fonts /usr/local/share/fonts -name "$1" -print -quit 2>/dev/null | grep -q .; }
 
 # Debian's packages of what is missing, one a line.
@@ -68,6 +70,7 @@ missing_packages() {
     has_font 'NotoSansCJK-Regular.ttc' || echo fonts-noto-cjk
     has_font 'NotoColorEmoji.ttf' || echo fonts-noto-color-emoji
     has nginx || echo nginx-light
+    has_nginx_stream || echo libnginx-mod-stream
     has haproxy || echo haproxy
     has caddy || echo caddy
     has debootstrap || echo debootstrap

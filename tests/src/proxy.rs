@@ -1,4 +1,4 @@
-//! Reverse proxies as Debian has them, in front of a gateway.
+//! Proxies as Debian has them, in front of a gateway or a host.
 
 use std::fs;
 use std::net::TcpStream;
@@ -15,15 +15,17 @@ use crate::wait::wait_until;
 /// Which program it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyProgram {
-    /// nginx.
+    /// nginx, for HTTP.
     Nginx,
+    /// nginx, for whatever TCP carries.
+    NginxStream,
     /// `HAProxy`.
     HaProxy,
     /// Caddy.
     Caddy,
 }
 
-/// A reverse proxy; killed when the test drops it.
+/// A proxy; killed when the test drops it.
 #[derive(Debug)]
 pub struct Proxy {
     child: Child,
@@ -109,20 +111,19 @@ fn command(program: ProxyProgram, config: &str, folder: &Path) -> Command {
             let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
                 .map(|name| format!("{name}_temp_path {name};"))
                 .concat();
-            let file = write(
-                "nginx.conf",
-                &format!(
-                    "daemon off; master_process off; pid nginx.pid; events {{}}\n\
-                     http {{ access_log off; {paths}\n{config} }}\n"
-                ),
-            );
-            let mut nginx = Command::new(found("nginx"));
-            nginx
-                .args(["-e", "stderr", "-p"])
-                .arg(folder)
-                .arg("-c")
-                .arg(file);
-            nginx
+            let http = format!("http {{ access_log off; {paths}\n{config} }}\n");
+            nginx(&write("nginx.conf", &format!("{NGINX_HEAD}{http}")), folder)
+        }
+        ProxyProgram::NginxStream => {
+            // Debian has it as a module; others have it built in.
+            let module = match Path::new(NGINX_STREAM).exists() {
+                true => format!("load_module {NGINX_STREAM};\n"),
+                false => String::new(),
+            };
+            nginx(
+                &write("nginx.conf", &format!("{module}{NGINX_HEAD}{config}")),
+                folder,
+            )
         }
         ProxyProgram::HaProxy => {
             let file = write("haproxy.cfg", config);
@@ -140,6 +141,19 @@ fn command(program: ProxyProgram, config: &str, folder: &Path) -> Command {
             caddy
         }
     }
+}
+
+const NGINX_HEAD: &str = "daemon off; master_process off; pid nginx.pid; events {}\n";
+const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
+fn nginx(file: &Path, folder: &Path) -> Command {
+    let mut nginx = Command::new(found("nginx"));
+    nginx
+        .args(["-e", "stderr", "-p"])
+        .arg(folder)
+        .arg("-c")
+        .arg(file);
+    nginx
 }
 
 /// Servers lie where not every user's path leads.

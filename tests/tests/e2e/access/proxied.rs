@@ -1,10 +1,11 @@
 //! Clients behind proxies that speak the PROXY protocol.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use serde_json::{Value, json};
-use tests::{Client, Host, Proxy, ProxyProgram, python, run, wait_until};
+use tests::{Client, Host, Proxy, ProxyProgram, blocks, python, run, wait_until, workspace_dir};
 
 use super::{Config, WEB, port_of, web};
 
@@ -45,51 +46,91 @@ fn status(host: &Host) -> Value {
     reply["result"].clone()
 }
 
-fn haproxy(host: &Host, send: &str) -> Proxy {
-    let to = host.port();
-    Proxy::start(ProxyProgram::HaProxy, |port, _| {
-        format!(
-            "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1m\n  timeout server 1m\n\
-             listen tasks\n  bind 127.0.0.1:{port}\n  server host 127.0.0.1:{to} {send}\n"
-        )
+/// The proxy in front of the host, as the operators' page prints it but for addresses.
+fn in_front(host: &Host, program: ProxyProgram) -> Proxy {
+    in_front_and(host, program, |config| config)
+}
+
+/// The same, with something changed.
+fn in_front_and(
+    host: &Host,
+    program: ProxyProgram,
+    change: impl FnOnce(String) -> String,
+) -> Proxy {
+    let (language, listens) = match program {
+        ProxyProgram::HaProxy => ("haproxy", "bind :12346"),
+        ProxyProgram::NginxStream => ("nginx", "listen 12346"),
+        ProxyProgram::Nginx | ProxyProgram::Caddy => panic!("the protocol is no HTTP"),
+    };
+    let page = fs::read_to_string(workspace_dir().join("docs/OPERATIONS.md")).unwrap();
+    let printed = blocks(&page)
+        .into_iter()
+        .find(|block| block.language == language);
+    let config = change(printed.unwrap().text);
+    assert!(config.contains(listens), "{config}");
+    Proxy::start(program, |port, _| {
+        let (word, _) = listens.split_once(' ').unwrap();
+        config
+            .replace(listens, &format!("{word} 127.0.0.1:{port}"))
+            .replace("127.0.0.1:12345", &format!("127.0.0.1:{}", host.port()))
     })
+}
+
+/// A client that connects to the proxy from that address of this machine is known by it.
+#[track_caller]
+fn expect_known_by(source: &str, proxy: &Proxy, host: &Host) {
+    let mut client = from(source, proxy.port());
+    let said = line(
+        &mut client,
+        &format!("{{\"function\":\"host.hello\",\"args\":{{\"token\":\"{WEB}\"}}}}\n"),
+    );
+    assert!(said.contains("\"client\":\"web\""), "{source}: {said}");
+    let status = status(host);
+    assert_eq!(
+        status["clients"]["web"]["addresses"],
+        json!({ source: 1 }),
+        "{status}"
+    );
+    host.wait_for_log(&["connected", source, "(by 127.0.0.1:", "web"]);
+    drop(client);
+    wait_until("it to be gone", || {
+        self::status(host)["clients"]["web"]["connections"] == 0
+    });
+}
+
+/// One that is not known is logged by its own address.
+#[track_caller]
+fn expect_refused_by(source: &str, proxy: &Proxy, host: &Host) {
+    let said = line(
+        &mut from(source, proxy.port()),
+        "{\"function\":\"host.ping\"}\n",
+    );
+    assert!(said.contains("unauthorized"), "{said}");
+    host.wait_for_log(&["a client was not let in", source]);
 }
 
 #[test]
 fn haproxy_tells_by_either_version_who_its_client_is() {
     let host = host();
-    for (number, send) in ["send-proxy", "send-proxy-v2", "send-proxy-v2-ssl-cn"]
+    for (number, send) in ["send-proxy\n", "send-proxy-v2\n", "send-proxy-v2-ssl-cn\n"]
         .iter()
         .enumerate()
     {
-        let proxy = haproxy(&host, send);
-        let source = format!("127.0.0.{}", 50 + number);
-        let mut client = from(&source, proxy.port());
-        let said = line(
-            &mut client,
-            &format!("{{\"function\":\"host.hello\",\"args\":{{\"token\":\"{WEB}\"}}}}\n"),
-        );
-        assert!(said.contains("\"client\":\"web\""), "{send}: {said}");
-        let status = status(&host);
-        assert_eq!(
-            status["clients"]["web"]["addresses"],
-            json!({ source.as_str(): 1 }),
-            "{send}: {status}"
-        );
-        host.wait_for_log(&["connected", &source, "(by 127.0.0.1:", "web"]);
-        drop(client);
-        wait_until("it to be gone", || {
-            self::status(&host)["clients"]["web"]["connections"] == 0
+        let proxy = in_front_and(&host, ProxyProgram::HaProxy, |config| {
+            config.replace("send-proxy-v2\n", send)
         });
+        expect_known_by(&format!("127.0.0.{}", 50 + number), &proxy, &host);
     }
-    // One that is not known is logged by its own address.
-    let proxy = haproxy(&host, "send-proxy-v2");
-    let said = line(
-        &mut from("127.0.0.77", proxy.port()),
-        "{\"function\":\"host.ping\"}\n",
-    );
-    assert!(said.contains("unauthorized"), "{said}");
-    host.wait_for_log(&["a client was not let in", "127.0.0.77"]);
+    let proxy = in_front(&host, ProxyProgram::HaProxy);
+    expect_refused_by("127.0.0.77", &proxy, &host);
+}
+
+#[test]
+fn nginx_tells_who_its_client_is() {
+    let host = host();
+    let proxy = in_front(&host, ProxyProgram::NginxStream);
+    expect_known_by("127.0.0.60", &proxy, &host);
+    expect_refused_by("127.0.0.78", &proxy, &host);
 }
 
 /// A connection from that address of this machine.

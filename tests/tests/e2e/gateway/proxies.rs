@@ -128,6 +128,7 @@ fn printed(language: &str, part: &str) -> String {
 /// The proxy in front of the gateway, as it is printed but for addresses and files.
 fn in_front(gateway: &Gateway, program: ProxyProgram) -> Proxy {
     let (language, part, listens) = match program {
+        ProxyProgram::NginxStream => panic!("pages go by HTTP"),
         ProxyProgram::Nginx => ("nginx", "server_name", "listen 443"),
         ProxyProgram::HaProxy => ("haproxy", "frontend", "bind :443"),
         ProxyProgram::Caddy => ("caddy", "reverse_proxy", "tasks.example {"),
@@ -136,7 +137,7 @@ fn in_front(gateway: &Gateway, program: ProxyProgram) -> Proxy {
     assert!(text.contains(listens), "{text}");
     Proxy::start(program, |port, folder: &Path| {
         let listens_here = match program {
-            ProxyProgram::Nginx => format!("listen 127.0.0.1:{port}"),
+            ProxyProgram::Nginx | ProxyProgram::NginxStream => format!("listen 127.0.0.1:{port}"),
             ProxyProgram::HaProxy => format!("bind 127.0.0.1:{port}"),
             ProxyProgram::Caddy => format!("https://localhost:{port} {{"),
         };
