@@ -31,12 +31,20 @@ options() {
     esac
 }
 
+# What only some need, and takes long to build.
+features() {
+    case $1 in
+    report_*) echo --features=report ;;
+    esac
+}
+
 tests/setup.sh fuzz
 export ASAN_OPTIONS=quarantine_size_mb=64
 cp Cargo.lock tests/fuzz/Cargo.lock
 for target in seeds "${targets[@]}"; do
+    # shellcheck disable=SC2046 # options are words
     env RUSTC_BOOTSTRAP=1 "CC_${triple//-/_}=$PWD/tests/fuzz/clang" "CXX_${triple//-/_}=clang++" \
-        "$tools/cargo-fuzz/bin/cargo-fuzz" build --fuzz-dir tests/fuzz --target-dir "$target_dir" "$target"
+        "$tools/cargo-fuzz/bin/cargo-fuzz" build --fuzz-dir tests/fuzz --target-dir "$target_dir" $(features "$target") "$target"
 done
 # The notes of real libraries; a clone has these where `make plugins` or the tests have built them.
 cargo build --release --locked -p good -p evil -p versioned
