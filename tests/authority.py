@@ -1,6 +1,6 @@
-"""Makes an authority, and certificates that it vouches for, valid for a day:
+"""Makes an authority, and certificates that it vouches for, valid for a week, or until so many hours from now:
 
-    python authority.py FOLDER
+    python authority.py FOLDER [HOURS]
 
 ca.pem; chain.pem and key.pem for `localhost` and this machine's addresses; NAME.pem and NAME.key for the clients `ops`
 (ops.example) and `unknown` (unknown.example), and for `forged` (ops.example too), whom another authority vouches for.
@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 folder = pathlib.Path(sys.argv[1])
 now = datetime.datetime.now(datetime.timezone.utc)
+hours = float(sys.argv[2]) if len(sys.argv) > 2 else 7 * 24
 
 
 def write(name, bytes_):
@@ -38,8 +39,8 @@ def certificate(name, key, issuer, issuer_key, is_authority, alternatives=(), us
         .issuer_name(issuer or subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(hours=hours))
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
     )
     if alternatives:

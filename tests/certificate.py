@@ -1,4 +1,4 @@
-"""Makes a certificate for `localhost` that vouches for itself, valid for a day.
+"""Makes a certificate for `localhost` that vouches for itself, valid for a week.
 
     python certificate.py CHAIN_FILE KEY_FILE [server]
 
@@ -24,7 +24,7 @@ certificate = (
     .public_key(key.public_key())
     .serial_number(x509.random_serial_number())
     .not_valid_before(now - datetime.timedelta(hours=1))
-    .not_valid_after(now + datetime.timedelta(days=1))
+    .not_valid_after(now + datetime.timedelta(days=7))
     .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
     .add_extension(x509.BasicConstraints(ca=is_authority, path_length=0 if is_authority else None), critical=True)
     .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

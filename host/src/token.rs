@@ -3,10 +3,20 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::access::{TokenHash, make_token};
+use service::life::{self, EXIT_USAGE};
+
+use crate::access::{TokenHash, check_name, make_token};
 
 /// Prints a new token on standard output, and what to do with it on standard error.
 pub(crate) fn new(name: &str) -> ExitCode {
+    if let Err(problem) = check_name(name) {
+        return life::fail("host token", &format!("{name:?} {problem}"), EXIT_USAGE);
+    }
+    // In TOML, a dot in a bare key begins another table.
+    let key = match name.contains('.') {
+        true => format!("\"{name}\""),
+        false => name.to_owned(),
+    };
     let token = match make_token() {
         Ok(token) => token,
         Err(error) => {
@@ -23,7 +33,7 @@ pub(crate) fn new(name: &str) -> ExitCode {
     }
     say(&format!(
         "The line above is the token; it is kept nowhere. The host's configuration has its hash (SIGHUP reads it again):\n\n\
-         [clients.{name}]\n\
+         [clients.{key}]\n\
          tokens = [{{ sha256 = \"{}\" }}]   # until = 2030-12-31 gives it an end\n\
          functions = [\"*\"]",
         TokenHash::of(&token)

@@ -153,9 +153,26 @@ pub fn did_you_mean<'n>(wanted: &str, known: impl Iterator<Item = &'n str>) -> S
     format!("; did you mean {}?", names.join(" or "))
 }
 
-/// What serde says of an unknown key, in the words of a configuration and with what may have been meant. Other messages
-/// as they are. And whether it has the key's name in it.
+/// What serde says, in the words of a configuration: of an unknown key, with what may have been meant; of a key that is
+/// missing; of a value of the wrong type, without the value, which may be a secret. Other messages as they are. And whether
+/// it has the key's name in it.
 fn said_of_keys(message: &str) -> (String, bool) {
+    if let Some(key) = message.strip_prefix("missing field ") {
+        return (format!("the key {key} is missing"), false);
+    }
+    for kind in ["invalid type: ", "invalid value: "] {
+        if let Some((found, expected)) = message
+            .strip_prefix(kind)
+            .and_then(|rest| rest.rsplit_once(", expected "))
+        {
+            let problem = format!(
+                "expected {}, not {}",
+                wanted(expected),
+                found_instead(found)
+            );
+            return (problem, false);
+        }
+    }
     let names = message.strip_prefix("unknown field ").map(|rest| {
         let mut names = rest.split('`').skip(1).step_by(2);
         (names.next().unwrap_or_default(), names.collect::<Vec<_>>())
@@ -174,15 +191,54 @@ fn said_of_keys(message: &str) -> (String, bool) {
     (format!("unknown key `{unknown}`{meant}"), true)
 }
 
-/// The key that has its value in this line, with the table that it stands in.
+/// What a type of ours is in a configuration.
+fn wanted(expected: &str) -> &str {
+    match expected {
+        "a sequence" => "a list, like [\"…\"]",
+        "a map" => "a table",
+        "a string" | "a borrowed string" => "a text in quotes",
+        "a boolean" => "true or false",
+        "usize" | "u8" | "u16" | "u32" | "u64" => "a whole number, 0 or more",
+        "isize" | "i8" | "i16" | "i32" | "i64" => "a whole number",
+        "f32" | "f64" => "a number",
+        _ if expected.starts_with("struct ") => "a table",
+        _ => expected,
+    }
+}
+
+/// What stands there. Of a text, only that it is one.
+fn found_instead(found: &str) -> &str {
+    let number = |name: &str| {
+        let number = found.strip_prefix(name)?.strip_prefix(" `")?;
+        number.strip_suffix('`')
+    };
+    if found.starts_with("string ") {
+        return "a text";
+    }
+    match found {
+        "sequence" => "a list",
+        "map" => "a table",
+        _ => ["integer", "floating point", "boolean"]
+            .into_iter()
+            .find_map(number)
+            .unwrap_or(found),
+    }
+}
+
+/// The key that has its value in this line, with the table that it stands in; or the table that begins there.
 fn key_at(text: &str, line: usize) -> Option<String> {
     let mut table = "";
     for before in text.lines().take(line) {
-        if let Some(header) = before.trim().strip_prefix('[') {
-            table = header.split(']').next()?.trim_start_matches('[').trim();
+        if before.trim().starts_with('[') {
+            // What stands in quotes may be a value.
+            table = header(before).unwrap_or("");
         }
     }
-    let (key, _) = text.lines().nth(line - 1)?.split_once('=')?;
+    let line = text.lines().nth(line - 1)?;
+    if let Some(header) = header(line) {
+        return Some(header.to_owned());
+    }
+    let (key, _) = line.split_once('=')?;
     let key = key.trim();
     let is_key = |c: char| c.is_ascii_alphanumeric() || "_-.\"".contains(c);
     if key.is_empty() || !key.chars().all(is_key) {
@@ -192,6 +248,14 @@ fn key_at(text: &str, line: usize) -> Option<String> {
         "" => key.to_owned(),
         table => format!("{table}.{key}"),
     })
+}
+
+/// The name of the table that a line begins, where it is written without quotes.
+fn header(line: &str) -> Option<&str> {
+    let (name, _) = line.trim().strip_prefix('[')?.split_once(']')?;
+    let name = name.trim_start_matches('[').trim();
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    (!name.is_empty() && name.chars().all(is_bare)).then_some(name)
 }
 
 /// Line and column of a byte, both from 1.
@@ -214,6 +278,14 @@ mod tests {
         listen: Option<String>,
         hosts: Vec<String>,
         limits: Limits,
+        secrets: std::collections::BTreeMap<String, Named>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only read from text")]
+    struct Named {
+        name: String,
+        kind: String,
     }
 
     #[derive(Debug, Default, Deserialize)]
@@ -235,11 +307,31 @@ mod tests {
             ),
             (
                 "x = 1",
-                "line 1, column 1: unknown key `x`; there are `listen`, `hosts`, `limits`",
+                "line 1, column 1: unknown key `x`; there are `listen`, `hosts`, `limits`, `secrets`",
             ),
             (
                 "listen = \"x\"\n[limits]\nline_len_max = \"y\"",
-                "line 3, column 16, `limits.line_len_max`: invalid type: string \"y\", expected usize",
+                "line 3, column 16, `limits.line_len_max`: expected a whole number, 0 or more, not a text",
+            ),
+            (
+                "hosts = \"s3cret\"",
+                "line 1, column 9, `hosts`: expected a list, like [\"…\"], not a text",
+            ),
+            (
+                "listen = [\"a, expected b\"]",
+                "line 1, column 10, `listen`: expected a text in quotes, not a list",
+            ),
+            (
+                "[limits]\nline_len_max = -7",
+                "line 2, column 16, `limits.line_len_max`: expected a whole number, 0 or more, not -7",
+            ),
+            (
+                "limits = true",
+                "line 1, column 10, `limits`: expected a table, not true",
+            ),
+            (
+                "\n[secrets.one]\nkind = \"a\"",
+                "line 2, column 1, `secrets.one`: the key `name` is missing",
             ),
         ] {
             assert_eq!(parse::<File>(text).unwrap_err(), said);
@@ -252,6 +344,9 @@ mod tests {
             "tokn = \"s3cret\"",
             "listen = [\"s3cret\"",
             "hosts = 5 # s3cret",
+            "hosts = \"s3cret\"",
+            "limits = \"s3cret\"",
+            "hosts = [[\"s3cret\"]]",
         ] {
             let error = parse::<File>(text).unwrap_err();
             assert!(error.starts_with("line 1, column "), "{error}");

@@ -160,7 +160,7 @@ impl fmt::Display for ListenError {
         } = self;
         write!(
             f,
-            "can't listen on {address}: {error}; name another address with --{key} ADDR"
+            "can't listen on {address}: {error}; name another address in `{key}` of the configuration, or with --{key} ADDR"
         )
     }
 }

@@ -24,7 +24,7 @@ use tokio::time::sleep;
 use self::client::Client;
 pub(crate) use self::client::{Busy, Caller, ClientReport, Denied, Visit, unauthorized};
 use self::settings::{ANONYMOUS, Rules, Shown};
-pub(crate) use self::settings::{ClientSettings, ClientTable, check};
+pub(crate) use self::settings::{ClientSettings, ClientTable, check, check_name};
 pub(crate) use self::token::{TokenHash, make as make_token};
 pub(crate) use self::users::User;
 

@@ -79,7 +79,13 @@ pub(crate) struct ClientSettings {
 }
 
 impl ClientSettings {
-    /// Whether it shows itself by a certificate.
+    /// Whether it may show itself by a user of this machine.
+    pub(crate) fn has_users(&self) -> bool {
+        let mut shows = self.shows.iter();
+        shows.any(|(shown, _)| matches!(shown, Shown::User(_)))
+    }
+
+    /// Whether it may show itself by a certificate.
     pub(crate) fn has_certificates(&self) -> bool {
         let mut shows = self.shows.iter();
         shows.any(|(shown, _)| matches!(shown, Shown::Certificate(_)))
@@ -194,26 +200,31 @@ pub(crate) fn check(
     Ok(clients)
 }
 
+/// Checks what a client is to be called.
+///
+/// # Errors
+/// It can't be a client's name, as the rest of a sentence that begins with it.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    if name.is_empty() || name.len() > NAME_LEN_MAX || !name.bytes().all(is_plain) {
+        return Err(format!(
+            "can't be a client's name, which has 1 to {NAME_LEN_MAX} of the characters a-z, A-Z, 0-9, `_`, `-` and `.`"
+        ));
+    }
+    if name == ANONYMOUS {
+        return Err(
+            "is what the host calls those whom it doesn't know; choose another name".to_owned(),
+        );
+    }
+    Ok(())
+}
+
 impl ClientTable {
     fn check(self, name: String) -> Result<ClientSettings, ConfigError> {
         let wrong = |key: &str, problem: String| {
             ConfigError::value(format!("clients.{name}{key}"), problem)
         };
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-        if name.is_empty() || name.len() > NAME_LEN_MAX || !name.bytes().all(is_plain) {
-            return Err(wrong(
-                "",
-                format!(
-                    "a client's name has 1 to {NAME_LEN_MAX} of the characters a-z, A-Z, 0-9, `_`, `-` and `.`"
-                ),
-            ));
-        }
-        if name == ANONYMOUS {
-            return Err(wrong(
-                "",
-                "is what the host calls those whom it doesn't know; choose another name".to_owned(),
-            ));
-        }
+        check_name(&name).map_err(|problem| wrong("", problem))?;
         let mut shows = Vec::new();
         for TokenTable { sha256, until } in &self.tokens {
             let hash = sha256.parse().map_err(|problem| {

@@ -30,7 +30,7 @@ pub(super) struct ListenTable {
     /// Who connects here need not be a client.
     #[serde(default)]
     guests: bool,
-    mode: Option<String>,
+    mode: Option<toml::Value>,
     users: Option<Vec<User>>,
 }
 
@@ -98,6 +98,12 @@ impl Listening {
             Place::Tcp(listen) => listen.is_loopback(),
             Place::Unix(_) => true,
         }
+    }
+}
+
+impl Listening {
+    pub(super) fn is_unix(&self) -> bool {
+        matches!(self.place, Place::Unix(_))
     }
 }
 
@@ -178,6 +184,17 @@ impl ListenTable {
             Some(address) => (address, true),
             None => (self.address.as_str(), false),
         };
+        if address.starts_with('/') {
+            return Err(wrong(format!(
+                "{address:?} is a path; write \"{UNIX}{address}\" for a Unix socket"
+            )));
+        }
+        if address.contains("://") && !address.starts_with(UNIX) {
+            return Err(wrong(format!(
+                "{:?} begins with what the host doesn't speak; write {LISTEN_DEFAULT:?}, \"{TLS}0.0.0.0:12346\" or \"{UNIX}/run/tasks.sock\"",
+                self.address
+            )));
+        }
         let Some(path) = address.strip_prefix(UNIX) else {
             if self.mode.is_some() || self.users.is_some() {
                 return Err(wrong(format!(
@@ -202,13 +219,11 @@ impl ListenTable {
             .transpose()
             .map_err(|problem| ConfigError::value("listen.users", problem))?;
         let mode = match &self.mode {
-            Some(text) => u32::from_str_radix(text, 8)
-                .ok()
-                .filter(|mode| *mode <= 0o777)
-                .ok_or_else(|| {
-                    let problem = format!("{text:?} is no mode of a file; write one like \"0660\"");
-                    ConfigError::value("listen.mode", problem)
-                })?,
+            Some(written) => mode_of(written).ok_or_else(|| {
+                let problem =
+                    format!("{written} is no mode of a file; write one in quotes, like \"0660\"");
+                ConfigError::value("listen.mode", problem)
+            })?,
             None if users.is_some() => MODE_OF_USERS,
             None => MODE_DEFAULT,
         };
@@ -222,4 +237,10 @@ impl ListenTable {
             takes_guests: self.guests,
         })
     }
+}
+
+/// A number would be read as a decimal one, and nobody means that.
+fn mode_of(written: &toml::Value) -> Option<u32> {
+    let mode = u32::from_str_radix(written.as_str()?, 8).ok()?;
+    (mode <= 0o777).then_some(mode)
 }

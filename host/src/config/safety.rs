@@ -69,6 +69,17 @@ fn check_tls(plan: &Plan<'_>) -> Result<(), ConfigError> {
         _ => Ok(()),
     }
     .and_then(|()| {
+        let has_unix = plan.listen.iter().any(Listening::is_unix);
+        let by_user = plan.clients.iter().find(|client| client.has_users());
+        match by_user {
+            Some(client) if !has_unix => Err(ConfigError::value(
+                format!("clients.{client}.users"),
+                "the host knows users on Unix sockets alone, and `listen` has none: add one, like { address = \"unix:/run/tasks.sock\", mode = \"0660\" }",
+            )),
+            _ => Ok(()),
+        }
+    })
+    .and_then(|()| {
         let by_certificate = plan.clients.iter().find(|client| client.has_certificates());
         match (by_certificate, plan.tls.and_then(|tls| tls.client_ca.as_ref())) {
             (Some(client), None) => Err(ConfigError::value(
@@ -167,6 +178,15 @@ mod tests {
             ("listen = [\"127.0.0.1:1\", \"localhost:1\"]", "twice"),
             ("listen = \"unix:\"", "path"),
             ("listen = { address = \"unix:a\", mode = \"rw\" }", "0660"),
+            ("listen = { address = \"unix:a\", mode = 660 }", "in quotes"),
+            (
+                "[clients.a]\nfunctions = []\nusers = [0]",
+                "`clients.a.users`",
+            ),
+            ("listen = \"/run/a.sock\"", "\"unix:/run/a.sock\""),
+            ("listen = \"http://127.0.0.1:1\"", "doesn't speak"),
+            ("listen = \"TLS://127.0.0.1:1\"", "tls://"),
+            ("listen = \"tls:///run/a.sock\"", "is a path"),
             (
                 "listen = { address = \"unix:a\", users = [\"no one here\"] }",
                 "id -u",

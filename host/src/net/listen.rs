@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,7 +146,8 @@ impl UnixSocket {
     fn bind(place: &UnixPlace) -> Result<Self, DoorwayError> {
         let UnixPlace { path, mode, users } = place;
         let problem = |problem: String| DoorwayError::Unix(path.clone(), problem);
-        let failed = |error: io::Error| problem(error.to_string());
+        let failed = |error: io::Error| problem(said_of(&error));
+        SocketAddr::from_pathname(path).map_err(failed)?;
         make_way(path).map_err(problem)?;
         // Under another name first: nobody gets in before the file has its mode.
         let hidden = hidden(path);
@@ -216,9 +218,24 @@ fn bind_at(hidden: &Path, path: &Path, mode: u32) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Short: the system bounds the length of such paths.
 fn hidden(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}", std::process::id()))
+    path.with_file_name(format!(".{}", std::process::id()))
+}
+
+fn said_of(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            format!(
+                "{error}: let the host's user write to its folder, or name a path in one of its own (with systemd, RuntimeDirectory= makes one under /run)"
+            )
+        }
+        // Of the path itself: the system takes 107 bytes.
+        io::ErrorKind::InvalidInput => {
+            "the path is too long for a Unix socket (107 bytes at most)".to_owned()
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// Sees that the path is free, or has a socket that nobody listens on any more.

@@ -139,7 +139,7 @@ fn what_is_wrong_in_the_configuration_is_told_with_its_place_and_what_may_be_mea
             "\n[limits]\nline_len = 1",
             "line 3, column 1: unknown key `line_len`; did you mean `line_len_max`?",
         ),
-        ("timeout = 5", "`timeout`: invalid type"),
+        ("timeout = 5", "`timeout`: expected"),
         ("http = \"nowhere\"", "`http`: can't listen on \"nowhere\""),
     ] {
         fs::write(&file, text).unwrap();

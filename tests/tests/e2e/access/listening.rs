@@ -8,9 +8,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
 
 use serde_json::json;
-use tests::{Client, Setup, run, wait_until};
+use tests::{Client, Setup, blocks, run, run_with_input, wait_until, workspace_dir};
 
-use super::{Config, TLS, WEB, certify, converse, in_folder, own_user, port_of, web};
+use super::{
+    Config, TLS, WEB, certify, certify_until, converse, hash, in_folder, own_user, port_of, web,
+};
 
 /// A host that doesn't start: the exit code for a wrong configuration, and why.
 #[track_caller]
@@ -113,12 +115,110 @@ fn what_can_not_be_had_is_said() {
         &Config::new("\"unix:/no/such/folder/a.sock\"").setup(),
         &["/no/such/folder"],
     );
+    let long = format!("\"unix:{}\"", "a".repeat(108));
+    expect_refused(&Config::new(&long).setup(), &["too long", "107"]);
     let setup = Config::new("\"unix:a.sock\"").setup();
     fs::write(setup.folder().join("a.sock"), "").unwrap();
     expect_refused(&setup, &["no socket"]);
     let setup = Config::new("\"unix:a.sock\"").setup();
     let _other = UnixListener::bind(setup.folder().join("a.sock")).unwrap();
     expect_refused(&setup, &["another program listens there"]);
+}
+
+/// Whole, and with what stands in its comments; only files, users and ports are others.
+#[test]
+fn the_clients_of_the_operators_page_are_taken_as_printed() {
+    let page = fs::read_to_string(workspace_dir().join("docs/OPERATIONS.md")).unwrap();
+    let printed = blocks(&page)
+        .into_iter()
+        .find(|block| block.language == "toml" && block.text.contains("[clients.web]"))
+        .unwrap()
+        .text;
+    let whole: String = printed
+        .lines()
+        .map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(line)))
+        .collect();
+    for (text, max) in [(printed, ""), (whole, "3")] {
+        let port = tests::lasting_port().to_string();
+        let mut text = text
+            .replace("/etc/tasks/chain.pem", "chain.pem")
+            .replace("/etc/tasks/key.pem", "key.pem")
+            .replace("/etc/tasks/clients.pem", "ca.pem")
+            .replace("unix:/run/", "unix:")
+            .replace("www-data", "root")
+            .replace("127.0.0.1:12345", "127.0.0.1:0")
+            .replace("12346", &port)
+            .replace("9f86d0…", &hash(WEB));
+        if !max.is_empty() {
+            text = text.replace("connections_max, in_flight_max = …", "in_flight_max = 3");
+        }
+        let setup = Setup::new()
+            .plugin(tests::Plugin::Good)
+            .listen_as_configured()
+            .config(&text);
+        certify(setup.folder());
+        let host = setup.start();
+        let mut client = host.client();
+        let said = client.result("host.hello", json!({"token": WEB}));
+        assert_eq!(
+            said,
+            json!({"client": "web", "functions": ["send_*", "report", "host.plugins"], "vouch": false})
+        );
+        let asks = super::Conversation {
+            connect: format!("tls:{port}"),
+            certificate: None,
+            lines: vec![super::hello(WEB), json!({"function": "host.plugins"})],
+        };
+        let answers = converse(host.folder(), &[asks]).remove(0).unwrap();
+        assert_eq!(answers[1]["ok"], true, "{answers:?}");
+    }
+}
+
+/// The system's bound is that of the path itself.
+#[test]
+fn a_unix_socket_may_have_the_longest_path_there_is() {
+    let longest = "a".repeat(107);
+    let host = Config::new(&format!("[\"127.0.0.1:0\", \"unix:{longest}\"]"))
+        .setup()
+        .start();
+    // This process may be in another folder: by `nc`, which is in the host's.
+    let mut asks = Command::new("nc");
+    asks.args(["-N", "-U", &longest]).current_dir(host.folder());
+    let said = run_with_input(&mut asks, b"{\"function\":\"host.ping\"}\n".to_vec()).output();
+    assert!(said.contains("pong"), "{said}");
+}
+
+/// Otherwise only its clients would know.
+#[test]
+fn a_certificate_that_has_ended_is_said() {
+    for (hours, said) in [("-1", "has ended"), ("2", "ends within a day")] {
+        let setup = Config::new("\"tls://127.0.0.1:0\"").and(TLS).setup();
+        certify_until(setup.folder(), Some(hours));
+        let host = setup.start();
+        host.wait_for_log(&["chain.pem", said]);
+        // A new one is taken up at the next handshake.
+        certify(host.folder());
+        let ping = super::Conversation {
+            connect: format!("tls:{}", host.port()),
+            certificate: None,
+            lines: vec![json!({"function": "host.ping"})],
+        };
+        wait_until("the new one to be shown", || {
+            let answers = converse(host.folder(), std::slice::from_ref(&ping)).remove(0);
+            answers.is_some_and(|answers| answers[0]["ok"] == true)
+                && host.log().contains("certificates were read again")
+        });
+    }
+    let setup = Config::new("\"tls://127.0.0.1:0\"").and(TLS).setup();
+    certify(setup.folder());
+    let mut key = Command::new("openssl");
+    key.args(["pkey", "-in", "key.pem", "-out", "locked.pem", "-aes256"])
+        .args(["-passout", "pass:secret"])
+        .current_dir(setup.folder());
+    assert!(run(&mut key).status.success());
+    let [locked, own] = ["locked.pem", "key.pem"].map(|name| setup.folder().join(name));
+    fs::rename(locked, own).unwrap();
+    expect_refused(&setup, &["key.pem", "passphrase", "openssl pkey"]);
 }
 
 #[test]

@@ -97,9 +97,16 @@ fn web(tokens: &[&str]) -> String {
 /// Puts certificates into a folder: see `tests/authority.py`.
 #[track_caller]
 fn certify(folder: &Path) {
+    certify_until(folder, None);
+}
+
+/// The same, and they end in so many hours.
+#[track_caller]
+fn certify_until(folder: &Path, hours: Option<&str>) {
     let made = run(venv_python()
         .arg(workspace_dir().join("tests/authority.py"))
-        .arg(folder));
+        .arg(folder)
+        .args(hours));
     assert_eq!(made.output(), "");
 }
 

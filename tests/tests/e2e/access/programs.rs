@@ -130,6 +130,24 @@ fn a_new_token_opens_the_host() {
     assert_eq!(client.result("echo", json!(1)), 1);
     let again = run(Host::command().args(["token", "new", "cron"]));
     assert_ne!(again.stdout, made.stdout);
+    // What it prints is taken as it stands, whatever the name.
+    let made = run(Host::command().args(["token", "new", "cron.7"]));
+    let (_, table) = made.stderr.split_once("\n\n").unwrap();
+    let host = Config::new("\"127.0.0.1:0\"").and(table).setup().start();
+    assert_eq!(
+        host.client()
+            .result("host.hello", json!({"token": made.stdout.trim()}))["client"],
+        "cron.7"
+    );
+    for name in ["", "a b", "anonymous", "café", "a\"b"] {
+        let refused = run(Host::command().args(["token", "new", name]));
+        assert_eq!(
+            (refused.status.code(), refused.stdout.as_str()),
+            (Some(2), ""),
+            "{refused:?}"
+        );
+        assert!(refused.stderr.contains("name"), "{refused:?}");
+    }
 }
 
 fn upstream(host: &Host, address: &str, table: &str) -> Gateway {
