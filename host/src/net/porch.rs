@@ -38,12 +38,33 @@ pub(super) struct Known {
     pub(super) bytes: BytesMut,
 }
 
-/// Why a client is not let in: for the log.
-struct Refused(String);
+/// A client is not let in.
+struct Refused {
+    /// For the log.
+    why: String,
+    /// For the client, where it can be told.
+    farewell: Option<Box<Farewell>>,
+}
+
+/// A last reply.
+struct Farewell {
+    socket: Socket,
+    id: Option<RequestId>,
+    failure: TaskFailure,
+}
+
+impl Refused {
+    fn in_silence(why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            farewell: None,
+        }
+    }
+}
 
 impl From<io::Error> for Refused {
     fn from(error: io::Error) -> Self {
-        Self(error.to_string())
+        Self::in_silence(error.to_string())
     }
 }
 
@@ -54,17 +75,26 @@ pub(super) async fn introduce(arrival: Arrival, shared: &Shared) -> Option<Known
     let mut phases = shared.phases.clone();
     let introduced = tokio::select! {
         introduced = timeout(TIME_MAX, talk(arrival, &mut peer, shared)) => introduced,
-        () = stranger.has_to_leave() => Ok(Err(Refused("others have come since (strangers_max)".to_owned()))),
+        () = stranger.has_to_leave() => Ok(Err(Refused::in_silence("others have come since (strangers_max)"))),
         _ = phases.wait_for(|phase| *phase > Phase::Serving) => return None,
     };
-    let refused = match introduced {
+    let Refused { why, farewell } = match introduced {
         Ok(Ok(known)) => return Some(known),
-        Ok(Err(Refused(why))) => why,
-        Err(_) => format!("it has not shown who it is within {TIME_MAX:?}"),
+        Ok(Err(refused)) => refused,
+        Err(_) => Refused::in_silence(format!("it has not shown who it is within {TIME_MAX:?}")),
     };
+    // Who has been told so finds it counted.
     count(&shared.stats.requests_refused);
     // By where it comes from: one who tries over and over is one line of the log.
-    tracing::warn!(peer = peer.origin(), "a client was not let in: {refused}");
+    tracing::warn!(peer = peer.origin(), "a client was not let in: {why}");
+    if let Some(farewell) = farewell {
+        let Farewell {
+            socket,
+            id,
+            failure,
+        } = *farewell;
+        refuse(&socket, id, failure).await;
+    }
     None
 }
 
@@ -81,7 +111,7 @@ async fn talk(arrival: Arrival, peer: &mut Peer, shared: &Shared) -> Result<Know
             let accepted = TlsSocket::accept(plain, tls.config(), &bytes, &shared.handshakes).await;
             bytes.clear();
             Socket::Tls(Box::new(accepted.map_err(|error| {
-                Refused(format!("its TLS handshake failed: {error}"))
+                Refused::in_silence(format!("its TLS handshake failed: {error}"))
             })?))
         }
     };
@@ -100,10 +130,14 @@ async fn talk(arrival: Arrival, peer: &mut Peer, shared: &Shared) -> Result<Know
             peer: *peer,
             bytes,
         }),
-        Err((id, why)) => {
-            refuse(&socket, id, unauthorized()).await;
-            Err(Refused(why.to_owned()))
-        }
+        Err((id, why)) => Err(Refused {
+            why: why.to_owned(),
+            farewell: Some(Box::new(Farewell {
+                socket,
+                id,
+                failure: unauthorized(),
+            })),
+        }),
     }
 }
 
@@ -138,7 +172,7 @@ async fn read_proxy(plain: &Plain, bytes: &mut BytesMut, peer: &mut Peer) -> Res
             }
             Ok(Parsed::Partial) => more(plain, bytes).await?,
             Err(error) => {
-                return Err(Refused(format!(
+                return Err(Refused::in_silence(format!(
                     "a trusted proxy has to begin with a header of the PROXY protocol: {error}"
                 )));
             }
@@ -158,16 +192,20 @@ async fn expect_tls(plain: Plain, bytes: &mut BytesMut) -> Result<Plain, Refused
         ErrorCode::Unauthorized,
         "this port takes TLS only: connect by TLS (tls://), and nothing is sent in the clear",
     );
-    refuse(&Socket::Plain(plain), None, failure).await;
-    Err(Refused(
-        "it spoke no TLS on a port that takes nothing else".to_owned(),
-    ))
+    Err(Refused {
+        why: "it spoke no TLS on a port that takes nothing else".to_owned(),
+        farewell: Some(Box::new(Farewell {
+            socket: Socket::Plain(plain),
+            id: None,
+            failure,
+        })),
+    })
 }
 
 async fn more(plain: &Plain, bytes: &mut BytesMut) -> Result<(), Refused> {
     let mut chunk = [0; LEN_MAX];
     match read(plain, &mut chunk).await? {
-        0 => Err(Refused("it went without a word".to_owned())),
+        0 => Err(Refused::in_silence("it went without a word")),
         len => {
             bytes.extend_from_slice(&chunk[..len]);
             Ok(())
