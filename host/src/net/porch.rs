@@ -93,7 +93,11 @@ pub(super) async fn introduce(arrival: Arrival, shared: &Shared) -> Option<Known
             id,
             failure,
         } = *farewell;
-        refuse(&socket, id, failure).await;
+        // Who makes room needs no farewell.
+        tokio::select! {
+            () = refuse(&socket, id, failure) => {}
+            () = stranger.has_to_leave() => {}
+        }
     }
     None
 }
