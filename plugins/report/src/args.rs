@@ -13,6 +13,8 @@ use serde::{
 };
 use serde_json::{Value, json, value::RawValue};
 
+use crate::source::encoding::Encoding;
+
 /// A row of a request: an object, whose keys are the columns, in their order.
 pub(crate) type Row = Box<RawValue>;
 
@@ -117,8 +119,8 @@ pub struct SourceArgs {
     pub skip_rows: Option<u64>,
     /// CSV: what lines begin with that are left out, such as `#`.
     pub comment: Option<String>,
-    /// Files: `utf-8` (the default), `utf-16` (the default where the byte order mark says so), `utf-16le`, `utf-16be` or
-    /// `windows-1252`, for all of the file.
+    /// Files: how the text is encoded, for all of the file: `utf-8` (the default), `utf-16` (the default where the byte
+    /// order mark says so), or another that browsers know, such as `windows-1252` and `shift_jis`.
     pub encoding: Option<Encoding>,
     /// Texts that stand for no value, such as `NA` and `-`.
     #[schemars(example = json!(["NA", "-"]))]
@@ -138,32 +140,6 @@ pub struct SourceArgs {
     /// `boolean`, `date`, `timestamp`, `timestamptz`.
     #[schemars(example = json!({"zip": "text", "amount": "decimal(12,2)"}))]
     pub types: BTreeMap<String, String>,
-}
-
-/// How a file's text is encoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-pub enum Encoding {
-    /// With or without a byte order mark; UTF-16 where its mark says so.
-    #[default]
-    #[serde(rename = "utf-8", alias = "utf8", alias = "UTF-8")]
-    Utf8,
-    /// Western European, as Excel writes CSV; ISO 8859-1 as well.
-    #[serde(
-        rename = "windows-1252",
-        alias = "cp1252",
-        alias = "latin1",
-        alias = "iso-8859-1"
-    )]
-    Windows1252,
-    /// As the byte order mark says, or else little-endian.
-    #[serde(rename = "utf-16", alias = "utf16", alias = "UTF-16")]
-    Utf16,
-    /// Little-endian, as Windows writes it.
-    #[serde(rename = "utf-16le", alias = "UTF-16LE")]
-    Utf16Le,
-    /// Big-endian.
-    #[serde(rename = "utf-16be", alias = "UTF-16BE")]
-    Utf16Be,
 }
 
 /// A part of the report: one of `text`, `figures`, `table` and `chart`; all but `text` show a query's rows.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    args::{Encoding, SourceArgs},
+    args::SourceArgs,
     columns::{self, Builder, Column, Zone},
     error::Result,
     source::{
@@ -16,7 +16,7 @@ use crate::{
         chunks::{Chunk, Chunks},
         csv::Csv,
         dialect::{self, Dialect, Values},
-        encoding::Decoded,
+        encoding::{Decoded, Encoding},
         json_lines::JsonLines,
     },
 };
@@ -89,6 +89,10 @@ fn split(data: &[u8]) -> Option<(SourceArgs, impl Fn(&SourceArgs) -> Result<Byte
         "timestamp",
         "timestamptz",
     ];
+    let labels = match head[0] >> 7 {
+        0 => ["windows-1252", "utf-16", "utf-16be"],
+        _ => ["shift_jis", "gb18030", "iso-2022-jp"],
+    };
     let named = |text: Option<String>| {
         text.map(|text| ("a".to_owned(), text))
             .into_iter()
@@ -103,14 +107,9 @@ fn split(data: &[u8]) -> Option<(SourceArgs, impl Fn(&SourceArgs) -> Result<Byte
         null_values: is(2, 3).then(|| vec!["NA".to_owned(), String::new()]),
         decimal_comma: is(2, 4).then_some(true),
         currency: is(2, 5).then(|| "€".to_owned()),
-        encoding: [
-            Some(Encoding::Windows1252),
-            Some(Encoding::Utf16),
-            Some(Encoding::Utf16Be),
-        ]
-        .get(usize::from(head[2] >> 6))
-        .copied()
-        .flatten(),
+        encoding: labels
+            .get(usize::from(head[2] >> 6))
+            .and_then(|label| Encoding::of_label(label)),
         thousands: one(3, &[",", ".", " ", "'"]),
         types: named(one(4, &types)),
         date_formats: named(one(5, &["%d.%m.%Y", "%Y-%m-%d %H:%M", "%d.%m.%Y %z", "%s"])),
@@ -118,7 +117,7 @@ fn split(data: &[u8]) -> Option<(SourceArgs, impl Fn(&SourceArgs) -> Result<Byte
     };
     let bytes = move |args: &SourceArgs| {
         let mut text = Vec::new();
-        let mut decoded = Decoded::new(Cursor::new(file), dialect::encoding(args));
+        let mut decoded = Decoded::new(Cursor::new(file), args.encoding.unwrap_or_default());
         // What isn't in its encoding ends there.
         let _ = decoded.read_to_end(&mut text);
         Ok(Bytes::Memory(text.into()))

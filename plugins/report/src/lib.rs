@@ -34,11 +34,12 @@ use tokio::runtime::{Builder, Runtime};
 
 pub use crate::{
     args::{
-        Encoding, Format, Output, OutputArgs, Report as ReportMade, ReportArgs, SectionArgs,
-        SourceArgs, Warning,
+        Format, Output, OutputArgs, Report as ReportMade, ReportArgs, SectionArgs, SourceArgs,
+        Warning,
     },
     config::ReportConfig,
     database::{ConnectionConfig, Tls},
+    source::encoding::Encoding,
 };
 use crate::{config::Checked, engine::Limits, run::Resources};
 

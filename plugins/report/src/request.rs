@@ -271,7 +271,7 @@ impl CheckedSource {
         if is_database {
             return database_query(name, args, given.kinds, zone, config).map(Self::Database);
         }
-        let encoding = dialect::encoding(&args);
+        let encoding = args.encoding.unwrap_or_default();
         if is_csv {
             return Ok(Self::Csv {
                 encoding,

@@ -235,7 +235,7 @@ impl Field<'_> {
         let line = chunk.line_at(self.at);
         let shown = excerpt(&String::from_utf8_lossy(&self.bytes), 100);
         let message = format!(
-            "source `{}`, line {line}: {shown:?} is not UTF-8; save the file as UTF-8, or say in `encoding` what it is, such as \"windows-1252\"",
+            "source `{}`, line {line}: {shown:?} is not UTF-8; save the file as UTF-8, or say in `encoding` what it is, such as \"windows-1252\" or \"shift_jis\"",
             csv.name
         );
         Err(Trouble::new("wrong_encoding", message)

@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    args::{Encoding as Named, SourceArgs},
+    args::SourceArgs,
     columns::{DayFormat, Given, Kind, Writing},
     error::{Result, invalid_report},
-    source::{
-        encoding::{ByteOrder, Encoding},
-        lines::{Lines, Quoting},
-    },
+    source::lines::{Lines, Quoting},
 };
 
 /// More lines than that are no introduction.
@@ -159,17 +156,6 @@ fn byte(key: &str, text: Option<&str>) -> Result<Option<u8>> {
         Some(_) => Err(invalid_report(format!(
             "`{key}` has to be one ASCII character"
         ))),
-    }
-}
-
-pub(crate) fn encoding(args: &SourceArgs) -> Encoding {
-    let utf16 = |order| Encoding::Utf16 { order };
-    match args.encoding {
-        None | Some(Named::Utf8) => Encoding::Utf8,
-        Some(Named::Windows1252) => Encoding::Windows1252,
-        Some(Named::Utf16) => utf16(None),
-        Some(Named::Utf16Le) => utf16(Some(ByteOrder::Little)),
-        Some(Named::Utf16Be) => utf16(Some(ByteOrder::Big)),
     }
 }
 

@@ -1,43 +1,156 @@
 //! What a file's bytes mean: whatever its encoding, those who read it get UTF-8.
 
-use std::{fmt, io, io::Read};
+use std::{borrow::Cow, fmt, io, io::Read};
+
+use encoding_rs::{
+    BIG5, Decoder, DecoderResult, EUC_KR, GBK, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE,
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Value, json};
+
+use crate::error::unknown;
 
 /// How a file's text is encoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Encoding {
-    /// Or UTF-16, where the byte order mark says so.
+pub enum Encoding {
+    /// With or without a byte order mark; UTF-16 where its mark says so.
     #[default]
     Utf8,
-    Windows1252,
-    Utf16 {
-        order: Option<ByteOrder>,
-    },
+    /// As the byte order mark says, or else little-endian.
+    Utf16,
+    /// One of the others that browsers know, which means what it means to them (<https://encoding.spec.whatwg.org>).
+    Other(&'static encoding_rs::Encoding),
 }
 
-/// Which byte of a unit of UTF-16 comes first. A byte order mark says it, where there is one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ByteOrder {
-    Little,
-    Big,
+/// What encodings are called, and who writes them. That of UTF-8 comes first.
+const NAMES: &[(&str, &str)] = &[
+    (
+        "utf-8",
+        "with or without a byte order mark; UTF-16 where its mark says so",
+    ),
+    (
+        "utf-16",
+        "as the byte order mark says, or else little-endian",
+    ),
+    ("utf-16le", "little-endian, as Windows writes it"),
+    ("utf-16be", "big-endian"),
+    (
+        "windows-1252",
+        "Western European, as Excel writes CSV there; ISO 8859-1 as well",
+    ),
+    (
+        "windows-1250",
+        "Central European, as Excel writes CSV there",
+    ),
+    ("windows-1251", "Cyrillic, as Excel writes CSV there"),
+    ("windows-1253", "Greek, as Excel writes CSV there"),
+    ("windows-1254", "Turkish, as Excel writes CSV there"),
+    ("windows-1255", "Hebrew, as Excel writes CSV there"),
+    ("windows-1256", "Arabic, as Excel writes CSV there"),
+    ("windows-1257", "Baltic, as Excel writes CSV there"),
+    ("windows-1258", "Vietnamese, as Excel writes CSV there"),
+    ("windows-874", "Thai, as Excel writes CSV there"),
+    (
+        "shift_jis",
+        "Japanese, as Excel writes CSV there (code page 932)",
+    ),
+    ("euc-jp", "Japanese, of Unix"),
+    ("iso-2022-jp", "Japanese, of mail"),
+    (
+        "gbk",
+        "Simplified Chinese, as Excel writes CSV there (code page 936)",
+    ),
+    ("gb18030", "Chinese, all of it"),
+    (
+        "big5",
+        "Traditional Chinese, as Excel writes CSV there (code page 950), with Hong Kong's characters",
+    ),
+    (
+        "euc-kr",
+        "Korean, as Excel writes CSV there (code page 949)",
+    ),
+    ("iso-8859-2", "Central European"),
+    ("iso-8859-3", "Maltese, Esperanto"),
+    ("iso-8859-4", "Baltic, older"),
+    ("iso-8859-5", "Cyrillic"),
+    ("iso-8859-6", "Arabic"),
+    ("iso-8859-7", "Greek"),
+    ("iso-8859-8", "Hebrew"),
+    ("iso-8859-10", "Nordic"),
+    ("iso-8859-13", "Baltic"),
+    ("iso-8859-14", "Celtic"),
+    ("iso-8859-15", "Western European, with €"),
+    ("iso-8859-16", "Romanian"),
+    ("koi8-r", "Russian, of Unix"),
+    ("koi8-u", "Ukrainian, of Unix"),
+    ("ibm866", "Cyrillic, of DOS"),
+    ("macintosh", "Western European, of Mac OS before X"),
+    ("x-mac-cyrillic", "Cyrillic, of Mac OS before X"),
+];
+
+impl Encoding {
+    /// By one of the labels that browsers know, or the number of a code page, in any case.
+    pub(crate) fn of_label(label: &str) -> Option<Self> {
+        let known = match label.to_ascii_lowercase().as_str() {
+            "utf-16" | "utf16" => return Some(Self::Utf16),
+            "cp932" => SHIFT_JIS,
+            "cp936" => GBK,
+            "cp949" => EUC_KR,
+            "cp950" => BIG5,
+            // What isn't text of any language.
+            "x-user-defined" => return None,
+            label => encoding_rs::Encoding::for_label_no_replacement(label.as_bytes())?,
+        };
+        Some(if known == UTF_8 {
+            Self::Utf8
+        } else {
+            Self::Other(known)
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Encoding {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let label = Cow::<str>::deserialize(deserializer)?;
+        Self::of_label(&label).ok_or_else(|| {
+            let known = NAMES.iter().map(|(name, _)| *name);
+            de::Error::custom(unknown("invalid_args", "encoding", &label, known))
+        })
+    }
+}
+
+impl JsonSchema for Encoding {
+    fn schema_name() -> Cow<'static, str> {
+        "Encoding".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names: Vec<Value> = NAMES
+            .iter()
+            .map(|(name, whose)| json!({"type": "string", "const": name, "description": whose}))
+            .collect();
+        json_schema!({"description": "How a file's text is encoded.", "oneOf": names})
+    }
 }
 
 /// What isn't text in the encoding that a file has.
 #[derive(Debug)]
-pub(crate) struct WrongEncoding(&'static str);
+pub(crate) struct WrongEncoding(Cow<'static, str>);
 
 impl WrongEncoding {
     pub(crate) fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref().and_then(|inner| inner.downcast_ref())
     }
 
-    fn error(what: &'static str) -> io::Error {
-        io::Error::new(io::ErrorKind::InvalidData, Self(what))
+    fn error(what: impl Into<Cow<'static, str>>) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, Self(what.into()))
     }
 }
 
 impl fmt::Display for WrongEncoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(&self.0)
     }
 }
 
@@ -50,22 +163,21 @@ pub(crate) struct Decoded<R> {
     state: State,
     /// What was read and not decoded yet.
     raw: Vec<u8>,
-    /// What was decoded and not handed over yet, from `at` on.
+    /// Room for what is decoded. What was not handed over yet lies between `at` and `end`.
     text: Vec<u8>,
     at: usize,
+    end: usize,
     is_at_end: bool,
     /// What is to be told behind what was decoded.
-    wrong: Option<&'static str>,
+    wrong: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// The first bytes were not seen yet.
     Begin,
     /// Handed over as it is.
     AsItIs,
-    Windows1252,
-    Utf16(ByteOrder),
+    Decoding(Box<Decoder>),
 }
 
 /// So many bytes are decoded at once.
@@ -80,6 +192,7 @@ impl<R: Read> Decoded<R> {
             raw: Vec::new(),
             text: Vec::new(),
             at: 0,
+            end: 0,
             is_at_end: false,
             wrong: None,
         }
@@ -96,134 +209,98 @@ impl<R: Read> Decoded<R> {
             }
         }
         let begin = &begin[..len];
-        let order = match begin {
+        let marked = match begin {
             [0xff, 0xfe, 0, 0] | [0, 0, 0xfe, 0xff] => {
                 return Err(WrongEncoding::error("the file is UTF-32; save it as UTF-8"));
             }
-            [0xff, 0xfe, ..] => Some(ByteOrder::Little),
-            [0xfe, 0xff, ..] => Some(ByteOrder::Big),
+            [0xff, 0xfe, ..] => Some(UTF_16LE),
+            [0xfe, 0xff, ..] => Some(UTF_16BE),
+            [0xef, 0xbb, 0xbf, ..] => Some(UTF_8),
             _ => None,
         };
-        let is_utf8 = begin.starts_with(&[0xef, 0xbb, 0xbf]);
-        let contradicts = match self.asked {
-            Encoding::Utf8 => false,
-            Encoding::Windows1252 => is_utf8 || order.is_some(),
-            Encoding::Utf16 { order: asked } => {
-                is_utf8 || (asked.is_some() && order.is_some() && asked != order)
+        let encoding = match (self.asked, marked) {
+            (Encoding::Utf8, marked) => marked.unwrap_or(UTF_8),
+            (Encoding::Utf16, None) => UTF_16LE,
+            (Encoding::Utf16, Some(marked)) if marked != UTF_8 => marked,
+            (Encoding::Other(asked), None) => asked,
+            (Encoding::Other(asked), Some(marked)) if marked == asked => asked,
+            (Encoding::Utf16 | Encoding::Other(_), Some(_)) => {
+                return Err(WrongEncoding::error(
+                    "the file begins with the byte order mark of another encoding than `encoding` says; leave `encoding` out",
+                ));
             }
         };
-        if contradicts {
-            return Err(WrongEncoding::error(
-                "the file begins with the byte order mark of another encoding than `encoding` says; leave `encoding` out",
-            ));
-        }
-        self.state = match (self.asked, order) {
-            (Encoding::Windows1252, _) => State::Windows1252,
-            (_, Some(order)) | (Encoding::Utf16 { order: Some(order) }, None) => {
-                State::Utf16(order)
-            }
-            (Encoding::Utf16 { order: None }, None) => State::Utf16(ByteOrder::Little),
-            (Encoding::Utf8, None) => State::AsItIs,
-        };
-        match self.state {
-            State::AsItIs => self.text.extend_from_slice(begin),
-            _ => self.raw.extend_from_slice(begin),
+        if encoding == UTF_8 {
+            self.state = State::AsItIs;
+            self.text.extend_from_slice(begin);
+            self.end = self.text.len();
+        } else {
+            self.state = State::Decoding(Box::new(encoding.new_decoder_without_bom_handling()));
+            self.raw.extend_from_slice(begin);
         }
         Ok(())
     }
 
     /// Decodes what comes next.
     fn step(&mut self) -> io::Result<()> {
-        self.text.clear();
-        self.at = 0;
+        let State::Decoding(decoder) = &mut self.state else {
+            return Ok(());
+        };
         let begin = self.raw.len();
         self.raw.resize(begin + STEP, 0);
         let read = self.reader.read(&mut self.raw[begin..]);
         self.raw
             .truncate(begin + read.as_ref().copied().unwrap_or(0));
         self.is_at_end = read? == 0;
-        let done = match self.state {
-            State::Utf16(order) => self.decode_utf16(order),
-            _ => {
-                let text: String = self.raw.iter().map(|byte| windows_1252(*byte)).collect();
-                self.text.extend_from_slice(text.as_bytes());
-                self.raw.len()
-            }
-        };
+        let room = decoder
+            .max_utf8_buffer_length_without_replacement(self.raw.len())
+            .expect("a step has few bytes");
+        if self.text.len() < room {
+            self.text.resize(room, 0);
+        }
+        let (result, done, written) =
+            decoder.decode_to_utf8_without_replacement(&self.raw, &mut self.text, self.is_at_end);
+        (self.at, self.end) = (0, written);
+        if let DecoderResult::Malformed(..) = result {
+            let name = decoder.encoding().name();
+            let what = match done == self.raw.len() && self.is_at_end {
+                true => format!("the file is {name}, and ends within a character"),
+                false if [UTF_16LE, UTF_16BE].contains(&decoder.encoding()) => {
+                    String::from("this is not UTF-16: half of a character stands alone")
+                }
+                false => format!("this is not {name}: there are bytes that are no character in it"),
+            };
+            self.wrong = Some(what);
+        }
         self.raw.drain(..done);
-        if self.is_at_end && !self.raw.is_empty() {
-            self.wrong = Some("the file is UTF-16, and ends within a character");
-        }
         Ok(())
-    }
-
-    /// How many bytes were decoded. What may go on behind them is left.
-    fn decode_utf16(&mut self, order: ByteOrder) -> usize {
-        let unit = |bytes: &[u8]| match (bytes, order) {
-            ([a, b], ByteOrder::Little) => u16::from_le_bytes([*a, *b]),
-            ([a, b], ByteOrder::Big) => u16::from_be_bytes([*a, *b]),
-            _ => 0,
-        };
-        let units: Vec<u16> = self.raw.chunks_exact(2).map(unit).collect();
-        let mut done = 0;
-        let mut text = String::new();
-        for char in char::decode_utf16(units.iter().copied()) {
-            match char {
-                Ok(char) => {
-                    text.push(char);
-                    done += char.len_utf16() * 2;
-                }
-                // Its other half is still to come.
-                Err(half) if done + 2 == units.len() * 2 && half.unpaired_surrogate() < 0xdc00 => {
-                    break;
-                }
-                Err(_) => {
-                    self.wrong = Some("this is not UTF-16: half of a character stands alone");
-                    break;
-                }
-            }
-        }
-        self.text.extend_from_slice(text.as_bytes());
-        done
     }
 }
 
 impl<R: Read> Read for Decoded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.state == State::Begin {
+        if matches!(self.state, State::Begin) {
             self.begin()?;
         }
         loop {
-            let left = self.text.get(self.at..).unwrap_or_default();
+            let left = self.text.get(self.at..self.end).unwrap_or_default();
             if !left.is_empty() {
                 let len = left.len().min(buffer.len());
                 buffer[..len].copy_from_slice(&left[..len]);
                 self.at += len;
                 return Ok(len);
             }
-            if let Some(wrong) = self.wrong {
-                return Err(WrongEncoding::error(wrong));
+            if let Some(wrong) = &self.wrong {
+                return Err(WrongEncoding::error(wrong.clone()));
             }
-            if self.state == State::AsItIs {
+            if matches!(self.state, State::AsItIs) {
                 return self.reader.read(buffer);
             }
-            if self.is_at_end {
+            if self.is_at_end && self.raw.is_empty() {
                 return Ok(0);
             }
             self.step()?;
         }
-    }
-}
-
-fn windows_1252(byte: u8) -> char {
-    const FROM_128: [char; 32] = [
-        '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž',
-        '\u{8f}', '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}',
-        'ž', 'Ÿ',
-    ];
-    match byte {
-        0x80..=0x9f => FROM_128[usize::from(byte - 0x80)],
-        byte => char::from(byte),
     }
 }
 
@@ -243,8 +320,9 @@ mod tests {
         }
     }
 
-    fn decoded(bytes: &[u8], asked: Encoding, step: usize) -> io::Result<String> {
+    fn decoded(bytes: &[u8], asked: &str, step: usize) -> io::Result<String> {
         let mut text = Vec::new();
+        let asked = Encoding::of_label(asked).unwrap();
         Decoded::new(Drops(bytes, step), asked).read_to_end(&mut text)?;
         Ok(String::from_utf8(text).unwrap())
     }
@@ -256,46 +334,111 @@ mod tests {
         let big = b"\xfe\xff\0a \xac\xd8\x3d\xde\0\0\n";
         for step in 1..8 {
             for (bytes, asked) in [
-                (&little[..], Encoding::Utf8),
-                (&little[..], Encoding::Utf16 { order: None }),
-                (
-                    &little[..],
-                    Encoding::Utf16 {
-                        order: Some(ByteOrder::Little),
-                    },
-                ),
-                (&big[..], Encoding::Utf8),
-                (&big[..], Encoding::Utf16 { order: None }),
+                (&little[..], "utf-8"),
+                (little, "utf-16"),
+                (little, "utf-16le"),
+                (big, "utf-8"),
+                (big, "utf-16"),
+                (big, "utf-16be"),
             ] {
                 let text = decoded(bytes, asked, step).unwrap();
-                assert_eq!(text, "\u{feff}a€😀\n", "{asked:?} {step}");
+                assert_eq!(text, "\u{feff}a€😀\n", "{asked} {step}");
             }
-            let big = Encoding::Utf16 {
-                order: Some(ByteOrder::Big),
-            };
-            assert_eq!(decoded(b"\0a", big, step).unwrap(), "a");
-            let text = decoded(b"\x80 \xfc", Encoding::Windows1252, step).unwrap();
-            assert_eq!(text, "€ ü");
-            assert_eq!(decoded("ü".as_bytes(), Encoding::Utf8, step).unwrap(), "ü");
-            assert_eq!(decoded(b"", Encoding::Utf8, step).unwrap(), "");
+            for (bytes, asked, expected) in [
+                (&b"\0a"[..], "utf-16be", "a"),
+                (
+                    b"\x80 \xfc\x81\x8d\x8f\x90\x9d",
+                    "windows-1252",
+                    "€ ü\u{81}\u{8d}\u{8f}\u{90}\u{9d}",
+                ),
+                ("ü".as_bytes(), "utf-8", "ü"),
+                (b"", "utf-8", ""),
+                (b"", "shift_jis", ""),
+                (b"\x95\\,\x83|\xb6\xc5\x87@", "shift_jis", "表,ポｶﾅ①"),
+                (b"\xc9\xbd,\x8e\xb6\x8f\xb0\xa1", "euc-jp", "表,ｶ丂"),
+                (b"\x1b$BI=\x1b(B,a", "iso-2022-jp", "表,a"),
+                (b"\xb1\xed,\x80", "gbk", "表,€"),
+                (b"\xb1\xed,\x81\x30\x81\x30", "gb18030", "表,\u{80}"),
+                (b"\xaa\xed,\xa5\x5c", "big5", "表,功"),
+                (b"\xc7\xa5,\x8c\x63", "euc-kr", "표,똠"),
+                (b"\xdf\xfd,\xb3", "windows-1251", "Яэ,і"),
+                (b"\xa4", "iso-8859-15", "€"),
+            ] {
+                assert_eq!(
+                    decoded(bytes, asked, step).unwrap(),
+                    expected,
+                    "{asked} {step}"
+                );
+            }
         }
     }
 
     #[test]
-    fn what_is_not_in_its_encoding_is_refused() {
-        let utf16 = Encoding::Utf16 { order: None };
-        for (bytes, asked) in [
-            (&b"\xff\xfea"[..], Encoding::Utf8),
-            (b"\xff\xfea\0\0\xdcb\0", Encoding::Utf8),
-            (b"\xff\xfea\0\x3d\xd8b\0", Encoding::Utf8),
-            (b"\xff\xfea\0\x3d\xd8", Encoding::Utf8),
-            (b"\xff\xfe\0\0a\0\0\0", Encoding::Utf8),
-            (b"\xef\xbb\xbfa", utf16),
-            (b"\xef\xbb\xbfa", Encoding::Windows1252),
-            (b"\xff\xfea\0", Encoding::Windows1252),
+    fn what_is_not_in_its_encoding_is_refused_behind_what_is() {
+        for (bytes, asked, before, what) in [
+            (&b"\xff\xfea"[..], "utf-8", "\u{feff}", "ends within"),
+            (b"\xff\xfea\0\0\xdcb\0", "utf-8", "\u{feff}a", "half of"),
+            (b"\xff\xfea\0\x3d\xd8b\0", "utf-8", "\u{feff}a", "half of"),
+            (b"\xff\xfea\0\x3d\xd8", "utf-8", "\u{feff}a", "ends within"),
+            (b"\xff\xfe\0\0a\0\0\0", "utf-8", "", "UTF-32"),
+            (b"\xef\xbb\xbfa", "utf-16", "", "byte order mark"),
+            (b"\xef\xbb\xbfa", "windows-1252", "", "byte order mark"),
+            (b"\xff\xfea\0", "windows-1252", "", "byte order mark"),
+            (b"\xff\xfea\0", "shift_jis", "", "byte order mark"),
+            (b"a\x83", "shift_jis", "a", "ends within"),
+            (b"a\x83\x20b", "shift_jis", "a", "not Shift_JIS"),
+            (b"ab\xff\x83", "gbk", "ab", "not GBK"),
         ] {
-            let error = decoded(bytes, asked, 3).unwrap_err();
-            assert!(WrongEncoding::of(&error).is_some(), "{bytes:?}");
+            for step in 1..6 {
+                let mut text = Vec::new();
+                let asked = Encoding::of_label(asked).unwrap();
+                let read = Decoded::new(Drops(bytes, step), asked).read_to_end(&mut text);
+                let error = read.unwrap_err();
+                let wrong = WrongEncoding::of(&error).unwrap().to_string();
+                assert!(wrong.contains(what), "{bytes:?} {step}: {wrong}");
+                assert_eq!(text, before.as_bytes(), "{bytes:?} {step}");
+            }
         }
+    }
+
+    #[test]
+    fn encodings_have_names() {
+        for (name, _) in NAMES {
+            let found = Encoding::of_label(name).unwrap_or_else(|| panic!("{name}"));
+            if let Encoding::Other(found) = found {
+                assert_eq!(found.name().to_ascii_lowercase(), *name);
+            }
+        }
+        for (label, name) in [
+            ("UTF8", "utf-8"),
+            ("utf16", "utf-16"),
+            ("UTF-16LE", "utf-16le"),
+            ("latin1", "windows-1252"),
+            ("ISO-8859-1", "windows-1252"),
+            ("cp1252", "windows-1252"),
+            ("Shift-JIS", "shift_jis"),
+            ("sjis", "shift_jis"),
+            ("windows-31j", "shift_jis"),
+            ("cp932", "shift_jis"),
+            ("gb2312", "gbk"),
+            ("CP936", "gbk"),
+            ("cp949", "euc-kr"),
+            ("cp950", "big5"),
+            ("cp866", "ibm866"),
+        ] {
+            assert_eq!(
+                Encoding::of_label(label),
+                Encoding::of_label(name),
+                "{label}"
+            );
+        }
+        for label in ["", "x-user-defined", "iso-2022-kr", "utf-32", "ebcdic"] {
+            assert_eq!(Encoding::of_label(label), None, "{label}");
+        }
+        let error = serde_json::from_str::<Encoding>("\"shift_gis\"").unwrap_err();
+        assert!(
+            error.to_string().contains("did you mean `shift_jis`"),
+            "{error}"
+        );
     }
 }

@@ -422,3 +422,60 @@ fn utf_16_is_read_by_its_mark_or_as_it_was_asked_for() {
         assert_eq!(refused(&content, more).0, "wrong_encoding", "{content:?}");
     }
 }
+
+#[test]
+fn a_file_of_excel_in_japan_is_read() {
+    // By Python: rows through `csv.writer(lineterminator="\r\n")`, encoded and decoded as cp932. Characters have bytes in
+    // them that alone are `\` and `|`; the yen sign is a backslash there.
+    let header =
+        b"\x93\xfa\x95t,\x8f\xa4\x95i\x96\xbc,\x90\x94\x97\xca,\x8b\xe0\x8az,\x94\xf5\x8dl\r\n";
+    let first = b"2026/1/31,\x83\\\x81[\x83X\x83|\x83b\x83g\x87@,3,\"\\1,234\",\"\x95\\\x8e\xa6\r\n\x81u\x94\\\x97\xcd\x81v, \x81`\x81[\"\r\n";
+    let second = b"2026/2/1,\xb6\xc0\xb6\xc5\xee\xe0\xed\x95,12,\\980,\r\n";
+    let content = [&header[..], first, second].concat();
+    let bench = Bench::new();
+    bench.file("a.csv", &content);
+    for name in ["shift_jis", "Shift_JIS", "cp932", "windows-31j"] {
+        let more = json!({"encoding": name, "currency": "\\", "thousands": ",",
+            "date_formats": {"日付": "%Y/%m/%d"}});
+        assert_eq!(
+            bench.rows(source(more)),
+            json!([
+                {"日付": "2026-01-31", "商品名": "ソースポット①", "数量": 3, "金額": 1234,
+                    "備考": "表示\r\n「能力」, ～ー"},
+                {"日付": "2026-02-01", "商品名": "ｶﾀｶﾅ髙﨑", "数量": 12, "金額": 980, "備考": null},
+            ]),
+            "{name}"
+        );
+    }
+    let (kind, message) = refused(&content, json!({}));
+    assert_eq!(kind, "wrong_encoding");
+    assert!(message.contains("shift_jis"), "{message}");
+    let (kind, message) = refused(&content, json!({"encoding": "euc-jp"}));
+    assert_eq!(kind, "wrong_encoding");
+    assert!(
+        message.contains("line 1") && message.contains("EUC-JP"),
+        "{message}"
+    );
+
+    // Of many chunks, whose ends part characters.
+    let mut long = b"n,t\n".to_vec();
+    for n in 0..60_000 {
+        long.extend_from_slice(format!("{n},\"").as_bytes());
+        long.extend_from_slice(b"\x95\\\r\n\x83|\"\n");
+    }
+    bench.file("a.csv", &long);
+    let mut args = source(json!({"encoding": "shift_jis"}));
+    args["query"] =
+        json!("SELECT count(*) AS c, count(DISTINCT t) AS d, min(t) AS t, sum(n) AS s FROM a");
+    assert_eq!(
+        bench.arrays(args),
+        json!([[60_000, 1, "表\r\nポ", 1_799_970_000]])
+    );
+    long.extend_from_slice(b"1,x\n2,\x83");
+    let (kind, message) = refused(&long, json!({"encoding": "shift_jis"}));
+    assert_eq!(kind, "wrong_encoding");
+    assert!(
+        message.contains("line 120003") && message.contains("within a character"),
+        "{message}"
+    );
+}
