@@ -84,13 +84,16 @@ pub struct Sent {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     /// What the server said when it took the message; most servers tell their own name for it. Several, where it had to
-    /// be handed over in several parts.
+    /// be handed over in several parts: as many as there is room for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub replies: Vec<String>,
     /// The recipients it was accepted for.
     pub accepted: Vec<String>,
-    /// The recipients it was refused for.
+    /// The recipients it was refused for: as many as there is room for in a reply.
     pub rejected: Vec<Rejection>,
+    /// How many of them found no room.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rejected_left_out: usize,
 }
 
 /// Where mail goes.
@@ -223,9 +226,12 @@ pub struct BulkReport {
     pub total: usize,
     /// For how many of them the message was accepted.
     pub sent: usize,
-    /// The recipients that it could not be sent to, in the order of `recipients`.
+    /// The recipients that it could not be sent to, in the order of `recipients`: as many as there is room for in a reply.
     pub failed: Vec<Failure>,
-    /// The messages that were sent, in the order of `recipients`: as many as there is room for in a reply.
+    /// How many of them found no room.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failed_left_out: usize,
+    /// The messages that were sent, in the order of `recipients`: as many as there is room for beside `failed`.
     pub messages: Vec<SentMessage>,
     /// How many of them found no room.
     #[serde(skip_serializing_if = "is_zero")]

@@ -24,7 +24,7 @@ use self::shared::{Next, Shared};
 use crate::{
     Mail, Transport,
     address::Mailbox,
-    args::{Address, BulkReport, Failure, Recipient, SendBulk, SentMessage, TransportName},
+    args::{Address, BulkReport, Recipient, SendBulk, SentMessage, TransportName},
     error::Trouble,
     fields,
     message::{Attachment, Draft, Error, Message},
@@ -37,9 +37,6 @@ use crate::{
 const TICK: Duration = Duration::from_millis(50);
 /// Writing files is done by as few threads as it takes to keep the disk busy.
 const OUTBOX_LANES: usize = 2;
-/// How much of a report's lists there is room for, in bytes of JSON, roughly. A line of the host holds 10 MiB, and a
-/// report that doesn't fit would be lost whole.
-const LISTS_LEN_MAX: usize = 6 << 20;
 
 pub(crate) fn send_bulk(
     mail: &Mail,
@@ -310,11 +307,9 @@ impl<'a> Bulk<'a> {
     fn finish(self, stop: Option<Stop>) -> Result<BulkReport, TaskError> {
         let shared::Outcome {
             failed,
-            mut messages,
+            messages,
             gave_up,
         } = self.shared.finish();
-        let messages_len = messages.len();
-        messages.truncate(room(&failed, &messages));
         let (total, sent) = (self.recipients.len(), self.sent.into_inner());
         let (transport, folder) = match &self.mail.transport {
             Transport::Smtp(_) => (TransportName::Smtp, None),
@@ -323,13 +318,14 @@ impl<'a> Bulk<'a> {
                 Some(outbox.folder().display().to_string()),
             ),
         };
-        let unsent = total - sent - failed.len();
+        let unsent = total - sent - failed.count();
         let report = BulkReport {
             total,
             sent,
-            failed,
-            messages_left_out: messages_len - messages.len(),
-            messages,
+            failed: failed.items,
+            failed_left_out: failed.left_out,
+            messages: messages.items,
+            messages_left_out: messages.left_out,
             unsent,
             transport,
             folder,
@@ -365,28 +361,12 @@ fn headers_of(recipient: &Recipient, general: Vec<(String, String)>) -> Vec<(Str
     headers
 }
 
-/// How many of the messages fit into the report, beside the failures.
-fn room(failed: &[Failure], messages: &[SentMessage]) -> usize {
-    const FAILURE_LEN: usize = 120;
-    const MESSAGE_LEN: usize = 60;
-    let failures = failed
-        .iter()
-        .map(|failure| FAILURE_LEN + failure.to.len() + failure.message.len());
-    let mut left = LISTS_LEN_MAX.saturating_sub(failures.sum());
-    let fits = |message: &&SentMessage| {
-        let reply_len = message.reply.as_ref().map_or(0, String::len);
-        let len = MESSAGE_LEN + message.message_id.len() + reply_len;
-        left = left.saturating_sub(len);
-        left > 0
-    };
-    messages.iter().take_while(fits).count()
-}
-
 fn stopped(report: &BulkReport, stop: Option<Stop>) -> TaskError {
     let BulkReport {
         total,
         sent,
         failed,
+        failed_left_out,
         unsent,
         ..
     } = report;
@@ -397,7 +377,7 @@ fn stopped(report: &BulkReport, stop: Option<Stop>) -> TaskError {
     };
     let message = format!(
         "{reason} after {sent} of {total} were sent and {} failed; {unsent} were not tried",
-        failed.len()
+        failed.len() + failed_left_out
     );
     TaskError::new("cancelled", message).data(serde_json::json!(report))
 }

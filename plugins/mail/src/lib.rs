@@ -14,6 +14,7 @@ mod fields;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod listed;
 mod message;
 mod outbox;
 mod send;

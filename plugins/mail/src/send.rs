@@ -1,6 +1,6 @@
 //! `send_mail`: one message, to however many recipients; `check_mail`: all of it but the sending.
 
-use std::time::Instant;
+use std::{collections::HashSet, time::Instant};
 
 use plugin_api::{Task, TaskError};
 use serde_json::json;
@@ -11,6 +11,7 @@ use crate::{
     args::{MailCheck, MessageCheck, SendMail, Sent, TransportName},
     error::Trouble,
     fields,
+    listed::Listed,
     message::{Draft, Error, Message},
     smtp::{self, Answers, report_time},
 };
@@ -40,6 +41,7 @@ pub(crate) fn send_mail(mail: &Mail, args: &SendMail, task: &Task) -> Result<Sen
                 replies: Vec::new(),
                 accepted: recipients,
                 rejected: Vec::new(),
+                rejected_left_out: 0,
             })
         }
     }
@@ -123,32 +125,34 @@ fn build(mail: &Mail, args: &SendMail) -> Result<Message, Error> {
 }
 
 fn sent(message_id: String, recipients: Vec<String>, answers: Answers) -> Result<Sent, TaskError> {
-    let (mut accepted, mut rejected) = (Vec::new(), Vec::new());
-    let mut replies = Vec::new();
+    let (mut accepted, mut rejected) = (Vec::new(), Listed::default());
+    let (mut replies, mut seen) = (Listed::default(), HashSet::new());
     for (address, answer) in recipients.into_iter().zip(answers) {
         match Trouble::of(answer) {
             Ok(reply) => {
                 accepted.push(address);
                 let reply = reply.to_string();
                 // One reply answers for all recipients of a transaction.
-                if !replies.contains(&reply) {
+                if seen.insert(reply.clone()) {
                     replies.push(reply);
                 }
             }
             Err(trouble) => rejected.push(trouble.into_rejection(address)),
         }
     }
+    replies.make_room(&rejected);
     if !accepted.is_empty() {
         return Ok(Sent {
             message_id,
             transport: TransportName::Smtp,
             file: None,
-            replies,
+            replies: replies.items,
             accepted,
-            rejected,
+            rejected: rejected.items,
+            rejected_left_out: rejected.left_out,
         });
     }
-    let first = rejected.first().map(|first| {
+    let first = rejected.items.first().map(|first| {
         let code = first
             .code
             .map(|code| format!("{code} "))
@@ -160,13 +164,17 @@ fn sent(message_id: String, recipients: Vec<String>, answers: Answers) -> Result
         first.unwrap_or_default()
     );
     let error = TaskError::new("rejected", message);
-    let may_work_later = rejected.iter().all(|rejection| rejection.retryable);
+    let may_work_later = rejected.items.iter().all(|rejection| rejection.retryable);
     let error = if may_work_later {
         error.retryable()
     } else {
         error
     };
-    Err(error.data(json!({ "rejected": rejected, "message_id": message_id })))
+    let mut data = json!({ "rejected": rejected.items, "message_id": message_id });
+    if rejected.left_out > 0 {
+        data["rejected_left_out"] = rejected.left_out.into();
+    }
+    Err(error.data(data))
 }
 
 fn failed(error: smtp::Error, message_id: &str, task: &Task) -> TaskError {

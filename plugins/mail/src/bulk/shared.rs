@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     args::{Failure, SentMessage},
+    listed::Listed,
     smtp::{self, Outgoing},
 };
 
@@ -20,16 +21,16 @@ struct State {
     active: usize,
     /// Taken by a lane that could not go on.
     returned: Vec<Outgoing>,
-    failures: Vec<Failure>,
-    messages: Vec<SentMessage>,
+    failed: Listed<Failure>,
+    messages: Listed<SentMessage>,
     /// Why the last lane could not go on.
     gave_up: Option<smtp::Error>,
 }
 
-/// What came of a bulk, in the order of the recipients.
+/// What came of a bulk, in the order of the recipients. Failures have room before messages.
 pub(super) struct Outcome {
-    pub(super) failed: Vec<Failure>,
-    pub(super) messages: Vec<SentMessage>,
+    pub(super) failed: Listed<Failure>,
+    pub(super) messages: Listed<SentMessage>,
     /// Why the last lane could not go on.
     pub(super) gave_up: Option<smtp::Error>,
 }
@@ -78,7 +79,7 @@ impl Shared {
     }
 
     pub(super) fn fail(&self, failure: Failure) {
-        self.lock().failures.push(failure);
+        self.lock().failed.push(failure);
     }
 
     pub(super) fn sent(&self, message: SentMessage) {
@@ -100,9 +101,10 @@ impl Shared {
 
     pub(super) fn finish(self) -> Outcome {
         let state = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let (mut failed, mut messages) = (state.failures, state.messages);
-        failed.sort_by_key(|failure| failure.index);
-        messages.sort_by_key(|message| message.index);
+        let (mut failed, mut messages) = (state.failed, state.messages);
+        failed.items.sort_by_key(|failure| failure.index);
+        messages.items.sort_by_key(|message| message.index);
+        messages.make_room(&failed);
         Outcome {
             failed,
             messages,

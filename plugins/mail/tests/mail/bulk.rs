@@ -9,6 +9,7 @@ use plugin_api::{
 
 use crate::{
     failure, open,
+    scripted::{Act, At, Scripted},
     server::{Server, header},
 };
 
@@ -241,4 +242,56 @@ fn without_a_server_every_message_becomes_a_file() {
     );
     let folder = report["folder"].as_str().unwrap();
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 49);
+}
+
+/// What the host takes for a line, in bytes.
+const LINE_LEN_MAX: usize = 10 << 20;
+
+#[test]
+fn a_report_fits_into_a_line_however_many_fail() {
+    let folder = tempfile::tempdir().unwrap();
+    let plugin = open(json!({"outbox": folder.path().join("outbox")}));
+    let mut recipients = vec![json!({"to": "\u{1}", "variables": {"n": 0}}); 100_000];
+    recipients[99_999]["to"] = json!("a@example.com");
+    let report = plugin.call("send_bulk", args(&recipients)).unwrap();
+    let len = report.to_string().len();
+    assert!(len < LINE_LEN_MAX * 2 / 3, "{len} bytes");
+    let failed = report["failed"].as_array().unwrap();
+    assert!(failed.len() > 10_000, "{}", failed.len());
+    let left_out = report["failed_left_out"].as_u64().unwrap();
+    assert_eq!(
+        (failed.len() as u64 + left_out, &report["sent"]),
+        (99_999, &json!(1))
+    );
+    assert_eq!(report["unsent"], 0);
+    // There is no room for it beside the failures, and it is counted.
+    let messages = report["messages"].as_array().unwrap().len() as u64;
+    let messages_left_out = report["messages_left_out"].as_u64().unwrap_or(0);
+    assert_eq!(messages + messages_left_out, 1);
+}
+
+#[test]
+fn a_result_fits_into_a_line_however_much_the_server_says() {
+    let line = |sign: char| format!("550{sign}{}\r\n", "no ".repeat(1300));
+    let reply: String = [line('-').repeat(15), line(' ')].concat();
+    let reply: &'static str = Box::leak(reply.trim_end().into());
+    let server = Scripted::start(move |place| match place.at {
+        At::Recipient => Act::Say(reply),
+        _ => Act::Go,
+    });
+    let plugin = open(json!({"url": format!("smtp://127.0.0.1:{}?tls=none", server.port)}));
+    let report = plugin.call("send_bulk", args(&recipients(300))).unwrap();
+    assert!(report.to_string().len() < LINE_LEN_MAX * 2 / 3);
+    let failed = report["failed"].as_array().unwrap();
+    let left_out = report["failed_left_out"].as_u64().unwrap();
+    assert!(failed.len() > 50 && failed.len() as u64 + left_out == 300);
+
+    let to: Vec<_> = (0..300).map(|n| format!("a{n}@example.com")).collect();
+    let message = json!({"from": "me@example.com", "to": to, "contents": "x"});
+    let (kind, _, _, data) = failure(plugin.call("send_mail", message));
+    assert_eq!(kind, "rejected");
+    assert!(data.to_string().len() < LINE_LEN_MAX * 2 / 3);
+    let rejected = data["rejected"].as_array().unwrap();
+    let left_out = data["rejected_left_out"].as_u64().unwrap();
+    assert!(rejected.len() > 50 && rejected.len() as u64 + left_out == 300);
 }
