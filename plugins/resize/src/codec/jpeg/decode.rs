@@ -1,153 +1,29 @@
-//! JPEG by libjpeg-turbo: decoded at a half, a quarter or an eighth of its size where less is wanted, as planes.
-#![expect(
-    unsafe_code,
-    reason = "libjpeg-turbo is a C library; jpeg.c keeps its jumps to itself"
-)]
+//! JPEG files read.
+#![expect(unsafe_code, reason = "libjpeg-turbo is a C library")]
 
 use std::{
-    ffi::{CStr, c_char, c_int, c_void},
+    ffi::{CStr, c_int},
     marker::PhantomData,
-    ptr, slice,
+    ptr,
 };
 
 use plugin_api::Task;
-// Linked for jpeg.c.
-use turbojpeg_sys as _;
 
+use super::raw::{
+    NO_MEMORY, RawDecoder, RawHeader, RawLayout, STOPPED, UNSUPPORTED, context, is_stopped,
+    rz_decoder_close, rz_decoder_header, rz_decoder_is_damaged, rz_decoder_message,
+    rz_decoder_open, rz_decoder_read_planes, rz_decoder_read_rows, rz_decoder_start, stopped,
+};
 use crate::{
     args::Format,
     codec::{DecodeOptions, Header, Layout, Plane, Sink, baseline},
     color::Space,
     colorimetry::Colorimetry,
     error::{Result, Trouble},
-    metadata::{self, Attached},
-    pixels::{Kind, Picture, Pixels},
+    metadata,
+    pixels::{Kind, Pixels},
     scale::to_u32,
 };
-
-type Check = unsafe extern "C" fn(*mut c_void) -> c_int;
-
-#[repr(C)]
-struct RawDecoder {
-    _opaque: [u8; 0],
-}
-
-#[repr(C)]
-struct RawEncoder {
-    _opaque: [u8; 0],
-}
-
-#[repr(C)]
-#[derive(Default)]
-struct RawHeader {
-    width: u32,
-    height: u32,
-    components: u32,
-    color_space: u32,
-    progressive: u32,
-    adobe: u32,
-    precision: u32,
-    h: [u32; 4],
-    v: [u32; 4],
-}
-
-#[repr(C)]
-#[derive(Default)]
-struct RawLayout {
-    width: u32,
-    height: u32,
-    rows: u32,
-    strides: [u32; 4],
-    widths: [u32; 4],
-    heights: [u32; 4],
-    plane_rows: [u32; 4],
-    dct: [u32; 4],
-    h: [u32; 4],
-    v: [u32; 4],
-}
-
-#[repr(C)]
-struct RawEncoding {
-    width: u32,
-    height: u32,
-    color_space: u32,
-    subsample: u32,
-    quality: u32,
-    progressive: u32,
-    density_unit: u32,
-    density_x: u32,
-    density_y: u32,
-}
-
-unsafe extern "C" {
-    fn rz_decoder_open(data: *const u8, len: usize, memory_max: usize) -> *mut RawDecoder;
-    fn rz_decoder_close(decoder: *mut RawDecoder);
-    fn rz_decoder_message(decoder: *const RawDecoder) -> *const c_char;
-    fn rz_decoder_is_damaged(decoder: *mut RawDecoder) -> c_int;
-    fn rz_decoder_header(decoder: *mut RawDecoder, header: *mut RawHeader) -> c_int;
-    fn rz_decoder_start(
-        decoder: *mut RawDecoder,
-        planes: c_int,
-        color_space: u32,
-        denominator: u32,
-        check: Check,
-        context: *mut c_void,
-        layout: *mut RawLayout,
-    ) -> c_int;
-    fn rz_decoder_read_planes(decoder: *mut RawDecoder, planes: *const [*mut u8; 4]) -> c_int;
-    fn rz_decoder_read_rows(
-        decoder: *mut RawDecoder,
-        pixels: *mut u8,
-        stride: usize,
-        count: u32,
-    ) -> c_int;
-    fn rz_encoder_open(
-        result: *mut *mut RawEncoder,
-        encoding: *const RawEncoding,
-        check: Check,
-        context: *mut c_void,
-    ) -> c_int;
-    fn rz_encoder_close(encoder: *mut RawEncoder);
-    fn rz_encoder_message(encoder: *const RawEncoder) -> *const c_char;
-    fn rz_encoder_marker(
-        encoder: *mut RawEncoder,
-        marker: c_int,
-        data: *const u8,
-        len: u32,
-    ) -> c_int;
-    fn rz_encoder_icc(encoder: *mut RawEncoder, data: *const u8, len: u32) -> c_int;
-    fn rz_encoder_write_rows(
-        encoder: *mut RawEncoder,
-        pixels: *const u8,
-        stride: usize,
-        count: u32,
-    ) -> c_int;
-    fn rz_encoder_write_planes(
-        encoder: *mut RawEncoder,
-        planes: *const [*const u8; 3],
-        strides: *const [u32; 3],
-        heights: *const [u32; 3],
-    ) -> c_int;
-    fn rz_encoder_finish(encoder: *mut RawEncoder, data: *mut *const u8, len: *mut usize) -> c_int;
-}
-
-const STOPPED: c_int = -2;
-const NO_MEMORY: c_int = -3;
-const UNSUPPORTED: c_int = -5;
-
-/// What the library asks between rows: whether to stop.
-///
-/// # Safety
-/// `context` is a `&Task` that outlives the call.
-unsafe extern "C" fn is_stopped(context: *mut c_void) -> c_int {
-    // SAFETY: the caller's promise.
-    let task = unsafe { &*context.cast::<Task>() };
-    c_int::from(task.is_cancelled())
-}
-
-fn context(task: &Task) -> *mut c_void {
-    ptr::from_ref(task).cast_mut().cast()
-}
 
 /// A decoder, which holds on to the file's bytes and to the task.
 struct Decoder<'a> {
@@ -232,13 +108,6 @@ impl<'a> Decoder<'a> {
         };
         self.check(code, Some(task))?;
         Ok(layout)
-    }
-}
-
-fn stopped(task: Option<&Task>) -> Trouble {
-    match task.map(Task::check) {
-        Some(Err(error)) => Trouble::Stopped(error),
-        _ => Trouble::broken("JPEG", "decoding was stopped"),
     }
 }
 
@@ -484,179 +353,4 @@ fn decode_planes(
 
 fn max(factors: &[u32]) -> u32 {
     factors.iter().copied().max().unwrap_or(1).max(1)
-}
-
-/// How to encode.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
-    pub(crate) quality: u8,
-    pub(crate) is_subsampled: bool,
-    pub(crate) is_progressive: bool,
-}
-
-struct Encoder {
-    raw: *mut RawEncoder,
-}
-
-impl Drop for Encoder {
-    fn drop(&mut self) {
-        // SAFETY: it is closed only here; null is fine.
-        unsafe { rz_encoder_close(self.raw) };
-    }
-}
-
-impl Encoder {
-    fn check(&self, code: c_int, task: &Task) -> Result<()> {
-        match code {
-            STOPPED => Err(stopped(Some(task))),
-            NO_MEMORY => Err(Trouble::no_memory("encode the image")),
-            code if code < 0 => {
-                // SAFETY: the encoder is open, and its message ends with NUL.
-                let message = unsafe { CStr::from_ptr(rz_encoder_message(self.raw)) };
-                Err(Trouble::encoding("JPEG", message.to_string_lossy()))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Encodes grey, RGB, or planes.
-pub(crate) fn encode(
-    picture: &Picture,
-    settings: Settings,
-    attached: &Attached,
-    task: &Task,
-) -> Result<Vec<u8>> {
-    let (width, height, color_space) = match picture {
-        Picture::Packed(pixels) => (
-            pixels.width,
-            pixels.height,
-            if pixels.kind.channels == 1 { 1 } else { 2 },
-        ),
-        Picture::Planes(planes) => (
-            planes[0].width,
-            planes[0].height,
-            if planes.len() == 1 { 1 } else { 3 },
-        ),
-    };
-    let density = attached.density.and_then(metadata::jpeg::jfif_units);
-    // Nothing but that pixels are square.
-    let (unit, x, y) = density.unwrap_or((0, 1, 1));
-    let encoding = RawEncoding {
-        width: to_u32(width),
-        height: to_u32(height),
-        color_space,
-        subsample: u32::from(settings.is_subsampled),
-        quality: u32::from(settings.quality),
-        progressive: u32::from(settings.is_progressive),
-        density_unit: unit.into(),
-        density_x: x.into(),
-        density_y: y.into(),
-    };
-    let mut encoder = Encoder {
-        raw: ptr::null_mut(),
-    };
-    // SAFETY: the task outlives the encoder, which may look at it in any of these calls.
-    let code = unsafe {
-        rz_encoder_open(
-            &raw mut encoder.raw,
-            &raw const encoding,
-            is_stopped,
-            context(task),
-        )
-    };
-    if encoder.raw.is_null() {
-        return Err(Trouble::no_memory("encode the image"));
-    }
-    encoder.check(code, task)?;
-    for (marker, body) in metadata::jpeg::segments(attached)? {
-        // SAFETY: pointer and length are the slice's.
-        let code = unsafe {
-            rz_encoder_marker(
-                encoder.raw,
-                c_int::from(marker),
-                body.as_ptr(),
-                to_u32(body.len()),
-            )
-        };
-        encoder.check(code, task)?;
-    }
-    if let Some(icc) = attached.icc.as_deref().filter(|icc| !icc.is_empty()) {
-        // SAFETY: pointer and length are the slice's.
-        let code = unsafe { rz_encoder_icc(encoder.raw, icc.as_ptr(), to_u32(icc.len())) };
-        encoder.check(code, task)?;
-    }
-    match picture {
-        Picture::Planes(planes) if planes.len() > 1 => {
-            write_planes(&encoder, planes, settings, task)?;
-        }
-        Picture::Planes(planes) => write_rows(&encoder, &planes[0], task)?,
-        Picture::Packed(pixels) => write_rows(&encoder, pixels, task)?,
-    }
-    let (mut data, mut len) = (ptr::null(), 0);
-    // SAFETY: the encoder is open.
-    let code = unsafe { rz_encoder_finish(encoder.raw, &raw mut data, &raw mut len) };
-    encoder.check(code, task)?;
-    // SAFETY: the encoder owns that many bytes there until it is closed, below.
-    Ok(unsafe { slice::from_raw_parts(data, len) }.to_vec())
-}
-
-fn write_rows(encoder: &Encoder, pixels: &Pixels, task: &Task) -> Result<()> {
-    // SAFETY: there are as many rows of that stride as the pixels say.
-    let code = unsafe {
-        rz_encoder_write_rows(
-            encoder.raw,
-            pixels.bytes().as_ptr(),
-            pixels.stride(),
-            to_u32(pixels.height),
-        )
-    };
-    encoder.check(code, task)
-}
-
-fn write_planes(
-    encoder: &Encoder,
-    planes: &[Pixels],
-    settings: Settings,
-    task: &Task,
-) -> Result<()> {
-    let block = if settings.is_subsampled { 16 } else { 8 };
-    let mut padded = Vec::new();
-    for (index, plane) in planes.iter().enumerate() {
-        let step = if index > 0 && settings.is_subsampled {
-            8
-        } else {
-            block
-        };
-        padded.push(pad(plane, plane.width.next_multiple_of(step))?);
-    }
-    // Chroma of 4:2:0 has half the padded width of luma.
-    let (mut pointers, mut strides, mut heights) = ([ptr::null(); 3], [0; 3], [0; 3]);
-    for (index, plane) in padded.iter().enumerate().take(3) {
-        pointers[index] = plane.bytes().as_ptr();
-        strides[index] = to_u32(plane.width);
-        heights[index] = to_u32(plane.height);
-    }
-    // SAFETY: rows are as long as whole MCUs, which is what the encoder reads, and rows below the last are not read.
-    let code = unsafe {
-        rz_encoder_write_planes(
-            encoder.raw,
-            &raw const pointers,
-            &raw const strides,
-            &raw const heights,
-        )
-    };
-    encoder.check(code, task)
-}
-
-/// Repeats the last pixel of each row.
-fn pad(plane: &Pixels, width: usize) -> Result<Pixels> {
-    let mut padded = Pixels::new(width, plane.height, plane.kind)?;
-    for y in 0..plane.height {
-        let from = plane.row(y);
-        let to = padded.rows_mut(y, 1);
-        to[..from.len()].copy_from_slice(from);
-        to[from.len()..].fill(from.last().copied().unwrap_or(0));
-    }
-    Ok(padded)
 }
