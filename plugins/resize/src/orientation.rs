@@ -88,6 +88,16 @@ impl Orientation {
         }
     }
 
+    /// Whether the last column of the image in the file comes first in the upright one, wherever that has it, and the
+    /// same of rows.
+    pub(crate) fn reverses(self) -> (bool, bool) {
+        if self.transpose {
+            (self.flip_y, self.flip_x)
+        } else {
+            (self.flip_x, self.flip_y)
+        }
+    }
+
     /// The region of the image in the file that becomes `region` of the upright one. `source`: the size in the file.
     pub(crate) fn unturn_region(self, region: Region, source: (usize, usize)) -> Region {
         let (width, height) = self.turn_size(source);

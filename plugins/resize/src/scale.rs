@@ -69,12 +69,41 @@ pub(crate) fn to_f64(value: usize) -> f64 {
     value as f64
 }
 
+/// How much of a region lies outside of an image, in whole pixels. The image's edge is repeated there.
+#[derive(Clone, Copy)]
+struct Margins {
+    left: usize,
+    right: usize,
+    top: usize,
+    bottom: usize,
+}
+
+impl Margins {
+    fn new(region: Region, (width, height): (usize, usize)) -> Self {
+        let beyond = |len: f64| match len {
+            // A matter of rounding.
+            ..1e-3 => 0,
+            len => ceil(len - 1e-6),
+        };
+        Self {
+            left: beyond(-region.x),
+            right: beyond(region.x + region.width - to_f64(width)),
+            top: beyond(-region.y),
+            bottom: beyond(region.y + region.height - to_f64(height)),
+        }
+    }
+}
+
 /// Scales one plane, or the pixels of a packed image.
 pub(crate) struct Scaler {
     kind: Kind,
-    /// The width of the source.
+    margins: Margins,
+    /// The size of the source, without its margins.
+    source: (usize, usize),
+    /// How many rows of the source have been pushed.
+    pushed: usize,
+    /// The width of the source with its margins; what follows counts these as part of it.
     width: usize,
-    /// The height of the source.
     height: usize,
     region: Region,
     resizer: Resizer,
@@ -82,7 +111,7 @@ pub(crate) struct Scaler {
     rows: Pixels,
     first: usize,
     len: usize,
-    /// How many rows of the source have been pushed.
+    /// How many rows of the source have been taken.
     seen: usize,
     /// Rows that are as high as in the result, and as wide as in the source.
     middle: Pixels,
@@ -94,13 +123,22 @@ pub(crate) struct Scaler {
 }
 
 impl Scaler {
-    /// For a source of `width` x `height`, of which `region` becomes an image of `to_width` x `to_height`.
+    /// For a source of this size, of which `region` becomes an image of `to_width` x `to_height`. What of the region lies
+    /// outside of the source is as its edge.
     pub(crate) fn new(
         kind: Kind,
-        (width, height): (usize, usize),
+        source: (usize, usize),
         region: Region,
         (to_width, to_height): (usize, usize),
     ) -> Result<Self> {
+        let margins = Margins::new(region, source);
+        let width = margins.left + source.0 + margins.right;
+        let height = margins.top + source.1 + margins.bottom;
+        let region = Region {
+            x: region.x + to_f64(margins.left),
+            y: region.y + to_f64(margins.top),
+            ..region
+        };
         let region = region.within(width, height);
         let scale = region.height / to_f64(to_height);
         let reach = REACH * scale.max(1.0);
@@ -109,6 +147,9 @@ impl Scaler {
         let rows = ceil(to_f64(strip) * scale + 2.0 * reach) + 4 + strip_rows;
         Ok(Self {
             kind,
+            margins,
+            source,
+            pushed: 0,
             width,
             height,
             region,
@@ -126,8 +167,28 @@ impl Scaler {
     }
 
     /// Takes the next rows of the source, as many as there are in `bytes`.
-    pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
-        let stride = self.rows.stride();
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        let stride = self.source.0 * self.kind.bytes();
+        let count = bytes.len() / stride.max(1);
+        if count == 0 {
+            return Ok(());
+        }
+        if self.pushed == 0 {
+            for _ in 0..self.margins.top {
+                self.take(&bytes[..stride], stride)?;
+            }
+        }
+        self.take(bytes, stride)?;
+        self.pushed += count;
+        if self.pushed == self.source.1 {
+            for _ in 0..self.margins.bottom {
+                self.take(&bytes[(count - 1) * stride..count * stride], stride)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, mut bytes: &[u8], stride: usize) -> Result<()> {
         while bytes.len() >= stride {
             let (from, _) = self.needed(self.done, 1);
             // Rows that nothing reaches any more, or not yet, are passed over.
@@ -144,13 +205,37 @@ impl Scaler {
             }
             let count = (bytes.len() / stride).min(self.rows.height - self.len);
             let (now, later) = bytes.split_at(count * stride);
-            self.rows.rows_mut(self.len, count).copy_from_slice(now);
+            self.copy_rows(now, count, stride);
             self.len += count;
             self.seen += count;
             bytes = later;
             self.make()?;
         }
         Ok(())
+    }
+
+    /// Puts rows behind those that are there, with their margins.
+    fn copy_rows(&mut self, bytes: &[u8], count: usize, stride: usize) {
+        let target = self.rows.rows_mut(self.len, count);
+        if target.len() == bytes.len() {
+            target.copy_from_slice(bytes);
+            return;
+        }
+        let pixel = self.kind.bytes();
+        let (begin, end) = (
+            self.margins.left * pixel,
+            self.margins.left * pixel + stride,
+        );
+        let rows = target.chunks_exact_mut(self.width * pixel);
+        for (to, from) in rows.zip(bytes.chunks_exact(stride)) {
+            to[begin..end].copy_from_slice(from);
+            for left in to[..begin].chunks_exact_mut(pixel) {
+                left.copy_from_slice(&from[..pixel]);
+            }
+            for right in to[end..].chunks_exact_mut(pixel) {
+                right.copy_from_slice(&from[stride - pixel..]);
+            }
+        }
     }
 
     /// The rows of the source that `count` rows of the result from `row` on are made of.

@@ -7,6 +7,7 @@ use crate::{
     codec::{Layout, Plane, Sink},
     color::{self, Profile},
     error::{Result, Trouble},
+    orientation::Orientation,
     pixels::{Kind, Picture, Pixels},
     scale::{Region, Scaler, to_f64},
 };
@@ -19,6 +20,7 @@ use super::{
 
 pub(super) struct Feeder<'a> {
     settings: Settings,
+    orientation: Orientation,
     profile: Option<&'a Profile>,
     targets: Vec<&'a ResolvedTarget<'a>>,
     rows: Rows<'a>,
@@ -51,11 +53,13 @@ struct Scaled<'a> {
 impl<'a> Feeder<'a> {
     pub(super) fn new(
         settings: Settings,
+        orientation: Orientation,
         profile: Option<&'a Profile>,
         targets: Vec<&'a ResolvedTarget<'a>>,
     ) -> Self {
         Self {
             settings,
+            orientation,
             profile,
             targets,
             rows: Rows::AsTheyAre,
@@ -115,7 +119,7 @@ impl<'a> Feeder<'a> {
             for (number, plane) in planes.iter().enumerate() {
                 let is_half = number > 0 && target.is_subsampled && !target.is_packed;
                 let (region, to) = if is_half {
-                    halved(plan.region, plan.scaled)
+                    halved(plan.region, plan.scaled, self.orientation)
                 } else {
                     (plan.region, plan.scaled)
                 };
@@ -208,14 +212,25 @@ fn stretch(plane: usize, bytes: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-/// Where chroma of half the size comes from: of an odd number of pixels, its last sample stands for one pixel only.
-fn halved(region: Region, (width, height): (usize, usize)) -> (Region, (usize, usize)) {
+/// Where chroma of half the size comes from: a sample stands for two pixels, counted from where the upright image begins.
+/// Of an odd number of pixels, the last one reaches a pixel beyond the end, which in the file may be the beginning.
+fn halved(
+    region: Region,
+    (width, height): (usize, usize),
+    orientation: Orientation,
+) -> (Region, (usize, usize)) {
     let half = (width.div_ceil(2), height.div_ceil(2));
-    let stretch = |half: usize, whole: usize| to_f64(half * 2) / to_f64(whole);
+    let beyond = |len: f64, pixels: usize| match pixels % 2 {
+        0 => 0.0,
+        _ => len / to_f64(pixels),
+    };
+    let (x, y) = (beyond(region.width, width), beyond(region.height, height));
+    let (reverses_x, reverses_y) = orientation.reverses();
     let region = Region {
-        width: region.width * stretch(half.0, width),
-        height: region.height * stretch(half.1, height),
-        ..region
+        x: if reverses_x { region.x - x } else { region.x },
+        y: if reverses_y { region.y - y } else { region.y },
+        width: region.width + x,
+        height: region.height + y,
     };
     (region, half)
 }

@@ -289,7 +289,12 @@ impl<'a> Work<'a> {
     }
 
     fn feeder<'s>(&'s self, targets: Vec<&'s ResolvedTarget<'s>>) -> Feeder<'s> {
-        Feeder::new(self.settings, self.profile.as_ref(), targets)
+        Feeder::new(
+            self.settings,
+            self.orientation,
+            self.profile.as_ref(),
+            targets,
+        )
     }
 }
 

@@ -14,6 +14,7 @@ mod animation;
 mod boxes;
 mod broken;
 mod choices;
+mod chroma;
 mod colorimetry;
 mod colors;
 mod frames;

@@ -14,6 +14,9 @@ pub(crate) const LOSSLESS: Setting = (tj::TJPARAM_TJPARAM_LOSSLESS, 1);
 pub(crate) const ARITHMETIC: Setting = (tj::TJPARAM_TJPARAM_ARITHMETIC, 1);
 pub(crate) const PROGRESSIVE: Setting = (tj::TJPARAM_TJPARAM_PROGRESSIVE, 1);
 
+pub(crate) const BEST: Setting = (tj::TJPARAM_TJPARAM_QUALITY, 100);
+pub(crate) const FULL_CHROMA: Setting = (tj::TJPARAM_TJPARAM_SUBSAMP, tj::TJSAMP_TJSAMP_444);
+
 /// At quality 95 and 4:2:0, as far as that means anything.
 pub(crate) fn jpeg(picture: &Rgb, settings: &[Setting]) -> Vec<u8> {
     let lossy = [
