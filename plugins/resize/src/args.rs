@@ -52,7 +52,7 @@ pub struct Resize {
     /// Whether a jpeg shows before it is whole. Usually a little smaller.
     #[serde(default)]
     pub progressive: bool,
-    /// The most colours of a png, 2 to 256: it gets a palette of the nearest ones. By default all of them stay.
+    /// The most colours of a png or of a gif's frame, 2 to 256: the nearest ones. By default all of a png, and 256 of a gif.
     #[serde(default)]
     #[schemars(range(min = 2, max = 256))]
     pub colors: Option<u16>,
@@ -153,7 +153,7 @@ pub struct Thumbnail {
     /// Whether a jpeg shows before it is whole. Usually a little smaller.
     #[serde(default)]
     pub progressive: bool,
-    /// The most colours of a png, 2 to 256: it gets a palette of the nearest ones. By default all of them stay.
+    /// The most colours of a png or of a gif's frame, 2 to 256: the nearest ones. By default all of a png, and 256 of a gif.
     #[serde(default)]
     #[schemars(range(min = 2, max = 256))]
     pub colors: Option<u16>,

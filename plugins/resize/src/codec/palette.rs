@@ -74,27 +74,10 @@ impl Palette {
             3 => &color::with_alpha(colored)?,
             _ => colored,
         };
-        let failed = |error: quantizr::Error| Trouble::encoding("PNG", format!("{error:?}"));
-        let (width, height) = (rgba.width, rgba.height);
-        let image = Image::new(rgba.bytes(), width, height).map_err(failed)?;
-        let mut options = Options::default();
-        options
-            .set_max_colors(i32::try_from(count).unwrap_or(256))
-            .map_err(failed)?;
-        let result = QuantizeResult::quantize(&image, &options);
-        let mut indices = Vec::new();
-        let room = indices.try_reserve_exact(width * height);
-        room.map_err(|_| Trouble::no_memory("number colours"))?;
-        indices.resize(width * height, 0);
-        result.remap_image(&image, &mut indices).map_err(failed)?;
-        let palette = result.get_palette();
-        let all: Vec<[u8; 4]> = palette
-            .entries
-            .iter()
-            .take(palette.count as usize)
-            .map(|color| [color.r, color.g, color.b, color.a])
-            .collect();
-        Ok(Self::new(&all, &indices, width))
+        let (pixels, _) = rgba.bytes().as_chunks::<4>();
+        let quantised = Quantised::new(pixels, count)?;
+        let numbers = quantised.numbers(pixels, rgba.width)?;
+        Ok(Self::new(quantised.colors(), &numbers, rgba.width))
     }
 
     fn new(all: &[[u8; 4]], indices: &[u8], width: usize) -> Self {
@@ -120,5 +103,69 @@ impl Palette {
             rows: indices.chunks(width.max(1)).map(packed).collect(),
             depth,
         }
+    }
+}
+
+/// How many pixels are looked at to find the best colours. Each of another colour takes about 60 bytes meanwhile.
+const SAMPLES_MAX: usize = 1 << 20;
+
+/// Few colours that stand for all of a picture.
+pub(super) struct Quantised {
+    result: QuantizeResult,
+    colors: Vec<[u8; 4]>,
+}
+
+fn failed(error: quantizr::Error) -> Trouble {
+    Trouble::encoding("reduced", format!("{error:?}"))
+}
+
+impl Quantised {
+    /// At most `count` colours, 2 to 256, that are nearest to those of these pixels.
+    pub(super) fn new(pixels: &[[u8; 4]], count: usize) -> Result<Self> {
+        let step = pixels.len().div_ceil(SAMPLES_MAX);
+        let sampled: Vec<[u8; 4]>;
+        let pixels = match step {
+            ..=1 => pixels,
+            _ => {
+                sampled = pixels.iter().step_by(step | 1).copied().collect();
+                &sampled
+            }
+        };
+        let image = Image::new(pixels.as_flattened(), pixels.len(), 1).map_err(failed)?;
+        let mut options = Options::default();
+        options
+            .set_max_colors(i32::try_from(count).unwrap_or(256))
+            .map_err(failed)?;
+        let result = QuantizeResult::quantize(&image, &options);
+        let palette = result.get_palette();
+        let entries = palette.entries.iter().take(palette.count as usize);
+        let colors = entries.map(|color| [color.r, color.g, color.b, color.a]);
+        Ok(Self {
+            colors: colors.collect(),
+            result,
+        })
+    }
+
+    pub(super) fn colors(&self) -> &[[u8; 4]] {
+        &self.colors
+    }
+
+    /// The squared distance of the pixels from their colours, on average.
+    pub(super) fn error(&self) -> f32 {
+        self.result.get_error()
+    }
+
+    /// The colours of pixels by number, those of neighbours mixed where none is near enough.
+    pub(super) fn numbers(&self, pixels: &[[u8; 4]], width: usize) -> Result<Vec<u8>> {
+        let height = pixels.len() / width.max(1);
+        let image = Image::new(pixels.as_flattened(), width, height).map_err(failed)?;
+        let mut numbers = Vec::new();
+        let room = numbers.try_reserve_exact(pixels.len());
+        room.map_err(|_| Trouble::no_memory("number colours"))?;
+        numbers.resize(pixels.len(), 0);
+        self.result
+            .remap_image(&image, &mut numbers)
+            .map_err(failed)?;
+        Ok(numbers)
     }
 }

@@ -54,7 +54,7 @@ impl Animation {
     pub(super) fn new(target: &ResolvedTarget<'_>, loops: u16) -> Result<Self> {
         let size = target.plan.canvas;
         Ok(match target.format {
-            Format::Gif => Self::Gif(gif::Animation::new(size, Some(loops))?),
+            Format::Gif => Self::Gif(gif::Animation::new(size, Some(loops), target.colors_max())?),
             _ => Self::Webp(webp::Animation::new(size, loops, target.quality)?),
         })
     }

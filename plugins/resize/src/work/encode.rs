@@ -86,7 +86,7 @@ fn encode_with(
         }
         Format::Avif => avif::encode(&picture, (quality, target.is_subsampled), attached, task)?,
         Format::Gif => {
-            let mut animation = gif::Animation::new(target.plan.canvas, None)?;
+            let mut animation = gif::Animation::new(target.plan.canvas, None, target.colors_max())?;
             animation.add(&rgba(picture)?, 0, task)?;
             animation.finish()?.0
         }

@@ -98,6 +98,11 @@ impl<'a> ResolvedTarget<'a> {
         }
     }
 
+    /// GIF: the most colours of a frame.
+    pub(super) fn colors_max(&self) -> usize {
+        self.requested.colors.unwrap_or(256)
+    }
+
     /// How many frames are made: all, if that was asked for and the format has them.
     pub(super) fn frames(&self, header: &Header, settings: Settings) -> usize {
         if settings.animated && matches!(self.format, Format::Webp | Format::Gif) {

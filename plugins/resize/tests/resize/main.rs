@@ -19,6 +19,7 @@ mod colorimetry;
 mod colors;
 mod frames;
 mod geometry;
+mod gif_colors;
 mod guard;
 mod hostile;
 mod likeness;
