@@ -44,6 +44,8 @@ pub(crate) struct Header {
     pub(crate) attached: Attached,
     /// Turning that the container asks for by itself, as EXIF numbers it; AVIF only.
     pub(crate) container_orientation: Option<u8>,
+    /// Where frames are laid over each other, be it one only: pixels of the largest, which may be larger than the image.
+    pub(crate) frame_pixels: Option<u64>,
     /// JPEG: how the colours are stored. WebP: whether it is lossless.
     pub(crate) is_lossless: bool,
 }

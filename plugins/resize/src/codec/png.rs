@@ -200,6 +200,7 @@ pub(crate) fn header(data: &Data) -> Result<Header> {
         colorimetry: colorimetry(info),
         attached,
         container_orientation: None,
+        frame_pixels: None,
         is_lossless: true,
     })
 }

@@ -50,6 +50,15 @@ pub(super) enum Animation {
 }
 
 impl Animation {
+    /// What is held from frame to frame, for each pixel: of GIF the frame that waits and what is shown before it, of WebP
+    /// the encoder's three canvases.
+    pub(super) fn bytes_per_pixel(format: Format) -> u64 {
+        match format {
+            Format::Gif => 8,
+            _ => 12,
+        }
+    }
+
     /// A GIF, or else a WebP.
     pub(super) fn new(target: &ResolvedTarget<'_>, loops: u16) -> Result<Self> {
         let size = target.plan.canvas;

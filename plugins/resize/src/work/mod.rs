@@ -177,7 +177,20 @@ impl<'a> Work<'a> {
             .iter()
             .map(|target| pixels(target.plan.canvas) * 12)
             .max();
-        let needed = self.data.held() + codec::memory(&self.header) + held + finished.unwrap_or(0);
+        // Animations are made side by side.
+        let animations: u64 = self
+            .targets
+            .iter()
+            .filter(|target| self.is_animated(target))
+            .map(|target| pixels(target.plan.canvas) * Animation::bytes_per_pixel(target.format))
+            .sum();
+        // Of a file that ends too early, a copy is made without what isn't whole.
+        let copies = if self.header.is_cut { 2 } else { 1 };
+        let needed = self.data.held() * copies
+            + codec::memory(&self.header)
+            + held
+            + finished.unwrap_or(0)
+            + animations;
         if needed > limits.memory_max {
             return Err(Trouble::limit(
                 "too_much_memory",

@@ -223,7 +223,8 @@ fn headers_that_lie_are_found_out() {
         (0, 64, "broken_image"),
         (64, 0, "broken_image"),
         (65_535, 65_535, "broken_image too_many_pixels"),
-        (9000, 9000, "broken_image"),
+        // Few enough to be decoded, which is what shows the lie.
+        (1200, 1200, "broken_image"),
     ] {
         let mut lying = jpeg.clone();
         lying[frame + 5..frame + 7].copy_from_slice(&u16::to_be_bytes(height));
@@ -254,14 +255,14 @@ fn headers_that_lie_are_found_out() {
     let mut lying = webp.clone();
     lying[start + 3..start + 7].copy_from_slice(&[0xFF, 0x3F, 0xFF, 0x3F]);
     assert_eq!(run(&bench, "webp", &lying).unwrap_err(), "too_many_pixels");
-    lying[start + 3..start + 7].copy_from_slice(&[0, 8, 0, 8]);
+    lying[start + 3..start + 7].copy_from_slice(&[0, 2, 0, 2]);
     assert_eq!(run(&bench, "webp", &lying).unwrap_err(), "broken_image");
     let avif = bench.convert(&png, json!({ "format": "avif" }));
     let size = avif.windows(4).position(|bytes| bytes == b"ispe").unwrap();
     for (side, expected) in [
         (0_u32, "broken_image"),
         (1 << 20, "too_many_pixels"),
-        (2048, "broken_image"),
+        (512, "broken_image"),
     ] {
         let mut lying = avif.clone();
         lying[size + 8..size + 12].copy_from_slice(&side.to_be_bytes());

@@ -9,7 +9,7 @@ use plugin_api::{serde_json::json, testing::CallError};
 
 use super::{
     Bench, inline,
-    made::{png_of, png_with},
+    made::{gif, png_of, png_with},
     photo::photo,
 };
 
@@ -78,6 +78,56 @@ fn memory_is_reckoned_before_it_is_taken() {
         bench.failure("resize", json!({ "source": inline(&lying), "width": 10 }));
     assert_eq!(kind, "too_much_memory", "{message}");
     assert_eq!(data["limit"], "memory_max");
+}
+
+/// What an animation takes to be read is two canvases, and a frame on its way, whether it has one frame or many: libwebp's
+/// `anim_decode.c`, and GIF's own ways of disposal, have it so.
+#[test]
+fn an_animation_of_one_frame_takes_what_any_takes() {
+    let side = 1000_u16;
+    let pixels = u64::from(side) * u64::from(side);
+    let bench = Bench::new();
+    let frame = [([200, 30, 30], 10)];
+    let many = gif(side, side, &[frame[0], ([30, 200, 30], 10)]);
+    let webp = bench.convert(&many, json!({ "format": "webp", "animated": true }));
+    // Of the two frames, the second is taken out.
+    let at = webp.windows(4).rposition(|name| name == b"ANMF").unwrap();
+    let mut one = webp[..at].to_vec();
+    let len = u32::try_from(one.len() - 8).unwrap();
+    one[4..8].copy_from_slice(&len.to_le_bytes());
+    assert_eq!(bench.identify(&one)["pages"], 1);
+    for (name, file) in [
+        ("webp", &one),
+        ("webp", &webp),
+        ("gif", &gif(side, side, &frame)),
+    ] {
+        let small = Bench::with(json!({ "memory_max": pixels * 8 }));
+        let args = json!({ "source": inline(file), "width": 10, "format": "png" });
+        let (kind, message, data) = small.failure("resize", args);
+        assert_eq!(kind, "too_much_memory", "{name}: {message}");
+        assert!(
+            data["actual"].as_u64().unwrap() >= pixels * 12,
+            "{name}: {data}"
+        );
+        let enough = Bench::with(json!({ "memory_max": pixels * 24 }));
+        enough.convert(file, json!({ "width": 10, "format": "png" }));
+    }
+}
+
+/// Animations are made side by side, each with canvases of its own.
+#[test]
+fn animated_targets_count_together() {
+    let bench = Bench::with(json!({ "memory_max": 60_000_000 }));
+    let source = gif(64, 64, &[([200, 30, 30], 10), ([30, 200, 30], 10)]);
+    let targets = |count: usize| {
+        let target = json!({ "format": "gif", "width": 500, "height": 500, "fit": "fill" });
+        json!({ "source": inline(&source), "animated": true, "targets": vec![target; count] })
+    };
+    bench.plugin.call("thumbnails", targets(2)).unwrap();
+    let (kind, message, data) = bench.failure("thumbnails", targets(20));
+    assert_eq!(kind, "too_much_memory", "{message}");
+    // What waits and what is shown, of each.
+    assert!(data["actual"].as_u64().unwrap() > 20 * 500 * 500 * 8 + 20 * (2 << 20));
 }
 
 fn crc(data: &[u8]) -> u32 {

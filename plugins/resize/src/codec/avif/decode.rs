@@ -66,6 +66,7 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
         },
         // Where the container has properties for it, EXIF's orientation means nothing.
         container_orientation: contents.is_oriented.then(|| orientation.to_exif()),
+        frame_pixels: None,
         is_lossless: false,
     })
 }

@@ -121,6 +121,7 @@ pub(crate) fn header(data: &[u8], limits: &Limits) -> Result<Header> {
         colorimetry: Colorimetry::Srgb,
         attached: Attached::default(),
         container_orientation: None,
+        frame_pixels: Some(blocks.frame_pixels),
         is_lossless: true,
     })
 }

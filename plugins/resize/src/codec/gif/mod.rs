@@ -23,7 +23,7 @@ struct Rect {
     height: usize,
 }
 
+/// What reading takes, in bytes: a canvas, what it is restored to, a copy of it that is scaled, and a frame's numbers.
 pub(crate) fn memory(header: &Header) -> u64 {
-    // Two canvases, one frame.
-    header.pixels() * 9 + (1 << 20)
+    header.pixels() * 12 + header.frame_pixels.unwrap_or(0) + (1 << 20)
 }

@@ -146,6 +146,7 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
         colorimetry: Colorimetry::of_icc(attached.icc.take()),
         attached,
         container_orientation: None,
+        frame_pixels: None,
         is_lossless: false,
     })
 }

@@ -56,6 +56,7 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
     if features.has_animation != 0 && frames == 0 {
         return Err(Trouble::broken("WebP", "it is an animation without frames"));
     }
+    let is_animated = frames > 0;
     Ok(Header {
         format: Format::Webp,
         width,
@@ -77,12 +78,9 @@ pub(crate) fn header(data: &[u8]) -> Result<Header> {
         colorimetry: Colorimetry::of_icc(attached.icc.take()),
         attached,
         container_orientation: None,
+        frame_pixels: is_animated.then_some(width as u64 * height as u64),
         is_lossless,
     })
-}
-
-fn is_animation(data: &[u8]) -> bool {
-    chunks(data).any(|(name, _)| name == *b"ANMF")
 }
 
 fn check(status: webp::VP8StatusCode) -> Result<()> {
@@ -100,9 +98,9 @@ fn check(status: webp::VP8StatusCode) -> Result<()> {
 
 pub(crate) fn memory(header: &Header) -> u64 {
     let pixels = header.pixels();
-    if header.frames > 1 {
-        // Two canvases, and a frame of either kind.
-        return pixels * 16;
+    if header.frame_pixels.is_some() {
+        // Two canvases, a frame of either kind, and a copy that is scaled.
+        return pixels * 16 + (1 << 20);
     }
     match (header.is_lossless, header.has_alpha) {
         (false, false) => pixels * 3 / 2 + (1 << 20),
@@ -161,7 +159,7 @@ pub(crate) fn decode(
     sink: &mut dyn Sink,
     task: &Task,
 ) -> Result<()> {
-    if is_animation(data) {
+    if header.frame_pixels.is_some() {
         let mut frames = Frames::open(header, data)?;
         let Some(frame) = frames.next(task)? else {
             return Err(Trouble::broken("WebP", "it has no frames"));
