@@ -87,7 +87,7 @@ impl Gateway {
         self.metrics.accepted();
         let user = identity.user.as_deref().filter(|_| self.tells_subject);
         let request = Request {
-            subject: user.map(subject),
+            subject: user.map(|user| subject(user).into()),
             ..request
         };
         self.upstream.submit(request, sink);

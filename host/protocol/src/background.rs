@@ -239,16 +239,35 @@ fn parse_retry(raw: &str) -> Result<Retry, String> {
     Ok(retry)
 }
 
-/// A trace context as W3C's Trace Context, level 1, writes it: `00-` and three numbers in lower-case hexadecimal digits.
-pub(crate) fn parse_traceparent(raw: &str) -> Result<String, String> {
-    let expected =
-        "a W3C trace context like \"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\"";
-    let value: String = field("traceparent", raw, expected)?;
-    let lens: Vec<usize> = value.split('-').map(str::len).collect();
-    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
-    if lens == [2, 32, 16, 2] && value.bytes().all(is_hex) {
-        Ok(value)
-    } else {
-        Err(format!("field `traceparent` must be {expected}"))
+/// A trace context, as W3C's Trace Context, level 1, writes it: a version and three numbers in lower-case hexadecimal
+/// digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceParent(Box<[u8; Self::LEN]>);
+
+impl TraceParent {
+    const LEN: usize = 55;
+
+    /// The text form.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // All of it is ASCII.
+        std::str::from_utf8(&self.0[..]).unwrap_or_default()
+    }
+
+    /// Reads the text form.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let lens = text.split('-').map(str::len);
+        let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
+        let is_one = lens.eq([2, 32, 16, 2]) && text.bytes().all(is_hex);
+        let bytes = text.as_bytes().try_into().ok().filter(|_| is_one)?;
+        Some(Self(Box::new(bytes)))
+    }
+
+    pub(crate) fn read(raw: &str) -> Result<Self, String> {
+        let expected =
+            "a W3C trace context like \"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\"";
+        let text: String = field("traceparent", raw, expected)?;
+        Self::parse(&text).ok_or_else(|| format!("field `traceparent` must be {expected}"))
     }
 }

@@ -19,7 +19,7 @@ mod reply;
 mod request;
 mod server_line;
 
-pub use background::{ASKED_MS_MAX, Background, NAME_LEN_MAX, Retry, RetryOn};
+pub use background::{ASKED_MS_MAX, Background, NAME_LEN_MAX, Retry, RetryOn, TraceParent};
 pub use code::{CodeInfo, ErrorCode};
 pub use excerpt::excerpt;
 pub use id::{BadRequestId, RequestId};

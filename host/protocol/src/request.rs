@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::background::{self, Background, parse_traceparent};
+use crate::background::{self, Background, TraceParent};
 use crate::encode;
 use crate::id::{ID_EXPECTED, RequestId};
 use crate::object::{Object, field, slice};
@@ -35,9 +35,9 @@ pub struct Request {
     /// Whether progress events are wanted. Only with an `id`.
     pub progress: bool,
     /// On whose behalf it is: a name that the client vouches for, of 1 to [`SUBJECT_LEN_MAX`] bytes.
-    pub subject: Option<String>,
+    pub subject: Option<Box<str>>,
     /// The trace that it is part of, as W3C's Trace Context writes it.
-    pub traceparent: Option<String>,
+    pub traceparent: Option<TraceParent>,
     /// It is to be written down and answered at once, and run later.
     pub background: Option<Box<Background>>,
 }
@@ -187,7 +187,7 @@ impl Request {
             timeout: timeout_ms.map(parse_timeout).transpose()?,
             progress,
             subject: subject.map(parse_subject).transpose()?,
-            traceparent: traceparent.map(parse_traceparent).transpose()?,
+            traceparent: traceparent.map(TraceParent::read).transpose()?,
             background,
         })
     }
@@ -215,7 +215,7 @@ impl Request {
         }
         if let Some(traceparent) = &self.traceparent {
             out.extend_from_slice(b",\"traceparent\":");
-            encode::value(out, traceparent);
+            encode::value(out, traceparent.as_str());
         }
         if let Some(background) = &self.background {
             background.encode(out);
@@ -244,8 +244,8 @@ fn parse_timeout(raw: &str) -> Result<Duration, String> {
         .map(|ms| Duration::from_millis(ms.get()))
 }
 
-fn parse_subject(raw: &str) -> Result<String, String> {
-    let subject: String = field("subject", raw, "a string of Unicode characters")?;
+fn parse_subject(raw: &str) -> Result<Box<str>, String> {
+    let subject: Box<str> = field("subject", raw, "a string of Unicode characters")?;
     match subject.len() {
         1..=SUBJECT_LEN_MAX => Ok(subject),
         len => Err(format!(

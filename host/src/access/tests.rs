@@ -27,7 +27,7 @@ fn caller(pass: &Pass) -> Caller {
 
 fn task(subject: Option<&str>) -> Request {
     let mut request = Request::new("echo");
-    request.subject = subject.map(str::to_owned);
+    request.subject = subject.map(Into::into);
     request
 }
 

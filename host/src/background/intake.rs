@@ -95,12 +95,12 @@ fn new_task(id: TaskId, request: Request, asked: Asked, caller: &Caller) -> NewT
             .map(|timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)),
         // Until authors can declare it.
         at_most_once: false,
-        subject: request.subject,
+        subject: request.subject.map(Into::into),
         limit_key: asked.limit_key,
         version: asked.version,
         parent: None,
         batch: None,
-        traceparent: request.traceparent,
+        traceparent: request.traceparent.map(|parent| parent.as_str().to_owned()),
         client: caller.client().map(str::to_owned),
     }
 }

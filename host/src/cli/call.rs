@@ -139,7 +139,7 @@ impl Call {
         let mut request = Request::new(self.function);
         request.args = args;
         request.timeout = self.timeout;
-        request.subject = self.subject;
+        request.subject = self.subject.map(Into::into);
         request.background = self.asked.background();
         request.progress = request.background.is_none();
         // A task in the background is answered before it runs.

@@ -111,11 +111,9 @@ fn the_clients_of_the_protocol_page_work_as_printed() {
 #[test]
 fn the_page_about_background_tasks_works_as_printed() {
     let host = checkout();
+    let page = page("docs/BACKGROUND.md");
     let mut languages = Vec::new();
-    for block in page("docs/BACKGROUND.md")
-        .iter()
-        .filter(|block| block.role == "background")
-    {
+    for block in page.iter().filter(|block| block.role == "background") {
         let printed = printed(block, host.folder(), &[host.port()]);
         let expected = match block.language.as_str() {
             "sh" if block.text.contains("tasks") => "\"function\":\"send_mail\"",

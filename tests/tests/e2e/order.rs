@@ -81,7 +81,7 @@ fn with_ids_tasks_run_at_once() {
         client.send(forever(&json!(id)));
     }
     let mut observer = host.client();
-    tests::wait_until("all five to run", || {
+    wait_until("all five to run", || {
         observer.status()["plugins"]["good"]["handed_over"] == 5
     });
 }

@@ -109,7 +109,10 @@ fn what_failed_is_listed_and_tried_again() {
         "the newest first"
     );
     assert_eq!(list(&["--limit", "1"]), [done]);
-    assert_eq!(list(&["--state", "discarded"]), [failed.clone()]);
+    assert_eq!(
+        list(&["--state", "discarded"]),
+        std::slice::from_ref(&failed)
+    );
     assert_eq!(list(&["--function", "sleep"]), [""; 0]);
 
     let filter = ["--state", "discarded", "--function", "fail"];

@@ -8,7 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 use protocol::{
     ASKED_MS_MAX, Background, ErrorCode, HOST_PREFIX, Progress, Reply, Request, RequestId, Retry,
-    RetryOn, TaskFailure,
+    RetryOn, TaskFailure, TraceParent,
 };
 
 pub(crate) fn id() -> impl Strategy<Value = RequestId> {
@@ -99,12 +99,13 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
             |(id, function, args, timeout_ms, progress, subject, background)| Request {
                 progress: progress && id.is_some() && background.is_none(),
                 background: background.filter(|_| !function.starts_with(HOST_PREFIX)),
-                traceparent: progress.then(|| format!("00-{:032x}-{:016x}-01", 7, 9)),
+                traceparent: TraceParent::parse(&format!("00-{:032x}-{:016x}-01", 7, 9))
+                    .filter(|_| progress),
                 id,
                 function,
                 args,
                 timeout: timeout_ms.map(Duration::from_millis),
-                subject,
+                subject: subject.map(Into::into),
             },
         )
 }

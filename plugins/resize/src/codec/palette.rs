@@ -111,11 +111,12 @@ const SAMPLES_MAX: usize = 1 << 20;
 
 /// Few colours that stand for all of a picture.
 pub(super) struct Quantised {
-    result: QuantizeResult,
+    /// It is large.
+    result: Box<QuantizeResult>,
     colors: Vec<[u8; 4]>,
 }
 
-fn failed(error: quantizr::Error) -> Trouble {
+fn failed(error: &quantizr::Error) -> Trouble {
     Trouble::encoding("reduced", format!("{error:?}"))
 }
 
@@ -131,18 +132,19 @@ impl Quantised {
                 &sampled
             }
         };
-        let image = Image::new(pixels.as_flattened(), pixels.len(), 1).map_err(failed)?;
+        let image =
+            Image::new(pixels.as_flattened(), pixels.len(), 1).map_err(|error| failed(&error))?;
         let mut options = Options::default();
         options
             .set_max_colors(i32::try_from(count).unwrap_or(256))
-            .map_err(failed)?;
+            .map_err(|error| failed(&error))?;
         let result = QuantizeResult::quantize(&image, &options);
         let palette = result.get_palette();
         let entries = palette.entries.iter().take(palette.count as usize);
         let colors = entries.map(|color| [color.r, color.g, color.b, color.a]);
         Ok(Self {
             colors: colors.collect(),
-            result,
+            result: Box::new(result),
         })
     }
 
@@ -158,14 +160,15 @@ impl Quantised {
     /// The colours of pixels by number, those of neighbours mixed where none is near enough.
     pub(super) fn numbers(&self, pixels: &[[u8; 4]], width: usize) -> Result<Vec<u8>> {
         let height = pixels.len() / width.max(1);
-        let image = Image::new(pixels.as_flattened(), width, height).map_err(failed)?;
+        let image =
+            Image::new(pixels.as_flattened(), width, height).map_err(|error| failed(&error))?;
         let mut numbers = Vec::new();
         let room = numbers.try_reserve_exact(pixels.len());
         room.map_err(|_| Trouble::no_memory("number colours"))?;
         numbers.resize(pixels.len(), 0);
         self.result
             .remap_image(&image, &mut numbers)
-            .map_err(failed)?;
+            .map_err(|error| failed(&error))?;
         Ok(numbers)
     }
 }

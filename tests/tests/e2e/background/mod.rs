@@ -14,6 +14,10 @@ fn good() -> Host {
 }
 
 /// Hands a task over, with these fields beside.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "they are always made for the call"
+)]
 fn try_hand_over(
     client: &mut Client,
     function: &str,
