@@ -115,16 +115,8 @@ pub(crate) fn restore(folder: &Path, file: &Path, now: i64) -> Result<Option<Pat
 }
 
 fn try_restore(folder: &Path, file: &Path, now: i64) -> Result<Option<PathBuf>, Fault> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    schema::check_header(&Connection::open_with_flags(file, flags)?)?;
-    if let Some(fault) = check_file(file)?.faults.first() {
-        return Err(Fault::Known(StoreError::new(
-            StoreErrorKind::Damaged,
-            format!(
-                "the backup {} is damaged ({fault}); nothing was changed",
-                file.display()
-            ),
-        )));
+    if let Some(fault) = check_backup(file)?.faults.first() {
+        return Err(no_backup(file, &format!("it is damaged ({fault})")));
     }
     let folder = Folder::take(folder)?;
     let new = folder.fresh("new")?;
@@ -145,4 +137,32 @@ fn try_restore(folder: &Path, file: &Path, now: i64) -> Result<Option<PathBuf>, 
     }
     folder.put_in_place(&new)?;
     Ok(had_one.then_some(aside))
+}
+
+/// What a check of a backup found; that it is one.
+fn check_backup(file: &Path) -> Result<Checked, Fault> {
+    // SQLite would say of it that the ledger is gone.
+    File::open(file).map_err(|error| no_backup(file, &error.to_string()))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let checked = Connection::open_with_flags(file, flags)
+        .map_err(Fault::from)
+        .and_then(|connection| schema::check_header(&connection))
+        .and_then(|()| check_file(file));
+    checked.map_err(|fault| {
+        let error = fault.into_store_error();
+        match error.kind {
+            StoreErrorKind::Damaged => no_backup(file, "it is no ledger, or damaged"),
+            _ => Fault::Known(error),
+        }
+    })
+}
+
+fn no_backup(file: &Path, why: &str) -> Fault {
+    Fault::Known(StoreError::new(
+        StoreErrorKind::Damaged,
+        format!(
+            "the backup {} can't be brought back: {why}; nothing was changed",
+            file.display()
+        ),
+    ))
 }
