@@ -136,6 +136,21 @@ fn what_failed_is_listed_and_tried_again() {
 }
 
 #[test]
+fn a_handler_says_when_to_try_again() {
+    let host = Host::with(&[Plugin::Good]);
+    let args = r#"{"kind":"busy","message":"later","data":{"retry_after_ms":3600000}}"#;
+    let task = handed_over(&host, &["fail", args]);
+    let mut known = Value::Null;
+    wait_until("it to have failed", || {
+        known = json_of(&host, &["task", &task]);
+        known["state"] == "retryable"
+    });
+    let last = &known["history"][0];
+    let wait = known["available_at_ms"].as_i64().unwrap() - last["ended_at_ms"].as_i64().unwrap();
+    assert_eq!(wait, 3_600_000, "{known}");
+}
+
+#[test]
 fn a_function_is_held_back_and_a_task_called_off() {
     let host = Host::with(&[Plugin::Good]);
     // Made known, and the ledger made.
@@ -217,6 +232,12 @@ fn a_ledger_is_saved_and_brought_back() {
 
     host.signal(rustix::process::Signal::TERM);
     assert!(host.wait().success());
+    std::fs::write(host.folder().join("other.db"), "no database").unwrap();
+    for other in ["other.db", "none.db"] {
+        let refused = ledger(&host, &["restore", other]);
+        expect_failure(&refused, 1, "nothing was changed");
+        assert!(refused.stderr.contains(other), "{refused:?}");
+    }
     let said = ledger(&host, &["restore", "copy.db"]).output();
     assert!(said.contains("ledger.db.before-"), "{said}");
     // Another host, on the same folder.
