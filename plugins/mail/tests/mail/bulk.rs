@@ -1,6 +1,11 @@
 //! `send_bulk`, against the real server and the outbox.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    io::{self, BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
+    thread,
+};
 
 use plugin_api::{
     serde_json::{Value, json},
@@ -9,7 +14,6 @@ use plugin_api::{
 
 use crate::{
     failure, open,
-    scripted::{Act, At, Scripted},
     server::{Server, header},
 };
 
@@ -270,16 +274,39 @@ fn a_report_fits_into_a_line_however_many_fail() {
     assert_eq!(messages + messages_left_out, 1);
 }
 
+/// The port of a server that refuses every recipient in these words.
+fn refusing(reply: String) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serve = move |mut socket: TcpStream, reply: String| {
+        socket.write_all(b"220 hi\r\n")?;
+        for line in BufReader::new(socket.try_clone()?).lines() {
+            let line = line?;
+            let words = match line.get(..4) {
+                Some("RCPT") => reply.as_str(),
+                Some("DATA") => "503 nobody takes it\r\n",
+                _ => "250 ok\r\n",
+            };
+            socket.write_all(words.as_bytes())?;
+        }
+        Ok::<_, io::Error>(())
+    };
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let reply = reply.clone();
+            // A client that goes away has what it wanted.
+            thread::spawn(move || socket.and_then(|socket| serve(socket, reply)).ok());
+        }
+    });
+    port
+}
+
 #[test]
 fn a_result_fits_into_a_line_however_much_the_server_says() {
     let line = |sign: char| format!("550{sign}{}\r\n", "no ".repeat(1300));
     let reply: String = [line('-').repeat(15), line(' ')].concat();
-    let reply: &'static str = Box::leak(reply.trim_end().into());
-    let server = Scripted::start(move |place| match place.at {
-        At::Recipient => Act::Say(reply),
-        _ => Act::Go,
-    });
-    let plugin = open(json!({"url": format!("smtp://127.0.0.1:{}?tls=none", server.port)}));
+    let port = refusing(reply);
+    let plugin = open(json!({"url": format!("smtp://127.0.0.1:{port}?tls=none")}));
     let report = plugin.call("send_bulk", args(&recipients(300))).unwrap();
     assert!(report.to_string().len() < LINE_LEN_MAX * 2 / 3);
     let failed = report["failed"].as_array().unwrap();
