@@ -169,7 +169,11 @@ impl<'a> Work<'a> {
             .iter()
             .map(|target| {
                 let strip = 2 << 20;
-                pixels(target.plan.scaled) * 4 + strip
+                // Of an odd number of rows, chroma of the last one is held until it is mirrored.
+                let rows = target.plan.scaled.1;
+                let is_mirrored = target.is_subsampled && rows % 2 == 1;
+                let mirrored = self.header.pixels() / 2 / rows.max(1) as u64;
+                pixels(target.plan.scaled) * 4 + strip + u64::from(is_mirrored) * mirrored
             })
             .sum();
         let finished = self
