@@ -72,6 +72,8 @@ const LOOKS_BATCH: Weight = Weight {
     bytes: usize::MAX,
 };
 const READERS: usize = 2;
+/// The log is moved into the database when it has so many pages of 4 KiB, or when nothing else is to be done.
+const LOG_PAGES_MAX: i32 = 4_096;
 /// Runs of a dead predecessor that are ended in one transaction.
 const RECOVERED_AT_ONCE: usize = 1_000;
 
@@ -108,10 +110,16 @@ impl Sqlite {
     /// With a sentence for the operator: the folder can't be made or written, is in use, holds another version's ledger, a
     /// damaged one, or another program's database.
     pub(crate) fn open(folder: &Path, options: Options, now: i64) -> Result<Self, StoreError> {
-        Self::try_open(folder, options, now).map_err(Fault::into_store_error)
+        Self::try_open(folder, options, LOG_PAGES_MAX, now).map_err(Fault::into_store_error)
     }
 
-    fn try_open(path: &Path, options: Options, now: i64) -> Result<Self, Fault> {
+    /// With a log of so many pages.
+    fn try_open(
+        path: &Path,
+        options: Options,
+        log_pages_max: i32,
+        now: i64,
+    ) -> Result<Self, Fault> {
         let folder = Folder::take(path)?;
         folder.prepare()?;
         let database = folder.database();
@@ -134,7 +142,7 @@ impl Sqlite {
         let for_writer = Arc::clone(&shared);
         let limits = options.limits;
         let writer = spawn("ledger-writer", move || {
-            writer::run(&for_writer, &connection, &folder, limits);
+            writer::run(&for_writer, &connection, &folder, limits, log_pages_max);
             (connection, folder)
         })?;
         Ok(Self {

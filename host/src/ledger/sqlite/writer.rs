@@ -20,9 +20,6 @@ use crate::ledger::error::{StoreError, StoreErrorKind};
 use crate::ledger::states::State;
 use crate::ledger::store::{FunctionStats, KnownFunction, Limits, Listener, Stats};
 
-/// The log is moved into the database when it has so many pages of 4 KiB, or when nothing else is to be done.
-const LOG_PAGES_MAX: i32 = 4_096;
-
 /// After so long without work, there is nothing else to be done.
 const IDLE: Duration = Duration::from_millis(500);
 
@@ -48,7 +45,13 @@ impl Shared {
 }
 
 /// Does what is asked until the queue is closed and empty.
-pub(super) fn run(shared: &Shared, connection: &Connection, folder: &Folder, limits: Limits) {
+pub(super) fn run(
+    shared: &Shared,
+    connection: &Connection,
+    folder: &Folder,
+    limits: Limits,
+    log_pages_max: i32,
+) {
     // What is dropped unanswered is answered so.
     let _closing = Closing(&shared.work);
     connection.wal_hook(Some(|_, pages| {
@@ -67,7 +70,8 @@ pub(super) fn run(shared: &Shared, connection: &Connection, folder: &Folder, lim
         shared,
         place: Place::of(&folder.database()),
         is_stale: false,
-        log_pages_next: LOG_PAGES_MAX,
+        log_pages_max,
+        log_pages_next: log_pages_max,
     };
     loop {
         match shared.work.take(IDLE) {
@@ -94,6 +98,7 @@ struct Writer<'a> {
     place: Option<Place>,
     /// What is kept in memory isn't what is in the database.
     is_stale: bool,
+    log_pages_max: i32,
     log_pages_next: i32,
 }
 
@@ -256,13 +261,13 @@ impl Writer<'_> {
         match moved {
             Ok((pages, moved)) if pages == moved => {
                 LOG_PAGES.set(0);
-                self.log_pages_next = LOG_PAGES_MAX;
+                self.log_pages_next = self.log_pages_max;
             }
-            Ok((pages, _)) => self.log_pages_next = pages.saturating_add(LOG_PAGES_MAX),
+            Ok((pages, _)) => self.log_pages_next = pages.saturating_add(self.log_pages_max),
             Err(error) => {
                 let error = Fault::Sqlite(error).into_store_error();
                 tracing::warn!(%error, "the ledger's log can't be moved into its database; it grows meanwhile");
-                self.log_pages_next = LOG_PAGES.get().saturating_add(LOG_PAGES_MAX);
+                self.log_pages_next = LOG_PAGES.get().saturating_add(self.log_pages_max);
             }
         }
     }

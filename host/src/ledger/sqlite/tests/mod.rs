@@ -7,7 +7,7 @@ mod life;
 mod power;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::Arc;
 
 use super::{Options, Sqlite};
@@ -51,6 +51,16 @@ fn child(program: &[&str], test: &str, folder: &Path) -> Command {
     ]);
     command.env(FOLDER, folder);
     command
+}
+
+/// A process that ends with this, also where a test fails.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 const FOLDER: &str = "LEDGER_TEST_FOLDER";
