@@ -7,6 +7,7 @@ use rusqlite::{CachedStatement, Connection, params};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::fault::Fault;
+use crate::ledger::id::TaskId;
 use crate::ledger::states::State;
 
 const STATES: usize = State::ALL.len();
@@ -35,12 +36,30 @@ pub(super) struct Lane {
     pub(super) counts: [i64; STATES],
     /// Bytes of arguments and results.
     pub(super) stored_len: i64,
+    /// Of those that are available: the next one by priority and age, and the oldest; none where they aren't known.
+    pub(super) next: Option<(u8, TaskId)>,
+    pub(super) oldest: Option<TaskId>,
     is_dirty: bool,
 }
 
 impl Lane {
     pub(super) fn count(&self, state: State) -> i64 {
         self.counts[state.index()]
+    }
+
+    fn comes(&mut self, priority: u8, id: TaskId) {
+        if self.count(State::Available) == 1 {
+            self.next = Some((priority, id));
+            self.oldest = Some(id);
+        } else {
+            self.next = self.next.map(|next| next.min((priority, id)));
+            self.oldest = self.oldest.map(|oldest| oldest.min(id));
+        }
+    }
+
+    fn goes(&mut self, id: TaskId) {
+        self.next = self.next.filter(|next| next.1 != id);
+        self.oldest = self.oldest.filter(|oldest| *oldest != id);
     }
 
     fn is_empty(&self) -> bool {
@@ -192,7 +211,13 @@ impl Book {
     }
 
     /// A task of this lane changes its state; one that is new comes from none, one that is forgotten goes to none.
-    pub(super) fn moves(&mut self, lane: usize, from: Option<State>, to: Option<State>) {
+    pub(super) fn moves(
+        &mut self,
+        lane: usize,
+        (priority, id): (u8, TaskId),
+        from: Option<State>,
+        to: Option<State>,
+    ) {
         let entry = &mut self.lanes[lane];
         for (state, by) in [(from, -1), (to, 1)] {
             let Some(state) = state else { continue };
@@ -200,6 +225,12 @@ impl Book {
             if !state.is_finished() {
                 self.unfinished += by;
             }
+        }
+        if from == Some(State::Available) {
+            entry.goes(id);
+        }
+        if to == Some(State::Available) {
+            entry.comes(priority, id);
         }
         self.touch(lane);
     }
@@ -284,6 +315,8 @@ impl Book {
             limit_key,
             counts: [0; STATES],
             stored_len: 0,
+            next: None,
+            oldest: None,
             is_dirty: false,
         });
         place

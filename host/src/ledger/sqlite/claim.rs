@@ -1,11 +1,13 @@
-//! Available tasks are handed out. What it costs depends on how many are asked for and on how many lanes have any, not on
-//! how many wait.
+//! Available tasks are handed out. What it costs depends on how many are asked for, and a little on how many lanes have any
+//! (that is, on how many different limit keys wait), but not on how many tasks wait.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use rusqlite::{OptionalExtension as _, Row, params};
+use rustc_hash::FxHashMap;
 
 use super::desk::Desk;
 use super::fault::{self, Fault};
@@ -66,14 +68,12 @@ impl Desk<'_> {
         let count = count.min(usize::try_from(available).unwrap_or(0));
         let first = self.book.functions[function].claims;
         let is_by_age = |at: usize| (first + at as u64) % BY_AGE == BY_AGE - 1;
-        let mut by_priority = self.by_priority(&lanes, count)?.into_iter();
-        let needs_age = (0..count).any(is_by_age);
-        let mut by_age = if needs_age {
-            self.by_age(&lanes, count)?
+        let mut by_priority = Ahead::of(self, &lanes, Order::Priority, count)?;
+        let mut by_age = if (0..count).any(is_by_age) {
+            Ahead::of(self, &lanes, Order::Age, count)?
         } else {
-            Vec::new()
-        }
-        .into_iter();
+            Ahead::default()
+        };
         let mut picked = Vec::with_capacity(count);
         let mut seen = BTreeSet::new();
         while picked.len() < count {
@@ -82,11 +82,12 @@ impl Desk<'_> {
             } else {
                 &mut by_priority
             };
-            let mut fitting =
-                source.filter(|(id, lane)| !seen.contains(id) && bounds.has_room(self, *lane));
-            let Some(candidate) = fitting.next() else {
+            let Some(candidate) = source.next(self)? else {
                 break;
             };
+            if seen.contains(&candidate.0) || !bounds.has_room(self, candidate.1) {
+                continue;
+            }
             bounds.take(self, candidate.1);
             seen.insert(candidate.0);
             picked.push(candidate);
@@ -111,37 +112,36 @@ impl Desk<'_> {
         lanes.filter(is_open).collect()
     }
 
-    fn by_priority(&mut self, lanes: &[usize], count: usize) -> Result<Vec<Candidate>, Fault> {
+    /// The available tasks of a lane that are next, `count` at most.
+    fn ready(
+        &mut self,
+        lane: usize,
+        order: Order,
+        count: usize,
+    ) -> Result<Vec<(u8, TaskId)>, Fault> {
+        let number = self.book.lanes[lane].number;
         let mut found = Vec::new();
-        for lane in lanes {
-            let mut rows = self
-                .statements
-                .ready
-                .query(params![self.book.lanes[*lane].number, limit(count)])?;
-            while let Some(row) = rows.next()? {
-                found.push((row.get::<_, u8>(1)?, task_id(row, 0)?, *lane));
-            }
-        }
-        found.sort_unstable();
-        Ok(found.into_iter().map(|(_, id, lane)| (id, lane)).collect())
-    }
-
-    fn by_age(&mut self, lanes: &[usize], count: usize) -> Result<Vec<Candidate>, Fault> {
-        let mut found = Vec::new();
-        for lane in lanes {
-            let number = self.book.lanes[*lane].number;
-            for priority in 1..=9 {
-                let mut rows = self.statements.ready_of_priority.query(params![
-                    number,
-                    priority,
-                    limit(count)
-                ])?;
+        match order {
+            Order::Priority => {
+                let mut rows = self.statements.ready.query(params![number, limit(count)])?;
                 while let Some(row) = rows.next()? {
-                    found.push((task_id(row, 0)?, *lane));
+                    found.push((row.get(1)?, task_id(row, 0)?));
                 }
+                self.book.lanes[lane].next = found.first().copied();
+            }
+            Order::Age => {
+                for priority in 1..=9 {
+                    let statement = &mut self.statements.ready_of_priority;
+                    let mut rows = statement.query(params![number, priority, limit(count)])?;
+                    while let Some(row) = rows.next()? {
+                        found.push((0, task_id(row, 0)?));
+                    }
+                }
+                found.sort_unstable();
+                found.truncate(count);
+                self.book.lanes[lane].oldest = found.first().map(|first| first.1);
             }
         }
-        found.sort_unstable();
         Ok(found)
     }
 
@@ -202,7 +202,9 @@ impl Desk<'_> {
         if let Some(at) = args_at {
             claimed.args = self.long_text(at)?;
         }
-        self.book.moves(lane, Some(State::Available), Some(to));
+        let task = (claimed.priority, id);
+        self.book
+            .moves(lane, task, Some(State::Available), Some(to));
         let function = self.book.lanes[lane].function;
         self.book.function_of_mut(function).claims += 1;
         self.tell(id, lane, to, claimed.subject.as_deref(), false);
@@ -225,6 +227,76 @@ fn limit(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
+/// What goes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Order {
+    #[default]
+    Priority,
+    Age,
+}
+
+/// The available tasks of several lanes, in order. A lane is asked for its tasks when its first one has its turn; which that
+/// is, the book knows of most lanes.
+#[derive(Default)]
+struct Ahead {
+    order: Order,
+    /// Of each lane the next one; as a priority 0, where that doesn't count.
+    heap: BinaryHeap<Reverse<(u8, TaskId, usize)>>,
+    /// Of those lanes that were asked, what comes after it.
+    rest: FxHashMap<usize, std::vec::IntoIter<(u8, TaskId)>>,
+    count: usize,
+}
+
+impl Ahead {
+    fn of(desk: &mut Desk<'_>, lanes: &[usize], order: Order, count: usize) -> Result<Self, Fault> {
+        let mut ahead = Self {
+            order,
+            count,
+            ..Self::default()
+        };
+        for lane in lanes {
+            let of_lane = &desk.book.lanes[*lane];
+            let first = match order {
+                Order::Priority => of_lane.next,
+                Order::Age => of_lane.oldest.map(|oldest| (0, oldest)),
+            };
+            match first {
+                Some((priority, id)) => ahead.heap.push(Reverse((priority, id, *lane))),
+                None => {
+                    ahead
+                        .rest
+                        .insert(*lane, desk.ready(*lane, order, count)?.into_iter());
+                    ahead.push_next_of(*lane);
+                }
+            }
+        }
+        Ok(ahead)
+    }
+
+    fn next(&mut self, desk: &mut Desk<'_>) -> Result<Option<Candidate>, Fault> {
+        let Some(Reverse((_, id, lane))) = self.heap.pop() else {
+            return Ok(None);
+        };
+        if !self.rest.contains_key(&lane) {
+            let mut ready = desk.ready(lane, self.order, self.count)?.into_iter();
+            if ready.next().map(|first| first.1) != Some(id) {
+                return Err(fault::damaged(
+                    "what is next isn't what is kept in memory of it",
+                ));
+            }
+            self.rest.insert(lane, ready);
+        }
+        self.push_next_of(lane);
+        Ok(Some((id, lane)))
+    }
+
+    fn push_next_of(&mut self, lane: usize) {
+        if let Some((priority, id)) = self.rest.get_mut(&lane).and_then(Iterator::next) {
+            self.heap.push(Reverse((priority, id, lane)));
+        }
+    }
+}
+
 /// How many more may run: of the function, and of each limit key.
 struct Bounds {
     function: usize,
@@ -244,7 +316,7 @@ impl Bounds {
         let left = |max: u32| usize::try_from(i64::from(max) - running).unwrap_or(0);
         let mut by_key = want.running_max_by_key.map(|_| BTreeMap::new());
         if let Some(by_key) = &mut by_key {
-            for lane in lanes() {
+            for lane in lanes().filter(|lane| lane.count(State::Running) > 0) {
                 if let Some(key) = &lane.limit_key {
                     *by_key.entry(Arc::clone(key)).or_insert(0) += lane.count(State::Running);
                 }
@@ -259,12 +331,8 @@ impl Bounds {
 
     fn has_room(&self, desk: &Desk<'_>, lane: usize) -> bool {
         let key = desk.book.lanes[lane].limit_key.as_ref();
-        let running = self
-            .by_key
-            .as_ref()
-            .zip(key)
-            .and_then(|(by_key, key)| by_key.get(key));
-        running.is_none_or(|running| *running < self.by_key_max)
+        let bound = self.by_key.as_ref().zip(key);
+        bound.is_none_or(|(by_key, key)| by_key.get(key).copied().unwrap_or(0) < self.by_key_max)
     }
 
     fn take(&mut self, desk: &Desk<'_>, lane: usize) {

@@ -55,7 +55,12 @@ impl Desk<'_> {
 
     /// Has counts, keys and news follow a change of state that was written to the task's row.
     pub(super) fn moved(&mut self, task: &Known, to: State, now: i64) -> Result<(), Fault> {
-        self.book.moves(task.lane, Some(task.state), Some(to));
+        self.book.moves(
+            task.lane,
+            (task.priority, task.id),
+            Some(task.state),
+            Some(to),
+        );
         if to.is_finished() && task.unique_until.is_none_or(|until| until <= now) {
             self.release_key(task)?;
         }

@@ -60,7 +60,8 @@ impl Desk<'_> {
                 .execute(params![number, subject, key, task.id])?;
         }
         self.insert(task, lane, state, now)?;
-        self.book.moves(lane, None, Some(state));
+        self.book
+            .moves(lane, (task.priority, task.id), None, Some(state));
         self.book.holds(lane, len(&task.args));
         self.tell(task.id, lane, state, task.subject.as_deref(), false);
         Ok(Enqueued::Stored(state))

@@ -46,6 +46,7 @@ pub(super) struct Known {
     /// A place in [`Book::lanes`].
     pub(super) lane: usize,
     pub(super) state: State,
+    pub(super) priority: u8,
     pub(super) lease: i64,
     pub(super) tries: u32,
     pub(super) attempts: u32,
@@ -78,7 +79,7 @@ pub(super) fn wake_at(state: State, available_at: i64, deadline_at: Option<i64>)
 /// The columns of [`Known`], in order.
 pub(super) const KNOWN: &str = "id, lane, state, lease, tries, attempts, cancel_asked, node, available_at, \
 claimed_at, deadline_at, result_ttl_ms, unique_until, retry_max, retry_base_ms, retry_cap_ms, retry_on, at_most_once, key, \
-subject, run_version";
+subject, run_version, priority";
 
 impl Known {
     pub(super) fn read(row: &Row<'_>, book: &Book) -> Result<Self, Fault> {
@@ -101,6 +102,7 @@ impl Known {
             key: row.get(18)?,
             subject: row.get(19)?,
             run_version: row.get(20)?,
+            priority: row.get(21)?,
         })
     }
 

@@ -98,7 +98,8 @@ impl Desk<'_> {
             .prepare_cached("DELETE FROM task WHERE id = ?")?
             .execute([task.id])?;
         self.release_key(task)?;
-        self.book.moves(task.lane, Some(task.state), None);
+        self.book
+            .moves(task.lane, (task.priority, task.id), Some(task.state), None);
         self.book.holds(task.lane, -stored_len);
         Ok(())
     }

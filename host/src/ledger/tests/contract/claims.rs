@@ -4,7 +4,7 @@ use super::{each, state, sweep};
 use crate::ledger::tests::{
     NOW, ask, claim, claim_of, completed, end, enqueue, finish, id, ids, task, want,
 };
-use crate::ledger::{NewTask, State, Want};
+use crate::ledger::{Ending, NewTask, Selection, State, Want};
 
 #[test]
 fn claims_go_by_priority_and_then_age_and_one_in_eight_by_age_alone() {
@@ -135,5 +135,43 @@ fn a_paused_function_keeps_what_it_has() {
         assert_eq!(known, [("f", true), ("g", false)]);
         ask(|done| store.pause("f".into(), false, NOW, done)).unwrap();
         assert_eq!(claim(store, "f", 1).len(), 1);
+    });
+}
+
+#[test]
+fn tasks_of_many_limit_keys_go_by_priority_and_age_like_others() {
+    each(|store| {
+        let of = |number: u64| NewTask {
+            limit_key: Some(format!("tenant {}", number % 70)),
+            priority: if number % 3 == 0 { 1 } else { 5 },
+            ..task(number, "f")
+        };
+        enqueue(store, (1..=300).map(of).collect());
+        ask(|done| store.cancel(Selection::Task(id(3)), false, NOW, done)).unwrap();
+        let mut claimed = Vec::new();
+        loop {
+            let last = claim(store, "f", 7);
+            if last.is_empty() {
+                break;
+            }
+            claimed.extend(ids(&last));
+            if claimed.len() == 56 {
+                // It comes back, and has its old place.
+                finish(store, end(&last[0], Ending::Released), NOW);
+            }
+        }
+        let mut waiting: Vec<u64> = (1..=300).filter(|number| *number != 3).collect();
+        let mut expected = Vec::new();
+        while !waiting.is_empty() {
+            let is_by_age = expected.len() % 8 == 7;
+            let rank = |number: &u64| (!is_by_age && number % 3 != 0, *number);
+            let next = waiting.iter().copied().min_by_key(rank).unwrap();
+            waiting.retain(|number| *number != next);
+            expected.push(next);
+            if expected.len() == 56 {
+                waiting.push(expected[49]);
+            }
+        }
+        assert_eq!(claimed, expected.into_iter().map(id).collect::<Vec<_>>());
     });
 }
