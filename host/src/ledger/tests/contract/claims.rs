@@ -143,7 +143,7 @@ fn tasks_of_many_limit_keys_go_by_priority_and_age_like_others() {
     each(|store| {
         let of = |number: u64| NewTask {
             limit_key: Some(format!("tenant {}", number % 70)),
-            priority: if number % 3 == 0 { 1 } else { 5 },
+            priority: if number.is_multiple_of(3) { 1 } else { 5 },
             ..task(number, "f")
         };
         enqueue(store, (1..=300).map(of).collect());
@@ -164,7 +164,7 @@ fn tasks_of_many_limit_keys_go_by_priority_and_age_like_others() {
         let mut expected = Vec::new();
         while !waiting.is_empty() {
             let is_by_age = expected.len() % 8 == 7;
-            let rank = |number: &u64| (!is_by_age && number % 3 != 0, *number);
+            let rank = |number: &u64| (!is_by_age && !number.is_multiple_of(3), *number);
             let next = waiting.iter().copied().min_by_key(rank).unwrap();
             waiting.retain(|number| *number != next);
             expected.push(next);
