@@ -74,6 +74,7 @@ mod fonts;
 mod format;
 mod html;
 mod json;
+mod letters;
 mod locale;
 mod markup;
 mod model;

@@ -9,7 +9,8 @@ use unicode_bidi::{BidiInfo, Level};
 use unicode_script::{Script, UnicodeScript};
 
 use crate::{
-    fonts::{FontId, Fonts, UNITS, Weight, embedded, is_emoji, package_for},
+    fonts::{FontId, Fonts, is_emoji, package_for},
+    letters::{UNITS, Weight, embedded},
     model::Locale,
     output::Warning,
 };

@@ -1,8 +1,8 @@
 //! Tables, row by row.
 
 use crate::{
-    fonts::{Weight, text_width},
     format::Formatter,
+    letters::{Weight, text_width},
     locale::Language,
     model::{Align, Document, Orientation},
     output::RowKind,

@@ -18,8 +18,9 @@ use krilla::{
 
 use crate::{
     error::{Error, ErrorKind},
-    fonts::{Fonts, Weight},
+    fonts::Fonts,
     format::long_date,
+    letters::Weight,
     model::{Band, Document},
     output::Check,
     scene::{Anchor, Dot, Label, Paint, Scene, Shape, series_color},

@@ -2,8 +2,8 @@
 
 use crate::{
     error::Error,
-    fonts::Weight,
     format::Formatter,
+    letters::Weight,
     model::Locale,
     table::{KeyFigure, KeyFigures},
 };

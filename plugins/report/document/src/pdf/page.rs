@@ -5,7 +5,8 @@ use std::{mem, sync::Arc};
 use crate::{
     direction::{is_ltr, is_rtl},
     error::{Error, ErrorKind},
-    fonts::{Fonts, Weight},
+    fonts::Fonts,
+    letters::Weight,
     model::{Locale, Orientation, Page},
     scene::Scene,
     text::Shaper,

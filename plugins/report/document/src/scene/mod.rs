@@ -9,8 +9,8 @@ use std::collections::HashSet;
 
 use crate::{
     chart::{Chart, Series},
-    fonts::{Weight, fit_middle, fit_text, text_width},
     format::Formatter,
+    letters::{Weight, fit_middle, fit_text, text_width},
     model::{ChartKind, Locale},
     value::Value,
 };

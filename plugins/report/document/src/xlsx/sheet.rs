@@ -4,8 +4,8 @@ use rust_xlsxwriter::{Formula, Workbook, Worksheet};
 
 use crate::{
     error::{Error, ErrorKind},
-    fonts::{Weight, text_width},
     format::{Formatter, write_raw},
+    letters::{Weight, text_width},
     model::{Align, Document, Total},
     output::RowKind,
     table::{Table, TableColumn},

@@ -1,6 +1,6 @@
 //! Heads and rows on a page.
 
-use crate::{fonts::Weight, model::Align, table::TableColumn};
+use crate::{letters::Weight, model::Align, table::TableColumn};
 
 use super::{
     super::page::{HEAD, INK, RULE, STRONG_RULE, TINT},

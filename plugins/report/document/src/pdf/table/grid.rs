@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, ErrorKind},
-    fonts::Weight,
+    letters::Weight,
     model::{Align, Orientation},
     table::TableColumn,
     text::Shaper,

@@ -7,7 +7,7 @@ mod row;
 
 use crate::{
     error::Error,
-    fonts::Weight,
+    letters::Weight,
     model::{Locale, Orientation},
     output::{RowKind, Warning},
     table::Table,

@@ -1,7 +1,7 @@
 //! Rows as texts.
 
 use crate::{
-    fonts::Weight, format::Formatter, locale::Language, output::RowKind, table::TableColumn,
+    format::Formatter, letters::Weight, locale::Language, output::RowKind, table::TableColumn,
     value::Value,
 };
 
