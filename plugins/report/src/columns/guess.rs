@@ -161,20 +161,30 @@ pub(super) fn integer(text: &str) -> Option<i64> {
 
 /// A number that a text is nothing but the writing of. Programs write `1e+05` or `1.0E5`; `1E5` is an article's number.
 pub(super) fn number(plain: &str) -> Option<f64> {
-    let is_code = plain
-        .split_once(['e', 'E'])
-        .is_some_and(|(mantissa, exponent)| {
-            !exponent.starts_with(['+', '-']) && !mantissa.contains('.')
-        });
-    if is_code { None } else { json_number(plain) }
+    let (mantissa, exponent) = parts(plain);
+    let is_code = exponent.is_some_and(|it| !it.starts_with(['+', '-']) && !mantissa.contains('.'));
+    match is_code {
+        true => None,
+        false => lossless(plain, mantissa, exponent.is_some()),
+    }
 }
 
 /// A number that loses nothing.
 pub(super) fn json_number(plain: &str) -> Option<f64> {
-    let (mantissa, exponent) = match plain.split_once(['e', 'E']) {
+    let (mantissa, exponent) = parts(plain);
+    lossless(plain, mantissa, exponent.is_some())
+}
+
+/// What stands before an exponent, and the exponent.
+fn parts(plain: &str) -> (&str, Option<&str>) {
+    let at = plain.bytes().position(|byte| matches!(byte, b'e' | b'E'));
+    match at.and_then(|at| Some((plain.get(..at)?, plain.get(at + 1..)?))) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),
         None => (plain, None),
-    };
+    }
+}
+
+fn lossless(plain: &str, mantissa: &str, has_exponent: bool) -> Option<f64> {
     let unsigned = mantissa.strip_prefix('-').unwrap_or(mantissa);
     let has_leading_zero = unsigned.len() > 1
         && unsigned.starts_with('0')
@@ -183,7 +193,7 @@ pub(super) fn json_number(plain: &str) -> Option<f64> {
         return None;
     }
     // Integers that are too long for their type are what identifies something.
-    if exponent.is_none() && !unsigned.contains('.') && unsigned.len() > 18 {
+    if !has_exponent && unsigned.len() > 18 && !unsigned.contains('.') {
         return None;
     }
     let value = parse_number(plain)?;
@@ -192,6 +202,11 @@ pub(super) fn json_number(plain: &str) -> Option<f64> {
 
 /// Whether the value, rounded to as many digits as the text has, has the digits of the text.
 fn holds(value: f64, mantissa: &str) -> bool {
+    // So many digits every number holds, if it isn't next to nothing.
+    const DIGITS: usize = 15;
+    if mantissa.len() <= DIGITS && value.is_normal() {
+        return true;
+    }
     let digits = || {
         mantissa
             .bytes()
@@ -202,8 +217,7 @@ fn holds(value: f64, mantissa: &str) -> bool {
     if count == 0 {
         return true;
     }
-    // So many digits every number holds, if it isn't next to nothing.
-    if count <= 15 && value.is_normal() {
+    if count <= DIGITS && value.is_normal() {
         return true;
     }
     let shown = format!("{:.*e}", count - 1, value.abs());
