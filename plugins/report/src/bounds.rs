@@ -1,7 +1,7 @@
 //! Bounds on texts that a query makes of shorter ones: the engine itself makes them as long as it is told, until there is
 //! no memory left.
 
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
 use datafusion::{
     arrow::{
@@ -9,12 +9,16 @@ use datafusion::{
         compute::{cast, concat},
         datatypes::{DataType, FieldRef, Int64Type},
     },
-    common::{DFSchema, config::ConfigOptions, tree_node::Transformed},
+    common::{
+        DFSchema,
+        config::ConfigOptions,
+        tree_node::{Transformed, TreeNode as _, TreeNodeRecursion},
+    },
     error::{DataFusionError, Result},
     execution::FunctionRegistry as _,
     logical_expr::{
-        BinaryExpr, ColumnarValue, Expr, ExprSchemable as _, Operator, ReturnFieldArgs,
-        ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+        BinaryExpr, ColumnarValue, Expr, ExprSchemable as _, LogicalPlan, Operator,
+        ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
         expr_rewriter::FunctionRewrite,
     },
     prelude::SessionContext,
@@ -22,6 +26,7 @@ use datafusion::{
 
 use crate::{
     error::{Passing, Trouble},
+    frame,
     source::chunks::ROW_LEN_MAX,
 };
 
@@ -39,6 +44,7 @@ pub(crate) fn register(context: &mut SessionContext, memory_max: usize) -> Resul
         "concat_ws",
         "replace",
         "regexp_replace",
+        "encode",
     ] {
         let stock = context.udf(name)?;
         let bounded = ScalarUDF::new_from_impl(Bounded { stock, batch_max });
@@ -46,6 +52,26 @@ pub(crate) fn register(context: &mut SessionContext, memory_max: usize) -> Resul
         drop(context.register_udf(Arc::new(bounded))?);
     }
     context.register_function_rewrite(Arc::new(BoundJoins { batch_max }))
+}
+
+/// How many rows the batches of a plan may have: a constant may be put into each row of one, and all of these together
+/// take a sixteenth of the memory at most, as long as the constant itself does.
+///
+/// # Errors
+/// Those of the engine that walks the plan.
+pub(crate) fn batch_rows(plan: &LogicalPlan, memory_max: usize, rows_max: usize) -> Result<usize> {
+    let mut longest = 1;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|part| {
+                if let Expr::Literal(value, _) = part {
+                    longest = longest.max(value.size());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok((memory_max / 16 / longest).clamp(1, rows_max))
 }
 
 /// One of the engine's functions, asked only for what it may make.
@@ -71,6 +97,8 @@ impl Bounded {
                 let found = len(0).saturating_add(1);
                 len(0).saturating_add(found.saturating_mul(len(2)))
             }
+            // By hex digits, two for a byte.
+            "encode" => len(0).saturating_mul(2),
             // With what stands between them.
             "concat_ws" => {
                 let between = len(0).saturating_mul(args.count());
@@ -219,10 +247,7 @@ impl Args {
         });
         Ok(Self {
             values: values.collect::<Result<_>>()?,
-            is_scalar: args
-                .args
-                .iter()
-                .all(|arg| matches!(arg, ColumnarValue::Scalar(_))),
+            is_scalar: frame::are_scalars(&args.args),
         })
     }
 
@@ -263,6 +288,11 @@ impl Arg {
             DataType::Utf8 => Self::Lens(array.as_string::<i32>().iter().map(len).collect()),
             DataType::LargeUtf8 => Self::Lens(array.as_string::<i64>().iter().map(len).collect()),
             DataType::Utf8View => Self::Lens(array.as_string_view().iter().map(len).collect()),
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
+                let bytes = cast(array, &DataType::BinaryView)?;
+                let len = |bytes: Option<&[u8]>| bytes.map_or(0, |bytes| bytes.len() as u64);
+                Self::Lens(bytes.as_binary_view().iter().map(len).collect())
+            }
             data_type if data_type.is_integer() => {
                 let numbers = cast(array, &DataType::Int64)?;
                 let numbers = numbers.as_primitive::<Int64Type>().iter();
@@ -274,7 +304,7 @@ impl Arg {
     }
 }
 
-/// Puts a bounded function in place of `||` between texts.
+/// Puts a bounded function in place of `||` between texts, and of `overlay`.
 #[derive(Debug)]
 struct BoundJoins {
     batch_max: u64,
@@ -291,13 +321,25 @@ impl FunctionRewrite for BoundJoins {
         schema: &DFSchema,
         _: &ConfigOptions,
     ) -> Result<Transformed<Expr>> {
-        let Expr::BinaryExpr(BinaryExpr {
-            left,
-            op: Operator::StringConcat,
-            right,
-        }) = expr
-        else {
-            return Ok(Transformed::no(expr));
+        let (left, right) = match expr {
+            Expr::BinaryExpr(BinaryExpr {
+                left,
+                op: Operator::StringConcat,
+                right,
+            }) => (left, right),
+            // By its own syntax it is called whatever is registered.
+            Expr::ScalarFunction(mut call) if call.func.name() == "overlay" => {
+                let inner: &dyn Any = call.func.inner().as_ref();
+                let is_bounded = inner.is::<Bounded>();
+                if !is_bounded {
+                    let stock = Arc::clone(&call.func);
+                    let batch_max = self.batch_max;
+                    call.func = Arc::new(ScalarUDF::new_from_impl(Bounded { stock, batch_max }));
+                }
+                let call = Expr::ScalarFunction(call);
+                return Ok(Transformed::new_transformed(call, !is_bounded));
+            }
+            expr => return Ok(Transformed::no(expr)),
         };
         let types = [&left, &right].map(|side| side.get_type(schema));
         let is_text = types.iter().flatten().any(DataType::is_string);
@@ -316,6 +358,19 @@ impl FunctionRewrite for BoundJoins {
         });
         Ok(Transformed::yes(joined.call(vec![*left, *right])))
     }
+}
+
+/// What joined texts are: as the engine has it, so that a recursive query gives in each round what it began with.
+fn text_type<'t>(types: impl IntoIterator<Item = &'t DataType>) -> DataType {
+    let mut found = DataType::Utf8;
+    for data_type in types {
+        match data_type {
+            DataType::Utf8View => return DataType::Utf8View,
+            DataType::LargeUtf8 => found = DataType::LargeUtf8,
+            _ => {}
+        }
+    }
+    found
 }
 
 /// `||`: null if one of the texts is.
@@ -344,11 +399,11 @@ impl ScalarUDFImpl for Joined {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        Ok(vec![DataType::Utf8View; types.len()])
+        Ok(vec![text_type(types); types.len()])
     }
 
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8View)
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(text_type(types))
     }
 
     fn is_strict(&self) -> bool {
@@ -356,11 +411,17 @@ impl ScalarUDFImpl for Joined {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let is_scalar = args
-            .args
+        frame::of_arrays(&args.args, |arrays| self.join(arrays))
+    }
+}
+
+impl Joined {
+    fn join(&self, arrays: &[ArrayRef]) -> Result<ArrayRef> {
+        let data_type = text_type(arrays.iter().map(Array::data_type));
+        let arrays: Vec<ArrayRef> = arrays
             .iter()
-            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+            .map(|array| cast(array, &DataType::Utf8View))
+            .collect::<Result<_, _>>()?;
         let texts = |index: usize| {
             let array: Option<&ArrayRef> = arrays.get(index);
             array
@@ -383,12 +444,6 @@ impl ScalarUDFImpl for Joined {
             text.push_str(right);
             joined.append_value(&text);
         }
-        let joined: ArrayRef = Arc::new(joined.finish());
-        Ok(match is_scalar {
-            true => {
-                ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(&joined, 0)?)
-            }
-            false => ColumnarValue::Array(joined),
-        })
+        Ok(cast(&joined.finish(), &data_type)?)
     }
 }

@@ -9,7 +9,7 @@ use datafusion::{
         compute::cast,
         datatypes::{DataType, Int64Type},
     },
-    common::{DFSchema, ScalarValue},
+    common::DFSchema,
     error::{DataFusionError, Result},
     execution::FunctionRegistry as _,
     logical_expr::{
@@ -27,6 +27,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     error::{Passing, Trouble, excerpt},
+    frame,
     source::json_lines::Key,
 };
 
@@ -137,11 +138,13 @@ impl ScalarUDFImpl for Look {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let is_scalar = args
-            .args
-            .iter()
-            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        frame::of_arrays(&args.args, |arrays| self.look_into(arrays))
+    }
+}
+
+impl Look {
+    /// What the path in all arrays but the first leads to in each of its texts.
+    fn look_into(&self, arrays: &[ArrayRef]) -> Result<ArrayRef> {
         let (json, path) = arrays
             .split_first()
             .ok_or_else(|| DataFusionError::Internal(String::from("no arguments")))?;
@@ -149,7 +152,7 @@ impl ScalarUDFImpl for Look {
         let json = json.as_string_view();
         let path: Vec<Steps> = path.iter().map(Steps::new).collect::<Result<_>>()?;
         let found = |row: usize| self.look(json.is_valid(row).then(|| json.value(row)), &path, row);
-        let values: ArrayRef = if self.what == What::Length {
+        Ok(if self.what == What::Length {
             let mut values = Int64Builder::with_capacity(json.len());
             for row in 0..json.len() {
                 let length = found(row)?.map(length).transpose()?;
@@ -166,15 +169,9 @@ impl ScalarUDFImpl for Look {
                 });
             }
             Arc::new(values.finish())
-        };
-        Ok(match is_scalar {
-            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&values, 0)?),
-            false => ColumnarValue::Array(values),
         })
     }
-}
 
-impl Look {
     /// What the path leads to, as it is written.
     fn look<'j>(
         &self,

@@ -10,6 +10,7 @@ mod config;
 mod database;
 mod engine;
 mod error;
+mod frame;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;

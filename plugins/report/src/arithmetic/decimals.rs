@@ -19,6 +19,8 @@ use datafusion::{
     },
 };
 
+use crate::frame;
+
 /// Of all decimals that are made here.
 const PRECISION: u8 = 38;
 /// A quotient has at least so many decimals, as in `PostgreSQL`.
@@ -287,23 +289,20 @@ impl ScalarUDFImpl for Exact {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let is_scalar = args
-            .args
-            .iter()
-            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let types: Vec<DataType> = arrays.iter().map(|it| it.data_type().clone()).collect();
-        let operands = Self::operands(&types)?;
-        let decimals = |index: usize| {
-            let array: Option<&ArrayRef> = arrays.get(index);
-            array
-                .and_then(|array| array.as_primitive_opt::<Decimal128Type>())
-                .ok_or_else(|| wrong_types(&types))
-        };
-        let computed: ArrayRef = Arc::new(self.compute(decimals(0)?, decimals(1)?, operands)?);
-        Ok(match is_scalar {
-            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&computed, 0)?),
-            false => ColumnarValue::Array(computed),
+        frame::of_arrays(&args.args, |arrays| {
+            let types: Vec<DataType> = arrays.iter().map(|it| it.data_type().clone()).collect();
+            let operands = Self::operands(&types)?;
+            let decimals = |index: usize| {
+                let array: Option<&ArrayRef> = arrays.get(index);
+                array
+                    .and_then(|array| array.as_primitive_opt::<Decimal128Type>())
+                    .ok_or_else(|| wrong_types(&types))
+            };
+            Ok(Arc::new(self.compute(
+                decimals(0)?,
+                decimals(1)?,
+                operands,
+            )?))
         })
     }
 }

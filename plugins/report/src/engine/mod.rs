@@ -12,7 +12,7 @@ use std::{
 
 use datafusion::{
     arrow::{array::RecordBatch, datatypes::SchemaRef},
-    common::{Column, TableReference, tree_node::TreeNode as _},
+    common::{Column, TableReference, config::ConfigNonZeroUsize, tree_node::TreeNode as _},
     dataframe::DataFrame,
     error::DataFusionError,
     execution::{
@@ -303,9 +303,10 @@ impl<'r> Engine<'r> {
             state.config_mut().options_mut().execution.target_partitions = 1;
         }
         let plan = planned.plan.clone();
+        let memory_max = self.limits.memory_max;
         let (batches, received) = channel(2);
         let job = self.runtime.spawn(async move {
-            let mut stream = match start(&state, plan).await {
+            let mut stream = match start(state, &plan, memory_max).await {
                 Ok(stream) => stream,
                 Err(error) => {
                     let _ = batches.send(Err(error)).await;
@@ -356,10 +357,16 @@ fn with_own_names(
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 async fn start(
-    state: &SessionState,
-    plan: LogicalPlan,
+    mut state: SessionState,
+    plan: &LogicalPlan,
+    memory_max: usize,
 ) -> Result<datafusion::execution::SendableRecordBatchStream, DataFusionError> {
-    let physical = state.create_physical_plan(&plan).await?;
+    // Constants are computed here.
+    let plan = state.optimize(plan)?;
+    let rows = bounds::batch_rows(&plan, memory_max, state.config().batch_size())?;
+    state.config_mut().options_mut().execution.batch_size = ConfigNonZeroUsize::try_new(rows)?;
+    let planner = Arc::clone(state.query_planner());
+    let physical = planner.create_physical_plan(&plan, &state).await?;
     // From the optimised plan, whose operators look after their memory.
     execute_stream(physical, state.task_ctx())
 }

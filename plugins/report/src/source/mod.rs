@@ -265,6 +265,9 @@ impl Decoder {
     }
 }
 
+/// When the rows of a batch have so many bytes in the file, it is enough.
+const BATCH_LEN: usize = 8 << 20;
+
 /// The batches of a partition.
 struct Reader {
     file: Arc<File>,
@@ -284,14 +287,18 @@ impl Reader {
         let mut builders: Vec<Builder> = fields
             .map(|field| Builder::new(&columns[*field], self.file.zone, self.rows_max))
             .collect();
-        let mut rows = 0;
-        while rows < self.rows_max {
+        let (mut rows, mut len) = (0, 0);
+        // Of long rows fewer will do: all of a batch is in memory at once.
+        while rows < self.rows_max && len < BATCH_LEN {
             let wanted = self.rows_max - rows;
+            let begin = self.at;
             let read = self
                 .decoder
                 .decode(&self.chunk, &mut self.at, &mut builders, wanted)?;
             rows += read;
-            if read == 0 {
+            if read > 0 {
+                len += self.at.saturating_sub(begin);
+            } else {
                 let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
                 if !chunks.next(&mut self.chunk)? {
                     self.is_at_end = true;

@@ -109,6 +109,8 @@ fn texts_that_a_query_makes_have_a_bound() {
         "WITH a AS (SELECT repeat('x', 10000000) AS s) SELECT length(concat_ws('-', s, s, s, s)) AS n FROM a",
         "WITH a AS (SELECT repeat('x', 1000000) AS s) SELECT length(replace(s, 'x', s)) AS n FROM a",
         "WITH a AS (SELECT repeat('x', 1000000) AS s) SELECT length(regexp_replace(s, 'x', s, 'g')) AS n FROM a",
+        "SELECT length(encode(encode(encode(repeat('x', 8000000), 'hex'), 'hex'), 'hex')) AS n",
+        "WITH a AS (SELECT repeat('x', 10000000) AS s) SELECT length(overlay(s placing s from 9000000)) AS n FROM a",
         "SELECT string_agg(repeat('x', 1000 + v), '') AS s FROM generate_series(1, 100000) AS t(v)",
     ] {
         let failure = bench.failure(json!({"query": query}));
@@ -129,6 +131,11 @@ fn texts_that_a_query_makes_have_a_bound() {
         ("SELECT 'a' || 1 || 'b' AS t", json!("a1b")),
         ("SELECT concat_ws('-', 'a', NULL, 'b') AS t", json!("a-b")),
         ("SELECT replace('aXbX', 'X', '--') AS t", json!("a--b--")),
+        ("SELECT encode('aü', 'hex') AS t", json!("61c3bc")),
+        (
+            "SELECT overlay('abcdef' placing 'XY' from 3) AS t",
+            json!("abXYef"),
+        ),
         (
             "SELECT regexp_replace('a1b22', '[0-9]+', '<\\0>', 'g') AS t",
             json!("a<1>b<22>"),
@@ -149,4 +156,54 @@ fn texts_that_a_query_makes_have_a_bound() {
         let rows = bench.rows(json!({"query": query}));
         assert_eq!(rows, json!([{"t": expected}]), "{query}");
     }
+}
+
+#[test]
+fn batches_of_long_texts_have_few_rows() {
+    let bench = Bench::with(json!({"memory_max": "64MiB"}));
+    let of = |query: &str| bench.rows(json!({"query": query}))[0]["n"].clone();
+    let peak = peak_after(|| {
+        // A gigabyte each, if all rows of a batch had their text at once.
+        assert_eq!(
+            of(
+                "SELECT max(length(t)) AS n FROM (SELECT CASE WHEN v % 2 = 0 THEN repeat('x', 150000) ELSE repeat('y', 150000) END AS t FROM generate_series(1, 8192) AS g(v))"
+            ),
+            150_000
+        );
+        assert_eq!(
+            of(
+                "SELECT max(length(t)) AS n FROM (SELECT repeat('x', 150000) AS t FROM generate_series(1, 8192))"
+            ),
+            150_000
+        );
+        // The sum is PostgreSQL's, of names without padding.
+        assert_eq!(
+            of(
+                "SELECT sum(length(to_char(date '2026-01-01' + CAST(v AS int), repeat('%B', 20000)))) AS n FROM generate_series(1, 8000) AS g(v)"
+            ),
+            982_580_000
+        );
+    });
+    assert!(peak < 400, "{peak} MB");
+}
+
+#[test]
+fn long_rows_of_a_file_come_a_few_at_once() {
+    let bench = Bench::with(json!({"memory_max": "64MiB"}));
+    let file = fs::File::create(bench.path("long.csv")).unwrap();
+    let mut file = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    file.write_all(b"n,t\n").unwrap();
+    let text = "x".repeat(1_000_000);
+    for n in 0..600 {
+        writeln!(file, "{n},{text}").unwrap();
+    }
+    file.finish().unwrap();
+    let args = json!({"sources": {"long": {"csv": "long.csv"}}, "query": "SELECT count(*) AS c, sum(n) AS s, sum(length(t)) AS l FROM long"});
+    let peak = peak_after(|| {
+        assert_eq!(
+            bench.rows(args),
+            json!([{"c": 600, "s": 179_700, "l": 600_000_000}])
+        );
+    });
+    assert!(peak < 400, "{peak} MB");
 }
