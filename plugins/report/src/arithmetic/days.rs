@@ -80,7 +80,18 @@ fn text(expr: &Expr) -> Option<String> {
 }
 
 /// The longest first, where one begins with another.
-const PATTERNS: [(&str, &str); 30] = [
+const PATTERNS: [(&str, &str); 41] = [
+    ("FMHH24", "%-H"),
+    ("FMHH12", "%-I"),
+    ("FMMonth", "%B"),
+    ("FMDay", "%A"),
+    ("FMMM", "%-m"),
+    ("FMDD", "%-d"),
+    ("FMHH", "%-I"),
+    ("AM", "%p"),
+    ("PM", "%p"),
+    ("am", "%P"),
+    ("pm", "%P"),
     ("YYYY", "%Y"),
     ("yyyy", "%Y"),
     ("IYYY", "%G"),
@@ -126,7 +137,7 @@ fn translate(pattern: &str) -> Result<String> {
             rest = behind;
         } else if first.is_ascii_alphabetic() {
             let message = format!(
-                "`to_char`: there is no pattern for {rest:?} in {pattern:?}; there are YYYY, MM, DD, HH24, MI, SS, Mon, Month, Dy, Day, Q, IW, and those with percent signs, such as %Y-%m-%d; words stand in double quotes"
+                "`to_char`: there is no pattern for {rest:?} in {pattern:?}; there are YYYY, MM, DD, HH24, MI, SS, Mon, Month, Dy, Day, AM, Q, IW, before numbers FM for no zeros, and those with percent signs, such as %Y-%m-%d; words stand in double quotes"
             );
             return Err(Passing::engine_error(Trouble::new(
                 "invalid_query",
@@ -150,6 +161,7 @@ mod tests {
             ("YYYY-MM", "%Y-%m"),
             ("DD.MM.YYYY HH24:MI:SS", "%d.%m.%Y %H:%M:%S"),
             ("Mon YY", "%b %y"),
+            ("FMMonth FMDD, YYYY FMHH12:MI AM", "%B %-d, %Y %-I:%M %p"),
             ("IYYY-\"W\"IW", "%G-W%V"),
             ("YYYY-\"Q\"Q", "%Y-Q%q"),
             ("", ""),

@@ -64,7 +64,7 @@ impl Engine<'_> {
             {
                 Trouble::new("query_failed", AVERAGE_OUTGROWN)
             }
-            DataFusionError::Execution(message) => Trouble::new("query_failed", clean(message)),
+            DataFusionError::Execution(message) => computing(message),
             DataFusionError::ArrowError(error, _) => arrow_trouble(error),
             DataFusionError::ResourcesExhausted(_) => self
                 .spill
@@ -102,6 +102,12 @@ impl Engine<'_> {
                 .chain(state.aggregate_functions().keys())
                 .chain(state.window_functions().keys())
                 .collect();
+            if state.window_functions().contains_key(&name) {
+                let message = format!(
+                    "`{name}` looks at other rows, and needs to be told which: `{name}(…) OVER (ORDER BY …)`"
+                );
+                return Trouble::new("invalid_query", message);
+            }
             let known = names.iter().map(|name| name.as_str());
             return unknown("unknown_function", "function", &name, known);
         }
@@ -115,9 +121,30 @@ impl Engine<'_> {
             Phase::Planning => "invalid_query",
             Phase::Running => "query_failed",
         };
-        let message = wrong_arguments(message).unwrap_or_else(|| clean(message));
+        let message = wrong_arguments(message)
+            .or_else(|| not_grouped(message))
+            .or_else(|| outgrown(message))
+            .unwrap_or_else(|| clean(message));
         Trouble::new(kind, message)
     }
+}
+
+/// Columns that a query can't give: "… column "a" must appear in the GROUP BY clause …".
+fn not_grouped(message: &str) -> Option<String> {
+    if message.contains("Projections require unique expression names") {
+        return Some(String::from(
+            "the query gives a column twice; name them apart with AS",
+        ));
+    }
+    let before = message.split_once(" must appear in the GROUP BY clause")?.0;
+    let column = before.strip_suffix('"').and_then(|it| it.rsplit_once('"'));
+    let what = match column {
+        Some((_, column)) => format!("`{column}`"),
+        None => String::from("what HAVING looks at"),
+    };
+    Some(format!(
+        "{what} stands neither in GROUP BY nor within an aggregate such as max(…) or sum(…)"
+    ))
 }
 
 /// A function that doesn't take what it is given: "… matches the given name and argument types 'sum(Utf8View)'. …".
@@ -159,9 +186,13 @@ fn not_taken(name: &str, types: &str) -> String {
     } else {
         types
     };
-    format!(
-        "`{name}` doesn't take {given}; cast it (`CAST(… AS double)`), or say in `types` of the source what the column holds"
-    )
+    let hint = match given.as_str() {
+        "text" => {
+            "; cast it (`CAST(… AS double)`), or say in `types` of the source what the column holds"
+        }
+        _ => "",
+    };
+    format!("`{name}` doesn't take {given}{hint}")
 }
 
 /// The engine's names of types, as those that requests write.
@@ -261,14 +292,7 @@ fn arrow_trouble(error: &ArrowError) -> Trouble {
         // "Overflow happened on: 9223372036854775807 + 1"
         ArrowError::ArithmeticOverflow(message) => Trouble::new(
             "query_failed",
-            format!(
-                "a number outgrows its type: {}; compute in a wider one, such as CAST(… AS decimal(38,0))",
-                clean(
-                    message
-                        .strip_prefix("Overflow happened on: ")
-                        .unwrap_or(message)
-                )
-            ),
+            outgrown(message).unwrap_or_else(|| number_outgrown(message)),
         ),
         ArrowError::IoError(message, error) => match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::new(
@@ -281,9 +305,32 @@ fn arrow_trouble(error: &ArrowError) -> Trouble {
         ArrowError::CastError(message)
         | ArrowError::ParseError(message)
         | ArrowError::ComputeError(message)
-        | ArrowError::InvalidArgumentError(message) => Trouble::new("query_failed", clean(message)),
+        | ArrowError::InvalidArgumentError(message) => computing(message),
         other => Trouble::new("query_failed", clean(&other.to_string())),
     }
+}
+
+/// What goes wrong with the values.
+fn computing(message: &str) -> Trouble {
+    let message = outgrown(message).unwrap_or_else(|| clean(message));
+    Trouble::new("query_failed", message)
+}
+
+/// What has grown too large: "Overflow happened on: 9223372036854775807 + 1", "Int64Array overflow on abs(-…)".
+fn outgrown(message: &str) -> Option<String> {
+    if message.contains("Date arithmetic overflow") {
+        return Some(String::from("a day or a time is too far away for its type"));
+    }
+    let after = |begin: &str| Some(message.split_once(begin)?.1);
+    let what = after("Overflow happened on").or_else(|| after("Array overflow on"))?;
+    Some(number_outgrown(what.trim_start_matches([':', ' '])))
+}
+
+fn number_outgrown(what: &str) -> String {
+    format!(
+        "a number outgrows its type: {}; compute in a wider one, such as CAST(… AS decimal(38,0))",
+        clean(what)
+    )
 }
 
 /// The engine's sentence, without what is meant for its own developers.

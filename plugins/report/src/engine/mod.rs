@@ -338,7 +338,8 @@ fn with_own_names(
     let schema = Arc::clone(plan.schema());
     let engine_names = schema.fields().iter().map(|field| field.name().clone());
     let engine_names: Vec<String> = engine_names.collect();
-    let mut names = engine_names.clone();
+    let meant = engine_names.iter().map(|name| sql::meant_name(name));
+    let mut names: Vec<String> = meant.map(str::to_owned).collect();
     headings.apply(&mut names);
     let unique = unique_names(names.clone());
     let renamed = renamed(&names, &unique);

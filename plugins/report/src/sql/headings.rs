@@ -1,6 +1,10 @@
 //! What columns are called that the query gives no name: as the query writes them, and not as the engine does.
 
-use datafusion::sql::sqlparser::ast::{Expr, Query, SelectItem, SetExpr};
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, Query, SelectItem, SetExpr, TableFactor, VisitMut as _, VisitorMut,
+};
 
 /// The names of a query's columns, as far as the query tells them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,7 +71,53 @@ impl Headings {
 fn name(item: &SelectItem) -> Option<String> {
     match item {
         SelectItem::UnnamedExpr(Expr::Identifier(_) | Expr::CompoundIdentifier(_)) => None,
-        SelectItem::UnnamedExpr(expr) => Some(crate::error::excerpt(&expr.to_string(), LEN_MAX)),
+        SelectItem::UnnamedExpr(expr) => Some(written(expr)),
         _ => None,
+    }
+}
+
+/// What a column is called that has no other name.
+pub(super) fn written(expr: &Expr) -> String {
+    crate::error::excerpt(&expr.to_string(), LEN_MAX)
+}
+
+/// Gives such columns of a query's own tables (`WITH`, and queries behind `FROM`) their names.
+pub(super) fn name_within(query: &mut Query) {
+    let _: ControlFlow<()> = query.visit(&mut Within);
+}
+
+struct Within;
+
+impl VisitorMut for Within {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let ctes = query.with.iter_mut().flat_map(|with| &mut with.cte_tables);
+        ctes.for_each(|cte| name_all(&mut cte.query.body));
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Derived { subquery, .. } = factor {
+            name_all(&mut subquery.body);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Of several SELECT, the first says what the columns are called.
+fn name_all(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => {
+            for item in &mut select.projection {
+                if let (Some(name), SelectItem::UnnamedExpr(expr)) = (name(item), &*item) {
+                    let (expr, alias) = (expr.clone(), Ident::with_quote('"', name));
+                    *item = SelectItem::ExprWithAlias { expr, alias };
+                }
+            }
+        }
+        SetExpr::SetOperation { left, .. } => name_all(left),
+        SetExpr::Query(query) => name_all(&mut query.body),
+        _ => {}
     }
 }

@@ -7,7 +7,9 @@ mod headings;
 mod joins;
 mod names;
 mod parameters;
+mod parting;
 mod scope;
+mod unheard;
 
 use std::collections::BTreeSet;
 
@@ -22,7 +24,9 @@ use datafusion::sql::{
 };
 use serde_json::json;
 
-pub(crate) use self::{catalog::Catalog, headings::Headings, parameters::Parameters};
+pub(crate) use self::{
+    catalog::Catalog, headings::Headings, parameters::Parameters, parting::meant as meant_name,
+};
 use crate::error::{Result, Trouble};
 
 /// A query longer than this was not written by anybody.
@@ -64,7 +68,9 @@ impl Select {
         match (statements.next(), statements.next()) {
             (Some(Statement::Statement(statement)), None) => match *statement {
                 Ast::Query(mut query) => {
+                    unheard::refuse(&query)?;
                     arrows::tighten(&mut query)?;
+                    headings::name_within(&mut query);
                     Ok(Self {
                         text: text.to_owned(),
                         statement: query,

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::{
     catalog::{Catalog, meant},
-    joins,
+    joins, parting,
     scope::{Columns, Relation, Scope, given, left_out, relation},
 };
 use crate::error::{Result, Trouble};
@@ -147,6 +147,7 @@ impl Names<'_> {
         // FROM is put back behind everything that is looked up in it.
         self.exprs(select, &scope, &aliases);
         select.from = from;
+        parting::part(&mut select.projection, &scope);
         let given = given(&select.projection, &scope);
         (given, scope)
     }
@@ -254,6 +255,16 @@ impl Names<'_> {
             );
             self.trouble
                 .get_or_insert_with(|| Trouble::new("invalid_query", message));
+        }
+    }
+
+    /// A name that a query within gives to several columns.
+    fn check_parted<'n>(&mut self, name: &str, names: impl Iterator<Item = &'n String>) {
+        if parting::is_parted(name, names) {
+            let message =
+                format!("`{name}` is the name of several columns; name them apart with AS");
+            self.trouble
+                .get_or_insert_with(|| Trouble::new("ambiguous_column", message));
         }
     }
 
@@ -396,6 +407,7 @@ impl Names<'_> {
                 .find(|level| level.columns().any(|name| *name == ident.value));
             if let Some(level) = level {
                 self.check_either(&ident.value, level);
+                self.check_parted(&ident.value, level.columns());
             }
             return;
         }
@@ -442,7 +454,10 @@ impl Names<'_> {
         }
         let is_quoted = column.quote_style.is_some();
         match meant(&column.value, is_quoted, relation.columns.names.iter()) {
-            Some(found) => column.value.clone_from(found),
+            Some(found) => {
+                column.value.clone_from(found);
+                self.check_parted(found, relation.columns.names.iter());
+            }
             None => {
                 if let Some(open) = relation.columns.open.clone() {
                     self.ask(open, column);

@@ -177,6 +177,19 @@ fn columns_without_a_name_are_called_what_they_are() {
             "[{\"1 + 1\":2,\"1 + 1.0 + 0\":2}]",
         ),
         ("SELECT 'x' UNION SELECT 'x'", "[{\"'x'\":\"x\"}]"),
+        // Those of queries within, too.
+        (
+            "SELECT * FROM (SELECT 1 + 1, max(v), count(*) FROM rows) t",
+            "[{\"1 + 1\":2,\"max(v)\":2,\"count(*)\":2}]",
+        ),
+        (
+            "WITH t AS (SELECT upper('a'), v * 2 FROM rows) SELECT * FROM t LIMIT 1",
+            "[{\"upper('a')\":\"A\",\"v * 2\":2}]",
+        ),
+        (
+            "SELECT * FROM rows, LATERAL (SELECT 1) LIMIT 1",
+            "[{\"v\":1,\"1\":1}]",
+        ),
     ] {
         let mut args = json!({"sources": sources(), "query": query});
         args["output"] = json!({"format": "json"});
@@ -206,4 +219,77 @@ fn a_list_of_nothing_excludes_nothing() {
         bench.result(ask("SELECT 1 AS one WHERE 1 NOT IN ($v)"))["warnings"][0]["kind"],
         "unused_source"
     );
+}
+
+#[test]
+fn one_select_may_give_a_name_twice() {
+    let bench = Bench::new();
+    let rows = json!([{"a": 1, "b": "x"}]);
+    // As PostgreSQL has them, but for the names of all but the first.
+    for (query, expected) in [
+        ("SELECT a, a FROM rows", "[{\"a\":1,\"a_2\":1}]"),
+        (
+            "SELECT a, r.a FROM rows r ORDER BY a",
+            "[{\"a\":1,\"a_2\":1}]",
+        ),
+        (
+            "SELECT 1 AS v, 2 AS v, 3 AS v",
+            "[{\"v\":1,\"v_2\":2,\"v_3\":3}]",
+        ),
+        (
+            "SELECT a AS v, b AS v FROM rows",
+            "[{\"v\":1,\"v_2\":\"x\"}]",
+        ),
+        (
+            "SELECT count(*), count(*) FROM rows",
+            "[{\"count(*)\":1,\"count(*)_2\":1}]",
+        ),
+        (
+            "SELECT sum(a) AS s, b, b FROM rows GROUP BY b",
+            "[{\"s\":1,\"b\":\"x\",\"b_2\":\"x\"}]",
+        ),
+        ("SELECT *, a FROM rows", "[{\"a\":1,\"b\":\"x\",\"a_2\":1}]"),
+        ("SELECT a, * FROM rows", "[{\"a\":1,\"a_2\":1,\"b\":\"x\"}]"),
+        (
+            "SELECT *, upper(b) AS b FROM rows",
+            "[{\"a\":1,\"b\":\"x\",\"b_2\":\"X\"}]",
+        ),
+        (
+            "SELECT * FROM (SELECT a, a FROM rows) t",
+            "[{\"a\":1,\"a_2\":1}]",
+        ),
+        (
+            "SELECT a, a FROM rows UNION ALL SELECT a, a + 1 FROM rows WHERE false",
+            "[{\"a\":1,\"a_2\":1}]",
+        ),
+    ] {
+        let sources = match query.contains("rows") {
+            true => json!({"rows": {"rows": rows}}),
+            false => json!({}),
+        };
+        let result = bench.result(json!({"sources": sources, "query": query}));
+        let text = crate::bench::rows(&result).to_string();
+        assert_eq!(text, expected, "{query}");
+        let warnings = &result["warnings"];
+        assert_eq!(
+            warnings[0]["kind"], "duplicate_columns",
+            "{query}: {warnings}"
+        );
+    }
+    for (query, kind) in [
+        (
+            "SELECT v FROM (SELECT a AS v, b AS v FROM rows) t",
+            "ambiguous_column",
+        ),
+        (
+            "WITH t AS (SELECT a AS v, b AS v FROM rows) SELECT t.v FROM t",
+            "ambiguous_column",
+        ),
+        ("SELECT *, * FROM rows", "invalid_query"),
+    ] {
+        let failure = bench.failure(json!({"rows": rows, "query": query}));
+        assert_eq!(failure.kind, kind, "{query}: {}", failure.message);
+        assert!(failure.message.contains("AS"), "{}", failure.message);
+        assert!(!failure.message.contains('\u{fdd0}'), "{}", failure.message);
+    }
 }

@@ -444,3 +444,131 @@ fn what_is_no_report() {
     let odd = json!({"sources": {"odd.\"name": {"rows": [{"a": 1}]}}});
     assert_eq!(bench.rows(odd), json!([{"a": 1}]));
 }
+
+/// What comes out is what `PostgreSQL` makes of them.
+#[test]
+fn recursive_queries_may_make_texts() {
+    let bench = Bench::new();
+    let texts = |query: &str| bench.arrays(json!({"query": query}));
+    assert_eq!(
+        texts(
+            "WITH RECURSIVE r AS (SELECT 'a' AS t UNION ALL SELECT t || 'b' FROM r WHERE length(t) < 4) SELECT t FROM r ORDER BY t"
+        ),
+        json!([["a"], ["ab"], ["abb"], ["abbb"]])
+    );
+    assert_eq!(
+        texts(
+            "WITH RECURSIVE r(n, path) AS (SELECT 1, '' UNION ALL SELECT n + 1, path || '/' || n FROM r WHERE n < 4) SELECT n, path FROM r ORDER BY n"
+        ),
+        json!([[1, ""], [2, "/1"], [3, "/1/2"], [4, "/1/2/3"]])
+    );
+    let rows = json!([{"id": 1, "boss": null, "name": "x"}, {"id": 2, "boss": 1, "name": "y"}]);
+    let query = "WITH RECURSIVE r AS (SELECT id, name AS path FROM rows WHERE boss IS NULL UNION ALL SELECT s.id, r.path || '/' || s.name FROM rows s JOIN r ON s.boss = r.id) SELECT * FROM r ORDER BY id";
+    assert_eq!(
+        bench.arrays(json!({"rows": rows, "query": query})),
+        json!([[1, "x"], [2, "x/y"]])
+    );
+}
+
+#[test]
+fn what_the_engine_would_pass_over_is_refused() {
+    let bench = Bench::new();
+    for (query, told) in [
+        (
+            "SELECT * FROM sales TABLESAMPLE BERNOULLI (10)",
+            "TABLESAMPLE",
+        ),
+        (
+            "SELECT * FROM (SELECT * FROM sales) t TABLESAMPLE (10 ROWS)",
+            "TABLESAMPLE",
+        ),
+        ("SELECT * FROM sales FOR UPDATE", "FOR UPDATE"),
+        (
+            "SELECT * FROM (SELECT * FROM sales FOR SHARE) t",
+            "FOR SHARE",
+        ),
+        ("SELECT * FROM sales PREWHERE amount > 1", "PREWHERE"),
+        (
+            "SELECT 1 UNION ALL SELECT amount FROM sales PREWHERE amount > 1",
+            "PREWHERE",
+        ),
+        (
+            "SELECT * FROM sales START WITH amount = 1 CONNECT BY amount = 2",
+            "WITH RECURSIVE",
+        ),
+        ("SELECT * FROM sales FOR XML AUTO", "FOR XML"),
+        ("SELECT * FROM sales WITH (NOLOCK)", "hints"),
+        ("SELECT * FROM sales PARTITION (p)", "PARTITION"),
+        ("SELECT * FROM sales FORMAT JSON", "FORMAT"),
+        ("SELECT * FROM sales SETTINGS x = 1", "SETTINGS"),
+        ("SELECT TOP 1 amount FROM sales", "TOP"),
+        ("SELECT amount FROM sales FETCH FIRST 1 ROW ONLY", "FETCH"),
+        ("SELECT amount FROM sales SORT BY amount", "SORT BY"),
+    ] {
+        let failure = bench.failure(ask(query));
+        assert_eq!(
+            failure.kind, "invalid_query",
+            "{query}: {}",
+            failure.message
+        );
+        assert!(
+            failure.message.contains(told),
+            "{query}: {}",
+            failure.message
+        );
+    }
+}
+
+#[test]
+fn errors_are_in_the_words_of_queries() {
+    let bench = Bench::new();
+    for (query, told) in [
+        (
+            "SELECT amount FROM sales GROUP BY region",
+            "amount` stands neither in GROUP BY",
+        ),
+        (
+            "SELECT amount FROM sales HAVING amount > 1",
+            "neither in GROUP BY nor within an aggregate",
+        ),
+        ("SELECT row_number() FROM sales", "OVER ("),
+        ("SELECT lag(amount) FROM sales", "OVER ("),
+        (
+            "SELECT abs(-9223372036854775808)",
+            "a number outgrows its type: abs(-9223372036854775808)",
+        ),
+        ("SELECT factorial(30)", "a number outgrows its type"),
+        (
+            "SELECT date '2026-01-01' + interval '1000000 years'",
+            "too far away",
+        ),
+        (
+            "SELECT repeat(1, 'x')",
+            "`repeat` doesn't take integer, text",
+        ),
+        ("SELECT sum(region) FROM sales", "cast it"),
+    ] {
+        let failure = bench.failure(ask(query));
+        assert!(
+            failure.message.contains(told),
+            "{query}: {}",
+            failure.message
+        );
+        for foreign in [
+            "Int64",
+            "Utf8",
+            "integer(",
+            "wildcard",
+            "IntervalMonth",
+            "Array",
+        ] {
+            assert!(
+                !failure.message.contains(foreign),
+                "{query}: {}",
+                failure.message
+            );
+        }
+    }
+    let failure = bench.failure(ask("SELECT repeat(1, 'x')"));
+    assert!(!failure.message.contains("cast it"), "{}", failure.message);
+}
