@@ -117,6 +117,9 @@ pub struct SourceArgs {
     /// CSV: how many lines before the header are left out, whatever they hold.
     #[schemars(range(max = 1_000_000))]
     pub skip_rows: Option<u64>,
+    /// CSV: how many rows at the end are left out, such as totals; empty lines and comments don't count.
+    #[schemars(range(max = 1000))]
+    pub skip_last_rows: Option<u64>,
     /// CSV: what lines begin with that are left out, such as `#`.
     pub comment: Option<String>,
     /// Files: how the text is encoded, for all of the file: `utf-8` (the default), `utf-16` (the default where the byte

@@ -103,6 +103,7 @@ fn split(data: &[u8]) -> Option<(SourceArgs, impl Fn(&SourceArgs) -> Result<Byte
         quote: one(1, &["'", ""]),
         header: is(2, 0).then_some(false),
         skip_rows: is(2, 1).then_some(u64::from(head[1] >> 6)),
+        skip_last_rows: Some(u64::from((head[3] >> 5) & 3)),
         comment: is(2, 2).then(|| "#".to_owned()),
         null_values: is(2, 3).then(|| vec!["NA".to_owned(), String::new()]),
         decimal_comma: is(2, 4).then_some(true),

@@ -253,6 +253,7 @@ impl CheckedSource {
             ("header", args.header.is_some(), is_csv),
             ("columns", args.columns.is_some(), is_csv),
             ("skip_rows", args.skip_rows.is_some(), is_csv),
+            ("skip_last_rows", args.skip_last_rows.is_some(), is_csv),
             ("comment", args.comment.is_some(), is_csv),
             ("encoding", args.encoding.is_some(), is_file),
             ("decimal_comma", args.decimal_comma.is_some(), has_texts),

@@ -104,11 +104,13 @@ impl Chunks {
                 feed_lines(&mut chunk.bytes, self.lines.quoting, self.is_at_end);
             }
             if self.is_at_end {
+                let end = self.lines.footer(&chunk.bytes);
+                chunk.bytes.truncate(end);
                 break;
             }
-            if let Some(end) = row_end(&chunk.bytes, self.lines.quoting)
-                && self.lines.skipped == 0
-            {
+            let end = row_end(&chunk.bytes, self.lines.quoting);
+            let end = end.map_or(0, |end| self.lines.footer(&chunk.bytes[..end]));
+            if end > 0 && self.lines.skipped == 0 {
                 self.rest.extend_from_slice(&chunk.bytes[end..]);
                 chunk.bytes.truncate(end);
                 break;
@@ -230,6 +232,14 @@ impl Chunks {
 
 /// What a file is that begins so, if it is one of those that are taken for texts.
 fn other_format(bytes: &[u8]) -> Option<&'static str> {
+    let begin = bytes.trim_ascii_start();
+    let is = |what: &[u8]| {
+        let begin = begin.get(..what.len());
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(what))
+    };
+    if is(b"<!doctype html") || is(b"<html") {
+        return Some("an HTML page");
+    }
     [
         (
             &b"PK\x03\x04"[..],
@@ -245,6 +255,13 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
         (b"\x28\xb5\x2f\xfd", "packed with Zstandard"),
         (b"BZh", "packed with bzip2"),
         (b"\xfd7zXZ\0", "packed with xz"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+        (b"Rar!\x1a\x07", "a RAR archive"),
+        (b"ARROW1\0\0", "an Arrow file"),
+        (b"Obj\x01", "an Avro file"),
+        (b"\x89PNG\r\n", "a PNG image"),
+        (b"\xff\xd8\xff", "a JPEG image"),
+        (b"GIF89a", "a GIF image"),
     ]
     .into_iter()
     .find_map(|(begin, what)| bytes.starts_with(begin).then_some(what))
@@ -348,6 +365,7 @@ mod tests {
             quoting: Some(QUOTING),
             skipped,
             comment: comment.map(Arc::from),
+            footer_rows: 0,
         };
         for (text, lines, expected, line) in [
             ("it's \"so\r\n\r\na,b\r\n", of(2, None), "a,b\r\n", 4),

@@ -11,6 +11,8 @@ use crate::{
 
 /// More lines than that are no introduction.
 const SKIP_MAX: u64 = 1_000_000;
+/// More rows than that are no footer: they are kept in memory until it is known whether others come.
+const FOOTER_MAX: u64 = 1000;
 /// The longest comment sign, marker or currency, in bytes.
 const WORD_LEN_MAX: usize = 100;
 
@@ -25,6 +27,8 @@ pub(crate) struct Dialect {
     pub(crate) skipped: u64,
     /// What lines begin with that are left out.
     pub(crate) comment: Option<Arc<str>>,
+    /// So many rows at the end are left out.
+    pub(crate) footer_rows: usize,
     pub(crate) values: Values,
 }
 
@@ -40,6 +44,7 @@ impl Dialect {
             has_header: args.header.unwrap_or(true),
             skipped: args.skip_rows.unwrap_or(0),
             comment: word("comment", args.comment.as_deref())?.map(Arc::from),
+            footer_rows: footer_rows(args.skip_last_rows)?,
             values: Values::check(args)?,
         };
         if dialect.delimiter.is_some() && dialect.delimiter == dialect.quote {
@@ -66,7 +71,18 @@ impl Dialect {
             quoting: self.quote.map(|quote| Quoting { quote, delimiter }),
             skipped: self.skipped,
             comment: self.comment.clone(),
+            footer_rows: self.footer_rows,
         }
+    }
+}
+
+fn footer_rows(asked: Option<u64>) -> Result<usize> {
+    let rows = asked.unwrap_or(0);
+    match usize::try_from(rows) {
+        Ok(fitting) if rows <= FOOTER_MAX => Ok(fitting),
+        _ => Err(invalid_report(format!(
+            "`skip_last_rows` is at most {FOOTER_MAX}"
+        ))),
     }
 }
 

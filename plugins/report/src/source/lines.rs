@@ -1,6 +1,6 @@
 //! Where lines and rows end, and which lines are none of a file's rows.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use memchr::{memchr, memchr_iter, memchr2, memchr3, memrchr};
 
@@ -19,6 +19,8 @@ pub(crate) struct Lines {
     pub(crate) skipped: u64,
     /// Lines that begin with it, outside of quotes, are none.
     pub(crate) comment: Option<Arc<str>>,
+    /// So many rows at the end are none of the table's.
+    pub(crate) footer_rows: usize,
 }
 
 impl Lines {
@@ -55,6 +57,41 @@ impl Lines {
             at += len;
         }
         *bytes = kept;
+    }
+
+    /// Where the last rows of `bytes` begin that may be the file's last ones, too; 0 if there are no others. `bytes` begin
+    /// where a row begins, and end where one ends or the file does.
+    pub(super) fn footer(&self, bytes: &[u8]) -> usize {
+        if self.footer_rows == 0 {
+            return bytes.len();
+        }
+        let mut begins = VecDeque::with_capacity(self.footer_rows + 1);
+        let mut begin = 0;
+        let mut row = |end: usize| {
+            // Empty lines are no rows.
+            if !matches!(&bytes[begin..end], [] | [b'\r']) {
+                begins.push_back(begin);
+                if begins.len() > self.footer_rows {
+                    begins.pop_front();
+                }
+            }
+            begin = end + 1;
+        };
+        let mut outside = Outside::new(self.quoting);
+        let mut last = 0;
+        while let Some(stretch) = outside.next(bytes) {
+            for newline in memchr_iter(b'\n', &bytes[stretch.clone()]) {
+                row(stretch.start + newline);
+                last = stretch.start + newline + 1;
+            }
+        }
+        if last < bytes.len() {
+            row(bytes.len());
+        }
+        match begins.front() {
+            Some(first) if begins.len() == self.footer_rows => *first,
+            _ => 0,
+        }
     }
 
     /// How long the row is that `bytes` begin with, without its line's end.
@@ -197,5 +234,29 @@ mod tests {
         assert_eq!(end("x,\"a \"\"\n\"\" b\"\ny,\"\n"), Some(14));
         // A quote within a field is a character as any other.
         assert_eq!(end("5\" pipe\nnext"), Some(8));
+    }
+
+    #[test]
+    fn a_footer_is_what_the_last_rows_are() {
+        for (text, rows, expected) in [
+            ("a\n1\n2\n", 1, 4),
+            ("a\n1\n2", 1, 4),
+            ("a\n1\n2\n\n\r\n\n", 1, 4),
+            ("a\n1\n\n2\n3", 2, 5),
+            ("a\n1\n\"2\n\n3\"\n", 1, 4),
+            ("a\n1\n\"2", 1, 4),
+            ("a\n1\n", 2, 0),
+            ("a\n1\n", 3, 0),
+            ("\n\n", 1, 0),
+            ("", 1, 0),
+            ("a\n1\n", 0, 4),
+        ] {
+            let lines = Lines {
+                quoting: Some(QUOTING),
+                footer_rows: rows,
+                ..Lines::default()
+            };
+            assert_eq!(lines.footer(text.as_bytes()), expected, "{text:?} {rows}");
+        }
     }
 }

@@ -131,6 +131,11 @@ fn what_is_not_the_named_format_is_named() {
         (&b"%PDF-1.7\n"[..], "PDF"),
         (b"PAR1\x15\x04", "Parquet"),
         (b"SQLite format 3\0", "SQLite"),
+        (b"<!DOCTYPE html>\n<html>\n<body>\n", "HTML"),
+        (b"\n<HTML lang=\"de\"><head>\n", "HTML"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "PNG"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "JPEG"),
+        (b"7z\xbc\xaf\x27\x1c\0\x04", "7z"),
     ] {
         bench.file("a.csv", magic);
         let failure = bench.failure(source());

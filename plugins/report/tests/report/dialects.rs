@@ -479,3 +479,49 @@ fn a_file_of_excel_in_japan_is_read() {
         "{message}"
     );
 }
+
+#[test]
+fn rows_at_the_end_may_be_left_out() {
+    // As `csv.reader` of Python parts the rows, empty ones left out.
+    let rows = json!([["x", 1], ["y", 2]]);
+    for (content, last) in [
+        ("a,n\nx,1\ny,2\nTotal,3\n", 1),
+        ("a,n\r\nx,1\r\ny,2\r\nTotal,3\r\nmade by hand", 2),
+        ("a,n\rx,1\ry,2\rTotal;3;4\r\r\r", 1),
+        ("a,n\nx,1\ny,2\n\n\"Total,\nof all\"\n", 1),
+        ("a,n\nx,1\n# no row\ny,2\nTotal,,3\n# the end\n\n", 1),
+        ("a,n\nx,1\ny,2\n", 0),
+    ] {
+        let more = json!({"skip_last_rows": last, "comment": "#"});
+        assert_eq!(read(content, more), rows, "{content:?}");
+    }
+    // Their texts have no say in types, nor in what separates values.
+    assert_eq!(
+        kinds(
+            "a;n\nx;1\nTotal, all of it: 3\n",
+            json!({"skip_last_rows": 1})
+        ),
+        ["text", "integer"]
+    );
+    let (kind, _) = refused("a,n\nTotal,1\n", json!({"skip_last_rows": 2}));
+    assert_eq!(kind, "empty_source");
+    assert_eq!(
+        read("a,n\nTotal,1\n", json!({"skip_last_rows": 1})),
+        json!([])
+    );
+    let (kind, message) = refused("a\n1\n", json!({"skip_last_rows": 1001}));
+    assert_eq!(kind, "invalid_report");
+    assert!(message.contains("skip_last_rows"), "{message}");
+
+    // Rows of many chunks, and a footer that begins in one and ends in another.
+    let bench = Bench::new();
+    let mut text = String::from("n,t\n");
+    for n in 0..100_000 {
+        writeln!(text, "{n},\"row\n{n}\"").unwrap();
+    }
+    let footer = format!("Total,{}\n", "x".repeat(40_000)).repeat(60);
+    bench.file("a.csv", format!("{text}{footer}"));
+    let mut args = source(json!({"skip_last_rows": 60}));
+    args["query"] = json!("SELECT count(*) AS c, sum(n) AS s FROM a");
+    assert_eq!(bench.arrays(args), json!([[100_000, 4_999_950_000_u64]]));
+}
