@@ -316,7 +316,7 @@ fn computing(message: &str) -> Trouble {
     Trouble::new("query_failed", message)
 }
 
-/// What has grown too large: "Overflow happened on: 9223372036854775807 + 1", "Int64Array overflow on abs(-…)".
+/// What has grown too large: "Overflow happened on: 9223372036854775807 + 1", "`Int64Array` overflow on abs(-…)".
 fn outgrown(message: &str) -> Option<String> {
     if message.contains("Date arithmetic overflow") {
         return Some(String::from("a day or a time is too far away for its type"));
