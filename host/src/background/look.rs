@@ -71,10 +71,12 @@ impl Background {
     /// The client's: there is no such task, or it can't be looked at now.
     pub(crate) async fn task(&self, id: TaskId) -> Result<Looked, TaskFailure> {
         let store = self.store().await?;
+        // First, as the thread that writes answers it: what that was writing when somebody began to watch, and so told
+        // nobody, is in the ledger by the time it is looked at.
+        let mut places = self.places(&store).await?;
         let view = ask(|done| store.get(id, done)).await;
         let view = view.map_err(|error| failure(&error))?;
         let view = view.ok_or_else(|| Self::unknown_task(id))?;
-        let mut places = self.places(&store).await?;
         Ok(Looked {
             why: places.why(&view.summary),
             progress: self.0.runs.report(id),
