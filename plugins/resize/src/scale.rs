@@ -1,8 +1,6 @@
 //! Scales a plane while it is being decoded: rows go in, and as soon as there are enough of them for some rows of the
 //! result, these are made. No more of the source is held than the filter reaches.
 
-use std::mem;
-
 use fast_image_resize::{
     FilterType, PixelTrait, PixelType, ResizeAlg, ResizeError, ResizeOptions, Resizer,
     images::{Image, ImageRef},
@@ -71,8 +69,7 @@ pub(crate) fn to_f64(value: usize) -> f64 {
     value as f64
 }
 
-/// How much of a region lies outside of an image, in whole pixels. The image is mirrored there: what a pixel of the result
-/// is made of that lies half outside is the same as without that half.
+/// How much of a region lies outside of an image, in whole pixels. The image's edge is repeated there.
 #[derive(Clone, Copy)]
 struct Margins {
     left: usize,
@@ -89,10 +86,10 @@ impl Margins {
             len => ceil(len - 1e-6),
         };
         Self {
-            left: beyond(-region.x).min(width),
-            right: beyond(region.x + region.width - to_f64(width)).min(width),
-            top: beyond(-region.y).min(height),
-            bottom: beyond(region.y + region.height - to_f64(height)).min(height),
+            left: beyond(-region.x),
+            right: beyond(region.x + region.width - to_f64(width)),
+            top: beyond(-region.y),
+            bottom: beyond(region.y + region.height - to_f64(height)),
         }
     }
 }
@@ -105,9 +102,6 @@ pub(crate) struct Scaler {
     source: (usize, usize),
     /// How many rows of the source have been pushed.
     pushed: usize,
-    /// The first rows and the last, as many as the margins have, until these are made of them.
-    first_rows: Vec<u8>,
-    last_rows: Vec<u8>,
     /// The width of the source with its margins; what follows counts these as part of it.
     width: usize,
     height: usize,
@@ -130,7 +124,7 @@ pub(crate) struct Scaler {
 
 impl Scaler {
     /// For a source of this size, of which `region` becomes an image of `to_width` x `to_height`. What of the region lies
-    /// outside of the source is mirrored.
+    /// outside of the source is as its edge.
     pub(crate) fn new(
         kind: Kind,
         source: (usize, usize),
@@ -156,8 +150,6 @@ impl Scaler {
             margins,
             source,
             pushed: 0,
-            first_rows: Vec::new(),
-            last_rows: Vec::new(),
             width,
             height,
             region,
@@ -177,40 +169,20 @@ impl Scaler {
     /// Takes the next rows of the source, as many as there are in `bytes`.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<()> {
         let stride = self.source.0 * self.kind.bytes();
-        let missing = self.margins.top.saturating_sub(self.pushed);
-        let (first, rest) = bytes.split_at((missing * stride).min(bytes.len()));
-        if !first.is_empty() {
-            self.first_rows.extend_from_slice(first);
-            self.pushed += first.len() / stride;
-            if self.pushed < self.margins.top {
-                return Ok(());
-            }
-            let rows = mem::take(&mut self.first_rows);
-            for row in rows.chunks_exact(stride).rev() {
-                self.take(row, stride)?;
-            }
-            self.pushed = 0;
-            self.pass(&rows, stride)?;
-        }
-        self.pass(rest, stride)
-    }
-
-    /// Takes rows, and after the last of all those that are mirrored.
-    fn pass(&mut self, bytes: &[u8], stride: usize) -> Result<()> {
-        self.take(bytes, stride)?;
-        let before = self.pushed;
-        self.pushed += bytes.len() / stride.max(1);
-        if self.margins.bottom == 0 || self.pushed == before {
+        let count = bytes.len() / stride.max(1);
+        if count == 0 {
             return Ok(());
         }
-        let begin = self.source.1 - self.margins.bottom;
-        let passed = begin.saturating_sub(before) * stride;
-        self.last_rows
-            .extend_from_slice(bytes.get(passed..).unwrap_or_default());
+        if self.pushed == 0 {
+            for _ in 0..self.margins.top {
+                self.take(&bytes[..stride], stride)?;
+            }
+        }
+        self.take(bytes, stride)?;
+        self.pushed += count;
         if self.pushed == self.source.1 {
-            let rows = mem::take(&mut self.last_rows);
-            for row in rows.chunks_exact(stride).rev() {
-                self.take(row, stride)?;
+            for _ in 0..self.margins.bottom {
+                self.take(&bytes[(count - 1) * stride..count * stride], stride)?;
             }
         }
         Ok(())
@@ -257,12 +229,11 @@ impl Scaler {
         let rows = target.chunks_exact_mut(self.width * pixel);
         for (to, from) in rows.zip(bytes.chunks_exact(stride)) {
             to[begin..end].copy_from_slice(from);
-            let mirrored = from.chunks_exact(pixel);
-            for (left, from) in to[..begin].rchunks_exact_mut(pixel).zip(mirrored.clone()) {
-                left.copy_from_slice(from);
+            for left in to[..begin].chunks_exact_mut(pixel) {
+                left.copy_from_slice(&from[..pixel]);
             }
-            for (right, from) in to[end..].chunks_exact_mut(pixel).zip(mirrored.rev()) {
-                right.copy_from_slice(from);
+            for right in to[end..].chunks_exact_mut(pixel) {
+                right.copy_from_slice(&from[stride - pixel..]);
             }
         }
     }

@@ -213,7 +213,8 @@ fn stretch(plane: usize, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Where chroma of half the size comes from: a sample stands for two pixels, counted from where the upright image begins.
-/// Of an odd number of pixels, the last one reaches a pixel beyond the end, which in the file may be the beginning.
+/// Of an odd number of pixels, the last one reaches a pixel beyond the end, which in the file may be the beginning. A lone
+/// pixel has one to itself.
 fn halved(
     region: Region,
     (width, height): (usize, usize),
@@ -222,6 +223,7 @@ fn halved(
     let half = (width.div_ceil(2), height.div_ceil(2));
     let beyond = |len: f64, pixels: usize| match pixels % 2 {
         0 => 0.0,
+        _ if pixels == 1 => 0.0,
         _ => len / to_f64(pixels),
     };
     let (x, y) = (beyond(region.width, width), beyond(region.height, height));

@@ -169,11 +169,7 @@ impl<'a> Work<'a> {
             .iter()
             .map(|target| {
                 let strip = 2 << 20;
-                // Of an odd number of rows, chroma of the last one is held until it is mirrored.
-                let rows = target.plan.scaled.1;
-                let is_mirrored = target.is_subsampled && rows % 2 == 1;
-                let mirrored = self.header.pixels() / 2 / rows.max(1) as u64;
-                pixels(target.plan.scaled) * 4 + strip + u64::from(is_mirrored) * mirrored
+                pixels(target.plan.scaled) * 4 + strip
             })
             .sum();
         let finished = self
