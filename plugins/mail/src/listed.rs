@@ -6,8 +6,8 @@ use std::io;
 use plugin_api::serde_json;
 use serde::Serialize;
 
-/// Room for all lists of one result together, in bytes of JSON.
-pub(crate) const LISTS_LEN_MAX: usize = 6 << 20;
+/// Room for all lists of one result together, in bytes of JSON. Of a failure too: its data has half a line.
+pub(crate) const LISTS_LEN_MAX: usize = 4 << 20;
 
 /// As many as there is room for, and how many more there were.
 pub(crate) struct Listed<T> {
