@@ -13,7 +13,7 @@ use serde::{
 };
 use serde_json::{Value, json, value::RawValue};
 
-use crate::source::encoding::Encoding;
+use crate::encoding::Encoding;
 
 /// A row of a request: an object, whose keys are the columns, in their order.
 pub(crate) type Row = Box<RawValue>;

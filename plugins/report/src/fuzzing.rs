@@ -10,13 +10,13 @@ use std::{
 use crate::{
     args::SourceArgs,
     columns::{self, Builder, Column, Zone},
+    encoding::{Decoded, Encoding},
     error::Result,
     source::{
         bytes::Bytes,
         chunks::{Chunk, Chunks},
         csv::Csv,
         dialect::{self, Dialect, Values},
-        encoding::{Decoded, Encoding},
         json_lines::JsonLines,
     },
 };

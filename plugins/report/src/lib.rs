@@ -8,6 +8,7 @@ mod clock;
 mod columns;
 mod config;
 mod database;
+mod encoding;
 mod engine;
 mod error;
 mod frame;
@@ -40,7 +41,7 @@ pub use crate::{
     },
     config::ReportConfig,
     database::{ConnectionConfig, Tls},
-    source::encoding::Encoding,
+    encoding::Encoding,
 };
 use crate::{config::Checked, engine::Limits, run::Resources};
 

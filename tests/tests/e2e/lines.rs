@@ -127,7 +127,7 @@ fn fields_of_the_wrong_kind_are_named_and_the_id_comes_back() {
         ),
         (json!({"function": "echo", "progress": true}), "progress"),
         (
-            json!({"id": 1, "function": "echo", "background": true}),
+            json!({"id": 1, "function": "echo", "background": 1}),
             "background",
         ),
         (json!({"id": 1, "function": "echo", "key": "k"}), "key"),

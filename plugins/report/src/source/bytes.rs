@@ -11,7 +11,7 @@ use std::{
 use flate2::read::MultiGzDecoder;
 
 use crate::{
-    source::encoding::{Decoded, Encoding},
+    encoding::{Decoded, Encoding},
     watch::Watch,
 };
 

@@ -10,10 +10,10 @@ use memchr::{memchr, memchr_iter};
 use serde_json::json;
 
 use crate::{
+    encoding::WrongEncoding,
     error::{Result, Trouble},
     source::{
         bytes::Bytes,
-        encoding::WrongEncoding,
         lines::{Lines, feed_lines, first_line, line_ends, row_end},
     },
     watch::Watch,

@@ -5,7 +5,6 @@ pub(crate) mod chunks;
 pub(crate) mod csv;
 mod delimiter;
 pub(crate) mod dialect;
-pub(crate) mod encoding;
 mod fields;
 pub(crate) mod json_lines;
 mod lines;
