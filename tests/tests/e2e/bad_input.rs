@@ -1,9 +1,11 @@
 //! Garbage, in every shape: each line that ends is answered, and the host goes on.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::thread;
 
 use fastrand::Rng;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tests::{Client, Host, Plugin};
 
@@ -94,9 +96,15 @@ fn ten_thousand_random_and_mutated_lines_are_each_answered() {
                 let bytes = lines.concat();
                 let sending = scope.spawn(move || sender.write_all(&bytes));
                 for number in 0..LINES_PER_CONNECTION {
-                    let answer = client.recv();
-                    let ok = answer["ok"].as_bool();
-                    assert!(ok.is_some(), "seed {seed}, answer {number}: {answer}");
+                    let answer = client.next_line().expect("every line is answered");
+                    // No more of it is read: what comes back as it was sent may hold half of a surrogate pair.
+                    let fields = serde_json::from_slice::<BTreeMap<String, &RawValue>>(&answer);
+                    let ok = fields.ok().and_then(|mut fields| fields.remove("ok"));
+                    assert!(
+                        ok.is_some_and(|ok| ["true", "false"].contains(&ok.get())),
+                        "seed {seed}, answer {number}: {}",
+                        String::from_utf8_lossy(&answer)
+                    );
                 }
                 sending.join().unwrap().unwrap();
                 client.finish_sending();

@@ -271,6 +271,18 @@ fn look_beside(host: &Host, task: &str) -> Value {
 }
 
 #[test]
+fn whoever_waits_for_a_task_is_told_of_its_end_whenever_that_is() {
+    let host = good();
+    let mut client = host.client();
+    for number in 0..200 {
+        let task = hand_over(&mut client, "echo", json!(number), json!({}));
+        // Longer than any line is waited for: an end that is missed fails the test.
+        let wait = json!({"task": task, "wait_ms": 600_000});
+        assert_eq!(client.result("host.task", wait)["state"], "completed");
+    }
+}
+
+#[test]
 fn many_tasks_of_many_clients_are_each_done_once() {
     let host = good();
     let mut all = Vec::new();
