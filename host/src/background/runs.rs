@@ -65,14 +65,17 @@ impl Runs {
         all.runs.insert(number, run);
     }
 
-    pub(super) fn end(&self, number: u64) {
+    /// The task has been answered. Gives whether it had been told to end.
+    pub(super) fn end(&self, number: u64) -> bool {
         let mut all = lock(&self.all);
-        if let Some(run) = all.runs.remove(&number) {
-            all.numbers.remove(&run.task);
-            if let Some(count) = all.counts.get_mut(&run.plugin) {
-                *count -= 1;
-            }
+        let Some(run) = all.runs.remove(&number) else {
+            return false;
+        };
+        all.numbers.remove(&run.task);
+        if let Some(count) = all.counts.get_mut(&run.plugin) {
+            *count -= 1;
         }
+        run.is_cancelled
     }
 
     /// How many tasks the plugin's pool has.

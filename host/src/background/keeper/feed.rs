@@ -161,7 +161,6 @@ impl Keeper {
                 version: Arc::clone(version),
                 started_at: start,
                 at_most_once: claimed.at_most_once,
-                is_cancelled: false,
                 _in_flight: self.stats.begin(),
             },
         );

@@ -43,7 +43,6 @@ struct Run {
     version: Arc<str>,
     started_at: i64,
     at_most_once: bool,
-    is_cancelled: bool,
     _in_flight: InFlight,
 }
 
@@ -140,9 +139,13 @@ impl Keeper {
             () = sleep_until(at.into()) => {
                 if self.open_at.is_some_and(|at| at <= Instant::now()) {
                     self.open_at = None;
+                    let was_open = shared.storage.get().is_some();
                     tokio::spawn(async move {
-                        if shared.open().await.is_err() {
-                            shared.events.push(Event::TryToOpen);
+                        match shared.open().await {
+                            // It could not be looked at.
+                            Ok(_) if was_open => shared.events.push(Event::Opened),
+                            Ok(_) => {}
+                            Err(_) => shared.events.push(Event::TryToOpen),
                         }
                     });
                 }
@@ -150,10 +153,13 @@ impl Keeper {
         }
     }
 
-    /// When there is something to do, if nothing happens before.
+    /// When there is something to do, if nothing happens before. What is being done, or can't be as long as there is no
+    /// ledger, is waited for as an event.
     fn next_look(&self) -> Instant {
         let start = Instant::now();
-        let due = self.sweep_at.filter(|_| !self.is_sweeping).map(|at| {
+        let is_open = self.shared.storage.get().is_some();
+        let due = self.sweep_at.filter(|_| is_open && !self.is_sweeping);
+        let due = due.map(|at| {
             let wait = u64::try_from(at.saturating_sub(now())).unwrap_or(0);
             start + Duration::from_millis(wait).min(LOOK_INTERVAL)
         });
@@ -162,9 +168,14 @@ impl Keeper {
             .values()
             .filter_map(|trough| trough.pause_until);
         let pauses = pauses.filter(|until| *until > start);
-        let others = [self.write_at, self.open_at, Some(self.prune_at)];
+        let others = [
+            self.write_at
+                .filter(|_| is_open && !self.is_writing && !self.ends.is_empty()),
+            Some(self.prune_at).filter(|_| is_open && !self.is_pruning),
+            self.open_at,
+        ];
         let all = others.into_iter().flatten().chain(due).chain(pauses);
-        all.min().unwrap_or(self.prune_at).max(start)
+        all.min().unwrap_or(start + PRUNE_INTERVAL).max(start)
     }
 
     // ---- what has happened ----
@@ -179,7 +190,6 @@ impl Keeper {
             Event::Waiting(Err(error)) => {
                 self.storage_away(&error);
                 self.open_at = Some(Instant::now() + TRY_AGAIN);
-                self.shared.events.push(Event::Opened);
             }
             Event::Due(at) => self.sweep_at = sooner(self.sweep_at, Some(at)),
             Event::Claimed {
@@ -247,12 +257,12 @@ impl Keeper {
     }
 
     fn ended(&mut self, number: u64, outcome: Outcome) {
-        self.shared.runs.end(number);
+        let cancelled = self.shared.runs.end(number);
         let Some(run) = self.runs.remove(&number) else {
             return;
         };
         let told = Told {
-            cancelled: run.is_cancelled,
+            cancelled,
             closing: *self.phases.borrow() == Phase::Closing,
         };
         let ending = endings::of(outcome, told, run.at_most_once);
@@ -334,9 +344,6 @@ impl Keeper {
         }
         for task in called_off {
             if let Some(number) = self.shared.runs.cancel(task) {
-                if let Some(run) = self.runs.get_mut(&number) {
-                    run.is_cancelled = true;
-                }
                 self.shared.roster.cancel(Number(number));
             }
         }
@@ -429,4 +436,51 @@ impl Keeper {
 
 fn sooner(one: Option<i64>, other: Option<i64>) -> Option<i64> {
     one.into_iter().chain(other).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use service::life::Life;
+
+    use super::*;
+    use crate::config::LedgerSettings;
+    use crate::generations::Roster;
+    use crate::ledger::{Durability, Limits, Options};
+    use crate::router::Router;
+    use crate::task::Numbers;
+
+    #[test]
+    fn without_a_ledger_nothing_is_due_however_late_it_is() {
+        let settings = LedgerSettings {
+            folder: "no-such-folder".into(),
+            options: Options {
+                durability: Durability::Write,
+                limits: Limits {
+                    waiting_max: 1,
+                    stored_len_max: 1,
+                },
+            },
+        };
+        let background = Background::new(
+            settings,
+            Router::default(),
+            Roster::default(),
+            Numbers::default(),
+        );
+        let mut keeper = Keeper::new(&background, Arc::default(), Life::default().phases());
+        let past = Instant::now();
+        keeper.prune_at = past;
+        keeper.write_at = Some(past);
+        keeper.sweep_at = Some(0);
+        // A loop whose next look is now would turn for ever.
+        assert_eq!(
+            keeper.next_look().duration_since(past).as_secs(),
+            PRUNE_INTERVAL.as_secs()
+        );
+        keeper.open_at = Some(past);
+        assert!(
+            keeper.next_look() < past + PRUNE_INTERVAL,
+            "it is to be opened"
+        );
+    }
 }
