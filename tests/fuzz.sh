@@ -31,10 +31,12 @@ options() {
     esac
 }
 
-# What only some need, and takes long to build.
+# The plugin whose code it is, where it is one's.
 features() {
     case $1 in
+    addresses | smtp_*) echo --features=mail ;;
     report_*) echo --features=report ;;
+    avif_* | gif_* | image_* | jpeg_* | png_* | webp_*) echo --features=resize ;;
     esac
 }
 

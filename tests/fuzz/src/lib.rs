@@ -3,5 +3,7 @@
 mod memory;
 mod requests;
 
-pub use memory::{image, within};
+#[cfg(feature = "resize")]
+pub use memory::image;
+pub use memory::within;
 pub use requests::request;

@@ -34,6 +34,7 @@ pub fn within(data: &[u8], work: impl FnOnce(&[u8])) {
 ///
 /// # Panics
 /// Where it holds more memory at once than the plugin is told to take.
+#[cfg(feature = "resize")]
 pub fn image(data: &[u8], work: impl FnOnce(&[u8])) {
     let memory_max = usize::try_from(resize::fuzzing::MEMORY_MAX).expect("it is a length");
     bounded(data, memory_max, work);
