@@ -73,6 +73,7 @@ missing_packages() {
     has_nginx_stream || echo libnginx-mod-stream
     has haproxy || echo haproxy
     has caddy || echo caddy
+    compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || echo libfaketime
     has debootstrap || echo debootstrap
     [[ $purpose != bench ]] || has gearmand || echo gearman-job-server
 }

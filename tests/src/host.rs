@@ -18,6 +18,7 @@ pub struct Setup {
     folder: TempDir,
     config: String,
     args: Vec<String>,
+    variables: Vec<(String, String)>,
     /// None: where its configuration says.
     port: Option<u16>,
     log: Option<PathBuf>,
@@ -42,6 +43,7 @@ impl Setup {
             folder,
             config: String::new(),
             args: Vec::new(),
+            variables: Vec::new(),
             port: Some(0),
             log: None,
         }
@@ -100,6 +102,13 @@ impl Setup {
         self
     }
 
+    /// With a variable in its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// With a file, or whatever has a path, for its standard error. The test can't ask for its log then.
     #[must_use]
     pub fn log_to(mut self, file: &Path) -> Self {
@@ -136,6 +145,7 @@ impl Setup {
             command.arg("--config").arg(file);
         }
         command.args(&self.args);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         match &self.log {
             Some(file) => logging_to(&command, file),
             None => command,

@@ -27,8 +27,8 @@ pub struct Background {
     pub retry: Retry,
     /// What hasn't finished so long after receipt is discarded.
     pub deadline_ms: Option<u64>,
-    /// How long the task can be asked for after its end.
-    pub result_ttl_ms: u64,
+    /// How long the task can be asked for after its end; as long as the host says, where it is none.
+    pub result_ttl_ms: Option<u64>,
     /// What it is counted with. At most [`NAME_LEN_MAX`] bytes.
     pub limit_key: Option<String>,
     /// Only this version of its plugin runs it. At most [`NAME_LEN_MAX`] bytes.
@@ -44,7 +44,7 @@ impl Default for Background {
             priority: 5,
             retry: Retry::default(),
             deadline_ms: None,
-            result_ttl_ms: 24 * 3600 * 1000,
+            result_ttl_ms: None,
             limit_key: None,
             version: None,
         }
@@ -137,8 +137,7 @@ impl Background {
             priority: priority.map_or(Ok(fallback.priority), parse_priority)?,
             retry: retry.map_or(Ok(fallback.retry), parse_retry)?,
             deadline_ms: time("deadline_ms", deadline_ms, 1)?,
-            result_ttl_ms: time("result_ttl_ms", result_ttl_ms, 0)?
-                .unwrap_or(fallback.result_ttl_ms),
+            result_ttl_ms: time("result_ttl_ms", result_ttl_ms, 0)?,
             limit_key: limit_key.map(|raw| name("limit_key", raw)).transpose()?,
             version: version.map(|raw| name("version", raw)).transpose()?,
         };
@@ -172,13 +171,14 @@ impl Background {
             );
             out.extend_from_slice(retry.as_bytes());
         }
-        number(out, "deadline_ms", self.deadline_ms.unwrap_or(0), 0);
-        number(
-            out,
-            "result_ttl_ms",
-            self.result_ttl_ms,
-            usual.result_ttl_ms,
-        );
+        for (name, time) in [
+            ("deadline_ms", self.deadline_ms),
+            ("result_ttl_ms", self.result_ttl_ms),
+        ] {
+            if let Some(time) = time {
+                out.extend_from_slice(format!(",\"{name}\":{time}").as_bytes());
+            }
+        }
         text(out, "limit_key", self.limit_key.as_ref());
         text(out, "version", self.version.as_ref());
     }

@@ -24,7 +24,7 @@ impl Background {
         {
             return answer.finish(Err(failure));
         }
-        let task = new_task(shared.ids.next(now()), request, asked, caller);
+        let task = shared.new_task(request, asked, caller);
         if let Some(store) = shared.storage.get() {
             return shared.put(&store, task, answer);
         }
@@ -64,44 +64,44 @@ impl Shared {
         };
         store.enqueue(vec![task], now(), Box::new(told));
     }
-}
 
-fn new_task(id: TaskId, request: Request, asked: Asked, caller: &Caller) -> NewTask {
-    let now = now();
-    let time = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-    let at = |ms: u64| now.saturating_add(time(ms));
-    NewTask {
-        id,
-        function: request.function.into(),
-        // Not the whole line, which other requests may share.
-        args: bytes::Bytes::copy_from_slice(&request.args),
-        key: asked.key,
-        unique_until: (asked.unique_ms > 0).then(|| at(asked.unique_ms)),
-        available_at: at(asked.delay_ms),
-        priority: asked.priority,
-        retry: RetryPolicy {
-            max: asked.retry.max,
-            base_ms: time(asked.retry.base_ms),
-            cap_ms: time(asked.retry.cap_ms),
-            on: match asked.retry.on {
-                AskedOn::Any => RetryOn::Any,
-                AskedOn::Retryable => RetryOn::Retryable,
+    fn new_task(&self, request: Request, asked: Asked, caller: &Caller) -> NewTask {
+        let now = now();
+        let time = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        let at = |ms: u64| now.saturating_add(time(ms));
+        NewTask {
+            id: self.ids.next(now),
+            function: request.function.into(),
+            // Not the whole line, which other requests may share.
+            args: bytes::Bytes::copy_from_slice(&request.args),
+            key: asked.key,
+            unique_until: (asked.unique_ms > 0).then(|| at(asked.unique_ms)),
+            available_at: at(asked.delay_ms),
+            priority: asked.priority,
+            retry: RetryPolicy {
+                max: asked.retry.max,
+                base_ms: time(asked.retry.base_ms),
+                cap_ms: time(asked.retry.cap_ms),
+                on: match asked.retry.on {
+                    AskedOn::Any => RetryOn::Any,
+                    AskedOn::Retryable => RetryOn::Retryable,
+                },
             },
-        },
-        deadline_at: asked.deadline_ms.map(at),
-        result_ttl_ms: time(asked.result_ttl_ms),
-        timeout_ms: request
-            .timeout
-            .map(|timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)),
-        // Until authors can declare it.
-        at_most_once: false,
-        subject: request.subject.map(Into::into),
-        limit_key: asked.limit_key,
-        version: asked.version,
-        parent: None,
-        batch: None,
-        traceparent: request.traceparent.map(|parent| parent.as_str().to_owned()),
-        client: caller.client().map(str::to_owned),
+            deadline_at: asked.deadline_ms.map(at),
+            result_ttl_ms: asked.result_ttl_ms.map_or(self.result_ttl_ms, time),
+            timeout_ms: request
+                .timeout
+                .map(|timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)),
+            // Until authors can declare it.
+            at_most_once: false,
+            subject: request.subject.map(Into::into),
+            limit_key: asked.limit_key,
+            version: asked.version,
+            parent: None,
+            batch: None,
+            traceparent: request.traceparent.map(|parent| parent.as_str().to_owned()),
+            client: caller.client().map(str::to_owned),
+        }
     }
 }
 

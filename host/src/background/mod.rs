@@ -44,6 +44,8 @@ pub(crate) struct Background(Arc<Shared>);
 
 struct Shared {
     storage: Storage,
+    /// For how long a task can be asked for after its end that doesn't say so itself, in milliseconds.
+    result_ttl_ms: i64,
     router: Router,
     roster: Roster,
     ids: TaskIds,
@@ -73,6 +75,7 @@ impl Background {
         let events = Arc::<Events>::default();
         let watchers = Arc::new(Watchers::new(Arc::clone(&events)));
         Self(Arc::new(Shared {
+            result_ttl_ms: settings.result_ttl_ms,
             storage: Storage::new(settings, Arc::clone(&watchers)),
             router,
             roster,

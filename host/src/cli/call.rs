@@ -68,7 +68,7 @@ struct Asked {
     /// Give it up if it hasn't finished so long from now
     #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "background")]
     deadline: Option<Duration>,
-    /// Keep it for so long after its end, to be asked for [default: 1d]
+    /// Keep it for so long after its end, to be asked for [default: as the host is told, a day]
     #[arg(long, value_name = "TIME", value_parser = parse_wait, requires = "background")]
     result_ttl: Option<Duration>,
     /// Only this version of the plugin runs it
@@ -119,7 +119,7 @@ impl Asked {
                 },
             },
             deadline_ms: self.deadline.map(ms),
-            result_ttl_ms: self.result_ttl.map_or(usual.result_ttl_ms, ms),
+            result_ttl_ms: self.result_ttl.map(ms),
             version: self.plugin_version,
             limit_key: usual.limit_key,
         };
@@ -191,7 +191,7 @@ mod tests {
                     on: RetryOn::Retryable
                 },
                 deadline_ms: Some(3_600_000),
-                result_ttl_ms: 0,
+                result_ttl_ms: Some(0),
                 limit_key: None,
                 version: Some("1.2".into()),
             })))

@@ -4,18 +4,22 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use service::config::ConfigError;
-use values::units::Size;
+use values::units::{Size, Time};
 
 use crate::ledger::{Durability, Limits, Options};
 
 /// The data folder, unless somebody says otherwise.
 pub(crate) const DATA_DEFAULT: &str = "./data";
 
+const DAY_SECONDS: u64 = 24 * 3600;
+
 /// Where and how background tasks are kept.
 #[derive(Clone, Debug)]
 pub(crate) struct LedgerSettings {
     pub(crate) folder: PathBuf,
     pub(crate) options: Options,
+    /// For how long a task can be asked for after its end that doesn't say so itself, in milliseconds.
+    pub(crate) result_ttl_ms: i64,
 }
 
 /// `[ledger]`.
@@ -25,6 +29,8 @@ pub(super) struct LedgerTable {
     durable: Durable,
     waiting_max: u64,
     stored_len_max: Size,
+    result_ttl: Time,
+    discarded_ttl: Time,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -40,6 +46,8 @@ impl Default for LedgerTable {
             durable: Durable::Fsync,
             waiting_max: 10_000_000,
             stored_len_max: Size(16 << 30),
+            result_ttl: Time::secs(DAY_SECONDS),
+            discarded_ttl: Time::secs(14 * DAY_SECONDS),
         }
     }
 }
@@ -66,8 +74,14 @@ impl LedgerTable {
                 limits: Limits {
                     waiting_max: self.waiting_max,
                     stored_len_max,
+                    discarded_ttl_ms: millis(self.discarded_ttl),
                 },
             },
+            result_ttl_ms: millis(self.result_ttl),
         })
     }
+}
+
+fn millis(Time(time): Time) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

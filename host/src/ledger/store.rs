@@ -116,13 +116,15 @@ impl Durability {
     }
 }
 
-/// What a ledger takes in at most.
+/// What a ledger takes in at most, and keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// Tasks that haven't finished.
     pub(crate) waiting_max: u64,
     /// Bytes of arguments and results that are kept.
     pub(crate) stored_len_max: u64,
+    /// For how long discarded tasks are kept at least, in milliseconds.
+    pub(crate) discarded_ttl_ms: i64,
 }
 
 /// What is claimed.

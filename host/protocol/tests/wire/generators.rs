@@ -60,7 +60,12 @@ fn background() -> impl Strategy<Value = Background> {
         cap_ms,
         on,
     });
-    let times = (time(), time(), option::of(1..=ASKED_MS_MAX), time());
+    let times = (
+        time(),
+        time(),
+        option::of(1..=ASKED_MS_MAX),
+        option::of(time()),
+    );
     (name(), times, 1..=9_u8, retry, name(), name()).prop_map(
         |(
             key,

@@ -194,7 +194,7 @@ fn a_task_in_the_background_says_how_it_is_kept_and_tried_again() {
             on: RetryOn::Retryable,
         },
         deadline_ms: Some(3),
-        result_ttl_ms: 4,
+        result_ttl_ms: Some(4),
         limit_key: Some("l".to_owned()),
         version: Some("1.0".to_owned()),
     };

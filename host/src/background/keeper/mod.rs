@@ -458,8 +458,10 @@ mod tests {
                 limits: Limits {
                     waiting_max: 1,
                     stored_len_max: 1,
+                    discarded_ttl_ms: 1,
                 },
             },
+            result_ttl_ms: 1,
         };
         let background = Background::new(
             settings,

@@ -119,7 +119,7 @@ impl Desk<'_> {
             return Ok(false);
         }
         let ended_at = to.is_finished().then_some(now);
-        let forget_at = task.forget_at(to, now);
+        let forget_at = task.forget_at(to, self.limits, now);
         // When it became available, where it does now.
         let available_at = if to == State::Available {
             now

@@ -71,7 +71,7 @@ impl Desk<'_> {
             available_at,
             wake_at(to, available_at, task.deadline_at),
             ended_at,
-            task.forget_at(to, now),
+            task.forget_at(to, self.limits, now),
             held,
             result_at,
             result

@@ -9,9 +9,7 @@ use crate::ledger::endings::Run;
 use crate::ledger::id::TaskId;
 use crate::ledger::retry::{RetryOn, RetryPolicy};
 use crate::ledger::states::State;
-
-/// Discarded tasks are kept so long at least: 14 days, in milliseconds.
-const DISCARDED_TTL_MS: i64 = 14 * 24 * 3600 * 1000;
+use crate::ledger::store::Limits;
 
 pub(super) fn state_of(row: &Row<'_>, column: usize) -> Result<State, Fault> {
     let index: i64 = row.get(column)?;
@@ -119,10 +117,10 @@ impl Known {
 
     /// When a task that ended so is forgotten; never, where a person has to decide. It stays for as long as its key does,
     /// since whoever sends the key again is told its id.
-    pub(super) fn forget_at(&self, state: State, now: i64) -> Option<i64> {
+    pub(super) fn forget_at(&self, state: State, limits: Limits, now: i64) -> Option<i64> {
         let ttl_ms = match state {
             State::Completed | State::Cancelled => self.result_ttl_ms,
-            State::Discarded => self.result_ttl_ms.max(DISCARDED_TTL_MS),
+            State::Discarded => self.result_ttl_ms.max(limits.discarded_ttl_ms),
             _ => return None,
         };
         let at = now.saturating_add(ttl_ms.max(0));

@@ -22,6 +22,9 @@ pub(crate) const NOW: i64 = 1_790_000_000_000;
 
 pub(crate) const DAY_MS: i64 = 24 * 3600 * 1000;
 
+/// For so long discarded tasks are kept in these tests.
+pub(crate) const DISCARDED_TTL_MS: i64 = 14 * DAY_MS;
+
 /// Waits for the answer to what `start` asks.
 pub(crate) fn ask<T: Send + 'static>(start: impl FnOnce(Done<T>)) -> Result<T, StoreError> {
     let (sender, receiver) = mpsc::sync_channel(1);

@@ -1,6 +1,7 @@
 //! What else may go wrong: the disk, the folder, another host.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -100,4 +101,79 @@ fn bounds_are_kept_and_told() {
     let failure = try_hand_over(&mut client, "echo", json!("x".repeat(2_000)), later).unwrap_err();
     failure.expect("overloaded", &["stored_len_max"]);
     assert_eq!(look(&mut client, &tasks[1])["state"], "scheduled");
+}
+
+/// The clock of a host, by the library `libfaketime`, which reads a file whenever the time is asked for. How long
+/// something takes is measured as before.
+struct Clock(PathBuf);
+
+impl Clock {
+    const LIBRARY: &str = "/usr/$LIB/faketime/libfaketimeMT.so.1";
+
+    fn of(setup: Setup) -> (Self, Setup) {
+        let clock = Self(setup.folder().join("clock"));
+        clock.set("+0");
+        let file = clock.0.to_str().unwrap().to_owned();
+        let setup = setup
+            .env("LD_PRELOAD", Self::LIBRARY)
+            .env("FAKETIME_TIMESTAMP_FILE", &file)
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        (clock, setup)
+    }
+
+    /// So far from what it should be.
+    fn set(&self, offset: &str) {
+        let new: &Path = &self.0.with_extension("new");
+        fs::write(new, offset).unwrap();
+        fs::rename(new, &self.0).unwrap();
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_loses_no_task_and_runs_none_twice() {
+    const HOUR_MS: i64 = 3_600_000;
+    let (clock, setup) = Clock::of(Setup::new().plugin(Plugin::Good));
+    let host = setup.start();
+    let mut client = host.client();
+    let in_an_hour = json!({"delay_ms": HOUR_MS});
+    let early = hand_over(&mut client, "echo", json!(1), in_an_hour.clone());
+    let running = hand_over(&mut client, "sleep", json!({"ms": 1_500}), json!({}));
+    wait_until("it runs", || {
+        look(&mut client, &running)["state"] == "running"
+    });
+    assert_eq!(look(&mut client, &early)["state"], "scheduled");
+
+    clock.set("+2h");
+    let looked = expect_state(&mut client, &early, "completed");
+    assert_eq!(looked["attempts"], 1, "{looked}");
+    let late = hand_over(&mut client, "echo", json!(2), in_an_hour.clone());
+    let looked = expect_state(&mut client, &running, "completed");
+    assert_eq!(looked["attempts"], 1, "{looked}");
+
+    clock.set("-1d");
+    let now = hand_over(&mut client, "echo", json!(3), json!({}));
+    let soon = hand_over(&mut client, "echo", json!(4), json!({"delay_ms": 300}));
+    for task in [&now, &soon] {
+        let looked = expect_state(&mut client, task, "completed");
+        assert_eq!(looked["attempts"], 1, "{looked}");
+    }
+    // It waits for an hour from now on, and not for a day.
+    let fresh = hand_over(&mut client, "echo", json!(5), in_an_hour);
+    let [late, fresh] = [late, fresh].map(|task| {
+        let looked = look(&mut client, &task);
+        assert_eq!(looked["state"], "scheduled", "{looked}");
+        looked["available_at_ms"].as_i64().unwrap()
+    });
+    assert!(
+        (fresh - HOUR_MS / 6..=fresh).contains(&late),
+        "{late} {fresh}"
+    );
+
+    clock.set("+0");
+    let task = hand_over(&mut client, "echo", json!(6), json!({}));
+    expect_state(&mut client, &task, "completed");
+    for task in [early, running, now, soon] {
+        assert_eq!(look(&mut client, &task)["attempts"], 1);
+    }
 }

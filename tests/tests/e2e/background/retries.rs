@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use tests::{Host, Plugin, Setup, wait_until};
 
-use super::{expect_state, good, hand_over, look};
+use super::{end_of, expect_state, good, hand_over, look};
 
 #[test]
 fn what_fails_is_tried_again_after_a_wait_and_given_up_in_the_end() {
@@ -121,5 +121,26 @@ fn requests_whose_clients_wait_go_first() {
     );
     for task in &tasks {
         expect_state(&mut client, task, "completed");
+    }
+}
+
+#[test]
+fn an_operator_says_for_how_long_tasks_are_kept() {
+    const HOUR_MS: i64 = 3_600_000;
+    let config = "[ledger]\nresult_ttl = \"2h\"\ndiscarded_ttl = \"5h\"";
+    let host = Setup::new().plugin(Plugin::Good).config(config).start();
+    let mut client = host.client();
+    let failing = json!({"kind": "k", "message": "m", "retryable": false});
+    let once = json!({"retry": {"max": 0}});
+    for (function, args, fields, kept_ms) in [
+        ("echo", json!(1), json!({}), 2 * HOUR_MS),
+        ("echo", json!(1), json!({"result_ttl_ms": 7}), 7),
+        ("fail", failing, once, 5 * HOUR_MS),
+    ] {
+        let task = hand_over(&mut client, function, args, fields);
+        let looked = end_of(&mut client, &task);
+        let time = |name: &str| looked[name].as_i64().unwrap();
+        let kept = time("forget_at_ms") - time("ended_at_ms");
+        assert_eq!(kept, kept_ms, "{looked}");
     }
 }

@@ -17,7 +17,7 @@ use super::super::queue::{Batch, Queue, Weighed, Weight};
 use super::super::{Options, Sqlite, WORK_BATCH, WORK_BOUND};
 use crate::ledger::answer::Done;
 use crate::ledger::store::{ClaimAsk, Durability, Limits, Store, Want};
-use crate::ledger::tests::{NOW, ask, completed, end, id, task};
+use crate::ledger::tests::{DISCARDED_TTL_MS, NOW, ask, completed, end, id, task};
 use crate::ledger::{Enqueued, NewTask};
 
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -43,6 +43,7 @@ fn open(folder: &Path) -> Arc<Sqlite> {
     let limits = Limits {
         waiting_max: u64::MAX,
         stored_len_max: u64::MAX,
+        discarded_ttl_ms: DISCARDED_TTL_MS,
     };
     Arc::new(
         Sqlite::open(

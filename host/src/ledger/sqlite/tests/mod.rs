@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::{Options, Sqlite};
 use crate::ledger::store::{Durability, Limits};
-use crate::ledger::tests::NOW;
+use crate::ledger::tests::{DISCARDED_TTL_MS, NOW};
 use crate::ledger::{StoreError, TaskIds};
 
 const OPTIONS: Options = Options {
@@ -20,6 +20,7 @@ const OPTIONS: Options = Options {
     limits: Limits {
         waiting_max: u64::MAX,
         stored_len_max: u64::MAX,
+        discarded_ttl_ms: DISCARDED_TTL_MS,
     },
 };
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{claim_one, each, state, sweep};
 use crate::ledger::tests::{
-    DAY_MS, NOW, ask, claim, completed, end, enqueue, failed, finish, id, task, view,
+    DISCARDED_TTL_MS, NOW, ask, claim, completed, end, enqueue, failed, finish, id, task, view,
 };
 use crate::ledger::{
     Ending, Failure, Filter, Finished, Held, NewTask, RetryOn, RetryPolicy, Selection, State,
@@ -124,7 +124,7 @@ fn a_failed_task_is_tried_again_until_its_attempts_are_used_up() {
             (NOW, NOW + 1)
         );
         // Discarded ones are kept for two weeks.
-        let forget_at = now + 1 + 14 * DAY_MS;
+        let forget_at = now + 1 + DISCARDED_TTL_MS;
         assert_eq!(view.forget_at, Some(forget_at));
         assert_eq!(
             ask(|done| store.prune(forget_at - 1, 9, done))

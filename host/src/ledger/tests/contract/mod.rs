@@ -8,12 +8,13 @@ mod lists;
 mod people;
 
 use super::model::Model;
-use super::{NOW, ask, claim_of, view, want};
+use super::{DISCARDED_TTL_MS, NOW, ask, claim_of, view, want};
 use crate::ledger::{Claimed, Durability, Limits, Options, Sqlite, State, Store, TaskId};
 
 pub(in crate::ledger::tests) const NO_LIMITS: Limits = Limits {
     waiting_max: u64::MAX,
     stored_len_max: u64::MAX,
+    discarded_ttl_ms: DISCARDED_TTL_MS,
 };
 
 /// Runs a test on a new store of each kind.

@@ -7,12 +7,11 @@ use bytes::Bytes;
 
 use crate::ledger::endings::Run;
 use crate::ledger::states::{Event, State};
+use crate::ledger::tests::DISCARDED_TTL_MS;
 use crate::ledger::{
     Attempt, Change, Claimed, Ending, Enqueued, Filter, Finish, Finished, FunctionStats, Limits,
     Listener, NewTask, Page, PageAsk, Pruned, Stats, Swept, TaskId, TaskSummary, TaskView, Want,
 };
-
-const DISCARDED_TTL_MS: i64 = 14 * 24 * 3600 * 1000;
 
 /// A task, as all that is known of it.
 #[derive(Clone)]
