@@ -142,12 +142,6 @@ pub(crate) struct Want {
     /// The version that is live here: tasks that ask for another are left alone.
     pub(crate) version: Arc<str>,
     pub(crate) count: u32,
-    /// No more than so many of the function run at once, over all hosts of the ledger.
-    pub(crate) running_max: Option<u32>,
-    /// The same, of those with the same `limit_key` each.
-    pub(crate) running_max_by_key: Option<u32>,
-    /// Tasks with these limit keys are left alone.
-    pub(crate) held_back: Vec<Arc<str>>,
 }
 
 /// Whether a run is still its host's.

@@ -111,9 +111,6 @@ impl Keeper {
                 function: Arc::clone(function),
                 version: Arc::clone(version),
                 count: *count,
-                running_max: None,
-                running_max_by_key: None,
-                held_back: Vec::new(),
             });
         }
         self.claims += 1;

@@ -2,7 +2,7 @@
 //! (that is, on how many different limit keys wait), but not on how many tasks wait.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -55,12 +55,10 @@ impl Desk<'_> {
         let Some(function) = self.book.place_of(&want.function) else {
             return Ok(Vec::new());
         };
-        let mut bounds = Bounds::of(self, function, want);
-        let count = count.min(bounds.function);
         if count == 0 || self.book.functions[function].paused {
             return Ok(Vec::new());
         }
-        let lanes = self.open_lanes(function, want, &bounds);
+        let lanes = self.open_lanes(function, want);
         let available: i64 = lanes
             .iter()
             .map(|lane| self.book.lanes[*lane].count(State::Available))
@@ -85,29 +83,23 @@ impl Desk<'_> {
             let Some(candidate) = source.next(self)? else {
                 break;
             };
-            if seen.contains(&candidate.0) || !bounds.has_room(self, candidate.1) {
-                continue;
+            if seen.insert(candidate.0) {
+                picked.push(candidate);
             }
-            bounds.take(self, candidate.1);
-            seen.insert(candidate.0);
-            picked.push(candidate);
         }
         Ok(picked)
     }
 
     /// The function's lanes that have something for this claim.
-    fn open_lanes(&self, function: usize, want: &Want, bounds: &Bounds) -> Vec<usize> {
+    fn open_lanes(&self, function: usize, want: &Want) -> Vec<usize> {
         let lanes = self.book.functions[function].lanes.iter().copied();
         let is_open = |place: &usize| {
             let lane = &self.book.lanes[*place];
-            let is_held_back = |key: &Arc<str>| want.held_back.contains(key);
             lane.count(State::Available) > 0
                 && lane
                     .version
                     .as_ref()
                     .is_none_or(|version| *version == want.version)
-                && !lane.limit_key.as_ref().is_some_and(is_held_back)
-                && bounds.has_room(self, *place)
         };
         lanes.filter(is_open).collect()
     }
@@ -293,51 +285,6 @@ impl Ahead {
     fn push_next_of(&mut self, lane: usize) {
         if let Some((priority, id)) = self.rest.get_mut(&lane).and_then(Iterator::next) {
             self.heap.push(Reverse((priority, id, lane)));
-        }
-    }
-}
-
-/// How many more may run: of the function, and of each limit key.
-struct Bounds {
-    function: usize,
-    by_key: Option<BTreeMap<Arc<str>, i64>>,
-    by_key_max: i64,
-}
-
-impl Bounds {
-    fn of(desk: &Desk<'_>, function: usize, want: &Want) -> Self {
-        let lanes = || {
-            desk.book.functions[function]
-                .lanes
-                .iter()
-                .map(|place| &desk.book.lanes[*place])
-        };
-        let running: i64 = lanes().map(|lane| lane.count(State::Running)).sum();
-        let left = |max: u32| usize::try_from(i64::from(max) - running).unwrap_or(0);
-        let mut by_key = want.running_max_by_key.map(|_| BTreeMap::new());
-        if let Some(by_key) = &mut by_key {
-            for lane in lanes().filter(|lane| lane.count(State::Running) > 0) {
-                if let Some(key) = &lane.limit_key {
-                    *by_key.entry(Arc::clone(key)).or_insert(0) += lane.count(State::Running);
-                }
-            }
-        }
-        Self {
-            function: want.running_max.map_or(usize::MAX, left),
-            by_key,
-            by_key_max: want.running_max_by_key.map_or(i64::MAX, i64::from),
-        }
-    }
-
-    fn has_room(&self, desk: &Desk<'_>, lane: usize) -> bool {
-        let key = desk.book.lanes[lane].limit_key.as_ref();
-        let bound = self.by_key.as_ref().zip(key);
-        bound.is_none_or(|(by_key, key)| by_key.get(key).copied().unwrap_or(0) < self.by_key_max)
-    }
-
-    fn take(&mut self, desk: &Desk<'_>, lane: usize) {
-        if let (Some(by_key), Some(key)) = (&mut self.by_key, &desk.book.lanes[lane].limit_key) {
-            *by_key.entry(Arc::clone(key)).or_insert(0) += 1;
         }
     }
 }

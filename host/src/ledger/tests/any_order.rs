@@ -95,28 +95,10 @@ fn new_task() -> impl Strategy<Value = NewTask> {
 }
 
 fn wanted() -> impl Strategy<Value = Want> {
-    let bound = || prop::option::of(0..4_u32);
-    (
-        of(&FUNCTIONS),
-        of(&["1", "2"]),
-        0..6_u32,
-        bound(),
-        bound(),
-        any::<bool>(),
-    )
-        .prop_map(
-            |(function, version, count, running_max, running_max_by_key, holds_back)| Want {
-                version: version.into(),
-                running_max,
-                running_max_by_key,
-                held_back: if holds_back {
-                    vec!["a".into()]
-                } else {
-                    Vec::new()
-                },
-                ..want(function, count)
-            },
-        )
+    (of(&FUNCTIONS), of(&["1", "2"]), 0..6_u32).prop_map(|(function, version, count)| Want {
+        version: version.into(),
+        ..want(function, count)
+    })
 }
 
 fn ending() -> impl Strategy<Value = Ending> {

@@ -80,9 +80,6 @@ pub(crate) fn want(function: &str, count: u32) -> Want {
         function: function.into(),
         version: "1".into(),
         count,
-        running_max: None,
-        running_max_by_key: None,
-        held_back: Vec::new(),
     }
 }
 

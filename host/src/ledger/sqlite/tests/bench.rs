@@ -211,9 +211,6 @@ fn claim_ask(count: u32) -> ClaimAsk {
         function: "echo".into(),
         version: "1".into(),
         count,
-        running_max: None,
-        running_max_by_key: None,
-        held_back: Vec::new(),
     };
     ClaimAsk {
         node: "node".into(),

@@ -255,24 +255,8 @@ impl Inner {
         lens.sum::<usize>() as u64
     }
 
-    pub(super) fn running(&self, want: &Want, limit_key: Option<&String>) -> u32 {
-        let running = self.tasks.values().filter(|kept| {
-            kept.state == State::Running
-                && kept.new.function == want.function
-                && limit_key.is_none_or(|key| kept.new.limit_key.as_ref() == Some(key))
-        });
-        u32::try_from(running.count()).unwrap()
-    }
-
     pub(super) fn next(&self, want: &Want) -> Option<TaskId> {
-        if want
-            .running_max
-            .is_some_and(|max| self.running(want, None) >= max)
-        {
-            return None;
-        }
         let fitting = self.tasks.iter().filter(|(_, kept)| {
-            let key = kept.new.limit_key.as_ref();
             kept.state == State::Available
                 && kept.new.function == want.function
                 && kept
@@ -280,10 +264,6 @@ impl Inner {
                     .version
                     .as_ref()
                     .is_none_or(|version| **version == *want.version)
-                && key.is_none_or(|key| !want.held_back.iter().any(|held| **held == **key))
-                && key
-                    .zip(want.running_max_by_key)
-                    .is_none_or(|(key, max)| self.running(want, Some(key)) < max)
         });
         let is_by_age = self.claims.get(&want.function).unwrap_or(&0) % 8 == 7;
         fitting
