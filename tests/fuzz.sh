@@ -58,11 +58,14 @@ if [[ -d $images && -x $tools/images-venv/bin/python ]]; then
     "$tools/images-venv/bin/python" tests/images/seeds.py "$images" "$target_dir/seeds"
 fi
 
+# Whatever one finds, the others have their turn.
+status=0
 for target in "${targets[@]}"; do
     printf '\n== %s, %s s\n' "$target" "$seconds"
     mkdir -p "$target_dir/corpus/$target" "$target_dir/found/$target" "$target_dir/seeds/$target"
     # shellcheck disable=SC2046 # options are words
     RUST_BACKTRACE=0 "$built/$target" -max_total_time="$seconds" $(options "$target") -print_final_stats=1 -verbosity=1 \
         -artifact_prefix="$target_dir/found/$target/" \
-        "$target_dir/corpus/$target" "$target_dir/seeds/$target" 2>&1 | grep -vE '^#|NEW_FUNC'
+        "$target_dir/corpus/$target" "$target_dir/seeds/$target" 2>&1 | grep -vE '^#|NEW_FUNC' || status=1
 done
+exit $status

@@ -34,6 +34,14 @@ fn u16_at(data: &[u8], at: usize) -> Result<usize> {
     }
 }
 
+/// The place of the table with this number. There are four of each kind.
+fn table(number: u8) -> Result<usize> {
+    match number {
+        0..=3 => Ok(usize::from(number)),
+        _ => Err(End::Unfit),
+    }
+}
+
 pub(super) fn parse(data: &[u8]) -> Result<Parsed<'_>> {
     let mut parsed = Parsed::default();
     let mut at = 2;
@@ -86,14 +94,16 @@ fn parse_frame(body: &[u8], parsed: &mut Parsed<'_>) -> Result<()> {
             id: component[0],
             h,
             v,
-            quantization: usize::from(component[2] & 3),
+            quantization: table(component[2])?,
             dc: 0,
             ac: 0,
             side: 1,
             last_dc: 0,
         });
     }
-    if parsed.width == 0 || parsed.height == 0 || !matches!(count, 1 | 3) {
+    // So many blocks stand together at most, as the standard has it.
+    let blocks: usize = parsed.components.iter().map(|part| part.h * part.v).sum();
+    if parsed.width == 0 || parsed.height == 0 || !matches!(count, 1 | 3) || blocks > 10 {
         return Err(End::Unfit);
     }
     Ok(())
@@ -146,8 +156,8 @@ fn parse_scan(body: &[u8], parsed: &mut Parsed<'_>) -> Result<()> {
         if entry[0] != component.id {
             return Err(End::Unfit);
         }
-        component.dc = usize::from(entry[1] >> 4 & 3);
-        component.ac = usize::from(entry[1] & 3);
+        component.dc = table(entry[1] >> 4)?;
+        component.ac = table(entry[1] & 15)?;
     }
     // All coefficients, all of their bits.
     match body.get(1 + count * 2..) {
