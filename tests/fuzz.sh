@@ -25,8 +25,8 @@ targets=("$@")
 # What takes images takes longer ones, and as much memory as it is told to.
 options() {
     case $1 in
-    *_files) echo -max_len=65536 -rss_limit_mb=2048 -timeout=20 ;;
-    *_profiles) echo -max_len=16384 -rss_limit_mb=2048 -timeout=20 ;;
+    *_files) echo -max_len=65536 -rss_limit_mb=2048 -timeout=60 ;;
+    *_profiles) echo -max_len=16384 -rss_limit_mb=2048 -timeout=60 ;;
     *) echo -max_len=4096 -rss_limit_mb=1024 -timeout=10 ;;
     esac
 }

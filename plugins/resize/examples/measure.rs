@@ -118,15 +118,21 @@ fn request(row: &str, target: &str) -> Option<(&'static str, Value)> {
 }
 
 fn run(folder: &str, row: &str, seconds: f64, threads: usize) -> Outcome {
-    let plugin = open(folder)?;
+    // One for each thread, as the host has one in each process: each does a task at a time.
+    let plugins = (0..threads)
+        .map(|_| open(folder))
+        .collect::<Outcome<Vec<_>>>()?;
     let (function, args) = request(row, &format!("made-{row}")).ok_or("there is no such row")?;
     // Once before the clock starts, as everybody else.
-    plugin.call(function, args)?;
+    for plugin in &plugins {
+        plugin.call(function, &args)?;
+    }
     let (start, processor) = (Instant::now(), processor_ms());
     let mut times: Vec<f64> = thread::scope(|scope| {
-        let handles: Vec<_> = (0..threads)
-            .map(|number| {
-                let plugin = &plugin;
+        let handles: Vec<_> = plugins
+            .iter()
+            .enumerate()
+            .map(|(number, plugin)| {
                 scope.spawn(move || {
                     let (function, args) = request(row, &format!("made-{row}-{number}")).unwrap();
                     let mut times = Vec::new();
