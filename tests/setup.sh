@@ -75,7 +75,10 @@ missing_packages() {
     has caddy || echo caddy
     compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || echo libfaketime
     has debootstrap || echo debootstrap
-    [[ $purpose != bench ]] || has gearmand || echo gearman-job-server
+    [[ $purpose == bench ]] || return 0
+    has gearmand || echo gearman-job-server
+    has beanstalkd || echo beanstalkd
+    has redis-server || echo redis-server
 }
 
 ensure_packages() {

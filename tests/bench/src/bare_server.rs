@@ -1,4 +1,4 @@
-//! The servers to compare with: the same sockets and the same lines, and nothing behind them.
+//! The servers to compare with: the same sockets and the same lines, and nothing behind them, or next to nothing.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::error::BenchError;
+use crate::keeper::Keeper;
 use crate::runtime;
 use crate::say;
 
@@ -35,26 +36,39 @@ pub(crate) fn json_echo(line: &Bytes, out: &mut Vec<u8>) {
     reply.encode(out);
 }
 
-/// Serves until it is killed.
-pub(crate) fn run(addr: SocketAddr, answer: Answer) -> Result<String, BenchError> {
+/// Serves until it is killed. With a keeper, lines are kept before they are answered.
+pub(crate) fn run(
+    addr: SocketAddr,
+    answer: Answer,
+    keeper: Option<Keeper>,
+) -> Result<String, BenchError> {
     runtime::on_all_processors()?
-        .block_on(serve(addr, answer))
+        .block_on(serve(addr, answer, keeper))
         .map(|never| match never {})
         .map_err(BenchError::io(format!("can't listen on {addr}")))
 }
 
-async fn serve(addr: SocketAddr, answer: Answer) -> io::Result<std::convert::Infallible> {
+async fn serve(
+    addr: SocketAddr,
+    answer: Answer,
+    keeper: Option<Keeper>,
+) -> io::Result<std::convert::Infallible> {
     let listener = TcpListener::bind(addr).await?;
     say::listening(&listener.local_addr()?)?;
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         // A client that goes away has no one to tell.
-        tokio::spawn(async move { connection(stream, answer).await.ok() });
+        let keeper = keeper.clone();
+        tokio::spawn(async move { connection(stream, answer, keeper).await.ok() });
     }
 }
 
-async fn connection(mut stream: TcpStream, answer: Answer) -> io::Result<()> {
+async fn connection(
+    mut stream: TcpStream,
+    answer: Answer,
+    keeper: Option<Keeper>,
+) -> io::Result<()> {
     let mut decoder = LineDecoder::new(LINE_LEN_MAX_DEFAULT);
     let mut out = Vec::new();
     loop {
@@ -63,8 +77,15 @@ async fn connection(mut stream: TcpStream, answer: Answer) -> io::Result<()> {
         if stream.read_buf(buffer).await? == 0 {
             return Ok(());
         }
+        let mut lines = Vec::new();
         while let Some(line) = decoder.next_line().map_err(io::Error::other)? {
             answer(&line, &mut out);
+            if keeper.is_some() {
+                lines.push(line);
+            }
+        }
+        if let Some(keeper) = &keeper {
+            keeper.keep(lines).await?;
         }
         stream.write_all(&out).await?;
         out.clear();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::address::Address;
+use crate::background::BackgroundArgs;
 use crate::burst::Burst;
 use crate::curves::CurvesArgs;
 use crate::error::BenchError;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     LineEcho(ListenArgs),
     /// A server that parses every request and replies with its args, in the same thread
     JsonEcho(ListenArgs),
+    /// A server that writes every line into an SQLite database, all that has gathered in one transaction, and sends it back
+    GroupCommit(GroupCommitArgs),
     /// A server that has another process send everything back
     Hop(HopArgs),
     /// Processes that work for a gearmand
@@ -64,12 +67,24 @@ pub(crate) enum Command {
     Reload(ReloadArgs),
     /// Measures the gateway beside a WebSocket echo: round trips, memory of idle clients, and who suffers from a flood
     Gateway(GatewayArgs),
+    /// Measures background tasks: how fast they are taken in, beside peers, and run; a million of them; workers that die;
+    /// and who suffers from them
+    Background(BackgroundArgs),
 }
 
 #[derive(Args)]
 pub(crate) struct ListenArgs {
     #[arg(long = "listen", default_value = "127.0.0.1:0")]
     pub(crate) addr: SocketAddr,
+}
+
+#[derive(Args)]
+pub(crate) struct GroupCommitArgs {
+    /// Where the database is begun
+    #[arg(long)]
+    pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
 }
 
 #[derive(Args)]

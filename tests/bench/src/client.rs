@@ -51,13 +51,18 @@ impl Client {
 
     /// The result of a function without arguments.
     pub(crate) fn call(&mut self, function: &str) -> Result<Value, BenchError> {
-        self.send(&json!({"function": function}))?;
+        self.ask(&json!({"function": function}))
+    }
+
+    /// The result of a request without an id.
+    pub(crate) fn ask(&mut self, request: &Value) -> Result<Value, BenchError> {
+        self.send(request)?;
         let mut reply = self.recv()?;
         if reply["ok"] == true {
             Ok(reply["result"].take())
         } else {
             Err(BenchError::WrongReply {
-                expected: format!("a result of {function}"),
+                expected: format!("a result of {}", request["function"]),
                 got: reply.to_string(),
             })
         }

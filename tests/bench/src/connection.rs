@@ -128,7 +128,13 @@ async fn greet(
     dialect: Dialect,
 ) -> Result<Incoming, BenchError> {
     match dialect {
-        Dialect::LineEcho | Dialect::Text | Dialect::Gearman => {}
+        Dialect::LineEcho
+        | Dialect::Text
+        | Dialect::Background
+        | Dialect::Beanstalk
+        | Dialect::Redis
+        | Dialect::Gearman
+        | Dialect::GearmanBackground => {}
         Dialect::WebSocketEcho => websocket::open(stream, &way.address, None).await?,
         Dialect::TasksV1 => websocket::open(stream, &way.address, Some("tasks.v1")).await?,
     }
@@ -180,11 +186,14 @@ enum Incoming {
 impl Incoming {
     fn of(dialect: Dialect) -> Self {
         match dialect {
-            Dialect::LineEcho | Dialect::Text => {
-                Self::Lines(LineDecoder::new(LINE_LEN_MAX_DEFAULT))
-            }
+            Dialect::LineEcho
+            | Dialect::Text
+            | Dialect::Background
+            | Dialect::Beanstalk
+            | Dialect::Redis => Self::Lines(LineDecoder::new(LINE_LEN_MAX_DEFAULT)),
             Dialect::WebSocketEcho | Dialect::TasksV1 => Self::Messages(Frames::default()),
             Dialect::Gearman => Self::Packets(Packets::default()),
+            Dialect::GearmanBackground => Self::Packets(Packets::of_background()),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -158,22 +158,8 @@ impl Contender {
         let Some(gearmand) = installed("gearmand") else {
             return Ok(None);
         };
-        // Free a moment ago: it takes no 0.
-        let addr = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .and_then(|listener| listener.local_addr())
-            .map_err(BenchError::io("can't find a free port"))?;
-        let port = format!("--port={}", addr.port());
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        let threads = format!("--threads={threads}");
-        let mut args = vec!["--listen=127.0.0.1", &port, "--log-file=none", &threads];
-        // One of those that sleep is woken for a job; by default all of them are.
-        args.push("--worker-wakeup=1");
-        args.push("--backlog=1024");
-        if geteuid().is_root() {
-            // It doesn't run as root unless it is told to.
-            args.push("--user=root");
-        }
-        let server = Server::start_at(addr, &gearmand, &args)?;
+        let addr = free_addr()?;
+        let server = start_gearmand(&gearmand, addr, &[])?;
         let workers = Server::start(
             &myself()?,
             &[
@@ -188,6 +174,77 @@ impl Contender {
         let contender = Self::new("gearmand", Dialect::Gearman, server).with_helper(workers);
         Ok(Some(contender))
     }
+}
+
+/// Servers that have what they are sent on disk before they answer, in this folder.
+impl Contender {
+    /// A server that writes lines as rows of an SQLite database, all that has gathered at once, and sends them back.
+    pub(crate) fn group_commit(folder: &Path) -> Result<Self, BenchError> {
+        let args = ["group-commit", "--folder", text(folder)?];
+        Self::of_ours("group commit", Dialect::LineEcho, &args)
+    }
+
+    /// `beanstalkd`, if it is installed.
+    pub(crate) fn beanstalkd(folder: &Path) -> Result<Option<Self>, BenchError> {
+        let Some(beanstalkd) = installed("beanstalkd") else {
+            return Ok(None);
+        };
+        let addr = free_addr()?;
+        let port = addr.port().to_string();
+        // Synced after each write.
+        let args = ["-l", "127.0.0.1", "-p", &port, "-f0", "-b", text(folder)?];
+        let server = Server::start_at(addr, &beanstalkd, &args)?;
+        Ok(Some(Self::new("beanstalkd", Dialect::Beanstalk, server)))
+    }
+
+    /// Redis, if it is installed.
+    pub(crate) fn redis(folder: &Path) -> Result<Option<Self>, BenchError> {
+        let Some(redis) = installed("redis-server") else {
+            return Ok(None);
+        };
+        let addr = free_addr()?;
+        let port = addr.port().to_string();
+        let mut args = vec!["--bind", "127.0.0.1", "--port", &port, "--dir"];
+        args.extend([text(folder)?, "--loglevel", "warning", "--save", ""]);
+        args.extend(["--appendonly", "yes", "--appendfsync", "always"]);
+        let server = Server::start_at(addr, &redis, &args)?;
+        Ok(Some(Self::new("Redis", Dialect::Redis, server)))
+    }
+
+    /// `gearmand` that keeps its jobs in an SQLite database, if it is installed.
+    pub(crate) fn gearmand_with_sqlite(folder: &Path) -> Result<Option<Self>, BenchError> {
+        let Some(gearmand) = installed("gearmand") else {
+            return Ok(None);
+        };
+        let database = format!("--libsqlite3-db={}", text(&folder.join("jobs.db"))?);
+        let args = ["--queue-type=libsqlite3", &database];
+        let server = start_gearmand(&gearmand, free_addr()?, &args)?;
+        let contender = Self::new("gearmand, SQLite", Dialect::GearmanBackground, server);
+        Ok(Some(contender))
+    }
+}
+
+/// Free a moment ago, for servers that take no 0.
+fn free_addr() -> Result<SocketAddr, BenchError> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map_err(BenchError::io("can't find a free port"))
+}
+
+fn start_gearmand(program: &Path, addr: SocketAddr, more: &[&str]) -> Result<Server, BenchError> {
+    let port = format!("--port={}", addr.port());
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let threads = format!("--threads={threads}");
+    let mut args = vec!["--listen=127.0.0.1", &port, "--log-file=none", &threads];
+    // One of those that sleep is woken for a job; by default all of them are.
+    args.push("--worker-wakeup=1");
+    args.push("--backlog=1024");
+    if geteuid().is_root() {
+        // It doesn't run as root unless it is told to.
+        args.push("--user=root");
+    }
+    args.extend_from_slice(more);
+    Server::start_at(addr, program, &args)
 }
 
 fn start_program(program: &Path, listen: &[&str], args: &[&str]) -> Result<Server, BenchError> {

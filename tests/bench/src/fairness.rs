@@ -7,12 +7,13 @@ use clap::Args;
 
 use crate::contender::Contender;
 use crate::error::BenchError;
+use crate::figures::{LATENCY, disturbed_cell, latency_cells};
 use crate::load::{Load, Report, Shape};
 use crate::machine;
 use crate::numbers::{median, ms, thousands};
 use crate::plugins::{Plugins, copied_functions};
 use crate::program::stop_all_when_told_to_end;
-use crate::rounds::{RoundsArgs, is_disturbed};
+use crate::rounds::RoundsArgs;
 use crate::table::Table;
 
 /// One task at a time.
@@ -60,19 +61,10 @@ pub(crate) fn run(args: &FairnessArgs) -> Result<String, BenchError> {
     let greedy = rounds.load(&host, GREEDY);
     let beside_greedy = measure(rounds, "one at a time", &one, &greedy)?;
 
-    let mut table = Table::new(
-        1,
-        &[
-            "Latency",
-            "tasks/s",
-            "p50 ms",
-            "p99 ms",
-            "max ms",
-            "target",
-            "met",
-            "disturbed",
-        ],
-    );
+    let mut titles = vec!["Latency"];
+    titles.extend(LATENCY);
+    titles.extend(["target", "met", "disturbed"]);
+    let mut table = Table::new(1, &titles);
     row(
         &mut table,
         "a quick function, alone",
@@ -147,30 +139,16 @@ fn row(
     which: fn(&Round) -> &Report,
     target: Option<(String, bool)>,
 ) {
-    let middle = |figure: fn(&Report) -> f64| median(rounds.iter().map(which).map(figure));
+    let reports = rounds.iter().map(which);
     let (target, is_met) = target.unzip();
-    let disturbed = rounds
-        .iter()
-        .map(which)
-        .filter(|report| is_disturbed(report));
-    table.row(&[
-        title.to_owned(),
-        thousands(middle(Report::tasks_per_second)),
-        format!(
-            "{:.2}",
-            middle(|report| ms(report.latencies.percentile(50)))
-        ),
-        format!("**{:.2}**", middle(p99_ms)),
-        format!("{:.1}", middle(|report| ms(report.latencies.max()))),
-        target.unwrap_or_default(),
-        match is_met {
-            None => String::new(),
-            Some(true) => "yes".to_owned(),
-            Some(false) => "**no**".to_owned(),
-        },
-        match disturbed.count() {
-            0 => String::new(),
-            count => format!("{count} of {}", rounds.len()),
-        },
-    ]);
+    let mut cells = vec![title.to_owned()];
+    cells.extend(latency_cells(reports.clone()));
+    cells.push(target.unwrap_or_default());
+    cells.push(match is_met {
+        None => String::new(),
+        Some(true) => "yes".to_owned(),
+        Some(false) => "**no**".to_owned(),
+    });
+    cells.push(disturbed_cell(reports));
+    table.row(&cells);
 }

@@ -2,7 +2,7 @@
 
 use crate::load::Report;
 use crate::numbers::{ends, median, ms, thousands};
-use crate::rounds::Measured;
+use crate::rounds::{Measured, is_disturbed};
 use crate::table::Table;
 
 /// A figure of a report.
@@ -64,10 +64,7 @@ pub(crate) fn figures(lines: &[Measured], unit: &str) -> Table {
                     .map(|(_, figure, written)| written(median(line.of(server).map(figure)))),
             );
             cells.push(percents(line.of(server).map(Report::others_share)));
-            cells.push(match line.disturbed(server) {
-                0 => String::new(),
-                count => format!("{count} of {}", line.rounds.len()),
-            });
+            cells.push(disturbed_cell(line.of(server)));
             table.row(&cells);
         }
     }
@@ -98,6 +95,35 @@ pub(crate) fn ratios(lines: &[Measured], name: &str, of: &str, figure: Figure) -
         table.row(&cells);
     }
     table
+}
+
+/// Titles of the columns of [`latency_cells`].
+pub(crate) const LATENCY: [&str; 4] = ["tasks/s", "p50 ms", "p99 ms", "max ms"];
+
+/// Medians of what one load showed over and over.
+pub(crate) fn latency_cells<'a>(
+    reports: impl IntoIterator<Item = &'a Report, IntoIter: Clone>,
+) -> [String; 4] {
+    let reports = reports.into_iter();
+    let middle = |figure: Figure| median(reports.clone().map(figure));
+    [
+        thousands(middle(Report::tasks_per_second)),
+        hundredths(middle(|report| ms(report.latencies.percentile(50)))),
+        format!("**{:.2}**", middle(|report| ms(report.latencies.percentile(99)))),
+        tenths(middle(|report| ms(report.latencies.max()))),
+    ]
+}
+
+/// How many of them stayed disturbed.
+pub(crate) fn disturbed_cell<'a>(
+    reports: impl IntoIterator<Item = &'a Report, IntoIter: Clone>,
+) -> String {
+    let reports = reports.into_iter();
+    let disturbed = reports.clone().filter(|report| is_disturbed(report));
+    match disturbed.count() {
+        0 => String::new(),
+        count => format!("{count} of {}", reports.count()),
+    }
 }
 
 fn tenths(value: f64) -> String {

@@ -6,7 +6,8 @@
 use std::env;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::{self, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -28,6 +29,7 @@ const GRAB_JOB: u32 = 9;
 const NO_JOB: u32 = 10;
 const JOB_ASSIGN: u32 = 11;
 const WORK_COMPLETE: u32 = 13;
+const SUBMIT_JOB_BG: u32 = 18;
 const ERROR: u32 = 19;
 
 /// Begins a job whose data is written after it; [`end_job`] is handed what this returns.
@@ -38,6 +40,23 @@ pub(crate) fn begin_job(out: &mut Vec<u8>) -> usize {
     // Then a name of its own, by which equal jobs would be done once: none.
     out.extend_from_slice(b"\0\0");
     start
+}
+
+/// The same, of a job that nobody waits for.
+pub(crate) fn begin_background_job(out: &mut Vec<u8>) -> usize {
+    // By its name a job is kept, and one that has another's is that one.
+    static NUMBERS: AtomicU64 = AtomicU64::new(0);
+    let start = out.len();
+    head(SUBMIT_JOB_BG, 0, out);
+    out.extend_from_slice(FUNCTION);
+    let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    out.extend_from_slice(format!("\0{}-{number}\0", process::id()).as_bytes());
+    start
+}
+
+/// Whether it names a job that the server has taken in.
+pub(crate) fn is_handle(body: &[u8]) -> bool {
+    body.starts_with(b"H:")
 }
 
 /// Puts the length of what was written since [`begin_job`] where it belongs.
@@ -61,9 +80,19 @@ fn len_word(len: usize) -> [u8; 4] {
 #[derive(Default)]
 pub(crate) struct Packets {
     pub(crate) buffer: BytesMut,
+    /// A job is answered when it is taken in, and not when it is done.
+    of_background: bool,
 }
 
 impl Packets {
+    /// Those that come when background jobs are taken in.
+    pub(crate) fn of_background() -> Self {
+        Self {
+            of_background: true,
+            ..Self::default()
+        }
+    }
+
     fn next(&mut self) -> Option<(u32, Bytes)> {
         let [_, _, _, _, kind @ .., a, b, c, d] = *self.buffer.first_chunk::<HEAD_LEN>()?;
         let len = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?;
@@ -75,10 +104,11 @@ impl Packets {
         Some((u32::from_be_bytes(kind), body))
     }
 
-    /// The next job's result.
+    /// The next job's result, or the handle of the next one in the background.
     pub(crate) fn next_result(&mut self) -> Result<Option<Bytes>, BenchError> {
         while let Some((kind, body)) = self.next() {
             match kind {
+                JOB_CREATED if self.of_background => return Ok(Some(body)),
                 JOB_CREATED => {}
                 WORK_COMPLETE => return Ok(Some(after_zeros(&body, 1))),
                 _ => return Err(wrong("a result", kind, &body)),
@@ -197,6 +227,32 @@ mod tests {
         out.extend_from_slice(b"test");
         end_job(&mut out, start);
         assert_eq!(out[6..], *b"\0REQ\0\0\0\x07\0\0\0\x0aecho\0\0test");
+    }
+
+    #[test]
+    fn background_jobs_have_names_of_their_own_and_are_answered_by_handles() {
+        let job = || {
+            let mut out = Vec::new();
+            let start = begin_background_job(&mut out);
+            out.extend_from_slice(b"test");
+            end_job(&mut out, start);
+            out
+        };
+        let [one, other] = [job(), job()];
+        assert_ne!(one, other);
+        assert!(one.starts_with(b"\0REQ\0\0\0\x12\0\0\0"));
+        let texts: Vec<_> = one[HEAD_LEN..].split(|byte| *byte == 0).collect();
+        assert!(matches!(texts[..], [b"echo", _, b"test"]), "{texts:?}");
+
+        let mut packets = Packets::of_background();
+        packets
+            .buffer
+            .extend_from_slice(&packet(JOB_CREATED, b"H:lap:1"));
+        let handle = packets.next_result().unwrap().unwrap();
+        assert!(is_handle(&handle));
+        assert!(!is_handle(b""));
+        packets.buffer.extend_from_slice(&packet(ERROR, b"x\0y"));
+        assert!(packets.next_result().is_err());
     }
 
     #[test]

@@ -8,11 +8,12 @@ use clap::Args;
 use crate::address::Address;
 use crate::contender::{ANY_PORT, Contender};
 use crate::error::BenchError;
+use crate::figures::disturbed_cell;
 use crate::load::{self, Report, Shape};
 use crate::machine;
 use crate::numbers::{median, ms, thousands};
 use crate::program::stop_all_when_told_to_end;
-use crate::rounds::{RoundsArgs, is_disturbed};
+use crate::rounds::RoundsArgs;
 use crate::shaker::{Manner, Running};
 use crate::table::Table;
 use crate::transports::CertificatesArgs;
@@ -184,7 +185,6 @@ fn row(table: &mut Table, title: &str, measured: &[Measured], elsewhere: Option<
     let percentile = |percent| middle(&|report| ms(report.latencies.percentile(percent)));
     let rate = median(measured.iter().map(|(_, rate)| *rate));
     let cost = elsewhere.map(|elsewhere| longest_ms(measured) - longest_ms(elsewhere));
-    let disturbed = measured.iter().filter(|(report, _)| is_disturbed(report));
     table.row(&[
         title.to_owned(),
         if rate > 0.0 {
@@ -204,9 +204,6 @@ fn row(table: &mut Table, title: &str, measured: &[Measured], elsewhere: Option<
             Some(cost) if cost < COST_MS_MAX => "yes".to_owned(),
             Some(_) => "**no**".to_owned(),
         },
-        match disturbed.count() {
-            0 => String::new(),
-            count => format!("{count} of {}", measured.len()),
-        },
+        disturbed_cell(measured.iter().map(|(report, _)| report)),
     ]);
 }

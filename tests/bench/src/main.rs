@@ -4,6 +4,7 @@
 
 mod address;
 mod axis;
+mod background;
 mod bare_server;
 mod burst;
 mod cli;
@@ -21,12 +22,14 @@ mod gearman;
 mod handshakes;
 mod histogram;
 mod hop;
+mod keeper;
 mod load;
 mod machine;
 mod memory;
 mod numbers;
 mod plugins;
 mod program;
+mod queues;
 mod reload;
 mod rounds;
 mod runtime;
@@ -48,11 +51,14 @@ use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
 use crate::error::BenchError;
+use crate::keeper::Keeper;
 
 fn main() -> ExitCode {
     let report = match Cli::parse().command {
-        Command::LineEcho(listen) => bare_server::run(listen.addr, bare_server::line_echo),
-        Command::JsonEcho(listen) => bare_server::run(listen.addr, bare_server::json_echo),
+        Command::LineEcho(listen) => bare_server::run(listen.addr, bare_server::line_echo, None),
+        Command::JsonEcho(listen) => bare_server::run(listen.addr, bare_server::json_echo, None),
+        Command::GroupCommit(args) => Keeper::open(&args.folder)
+            .and_then(|keeper| bare_server::run(args.listen.addr, bare_server::line_echo, Some(keeper))),
         Command::Hop(hop) => hop::run(hop.listen.addr, hop.by),
         Command::GearmanWorkers(workers) => {
             gearman::workers(workers.server.addr, workers.processes)
@@ -75,6 +81,7 @@ fn main() -> ExitCode {
         Command::Handshakes(args) => handshakes::run(&args),
         Command::Reload(args) => reload::run(&args),
         Command::Gateway(args) => gateway::run(&args),
+        Command::Background(args) => background::run(&args),
     };
     let printed = report
         .and_then(|report| say::print(&report).map_err(BenchError::io("can't write to stdout")));

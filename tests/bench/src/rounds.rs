@@ -64,15 +64,8 @@ pub(crate) struct Measured {
 
 impl Measured {
     /// One server's reports.
-    pub(crate) fn of(&self, server: usize) -> impl Iterator<Item = &Report> {
+    pub(crate) fn of(&self, server: usize) -> impl Iterator<Item = &Report> + Clone {
         self.rounds.iter().map(move |round| &round[server])
-    }
-
-    /// How many rounds of a server stayed disturbed, however often they were made again.
-    pub(crate) fn disturbed(&self, server: usize) -> usize {
-        self.of(server)
-            .filter(|report| is_disturbed(report))
-            .count()
     }
 }
 

@@ -9,10 +9,13 @@ use serde_json::Value;
 
 use crate::error::BenchError;
 use crate::gearman;
+use crate::queues;
 use crate::websocket;
 
 /// So much of a wrong reply is shown, in characters: enough for an error's message.
 const SHOWN_LEN_MAX: usize = 300;
+/// What stands behind the id of a task that is promised.
+const PROMISED: &[u8] = b"\",\"state\":\"available\",\"durable\":\"fsync\",\"duplicate\":false}}";
 
 /// How a server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,14 @@ pub(crate) enum Dialect {
     TasksV1,
     /// With the very data of a job for `gearmand`.
     Gearman,
+    /// With the Text protocol's promise that a background task is on disk.
+    Background,
+    /// With the number of a job that `beanstalkd` has taken in.
+    Beanstalk,
+    /// With the length of the list of Redis that has it now.
+    Redis,
+    /// With the handle of a job that `gearmand` has taken in, and that nobody waits for.
+    GearmanBackground,
 }
 
 /// One kind of request, numbered.
@@ -72,13 +83,16 @@ impl Functions {
 }
 
 impl Workload {
-    /// Appends request `number` with its newline. Equal numbers make equal lines.
+    /// Appends request `number` with its newline. Equal numbers make equal lines, but for `gearmand`'s background jobs,
+    /// which have names of their own.
     pub(crate) fn request(&self, number: u64, out: &mut Vec<u8>) {
         match self.dialect {
-            Dialect::LineEcho | Dialect::Text => {
+            Dialect::LineEcho | Dialect::Text | Dialect::Background => {
                 self.body(number, out);
                 out.push(b'\n');
             }
+            Dialect::Beanstalk => queues::put(&self.body_alone(number), out),
+            Dialect::Redis => queues::lpush(&self.body_alone(number), out),
             Dialect::WebSocketEcho | Dialect::TasksV1 => {
                 let start = websocket::begin_text(out);
                 self.body(number, out);
@@ -89,7 +103,19 @@ impl Workload {
                 self.body(number, out);
                 gearman::end_job(out, start);
             }
+            Dialect::GearmanBackground => {
+                let start = gearman::begin_background_job(out);
+                self.body(number, out);
+                gearman::end_job(out, start);
+            }
         }
+    }
+
+    /// Where its length comes before it.
+    fn body_alone(&self, number: u64) -> Vec<u8> {
+        let mut body = Vec::new();
+        self.body(number, &mut body);
+        body
     }
 
     fn body(&self, number: u64, out: &mut Vec<u8>) {
@@ -98,6 +124,9 @@ impl Workload {
         let function = self.functions.name(number, &self.job);
         push(out, format_args!("\"function\":\"{function}\",\"args\":"));
         self.args(number, out);
+        if self.dialect == Dialect::Background {
+            out.extend_from_slice(b",\"background\":true");
+        }
         out.push(b'}');
     }
 
@@ -121,6 +150,18 @@ impl Workload {
             alone
         };
         scratch.clear();
+        let is_taken_in = match self.dialect {
+            Dialect::Background => Some(self.is_promise(line, number, scratch)),
+            Dialect::Beanstalk => Some(queues::is_inserted(line)),
+            Dialect::Redis => Some(queues::is_list_len(line)),
+            Dialect::GearmanBackground => Some(gearman::is_handle(line)),
+            _ => None,
+        };
+        match is_taken_in {
+            Some(true) => return Ok(number),
+            Some(false) => return Err(wrong("that it is taken in, and on disk", line)),
+            None => {}
+        }
         match (&self.job, self.dialect) {
             (Job::Sleep { ms }, Dialect::Text | Dialect::TasksV1) => {
                 return check_slept(line, *ms).map(|()| number);
@@ -128,13 +169,23 @@ impl Workload {
             (_, Dialect::LineEcho | Dialect::WebSocketEcho | Dialect::Gearman) => {
                 self.body(number, scratch);
             }
-            (_, Dialect::Text | Dialect::TasksV1) => self.echo_reply(number, scratch),
+            _ => self.echo_reply(number, scratch),
         }
         if scratch.get(1..) == line.get(1..) {
             Ok(number)
         } else {
             Err(wrong(&String::from_utf8_lossy(scratch), line))
         }
+    }
+
+    /// Whether a line promises that a task is on disk. Compared byte for byte, as other replies are.
+    fn is_promise(&self, line: &[u8], number: u64, scratch: &mut Vec<u8>) -> bool {
+        scratch.push(b'{');
+        self.id(number, scratch);
+        scratch.extend_from_slice(b"\"ok\":true,\"result\":{\"task\":\"");
+        let rest = line.strip_prefix(&scratch[..]);
+        let task = rest.and_then(|rest| rest.strip_suffix(PROMISED));
+        task.is_some_and(is_task_id)
     }
 
     /// The reply from its id on, as a reply of the Text protocol is.
@@ -184,6 +235,16 @@ fn leading_id(line: &[u8]) -> Option<u64> {
     let rest = line.get(1..)?.strip_prefix(b"\"id\":")?;
     let len = rest.iter().position(|byte| !byte.is_ascii_digit())?;
     str::from_utf8(&rest[..len]).ok()?.parse().ok()
+}
+
+/// Whether it is a UUID of version 7: <https://www.rfc-editor.org/rfc/rfc9562.html#section-5.7>.
+fn is_task_id(text: &[u8]) -> bool {
+    let is_right = |(at, byte): (usize, &u8)| match at {
+        8 | 13 | 18 | 23 => *byte == b'-',
+        14 => *byte == b'7',
+        _ => byte.is_ascii_hexdigit(),
+    };
+    text.len() == 36 && text.iter().enumerate().all(is_right)
 }
 
 fn check_slept(line: &Bytes, ms: u64) -> Result<(), BenchError> {
@@ -281,6 +342,54 @@ mod tests {
                     "{text}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_promise_must_be_the_right_one() {
+        for with_ids in [true, false] {
+            let workload = echo(Dialect::Background, with_ids);
+            let request: Value = serde_json::from_slice(&line(&workload, 7)).unwrap();
+            assert_eq!(request["background"], true);
+            // The example of the protocol's page.
+            let id = if with_ids { "\"id\":7," } else { "" };
+            let reply = format!(
+                "{{{id}\"ok\":true,\"result\":{{\"task\":\"0197f3c2-8e21-7c3a-9d52-0c1b5f3a7e44\",\
+                 \"state\":\"available\",\"durable\":\"fsync\",\"duplicate\":false}}}}"
+            );
+            let mut scratch = Vec::new();
+            let mut check = |reply: String| workload.check(&reply.into(), 7, &mut scratch);
+            assert_eq!(check(reply.clone()).unwrap(), 7);
+            for (right, wrong) in [
+                ("fsync", "write"),
+                ("available", "scheduled"),
+                ("\"duplicate\":false", "\"duplicate\":true"),
+                ("-7c3a-", "-4c3a-"),
+                ("0197f3c2", "0197f3c"),
+                ("\"ok\":true", "\"ok\":false"),
+            ] {
+                assert!(check(reply.replace(right, wrong)).is_err(), "{wrong}");
+            }
+            assert!(check(String::new()).is_err());
+        }
+    }
+
+    #[test]
+    fn queues_are_sent_the_request_and_must_say_that_they_have_it() {
+        let body = r#"{"function":"echo","args":{"number":7,"text":"xyz"}}"#;
+        let mut scratch = Vec::new();
+        for (dialect, right, wrong) in [
+            (Dialect::Beanstalk, "INSERTED 1", "BURIED 1"),
+            (Dialect::Redis, ":1", "-MISCONF Errors writing to the AOF file"),
+            (Dialect::GearmanBackground, "H:lap:1", ""),
+        ] {
+            let workload = echo(dialect, false);
+            let mut out = Vec::new();
+            workload.request(7, &mut out);
+            let text = String::from_utf8_lossy(&out);
+            assert!(text.trim_end().ends_with(body), "{text:?}");
+            assert_eq!(workload.check(&right.into(), 7, &mut scratch).unwrap(), 7);
+            assert!(workload.check(&wrong.into(), 7, &mut scratch).is_err());
         }
     }
 
