@@ -1,13 +1,16 @@
 #!/bin/sh
 # Measures the host beside its limits and its peers, who suffers from whom, how it grows, what ways to connect cost, its
-# reloads, and the gateway beside a WebSocket echo; Markdown on stdout, what is going on on stderr, drawings in docs/bench.
-# Takes about half an hour on a quiet machine; `--rounds`, `--seconds`, `--warm-up-seconds` and `--again-max` are handed on.
+# reloads, the gateway beside a WebSocket echo, and background tasks beside other queues that are on disk; Markdown on
+# stdout, what is going on on stderr, drawings in docs/bench. Background tasks are kept beside the programs that are built,
+# which should be on a real disk.
+# Takes about three quarters of an hour on a quiet machine; `--rounds`, `--seconds`, `--warm-up-seconds` and `--again-max`
+# are handed on.
 set -eu
 cd "$(dirname "$0")/../.."
 target=${CARGO_TARGET_DIR:-target}
 tools=${TASK_SERVER_TOOLS:-target/tools}
 
-cargo build --release --locked -p host -p gateway -p good -p versioned -p bench >&2
+cargo build --release --locked -p host -p gateway -p good -p evil -p versioned -p bench >&2
 
 made=$(mktemp -d)
 bench=
@@ -36,3 +39,4 @@ bench transports --host "$target/release/host" --plugins "$made/plugins" --certi
 bench handshakes --host "$target/release/host" --plugins "$made/plugins" --certificates "$made/certificates" "$@"
 bench reload --host "$target/release/host" --library "$target/release/libversioned.so"
 bench gateway --gateway "$target/release/gateway" --host "$target/release/host" --plugins "$made/plugins" "$@"
+bench background --host "$target/release/host" --plugins "$made/plugins" --evil "$target/release/libevil.so" "$@"

@@ -37,7 +37,7 @@ pub(crate) enum Command {
     LineEcho(ListenArgs),
     /// A server that parses every request and replies with its args, in the same thread
     JsonEcho(ListenArgs),
-    /// A server that writes every line into an SQLite database, all that has gathered in one transaction, and sends it back
+    /// A server that writes every line into a database, all that has gathered in one transaction, and sends it back
     GroupCommit(GroupCommitArgs),
     /// A server that has another process send everything back
     Hop(HopArgs),

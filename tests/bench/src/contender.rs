@@ -178,7 +178,7 @@ impl Contender {
 
 /// Servers that have what they are sent on disk before they answer, in this folder.
 impl Contender {
-    /// A server that writes lines as rows of an SQLite database, all that has gathered at once, and sends them back.
+    /// A server that writes lines as rows of an `SQLite` database, all that has gathered at once, and sends them back.
     pub(crate) fn group_commit(folder: &Path) -> Result<Self, BenchError> {
         let args = ["group-commit", "--folder", text(folder)?];
         Self::of_ours("group commit", Dialect::LineEcho, &args)
@@ -211,7 +211,7 @@ impl Contender {
         Ok(Some(Self::new("Redis", Dialect::Redis, server)))
     }
 
-    /// `gearmand` that keeps its jobs in an SQLite database, if it is installed.
+    /// `gearmand` that keeps its jobs in an `SQLite` database, if it is installed.
     pub(crate) fn gearmand_with_sqlite(folder: &Path) -> Result<Option<Self>, BenchError> {
         let Some(gearmand) = installed("gearmand") else {
             return Ok(None);

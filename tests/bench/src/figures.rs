@@ -109,7 +109,10 @@ pub(crate) fn latency_cells<'a>(
     [
         thousands(middle(Report::tasks_per_second)),
         hundredths(middle(|report| ms(report.latencies.percentile(50)))),
-        format!("**{:.2}**", middle(|report| ms(report.latencies.percentile(99)))),
+        format!(
+            "**{:.2}**",
+            middle(|report| ms(report.latencies.percentile(99)))
+        ),
         tenths(middle(|report| ms(report.latencies.max()))),
     ]
 }

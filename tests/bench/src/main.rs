@@ -57,8 +57,9 @@ fn main() -> ExitCode {
     let report = match Cli::parse().command {
         Command::LineEcho(listen) => bare_server::run(listen.addr, bare_server::line_echo, None),
         Command::JsonEcho(listen) => bare_server::run(listen.addr, bare_server::json_echo, None),
-        Command::GroupCommit(args) => Keeper::open(&args.folder)
-            .and_then(|keeper| bare_server::run(args.listen.addr, bare_server::line_echo, Some(keeper))),
+        Command::GroupCommit(args) => Keeper::open(&args.folder).and_then(|keeper| {
+            bare_server::run(args.listen.addr, bare_server::line_echo, Some(keeper))
+        }),
         Command::Hop(hop) => hop::run(hop.listen.addr, hop.by),
         Command::GearmanWorkers(workers) => {
             gearman::workers(workers.server.addr, workers.processes)

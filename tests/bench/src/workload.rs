@@ -380,7 +380,11 @@ mod tests {
         let mut scratch = Vec::new();
         for (dialect, right, wrong) in [
             (Dialect::Beanstalk, "INSERTED 1", "BURIED 1"),
-            (Dialect::Redis, ":1", "-MISCONF Errors writing to the AOF file"),
+            (
+                Dialect::Redis,
+                ":1",
+                "-MISCONF Errors writing to the AOF file",
+            ),
             (Dialect::GearmanBackground, "H:lap:1", ""),
         ] {
             let workload = echo(dialect, false);

@@ -79,9 +79,7 @@ mod tests {
     use super::*;
 
     fn task(available_at: i64, code: &str) -> Value {
-        let attempt = |started: i64, ended: i64| {
-            json!({"started_at_ms": started, "ended_at_ms": ended, "error": {"code": code}})
-        };
+        let attempt = |started: i64, ended: i64| json!({"started_at_ms": started, "ended_at_ms": ended, "error": {"code": code}});
         json!({
             "available_at_ms": available_at,
             "history": [attempt(1000, 1010), attempt(1093, 1100)],

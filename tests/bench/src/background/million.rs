@@ -20,8 +20,8 @@ use crate::workload::Dialect;
 const SHAPE: Shape = Shape::new(50, 16);
 /// The longest load between two looks at how many there are, in seconds.
 const LOAD_SECONDS_MAX: f64 = 10.0;
-/// How many are handed over in a second, before that is known.
-const RATE_GUESSED: f64 = 20_000.0;
+/// How many are handed over in a second, before that is known: more than are, or there would be too many.
+const RATE_GUESSED: f64 = 100_000.0;
 /// Tasks of a page of `host.tasks`, which is as many as there may be.
 const PAGE: u64 = 1000;
 /// How many tasks are asked for by `host.task`, one after the other.
@@ -69,7 +69,13 @@ pub(super) fn measure(args: &BackgroundArgs) -> Result<Table, BenchError> {
     Ok(table)
 }
 
-fn row(title: &str, rate: f64, memory: String, asked: &Histogram, pages: &Histogram) -> [String; 7] {
+fn row(
+    title: &str,
+    rate: f64,
+    memory: String,
+    asked: &Histogram,
+    pages: &Histogram,
+) -> [String; 7] {
     let asked = |percent| thousands(us(asked.percentile(percent)));
     let pages = |percent| format!("{:.1}", ms(pages.percentile(percent)));
     [
