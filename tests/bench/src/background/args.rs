@@ -24,9 +24,17 @@ pub(crate) struct BackgroundArgs {
     /// program
     #[arg(long)]
     disk: Option<PathBuf>,
+    /// Measure only these
+    #[arg(long, value_parser = ["enqueue", "lives", "million", "deaths", "foreground"])]
+    only: Vec<String>,
 }
 
 impl BackgroundArgs {
+    /// Whether this is asked for: all is, unless somebody says otherwise.
+    pub(super) fn measures(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
+    }
+
     /// A folder for the time in which something is measured.
     pub(super) fn disk(&self) -> Result<Disk, BenchError> {
         let myself = myself()?;

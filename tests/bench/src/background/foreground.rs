@@ -24,7 +24,7 @@ struct Round {
 }
 
 /// The table.
-pub(super) fn measure(args: &BackgroundArgs) -> Result<Table, BenchError> {
+pub(super) fn measure(args: &BackgroundArgs) -> Result<String, BenchError> {
     let rounds = rounds(args)?;
     let mut titles = vec!["One request at a time, which waits for its reply"];
     titles.extend(LATENCY);
@@ -48,7 +48,7 @@ pub(super) fn measure(args: &BackgroundArgs) -> Result<Table, BenchError> {
         thousands(median(rates))
     );
     row(&title, |round| &round.beside);
-    Ok(table)
+    Ok(table.to_string())
 }
 
 fn rounds(args: &BackgroundArgs) -> Result<Vec<Round>, BenchError> {

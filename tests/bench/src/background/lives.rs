@@ -27,7 +27,7 @@ struct Round {
 }
 
 /// The table.
-pub(super) fn measure(args: &BackgroundArgs) -> Result<Table, BenchError> {
+pub(super) fn measure(args: &BackgroundArgs) -> Result<String, BenchError> {
     let mut table = Table::new(
         1,
         &[
@@ -59,7 +59,7 @@ pub(super) fn measure(args: &BackgroundArgs) -> Result<Table, BenchError> {
             disturbed_cell(rounds.iter().map(|round| &round.meanwhile)),
         ]);
     }
-    Ok(table)
+    Ok(table.to_string())
 }
 
 /// With a host that has done nothing yet.

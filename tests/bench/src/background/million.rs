@@ -30,7 +30,7 @@ const ASKED: usize = 20_000;
 const STEP: usize = 7919;
 
 /// The table.
-pub(super) fn measure(args: &BackgroundArgs) -> Result<Table, BenchError> {
+pub(super) fn measure(args: &BackgroundArgs) -> Result<String, BenchError> {
     let disk = args.disk()?;
     let mut host = args.host(&disk)?;
     host.target.dialect = Dialect::Background;
@@ -66,7 +66,7 @@ pub(super) fn measure(args: &BackgroundArgs) -> Result<Table, BenchError> {
     let asked = ask(&mut desk, &ids, "completed")?;
     let title = format!("{} are completed", thousands(completed as f64));
     table.row(&row(&title, rate, megabytes(&host)?, &asked, &pages));
-    Ok(table)
+    Ok(table.to_string())
 }
 
 fn row(

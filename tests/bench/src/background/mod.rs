@@ -18,17 +18,28 @@ use crate::program::stop_all_when_told_to_end;
 /// For servers too: 500 connections, and what they have open otherwise.
 const OPEN_FILES: u64 = 2000;
 
+type Measure = fn(&BackgroundArgs) -> Result<String, BenchError>;
+
 /// Measures, and says it as Markdown.
 pub(crate) fn run(args: &BackgroundArgs) -> Result<String, BenchError> {
+    const ALL: [(&str, Measure); 5] = [
+        ("enqueue", enqueue::measure),
+        ("lives", lives::measure),
+        ("million", million::measure),
+        ("deaths", deaths::measure),
+        ("foreground", foreground::measure),
+    ];
     stop_all_when_told_to_end()?;
     raise_open_files_limit(OPEN_FILES)?;
-    Ok(format!(
-        "\n## Background tasks\n\n{}.\n\n{}\n{}\n{}\n{}\n{}",
-        machine::made_with(&args.rounds),
-        enqueue::measure(args)?,
-        lives::measure(args)?,
-        million::measure(args)?,
-        deaths::measure(args)?,
-        foreground::measure(args)?,
-    ))
+    let mut page = format!(
+        "\n## Background tasks\n\n{}.\n",
+        machine::made_with(&args.rounds)
+    );
+    for (name, measure) in ALL {
+        if args.measures(name) {
+            page.push('\n');
+            page.push_str(&measure(args)?);
+        }
+    }
+    Ok(page)
 }
