@@ -19,9 +19,9 @@ use crate::workload::Dialect;
 /// How they are handed over: what fills the ledger soonest.
 const SHAPE: Shape = Shape::new(50, 16);
 /// The longest load between two looks at how many there are, in seconds.
-const LOAD_SECONDS_MAX: f64 = 10.0;
+const LOAD_SECONDS_MAX: f64 = 2.0;
 /// How many are handed over in a second, before that is known: more than are, or there would be too many.
-const RATE_GUESSED: f64 = 100_000.0;
+const RATE_GUESSED: f64 = 200_000.0;
 /// Tasks of a page of `host.tasks`, which is as many as there may be.
 const PAGE: u64 = 1000;
 /// How many tasks are asked for by `host.task`, one after the other.
