@@ -30,6 +30,11 @@ plugins: host gateway $(PLUGINS:%=plugin-%) ## builds host, gateway and plugins,
 host gateway: build-tools
 	@cargo build $(PROFILE) -p $@
 
+# What serves first, in one go: a crate at the end of one is built beside those of the other.
+.PHONY: host-and-mail
+host-and-mail: build-tools
+	@cargo build $(PROFILE) -p host -p mail
+
 .PHONY: $(PLUGINS:%=plugin-%)
 plugin-NAME: ## builds one plugin and puts it into ./plugins, where a running host takes it up
 $(PLUGINS:%=plugin-%): plugin-%: build-tools

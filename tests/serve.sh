@@ -77,7 +77,7 @@ await_live() {
     echo "$1 is not live: the host has said why above, and says it again by: $built/host call$connect host.plugins"
 }
 
-build host 0
+build host-and-mail 0
 build plugin-mail 0
 start "$built/host" --plugins ./plugins --listen "$listen"
 host=$address
