@@ -48,7 +48,12 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// None where there can be no such table.
     pub(super) fn new(counts: &[u8; 16], symbols: &[u8], is_ac: bool) -> Option<Self> {
+        // A first coefficient's is how many bits it has.
+        if !is_ac && symbols.iter().any(|bits| *bits > 15) {
+            return None;
+        }
         let mut table = Self {
             codes: Box::new([Code::default(); LOOKUPS]),
             coefficients: Box::new([Coefficient::default(); LOOKUPS]),
