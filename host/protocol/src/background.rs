@@ -152,9 +152,11 @@ impl Background {
         let usual = Self::default();
         out.extend_from_slice(b",\"background\":true");
         text(out, "key", self.key.as_ref());
-        number(out, "unique_ms", self.unique_ms, usual.unique_ms);
-        number(out, "delay_ms", self.delay_ms, usual.delay_ms);
-        number(out, "priority", self.priority.into(), usual.priority.into());
+        let unless = |usual: u64, value: u64| Some(value).filter(|value| *value != usual);
+        number(out, "unique_ms", unless(usual.unique_ms, self.unique_ms));
+        number(out, "delay_ms", unless(usual.delay_ms, self.delay_ms));
+        let priority = unless(usual.priority.into(), self.priority.into());
+        number(out, "priority", priority);
         if self.retry != usual.retry {
             let Retry {
                 max,
@@ -171,14 +173,8 @@ impl Background {
             );
             out.extend_from_slice(retry.as_bytes());
         }
-        for (name, time) in [
-            ("deadline_ms", self.deadline_ms),
-            ("result_ttl_ms", self.result_ttl_ms),
-        ] {
-            if let Some(time) = time {
-                out.extend_from_slice(format!(",\"{name}\":{time}").as_bytes());
-            }
-        }
+        number(out, "deadline_ms", self.deadline_ms);
+        number(out, "result_ttl_ms", self.result_ttl_ms);
         text(out, "limit_key", self.limit_key.as_ref());
         text(out, "version", self.version.as_ref());
     }
@@ -191,8 +187,8 @@ fn text(out: &mut Vec<u8>, name: &str, value: Option<&String>) {
     }
 }
 
-fn number(out: &mut Vec<u8>, name: &str, value: u64, usual: u64) {
-    if value != usual {
+fn number(out: &mut Vec<u8>, name: &str, value: Option<u64>) {
+    if let Some(value) = value {
         out.extend_from_slice(format!(",\"{name}\":{value}").as_bytes());
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::burst::{self, Burst, BurstReport};
-use crate::contender::{Contender, PROCESSES};
+use crate::contender::{Contender, PROCESSES, installed_of};
 use crate::error::BenchError;
 use crate::figures::{figures, ratios};
 use crate::load::{Report, Shape};
@@ -63,15 +63,10 @@ fn contenders(args: &RoundsArgs) -> Result<Vec<Contender>, BenchError> {
         Contender::hop_by_ring()?,
         Contender::hop_by_socket_pair()?,
     ];
-    for (name, peer) in [
+    all.extend(installed_of([
         ("PHP", Contender::php(PROCESSES)?),
         ("gearmand", Contender::gearmand(PROCESSES)?),
-    ] {
-        if peer.is_none() {
-            note(&format!("{name} is not installed, and is left out"));
-        }
-        all.extend(peer);
-    }
+    ]));
     all.push(Contender::host(&args.host, &args.plugins, "")?);
     Ok(all)
 }

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::address::Address;
 use crate::error::BenchError;
 use crate::load::Target;
+use crate::say::note;
 use crate::server::Server;
 use crate::usage::Processes;
 use crate::wire::Way;
@@ -252,6 +253,18 @@ fn start_program(program: &Path, listen: &[&str], args: &[&str]) -> Result<Serve
     all.extend(listen.iter().flat_map(|address| ["--listen", address]));
     all.extend_from_slice(args);
     Server::start(program, &all, listen.len())
+}
+
+/// Those peers that are installed; the others are told of.
+pub(crate) fn installed_of<const N: usize>(
+    peers: [(&str, Option<Contender>); N],
+) -> impl Iterator<Item = Contender> {
+    for (name, peer) in &peers {
+        if peer.is_none() {
+            note(&format!("{name} is not installed, and is left out"));
+        }
+    }
+    peers.into_iter().filter_map(|(_, peer)| peer)
 }
 
 /// Where a program is that may be installed; servers often stand where only root looks for them.

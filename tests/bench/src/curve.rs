@@ -2,7 +2,7 @@
 
 use crate::axis::Scale;
 use crate::load::Report;
-use crate::numbers::{median, ms, thousands};
+use crate::numbers::{median, thousands};
 use crate::rounds::{Measured, is_disturbed};
 use crate::svg::{Chart, Label, Line, Panel, Point};
 use crate::table::Table;
@@ -57,7 +57,7 @@ impl Curves {
             },
             panels: vec![
                 panel("tasks a second", self.rate_scale, rates),
-                panel("p99, ms", Scale::Log, self.lines(p99_ms)),
+                panel("p99, ms", Scale::Log, self.lines(Report::p99_ms)),
             ],
         }
     }
@@ -95,7 +95,7 @@ impl Curves {
                 let middle = |figure: fn(&Report) -> f64| median(measured.of(server).map(figure));
                 [
                     thousands(middle(Report::tasks_per_second)),
-                    format!("{:.2}", middle(p99_ms)),
+                    format!("{:.2}", middle(Report::p99_ms)),
                 ]
             });
             let mut cells = vec![thousands(*x)];
@@ -104,8 +104,4 @@ impl Curves {
         }
         table
     }
-}
-
-fn p99_ms(report: &Report) -> f64 {
-    ms(report.latencies.percentile(99))
 }

@@ -10,7 +10,7 @@ use crate::error::BenchError;
 use crate::figures::{LATENCY, disturbed_cell, latency_cells};
 use crate::load::{Load, Report, Shape};
 use crate::machine;
-use crate::numbers::{median, ms, thousands};
+use crate::numbers::{median, thousands};
 use crate::plugins::{Plugins, copied_functions};
 use crate::program::stop_all_when_told_to_end;
 use crate::rounds::RoundsArgs;
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &FairnessArgs) -> Result<String, BenchError> {
     );
     let target = Some((
         format!("p99 < {QUICK_P99_MS_MAX} ms"),
-        median(beside_slow.iter().map(|(_, beside, _)| p99_ms(beside))) < QUICK_P99_MS_MAX,
+        median(beside_slow.iter().map(|(_, beside, _)| beside.p99_ms())) < QUICK_P99_MS_MAX,
     ));
     row(&mut table, &title, &beside_slow, |round| &round.1, target);
     row(
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &FairnessArgs) -> Result<String, BenchError> {
         thousands(GREEDY.depth as f64),
         others_rate(&beside_greedy)
     );
-    let times = |(alone, beside, _): &Round| p99_ms(beside) / p99_ms(alone);
+    let times = |(alone, beside, _): &Round| beside.p99_ms() / alone.p99_ms();
     let times = median(beside_greedy.iter().map(times));
     let target = Some((
         format!("p99 ≤ {BESIDE_GREEDY_MAX} × alone; it is {times:.1} ×"),
@@ -120,10 +120,6 @@ fn measure(
         Ok((alone, beside, other))
     };
     (1..=rounds.rounds).map(round).collect()
-}
-
-fn p99_ms(report: &Report) -> f64 {
-    ms(report.latencies.percentile(99))
 }
 
 fn others_rate(rounds: &[Round]) -> String {

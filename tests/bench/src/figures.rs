@@ -86,15 +86,19 @@ pub(crate) fn ratios(lines: &[Measured], name: &str, of: &str, figure: Figure) -
         cells.extend(others().map(|other| match (place(name), place(other)) {
             (Some(one), Some(other)) => {
                 let ratio = |round: &Vec<Report>| figure(&round[one]) / figure(&round[other]);
-                let [least, most] = ends(line.rounds.iter().map(ratio));
-                let middle = median(line.rounds.iter().map(ratio));
-                format!("**{middle:.2}** ({least:.2}–{most:.2})")
+                ratio_cell(line.rounds.iter().map(ratio))
             }
             _ => String::new(),
         }));
         table.row(&cells);
     }
     table
+}
+
+/// The median of rounds' ratios, the least and the most of them.
+pub(crate) fn ratio_cell(ratios: impl Iterator<Item = f64> + Clone) -> String {
+    let [least, most] = ends(ratios.clone());
+    format!("**{:.2}** ({least:.2}–{most:.2})", median(ratios))
 }
 
 /// Titles of the columns of [`latency_cells`].
@@ -108,11 +112,8 @@ pub(crate) fn latency_cells<'a>(
     let middle = |figure: Figure| median(reports.clone().map(figure));
     [
         thousands(middle(Report::tasks_per_second)),
-        hundredths(middle(|report| ms(report.latencies.percentile(50)))),
-        format!(
-            "**{:.2}**",
-            middle(|report| ms(report.latencies.percentile(99)))
-        ),
+        hundredths(middle(|report| report.percentile_ms(50))),
+        format!("**{:.2}**", middle(Report::p99_ms)),
         tenths(middle(|report| ms(report.latencies.max()))),
     ]
 }

@@ -96,8 +96,8 @@ fn flood(gateway: &Contender, rounds: &RoundsArgs) -> Result<Table, BenchError> 
         table.row(&[
             name.to_owned(),
             thousands(report.tasks_per_second()),
-            format!("{:.2}", ms(report.latencies.percentile(50))),
-            format!("{:.2}", ms(report.latencies.percentile(99))),
+            format!("{:.2}", report.percentile_ms(50)),
+            format!("{:.2}", report.p99_ms()),
             format!("{:.1}", ms(report.latencies.max())),
         ]);
     }

@@ -182,7 +182,7 @@ fn longest_ms(measured: &[Measured]) -> f64 {
 fn row(table: &mut Table, title: &str, measured: &[Measured], elsewhere: Option<&[Measured]>) {
     let middle =
         |figure: &dyn Fn(&Report) -> f64| median(measured.iter().map(|(report, _)| figure(report)));
-    let percentile = |percent| middle(&|report| ms(report.latencies.percentile(percent)));
+    let percentile = |percent| middle(&|report| report.percentile_ms(percent));
     let rate = median(measured.iter().map(|(_, rate)| *rate));
     let cost = elsewhere.map(|elsewhere| longest_ms(measured) - longest_ms(elsewhere));
     table.row(&[

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::connection::{Phase, PhaseCell, drive};
 use crate::error::BenchError;
 use crate::histogram::Histogram;
-use crate::numbers::us;
+use crate::numbers::{ms, us};
 use crate::runtime::block_on;
 use crate::usage::{Processes, Usage};
 use crate::wire::Way;
@@ -132,6 +132,16 @@ impl Report {
     /// The latency that so many in a hundred tasks don't exceed, in microseconds.
     pub(crate) fn percentile_us(&self, percent: u64) -> f64 {
         us(self.latencies.percentile(percent))
+    }
+
+    /// The same in milliseconds.
+    pub(crate) fn percentile_ms(&self, percent: u64) -> f64 {
+        ms(self.latencies.percentile(percent))
+    }
+
+    /// The 99th of a hundred, in milliseconds.
+    pub(crate) fn p99_ms(&self) -> f64 {
+        self.percentile_ms(99)
     }
 
     /// What others had of the processors, as a share of all of their time.

@@ -57,13 +57,17 @@ fn run_all_at_once(host: &Contender) -> Result<(), BenchError> {
 
 fn row(table: &mut Table, name: &str, contender: &Contender) -> Result<(), BenchError> {
     let processes = &contender.target.processes;
-    let bytes = memory(processes)?;
     table.row(&[
         name.to_owned(),
         usage::all_of(processes).len().to_string(),
-        format!("{:.1}", bytes as f64 / 1e6),
+        megabytes(processes)?,
     ]);
     Ok(())
+}
+
+/// [`memory`] in megabytes, as tables have it.
+pub(crate) fn megabytes(of: &Processes) -> Result<String, BenchError> {
+    Ok(format!("{:.1}", memory(of)? as f64 / 1e6))
 }
 
 /// Memory of all processes of a server, in bytes: what several of them share is divided among them.

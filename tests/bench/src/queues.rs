@@ -1,8 +1,6 @@
 //! What is spoken with `beanstalkd` and Redis, as far as it is needed here: how something is put into a queue, and what
 //! says that it is there.
 
-use std::io::Write as _;
-
 /// The list of Redis that things are put into.
 const LIST: &str = "echo";
 
@@ -10,7 +8,7 @@ const LIST: &str = "echo";
 /// at most. Its `doc/protocol.txt` has it:
 /// <https://github.com/beanstalkd/beanstalkd/blob/master/doc/protocol.txt>.
 pub(crate) fn put(body: &[u8], out: &mut Vec<u8>) {
-    push(out, format_args!("put 1024 0 60 {}\r\n", body.len()));
+    out.extend_from_slice(format!("put 1024 0 60 {}\r\n", body.len()).as_bytes());
     out.extend_from_slice(body);
     out.extend_from_slice(b"\r\n");
 }
@@ -24,10 +22,8 @@ pub(crate) fn is_inserted(line: &[u8]) -> bool {
 /// <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 pub(crate) fn lpush(body: &[u8], out: &mut Vec<u8>) {
     let (list_len, len) = (LIST.len(), body.len());
-    push(
-        out,
-        format_args!("*3\r\n$5\r\nLPUSH\r\n${list_len}\r\n{LIST}\r\n${len}\r\n"),
-    );
+    let head = format!("*3\r\n$5\r\nLPUSH\r\n${list_len}\r\n{LIST}\r\n${len}\r\n");
+    out.extend_from_slice(head.as_bytes());
     out.extend_from_slice(body);
     out.extend_from_slice(b"\r\n");
 }
@@ -39,11 +35,6 @@ pub(crate) fn is_list_len(line: &[u8]) -> bool {
 
 fn is_number(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(u8::is_ascii_digit)
-}
-
-fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text)
-        .expect("a Vec takes all that is written");
 }
 
 #[cfg(test)]

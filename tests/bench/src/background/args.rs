@@ -51,9 +51,8 @@ impl BackgroundArgs {
 
     /// The same with other plugins.
     pub(super) fn host_with(&self, plugins: &Path, disk: &Disk) -> Result<Contender, BenchError> {
-        let data = disk.folder("host")?;
         // The host makes it when the first task comes.
-        fs::remove_dir(&data).map_err(BenchError::io("can't remove a folder"))?;
+        let data = disk.0.path().join("host");
         let config = format!("data = {:?}\n", text(&data)?);
         Contender::host(&self.rounds.host, plugins, &config)
     }

@@ -3,12 +3,11 @@
 
 use super::args::{BackgroundArgs, Disk};
 use super::desk::Desk;
-use crate::contender::Contender;
+use crate::contender::{Contender, installed_of};
 use crate::error::BenchError;
 use crate::figures::{figures, ratios};
 use crate::load::{Report, Shape};
 use crate::rounds::Line;
-use crate::say::note;
 use crate::workload::Dialect;
 
 /// Each sends its next task when the last one is answered.
@@ -35,7 +34,7 @@ pub(super) fn measure(args: &BackgroundArgs) -> Result<String, BenchError> {
 /// The limit first, then peers, as far as they are installed, then the host, which runs none of what it takes in.
 fn contenders(args: &BackgroundArgs, disk: &Disk) -> Result<Vec<Contender>, BenchError> {
     let mut all = vec![Contender::group_commit(&disk.folder("group-commit")?)?];
-    for (name, peer) in [
+    all.extend(installed_of([
         (
             "beanstalkd",
             Contender::beanstalkd(&disk.folder("beanstalkd")?)?,
@@ -45,12 +44,7 @@ fn contenders(args: &BackgroundArgs, disk: &Disk) -> Result<Vec<Contender>, Benc
             "gearmand",
             Contender::gearmand_with_sqlite(&disk.folder("gearmand")?)?,
         ),
-    ] {
-        if peer.is_none() {
-            note(&format!("{name} is not installed, and is left out"));
-        }
-        all.extend(peer);
-    }
+    ]));
     let mut host = args.host(disk)?;
     Desk::of(&host)?.pause()?;
     host.target.dialect = Dialect::Background;

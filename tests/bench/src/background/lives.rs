@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use super::args::BackgroundArgs;
 use super::desk::Desk;
 use crate::error::BenchError;
-use crate::figures::disturbed_cell;
+use crate::figures::{disturbed_cell, ratio_cell};
 use crate::load::{self, Report, Shape};
-use crate::numbers::{ends, median, thousands};
+use crate::numbers::{median, thousands};
 use crate::say::note;
 use crate::table::Table;
 use crate::workload::Dialect;
@@ -45,17 +45,13 @@ pub(super) fn measure(args: &BackgroundArgs) -> Result<String, BenchError> {
         let rounds: Vec<Round> = rounds.collect::<Result<_, _>>()?;
         let middle = |figure: fn(&Round) -> f64| thousands(median(rounds.iter().map(figure)));
         let ratio = |round: &Round| round.lives_rate / round.alone.tasks_per_second();
-        let [least, most] = ends(rounds.iter().map(ratio));
         table.row(&[
             submitters.to_string(),
             middle(|round| round.alone.tasks_per_second()),
             middle(|round| round.run_rate),
             middle(|round| round.meanwhile.tasks_per_second()),
             middle(|round| round.lives_rate),
-            format!(
-                "**{:.2}** ({least:.2}–{most:.2})",
-                median(rounds.iter().map(ratio))
-            ),
+            ratio_cell(rounds.iter().map(ratio)),
             disturbed_cell(rounds.iter().map(|round| &round.meanwhile)),
         ]);
     }

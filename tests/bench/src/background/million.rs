@@ -10,7 +10,7 @@ use crate::contender::Contender;
 use crate::error::BenchError;
 use crate::histogram::Histogram;
 use crate::load::{self, Shape};
-use crate::memory::memory;
+use crate::memory::megabytes;
 use crate::numbers::{ms, thousands, us};
 use crate::say::note;
 use crate::table::Table;
@@ -48,14 +48,28 @@ pub(super) fn measure(args: &BackgroundArgs) -> Result<String, BenchError> {
             "p99 ms",
         ],
     );
-    table.row(&["none", "", &megabytes(&host)?, "", "", "", ""]);
+    table.row(&[
+        "none",
+        "",
+        &megabytes(&host.target.processes)?,
+        "",
+        "",
+        "",
+        "",
+    ]);
     let began = Instant::now();
     let tasks = fill(args, &host, &mut desk)?;
     let rate = tasks as f64 / began.elapsed().as_secs_f64();
     let (ids, pages) = list(&mut desk, tasks)?;
     let asked = ask(&mut desk, &ids, "available")?;
     let title = format!("{} wait", thousands(tasks as f64));
-    table.row(&row(&title, rate, megabytes(&host)?, &asked, &pages));
+    table.row(&row(
+        &title,
+        rate,
+        megabytes(&host.target.processes)?,
+        &asked,
+        &pages,
+    ));
 
     note(&format!("{tasks} tasks are run"));
     let began = Instant::now();
@@ -65,7 +79,13 @@ pub(super) fn measure(args: &BackgroundArgs) -> Result<String, BenchError> {
     let (_, pages) = list(&mut desk, completed)?;
     let asked = ask(&mut desk, &ids, "completed")?;
     let title = format!("{} are completed", thousands(completed as f64));
-    table.row(&row(&title, rate, megabytes(&host)?, &asked, &pages));
+    table.row(&row(
+        &title,
+        rate,
+        megabytes(&host.target.processes)?,
+        &asked,
+        &pages,
+    ));
     Ok(table.to_string())
 }
 
@@ -87,12 +107,6 @@ fn row(
         pages(50),
         pages(99),
     ]
-}
-
-/// Of the host and its workers.
-fn megabytes(host: &Contender) -> Result<String, BenchError> {
-    let bytes = memory(&host.target.processes)?;
-    Ok(format!("{:.1}", bytes as f64 / 1e6))
 }
 
 /// Hands tasks over until so many wait, or somewhat more; gives their number.
