@@ -1,6 +1,8 @@
-//! Every command builds the same crates with the same features, so that nothing is built twice.
+//! Every command builds the same crates with the same features, so that nothing is built twice; and no environment asks for
+//! two versions of anything.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::process::Command;
 
 use tests::{as_from_a_shell, run, workspace_dir};
@@ -81,4 +83,18 @@ fn no_command_builds_a_crate_that_another_command_builds_with_other_features() {
          manifest where host and mail don't have them:\n{}",
         differing.join("\n")
     );
+}
+
+#[test]
+fn what_benchmarks_need_of_python_beside_the_tests_is_pinned_once() {
+    let mut pinned = BTreeMap::new();
+    for file in ["tests/requirements.txt", "tests/bench/requirements.txt"] {
+        let text = fs::read_to_string(workspace_dir().join(file)).unwrap();
+        for (package, version) in text.lines().filter_map(|line| line.split_once("==")) {
+            let name = package.to_lowercase().replace(['_', '.'], "-");
+            let other = pinned.insert(name, (file, version.to_owned()));
+            assert_eq!(other, None, "{package} in {file}");
+        }
+    }
+    assert!(pinned.len() > 20, "{pinned:?}");
 }

@@ -11,6 +11,7 @@ mod access;
 mod background;
 mod bad_input;
 mod bad_libraries;
+mod balancers;
 mod cancel;
 mod clients;
 mod command_line;

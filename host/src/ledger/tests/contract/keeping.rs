@@ -5,8 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{NO_LIMITS, claim_one, each, each_within, sweep};
-use crate::ledger::tests::{DAY_MS, NOW, ask, completed, end, enqueue, finish, id, task, view};
-use crate::ledger::{Ending, Enqueued, Limits, NewTask, RetryOn, RetryPolicy, State};
+use crate::ledger::tests::{
+    DAY_MS, NOW, ask, claim, completed, end, enqueue, finish, id, ids, task, view,
+};
+use crate::ledger::{
+    Ending, Enqueued, Limits, NewTask, RetryOn, RetryPolicy, State, TaskId, TaskView,
+};
 
 #[test]
 fn a_task_is_kept_byte_for_byte_and_so_is_its_result() {
@@ -48,32 +52,65 @@ fn a_task_is_kept_byte_for_byte_and_so_is_its_result() {
     });
 }
 
-#[test]
-fn all_that_a_task_was_given_is_found_again() {
-    let full = NewTask {
-        key: Some("key".into()),
-        unique_until: Some(NOW + 7),
-        available_at: NOW + 1,
+/// A task that asks for everything there is, and is its own among others.
+fn full(number: u64) -> NewTask {
+    let time = i64::try_from(number).unwrap();
+    NewTask {
+        args: Bytes::from(format!("{{\"number\":{number}}}")),
+        key: Some(format!("key {number}")),
+        unique_until: Some(NOW + 7 + time),
+        available_at: NOW + time,
         priority: 9,
         retry: RetryPolicy {
             max: 3,
-            base_ms: 4,
-            cap_ms: 5,
+            base_ms: 4 + time,
+            cap_ms: 5 + time,
             on: RetryOn::Retryable,
         },
-        deadline_at: Some(NOW + 99),
-        result_ttl_ms: 77,
-        timeout_ms: Some(6),
+        deadline_at: Some(NOW + 99 + time),
+        result_ttl_ms: 77 + time,
+        timeout_ms: Some(6 + time),
         at_most_once: true,
-        subject: Some("subject".into()),
-        limit_key: Some("limit".into()),
+        subject: Some(format!("subject {number}")),
+        limit_key: Some(format!("limit {}", number % 3)),
         version: Some("1".into()),
-        parent: Some(id(900)),
-        batch: Some("batch".into()),
+        parent: Some(id(900 + number)),
+        batch: Some(format!("batch {number}")),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
-        client: Some("client".into()),
-        ..task(1, "f")
-    };
+        client: Some(format!("client {number}")),
+        ..task(number, "f")
+    }
+}
+
+/// What was asked for, as far as a view tells.
+fn as_given(view: &TaskView) -> NewTask {
+    let summary = &view.summary;
+    NewTask {
+        id: summary.id,
+        function: Arc::clone(&summary.function),
+        args: view.args.clone(),
+        key: summary.key.clone(),
+        unique_until: view.unique_until,
+        available_at: summary.available_at,
+        priority: summary.priority,
+        retry: view.retry,
+        deadline_at: summary.deadline_at,
+        result_ttl_ms: view.result_ttl_ms,
+        timeout_ms: view.timeout_ms,
+        at_most_once: view.at_most_once,
+        subject: summary.subject.clone(),
+        limit_key: summary.limit_key.clone(),
+        version: summary.version.clone(),
+        parent: summary.parent,
+        batch: summary.batch.clone(),
+        traceparent: view.traceparent.clone(),
+        client: view.client.clone(),
+    }
+}
+
+#[test]
+fn all_that_a_task_was_given_is_found_again() {
+    let full = full(1);
     each(|store| {
         assert_eq!(
             enqueue(store, vec![full.clone()]),
@@ -81,28 +118,7 @@ fn all_that_a_task_was_given_is_found_again() {
         );
         let view = view(store, full.id).unwrap();
         let summary = &view.summary;
-        let again = NewTask {
-            id: summary.id,
-            function: Arc::clone(&summary.function),
-            args: view.args.clone(),
-            key: summary.key.clone(),
-            unique_until: view.unique_until,
-            available_at: summary.available_at,
-            priority: summary.priority,
-            retry: view.retry,
-            deadline_at: summary.deadline_at,
-            result_ttl_ms: view.result_ttl_ms,
-            timeout_ms: view.timeout_ms,
-            at_most_once: view.at_most_once,
-            subject: summary.subject.clone(),
-            limit_key: summary.limit_key.clone(),
-            version: summary.version.clone(),
-            parent: summary.parent,
-            batch: summary.batch.clone(),
-            traceparent: view.traceparent.clone(),
-            client: view.client.clone(),
-        };
-        assert_eq!(again, full);
+        assert_eq!(as_given(&view), full);
         assert_eq!(
             (
                 summary.created_at,
@@ -121,10 +137,32 @@ fn all_that_a_task_was_given_is_found_again() {
         assert_eq!(claimed.key, full.key);
         assert_eq!(
             (claimed.timeout_ms, claimed.deadline_at, claimed.created_at),
-            (Some(6), Some(NOW + 99), NOW)
+            (Some(7), Some(NOW + 100), NOW)
         );
         assert!(claimed.at_most_once);
         assert_eq!(ask(|done| store.get(id(2), done)).unwrap(), None);
+    });
+}
+
+#[test]
+fn of_many_tasks_of_one_call_each_is_kept_as_it_came() {
+    // Plain ones have nothing where others have something.
+    let tasks = (1..=50_u64).map(|number| match number % 3 {
+        0 => full(number),
+        _ => task(number, "f"),
+    });
+    let tasks: Vec<NewTask> = tasks.collect();
+    each(|store| {
+        for (answer, given) in enqueue(store, tasks.clone()).iter().zip(&tasks) {
+            let state = State::of_new(given.available_at, NOW);
+            assert_eq!(*answer, Enqueued::Stored(state));
+        }
+        for given in &tasks {
+            assert_eq!(as_given(&view(store, given.id).unwrap()), *given);
+        }
+        let plain = tasks.iter().filter(|given| given.key.is_none());
+        let plain: Vec<TaskId> = plain.map(|given| given.id).collect();
+        assert_eq!(ids(&claim(store, "f", 100)), plain);
     });
 }
 
