@@ -9,6 +9,7 @@ use service::life::{self, Phase, Signals, wait_until_none};
 use service::log::Levels;
 use service::supervise::Supervisor;
 use tokio::signal::unix::Signal;
+use tokio::sync::watch;
 use tokio::task::unconstrained;
 use tokio::time::Instant;
 
@@ -53,11 +54,14 @@ pub(crate) async fn run(
         socket: Arc::new(config.socket),
     });
     // It accepts all that have come before others have their turn, however many clients there are.
+    let is_accepting_over = watch::Sender::new(false);
+    let over = is_accepting_over.subscribe();
     let accepting = supervisor.restarting("accept", move || {
         unconstrained(http::accept(
             Arc::clone(&site),
             Arc::clone(&listener),
             tls.clone(),
+            over.clone(),
         ))
     });
     life::announce(&[address]);
@@ -66,8 +70,9 @@ pub(crate) async fn run(
         grace_ms = config.drain_grace.as_millis(),
         "draining; a second signal ends the gateway at once"
     );
-    // The kernel refuses connections that nobody accepts any more, so that load balancers look elsewhere.
-    accepting.abort();
+    // First of all, so that load balancers look elsewhere.
+    is_accepting_over.send_replace(true);
+    accepting.ended().await;
     tokio::select! {
         () = drain(&gateway, config.drain_grace) => tracing::info!("drained"),
         () = signals.next() => life::end_now(),

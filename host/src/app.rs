@@ -14,6 +14,7 @@ use service::pages;
 use service::supervise::Supervisor;
 use service::tls::Tls;
 use tokio::signal::unix::Signal;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::access::Access;
@@ -139,12 +140,13 @@ pub(crate) async fn serve(
     supervisor.restarting("children", children::reap_adopted);
     let ends = Arc::clone(&access);
     supervisor.restarting("tokens", move || Arc::clone(&ends).watch_ends());
+    let is_accepting_over = watch::Sender::new(false);
     let accepting: Vec<_> = doors
         .into_iter()
         .map(|door| {
-            let shared = Arc::clone(&shared);
+            let (shared, over) = (Arc::clone(&shared), is_accepting_over.subscribe());
             supervisor.restarting("accept", move || {
-                net::accept(Arc::clone(&door), Arc::clone(&shared))
+                net::accept(Arc::clone(&door), Arc::clone(&shared), over.clone())
             })
         })
         .collect();
@@ -181,13 +183,15 @@ pub(crate) async fn serve(
         grace_ms = config.drain_grace.as_millis(),
         "draining; a second signal ends the host at once"
     );
+    // First of all: who is told that the host drains connects anew at once, and must not come back to it.
+    is_accepting_over.send_replace(true);
+    for one in accepting {
+        one.ended().await;
+    }
     tokio::select! {
         () = drain(&life, &router, &roster, &stats, config.drain_grace) => tracing::info!("drained"),
         // Workers go with the host: their links end.
         () = signals.next() => life::end_now(),
-    }
-    for one in accepting {
-        one.ended().await;
     }
     // What has ended is written down; what can't be runs once more.
     let _ = tokio::time::timeout(CLOSE_MAX, background.end()).await;

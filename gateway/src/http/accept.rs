@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use service::life::Phase;
 use service::listen::Listener;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use super::pace::{Pace, Paced};
@@ -30,45 +31,65 @@ const REFUSALS_MAX: usize = 1024;
 /// How long a TLS handshake may take.
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Accepts connections until it is aborted.
-pub(crate) async fn accept(site: Arc<Site>, listener: Arc<Listener>, tls: Option<Tls>) {
+/// Accepts connections until it is `over`; then refuses all that come, but none that has come before.
+pub(crate) async fn accept(
+    site: Arc<Site>,
+    listener: Arc<Listener>,
+    tls: Option<Tls>,
+    mut over: watch::Receiver<bool>,
+) {
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     loop {
-        let (stream, peer) = listener.accept().await;
-        let site = Arc::clone(&site);
-        let tls = tls.clone();
-        let address = peer.ip().to_canonical();
-        // A proxy's clients are counted one by one, as it asks for them.
-        let is_proxy = site.settings.trusted_proxies.contains(address);
-        let Ok(permit) = site.gateway.caps.connect((!is_proxy).then_some(address)) else {
-            if tls.is_none()
-                && let Ok(refusal) = Arc::clone(&refusals).try_acquire_owned()
-            {
-                tokio::spawn(async move {
-                    refuse(stream).await;
-                    drop(refusal);
-                });
-            }
-            continue;
+        let arrival = tokio::select! {
+            arrival = listener.accept() => arrival,
+            _ = over.wait_for(|is_over| *is_over) => break,
         };
-        let peer = Arc::new(Peer {
-            address: peer,
-            is_tls: tls.is_some(),
-            is_proxy,
-            permit: Mutex::new(Some(permit)),
-        });
-        tokio::spawn(async move {
-            match tls {
-                None => serve(site, stream, peer).await,
-                Some(tls) => {
-                    let handshake = timeout(TLS_TIMEOUT, tls.acceptor().accept(stream));
-                    if let Ok(Ok(stream)) = handshake.await {
-                        serve(site, stream, peer).await;
-                    }
+        receive(arrival, &site, tls.as_ref(), &refusals);
+    }
+    for arrival in listener.close() {
+        receive(arrival, &site, tls.as_ref(), &refusals);
+    }
+}
+
+/// Serves a connection, or tells it that it is one too many.
+fn receive(
+    (stream, peer): (TcpStream, SocketAddr),
+    site: &Arc<Site>,
+    tls: Option<&Tls>,
+    refusals: &Arc<Semaphore>,
+) {
+    let address = peer.ip().to_canonical();
+    // A proxy's clients are counted one by one, as it asks for them.
+    let is_proxy = site.settings.trusted_proxies.contains(address);
+    let Ok(permit) = site.gateway.caps.connect((!is_proxy).then_some(address)) else {
+        if tls.is_none()
+            && let Ok(refusal) = Arc::clone(refusals).try_acquire_owned()
+        {
+            tokio::spawn(async move {
+                refuse(stream).await;
+                drop(refusal);
+            });
+        }
+        return;
+    };
+    let peer = Arc::new(Peer {
+        address: peer,
+        is_tls: tls.is_some(),
+        is_proxy,
+        permit: Mutex::new(Some(permit)),
+    });
+    let (site, tls) = (Arc::clone(site), tls.cloned());
+    tokio::spawn(async move {
+        match tls {
+            None => serve(site, stream, peer).await,
+            Some(tls) => {
+                let handshake = timeout(TLS_TIMEOUT, tls.acceptor().accept(stream));
+                if let Ok(Ok(stream)) = handshake.await {
+                    serve(site, stream, peer).await;
                 }
             }
-        });
-    }
+        }
+    });
 }
 
 /// Answers a connection that is one too many. What it sends is read, or the kernel would discard the answer.

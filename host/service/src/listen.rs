@@ -3,8 +3,11 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::{Shutdown, SocketFlags};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::config::ConfigError;
@@ -190,8 +193,7 @@ impl Listener {
         loop {
             match self.accept_any().await {
                 Ok((stream, peer)) => {
-                    // Answers are small and have to leave at once, not after the acknowledgement of the one before.
-                    drop(stream.set_nodelay(true));
+                    answer_at_once(&stream);
                     return (stream, peer);
                 }
                 Err(error) => {
@@ -200,6 +202,18 @@ impl Listener {
                 }
             }
         }
+    }
+
+    /// Refuses connections from now on, and gives those that have come already.
+    pub fn close(&self) -> Vec<(TcpStream, SocketAddr)> {
+        let come = self.sockets.iter().flat_map(close);
+        come.filter_map(|stream| {
+            let stream = TcpStream::from_std(stream.into()).ok()?;
+            answer_at_once(&stream);
+            let peer = stream.peer_addr().ok()?;
+            Some((stream, peer))
+        })
+        .collect()
     }
 
     async fn accept_any(&self) -> io::Result<(TcpStream, SocketAddr)> {
@@ -216,6 +230,29 @@ impl Listener {
         })
         .await
     }
+}
+
+/// Answers are small and have to leave at once, not after the acknowledgement of the one before.
+fn answer_at_once(stream: &TcpStream) {
+    drop(stream.set_nodelay(true));
+}
+
+/// Has a listening socket refuse connections from now on, and gives those that have come already and were not accepted:
+/// dropped with the socket, they would be cut off, though their clients may have sent something.
+pub fn close(socket: impl AsFd) -> Vec<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let mut come = Vec::new();
+    loop {
+        match rustix::net::accept_with(&socket, flags) {
+            Ok(stream) => come.push(stream),
+            // That one has gone meanwhile; there may be others.
+            Err(Errno::CONNABORTED | Errno::INTR) => {}
+            Err(_) => break,
+        }
+    }
+    // It may be shut already.
+    let _ = rustix::net::shutdown(&socket, Shutdown::Both);
+    come
 }
 
 #[cfg(test)]
@@ -253,6 +290,27 @@ mod tests {
             let (_, peer) = listener.accept().await;
             assert_eq!(peer, client.local_addr().unwrap());
         }
+    }
+
+    #[tokio::test]
+    async fn who_came_before_it_closed_is_heard_and_who_comes_later_is_refused() {
+        let listener = listen("127.0.0.1:0").bind().unwrap();
+        let address = listener.address().unwrap();
+        // Nobody has looked at the socket yet.
+        let clients = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
+        let come = listener.close();
+        let peers: Vec<SocketAddr> = come.iter().map(|(_, peer)| *peer).collect();
+        let expected = clients
+            .each_ref()
+            .map(|client| client.local_addr().unwrap());
+        assert_eq!(peers, expected);
+        for (stream, _) in &come {
+            stream.writable().await.unwrap();
+            assert_eq!(stream.try_write(b"x").unwrap(), 1);
+        }
+        let refused = std::net::TcpStream::connect(address).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(listener.close().is_empty());
     }
 
     #[tokio::test]

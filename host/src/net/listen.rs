@@ -3,17 +3,18 @@
 use std::fmt;
 use std::fs;
 use std::io;
+use std::net;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use service::listen::{ListenError, Listener};
+use service::listen::{self, ListenError, Listener};
 use service::proxies::Proxies;
 use service::remote::{TLS, UNIX};
 use service::tls::Tls;
-use tokio::net::UnixListener;
+use tokio::net::{TcpStream, UnixListener, UnixStream};
 
 use super::Arrival;
 use super::plain::Plain;
@@ -123,23 +124,39 @@ impl Doorway {
     /// The next connection. Waits out whatever keeps it from being taken.
     pub(super) async fn accept(self: &Arc<Self>) -> Arrival {
         let (plain, peer) = match &self.socket {
-            Incoming::Tcp(listener) => {
-                let (stream, address) = listener.accept().await;
-                let peer = Peer {
-                    address: Some(address),
-                    user: None,
-                    proxy: None,
-                };
-                (Plain::Tcp(stream), peer)
-            }
+            Incoming::Tcp(listener) => of_tcp(listener.accept().await),
             Incoming::Unix(socket) => socket.accept().await,
         };
+        self.arrival(plain, peer)
+    }
+
+    /// Refuses connections from now on, and gives those that have come already.
+    pub(super) fn close(self: &Arc<Self>) -> Vec<Arrival> {
+        let come: Vec<(Plain, Peer)> = match &self.socket {
+            Incoming::Tcp(listener) => listener.close().into_iter().map(of_tcp).collect(),
+            Incoming::Unix(socket) => socket.close(),
+        };
+        come.into_iter()
+            .map(|(plain, peer)| self.arrival(plain, peer))
+            .collect()
+    }
+
+    fn arrival(self: &Arc<Self>, plain: Plain, peer: Peer) -> Arrival {
         Arrival {
             plain,
             peer,
             door: Arc::clone(self),
         }
     }
+}
+
+fn of_tcp((stream, address): (TcpStream, net::SocketAddr)) -> (Plain, Peer) {
+    let peer = Peer {
+        address: Some(address),
+        user: None,
+        proxy: None,
+    };
+    (Plain::Tcp(stream), peer)
 }
 
 impl UnixSocket {
@@ -169,34 +186,46 @@ impl UnixSocket {
     async fn accept(&self) -> (Plain, Peer) {
         loop {
             let accepted = self.listener.accept().await;
-            let (stream, user) =
-                match accepted.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream))) {
-                    Ok((user, stream)) => (stream, user),
-                    Err(error) => {
-                        tracing::warn!("a connection could not be accepted: {error}");
-                        tokio::time::sleep(ACCEPT_REST).await;
-                        continue;
-                    }
-                };
-            if self
-                .users
-                .as_ref()
-                .is_some_and(|users| !users.contains(&user))
-            {
-                let path = self.path.display();
-                tracing::warn!(
-                    user,
-                    "a user who is not listed was turned away from {UNIX}{path} (users)"
-                );
-                continue;
+            match accepted.and_then(|(stream, _)| self.admitted(stream)) {
+                Ok(Some(admitted)) => return admitted,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!("a connection could not be accepted: {error}");
+                    tokio::time::sleep(ACCEPT_REST).await;
+                }
             }
-            let peer = Peer {
-                address: None,
-                user: Some(user),
-                proxy: None,
-            };
-            return (Plain::Unix(stream), peer);
         }
+    }
+
+    /// As [`Doorway::close`].
+    fn close(&self) -> Vec<(Plain, Peer)> {
+        let come = listen::close(&self.listener).into_iter();
+        come.filter_map(|stream| {
+            let stream = UnixStream::from_std(stream.into()).ok()?;
+            self.admitted(stream).ok()?
+        })
+        .collect()
+    }
+
+    /// None for a user who may not connect.
+    fn admitted(&self, stream: UnixStream) -> io::Result<Option<(Plain, Peer)>> {
+        let user = stream.peer_cred()?.uid();
+        if let Some(users) = &self.users
+            && !users.contains(&user)
+        {
+            let path = self.path.display();
+            tracing::warn!(
+                user,
+                "a user who is not listed was turned away from {UNIX}{path} (users)"
+            );
+            return Ok(None);
+        }
+        let peer = Peer {
+            address: None,
+            user: Some(user),
+            proxy: None,
+        };
+        Ok(Some((Plain::Unix(stream), peer)))
     }
 }
 

@@ -27,7 +27,7 @@ use protocol::{ErrorCode, Reply, TaskFailure};
 use rustix::net::sockopt;
 use service::life::{Phase, Phases};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use self::connection::Connection;
 pub(crate) use self::listen::{Doorway, DoorwayError};
@@ -99,14 +99,20 @@ struct Arrival {
     door: Arc<Doorway>,
 }
 
-/// Accepts connections, and serves each, until the phase is no longer `Serving`; then stops listening.
-pub(crate) async fn accept(door: Arc<Doorway>, shared: Arc<Shared>) {
-    let mut phases = shared.phases.clone();
+/// Accepts connections, and serves each, until it is `over`; then refuses all that come, but none that has come before.
+pub(crate) async fn accept(
+    door: Arc<Doorway>,
+    shared: Arc<Shared>,
+    mut over: watch::Receiver<bool>,
+) {
     loop {
         let arrival = tokio::select! {
             arrival = door.accept() => arrival,
-            _ = phases.wait_for(|phase| *phase > Phase::Serving) => return,
+            _ = over.wait_for(|is_over| *is_over) => break,
         };
+        receive(arrival, &shared);
+    }
+    for arrival in door.close() {
         receive(arrival, &shared);
     }
 }
