@@ -8,7 +8,13 @@ mod answer;
 mod endings;
 mod error;
 mod id;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "no configuration names a database yet")
+)]
+mod postgres;
 mod prefetch;
+mod queue;
 mod record;
 mod retry;
 mod sqlite;
@@ -16,12 +22,16 @@ mod states;
 mod store;
 #[cfg(test)]
 mod tests;
+mod times;
+mod work;
 
 #[cfg(test)]
 pub(crate) use answer::Done;
 pub(crate) use answer::ask;
 pub(crate) use error::{StoreError, StoreErrorKind};
 pub(crate) use id::{TaskId, TaskIds};
+#[cfg(test)]
+pub(crate) use postgres::{Postgres, PostgresOptions};
 pub(crate) use prefetch::{Pool, how_many};
 pub(crate) use record::{
     Attempt, Claimed, Ending, Enqueued, Filter, Finish, Finished, NewTask, Page, PageAsk,

@@ -13,7 +13,6 @@ mod find;
 mod finish;
 mod folder;
 mod known;
-mod queue;
 mod read;
 mod readers;
 mod schema;
@@ -23,7 +22,6 @@ mod tend;
 #[cfg(test)]
 mod tests;
 mod tools;
-mod work;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -37,13 +35,11 @@ pub(crate) use tools::{backup, check, restore};
 use self::desk::Desk;
 use self::fault::Fault;
 use self::folder::Folder;
-use self::queue::{Queue, Refused, Weight};
-use self::select::Progress;
-use self::work::{Ask, Look, Owed, Work};
 use self::writer::Shared;
 use super::answer::Done;
 use super::error::{StoreError, StoreErrorKind};
 use super::id::TaskId;
+use super::queue::{Queue, Refused, Weight};
 use super::record::{
     Claimed, Enqueued, Finish, Finished, NewTask, Page, PageAsk, Selection, TaskView,
 };
@@ -51,6 +47,7 @@ use super::states::Event;
 use super::store::{
     ClaimAsk, Durability, Held, KnownFunction, Limits, Listener, Pruned, Stats, Store, Swept,
 };
+use super::work::{Ask, Look, Owed, Progress, Work};
 
 /// Enqueued tasks may wait for the writer up to so much; more is refused.
 const WORK_BOUND: Weight = Weight {
