@@ -8,10 +8,6 @@ mod answer;
 mod endings;
 mod error;
 mod id;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "no configuration names a database yet")
-)]
 mod postgres;
 mod prefetch;
 mod queue;
@@ -33,6 +29,7 @@ pub(crate) use id::{TaskId, TaskIds};
 #[cfg(test)]
 pub(crate) use postgres::{Postgres, PostgresOptions};
 pub(crate) use prefetch::{Pool, how_many};
+pub(crate) use postgres::{Postgres, PostgresOptions};
 pub(crate) use record::{
     Attempt, Claimed, Ending, Enqueued, Filter, Finish, Finished, NewTask, Page, PageAsk,
     Selection, TaskSummary, TaskView,
