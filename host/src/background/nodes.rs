@@ -79,8 +79,12 @@ fn plugin(generation: &Arc<Generation>) -> PluginAbout<'_> {
     PluginAbout {
         version: &generation.manifest.version,
         functions: functions.map(|function| function.name.as_str()).collect(),
-        slots: report.as_ref().map_or(0, |report| report.workers_max * report.slots),
-        tasks: report.as_ref().map_or(0, |report| report.queued + report.handed_over),
+        slots: report
+            .as_ref()
+            .map_or(0, |report| report.workers_max * report.slots),
+        tasks: report
+            .as_ref()
+            .map_or(0, |report| report.queued + report.handed_over),
     }
 }
 

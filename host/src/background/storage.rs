@@ -28,11 +28,7 @@ pub(super) struct Storage {
 }
 
 impl Storage {
-    pub(super) fn new(
-        settings: LedgerSettings,
-        node: Arc<str>,
-        watchers: Arc<Watchers>,
-    ) -> Self {
+    pub(super) fn new(settings: LedgerSettings, node: Arc<str>, watchers: Arc<Watchers>) -> Self {
         Self {
             settings,
             node,

@@ -280,7 +280,10 @@ impl Waiting {
             if looked.view.summary.state.is_finished() {
                 return json(&report(&looked));
             }
-            if !self.is_over(&mut news, until, background.is_shared()).await? {
+            if !self
+                .is_over(&mut news, until, background.is_shared())
+                .await?
+            {
                 continue;
             }
             let looked = look(background, &self.caller, "host.task", ask.id).await?;

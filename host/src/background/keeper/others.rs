@@ -52,11 +52,16 @@ impl Keeper {
     fn let_go(&mut self) {
         self.give_back();
         let tasks: Vec<_> = self.runs.values().map(|run| run.task).collect();
-        let called_off = tasks.into_iter().filter_map(|task| self.shared.runs.cancel(task));
+        let called_off = tasks
+            .into_iter()
+            .filter_map(|task| self.shared.runs.cancel(task));
         let called_off: Vec<u64> = called_off.collect();
         if !called_off.is_empty() {
             let runs = called_off.len();
-            tracing::error!(runs, "this host couldn't reach the ledger's database for 15 s: others take over what it ran, and it ends here");
+            tracing::error!(
+                runs,
+                "this host couldn't reach the ledger's database for 15 s: others take over what it ran, and it ends here"
+            );
         }
         for number in called_off {
             self.shared.roster.cancel(Number(number));
