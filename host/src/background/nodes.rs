@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use protocol::TaskFailure;
 use serde::Serialize;
+use service::sync::write;
 
 use super::storage::Handle;
 use super::{Background, Shared, failure};
@@ -53,6 +54,16 @@ impl Shared {
     pub(super) fn introduce(&self, store: &Handle) {
         // What they can't be told now, they are told the next time.
         store.introduce(self.about(), Box::new(|_| ()));
+    }
+
+    /// Functions that others have made known are known here, too.
+    pub(super) fn learn_from_others(self: &Arc<Self>, store: &Handle) {
+        let shared = Arc::clone(self);
+        store.known(Box::new(move |known| {
+            let known = known.unwrap_or_default().into_iter();
+            let mut all = write(&shared.known);
+            all.extend(known.map(|function| function.name));
+        }));
     }
 
     fn about(&self) -> NodeAbout {

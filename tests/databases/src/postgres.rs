@@ -1,7 +1,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -12,6 +12,7 @@ pub struct Postgres {
     process: Child,
     folder: TempDir,
     port: u16,
+    settings: Vec<String>,
 }
 
 impl Drop for Postgres {
@@ -39,38 +40,23 @@ impl Postgres {
             .args(["--encoding=UTF8", "--locale=C", "--no-sync"]);
         run(&mut initdb);
         let port = free_port();
-        let log = folder.path().join("log");
-        let mut server = command(&program(&["postgres"]), &["postgres"], folder.path());
-        server
-            .arg("-D")
-            .arg(&data)
-            .args(["-p", &port.to_string(), "-k"])
-            .arg(folder.path())
-            .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]);
-        for setting in settings {
-            server.args(["-c", setting]);
-        }
-        let file = File::create(&log).unwrap();
-        let mut process = server
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .spawn()
-            .unwrap();
-        let is_ready = program(&["pg_isready"]);
-        wait_for(&mut process, &log, || {
-            let mut asked = std::process::Command::new(&is_ready);
-            asked
-                .args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()])
-                .status()
-                .unwrap()
-                .success()
-        });
+        let settings = settings.iter().map(|setting| (*setting).to_owned());
+        let settings: Vec<String> = settings.collect();
+        let process = serve(&folder, port, &settings);
         Self {
             process,
             folder,
             port,
+            settings,
         }
+    }
+
+    /// Ends it at once, in whatever it is in the middle of, and starts it again.
+    pub fn restart(&mut self) {
+        let mut quit = Command::new("kill");
+        run(quit.args(["-QUIT", &self.process.id().to_string()]));
+        drop(self.process.wait());
+        self.process = serve(&self.folder, self.port, &self.settings);
     }
 
     /// As [`Self::start`], for a static: it ends with the test program.
@@ -114,4 +100,36 @@ impl Postgres {
         drop(self.process.kill());
         drop(self.process.wait());
     }
+}
+
+/// The server of this folder, when it answers.
+fn serve(folder: &TempDir, port: u16, settings: &[String]) -> Child {
+    let log = folder.path().join("log");
+    let mut server = command(&program(&["postgres"]), &["postgres"], folder.path());
+    server
+        .arg("-D")
+        .arg(folder.path().join("data"))
+        .args(["-p", &port.to_string(), "-k"])
+        .arg(folder.path())
+        .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]);
+    for setting in settings {
+        server.args(["-c", setting]);
+    }
+    let file = File::options().create(true).append(true).open(&log).unwrap();
+    let mut process = server
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().unwrap())
+        .stderr(file)
+        .spawn()
+        .unwrap();
+    let is_ready = program(&["pg_isready"]);
+    wait_for(&mut process, &log, || {
+        let mut asked = Command::new(&is_ready);
+        asked
+            .args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    });
+    process
 }

@@ -8,7 +8,7 @@ use crate::task::TaskId as Number;
 
 /// How often it is looked whether others have called off what runs here.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often others are told what there is here.
+/// How often others are told what there is here, and it is read which functions they have.
 const INTRODUCE: Duration = Duration::from_secs(5);
 
 /// When it is looked for others the next time.
@@ -38,6 +38,7 @@ impl Keeper {
         if now >= self.others.introduce_at {
             self.others.introduce_at = now + INTRODUCE;
             self.shared.introduce(store);
+            self.shared.learn_from_others(store);
         }
         if !store.is_alive() {
             return self.let_go();
