@@ -26,8 +26,6 @@ pub(crate) use answer::Done;
 pub(crate) use answer::ask;
 pub(crate) use error::{StoreError, StoreErrorKind};
 pub(crate) use id::{TaskId, TaskIds};
-#[cfg(test)]
-pub(crate) use postgres::{Postgres, PostgresOptions};
 pub(crate) use prefetch::{Pool, how_many};
 pub(crate) use postgres::{Postgres, PostgresOptions};
 pub(crate) use record::{

@@ -10,7 +10,7 @@ use super::record::{
     Claimed, Enqueued, Finish, Finished, NewTask, Page, PageAsk, Selection, TaskView,
 };
 use super::states::Event;
-use super::store::{ClaimAsk, Held, KnownFunction, Pruned, Stats, Swept};
+use super::store::{ClaimAsk, Held, KnownFunction, Node, Pruned, Stats, Swept};
 
 /// Where a look goes on.
 #[derive(Clone, Debug, Default)]
@@ -154,6 +154,7 @@ pub(in crate::ledger) enum Look {
     List(PageAsk, Owed<Page>),
     Count(Selection, Event, Owed<u64>),
     Stats(Stats, Owed<Stats>),
+    Nodes(Owed<Vec<Node>>),
 }
 
 impl Weighed for Look {
@@ -170,6 +171,7 @@ impl Look {
             Self::List(_, owed) => owed.pay(Err(error)),
             Self::Count(.., owed) => owed.pay(Err(error)),
             Self::Stats(_, owed) => owed.pay(Err(error)),
+            Self::Nodes(owed) => owed.pay(Err(error)),
         }
     }
 }

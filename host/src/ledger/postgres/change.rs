@@ -41,7 +41,7 @@ impl Desk<'_> {
         };
         let known = self.known_all(&ids).await?;
         if known.is_empty() && matches!(selection, Selection::Task(_)) {
-            return Err(Fault::Known(fault::unknown_task()));
+            return Err(Fault::Refused(fault::unknown_task()));
         }
         let changes: Vec<(Known, Event)> = known.into_iter().map(|task| (task, event)).collect();
         let changed = self.change(&changes, now).await?;

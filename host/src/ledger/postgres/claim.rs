@@ -6,6 +6,7 @@ use tokio_postgres::types::Type;
 
 use super::desk::Desk;
 use super::fault::Fault;
+use super::nodes::too_silent;
 use super::values::{Kept, count, number_of, wide};
 use crate::ledger::id::TaskId;
 use crate::ledger::record::Claimed;
@@ -23,6 +24,9 @@ type Candidate = (TaskId, Option<i64>);
 
 impl Desk<'_> {
     pub(super) async fn claim(&mut self, ask: &ClaimAsk, now: i64) -> Result<Vec<Claimed>, Fault> {
+        if !self.may_claim {
+            return Err(Fault::Refused(too_silent()));
+        }
         let mut claimed = Vec::new();
         for want in &ask.wants {
             let mut left = want.count as usize;

@@ -18,6 +18,8 @@ pub(super) struct Desk<'a> {
     pub(super) connection: &'a Connection,
     pub(super) memory: &'a mut Memory,
     pub(super) limits: Limits,
+    /// The others know that this host lives.
+    pub(super) may_claim: bool,
     pub(super) news: News,
     pub(super) deltas: FxHashMap<i32, Delta>,
     /// Something was written, so that it matters whether the transaction was committed.
@@ -38,11 +40,13 @@ impl<'a> Desk<'a> {
         memory: &'a mut Memory,
         limits: Limits,
         are_wanted: bool,
+        may_claim: bool,
     ) -> Self {
         Self {
             connection,
             memory,
             limits,
+            may_claim,
             news: News {
                 are_wanted,
                 ..News::default()

@@ -8,6 +8,8 @@ use crate::ledger::error::{StoreError, StoreErrorKind};
 pub(super) enum Fault {
     /// Said already.
     Known(StoreError),
+    /// As [`Self::Known`], about one that has changed nothing: the others of its transaction go on.
+    Refused(StoreError),
     /// The database, or the way to it.
     Database(tokio_postgres::Error),
     /// No answer within the time limit.
@@ -50,7 +52,7 @@ impl Fault {
     /// Whether the connection is of no more use.
     pub(super) fn breaks_connection(&self) -> bool {
         match self {
-            Self::Known(_) | Self::Raced => false,
+            Self::Known(_) | Self::Refused(_) | Self::Raced => false,
             Self::Slow => true,
             // Read-only: the one that takes writes may be reached anew.
             Self::Database(error) => {
@@ -64,7 +66,7 @@ impl Fault {
 
     pub(super) fn into_store_error(self) -> StoreError {
         match self {
-            Self::Known(error) => error,
+            Self::Known(error) | Self::Refused(error) => error,
             Self::Slow => unavailable("the ledger's database didn't answer in time"),
             Self::Raced => unavailable("other hosts changed the same tasks again and again"),
             Self::Database(error) => of_database(&error),

@@ -30,6 +30,8 @@ pub(super) struct Memory {
     summed_at: Option<Instant>,
     /// Rows of the tally that were written here since they were last folded together.
     pub(super) tallied: u64,
+    /// When it was last looked for hosts that have died.
+    pub(super) looked_for_dead_at: Option<Instant>,
 }
 
 /// How the counts of a function change.

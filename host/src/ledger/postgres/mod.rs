@@ -16,6 +16,7 @@ mod insert;
 mod known;
 mod link;
 mod memory;
+mod nodes;
 mod reach;
 mod read;
 mod readers;
@@ -36,6 +37,7 @@ use tokio::runtime::Runtime;
 use self::connection::Connection;
 use self::fault::{Fault, unavailable};
 use self::link::Link;
+use self::nodes::Own;
 use self::reach::Reach;
 use self::shared::Shared;
 use self::writer::Writer;
@@ -48,7 +50,8 @@ use super::record::{
 };
 use super::states::Event;
 use super::store::{
-    ClaimAsk, Durability, Held, KnownFunction, Limits, Listener, Pruned, Stats, Store, Swept,
+    ClaimAsk, Durability, Held, KnownFunction, Limits, Listener, Node, NodeAbout, Pruned, Stats,
+    Store, Swept,
 };
 use super::work::{Ask, Look, Owed, Progress, Work};
 
@@ -80,7 +83,7 @@ impl Postgres {
     /// With a sentence for the operator: the database can't be reached, refuses, or has a newer version's ledger.
     pub(crate) fn open(options: PostgresOptions) -> Result<Self, StoreError> {
         let reach = Arc::new(Reach::new(&options.url, &options.schema)?);
-        let shared = Arc::new(Shared::new());
+        let shared = Arc::new(Shared::new(Own::new(Arc::clone(&options.node))));
         let for_thread = Arc::clone(&shared);
         let (sender, receiver) = mpsc::sync_channel(1);
         let failed = |error| unavailable(format!("the ledger's thread can't be started: {error}"));
@@ -150,7 +153,7 @@ fn serve(
     opened: &mpsc::SyncSender<Result<Durability, StoreError>>,
 ) {
     runtime.block_on(async {
-        let durability = prepare(reach).await;
+        let durability = prepare(reach, shared).await;
         let is_open = durability.is_ok();
         let said = opened.send(durability.map_err(Fault::into_store_error));
         if !is_open || said.is_err() {
@@ -161,19 +164,22 @@ fn serve(
             Writer::new(shared, link(), options.limits).run().await;
             // Counts are asked of the writer, and answered by a reader.
             shared.looks.close();
+            shared.own.end();
         };
         tokio::join!(
             writing,
             readers::run(shared, link()),
-            readers::run(shared, link())
+            readers::run(shared, link()),
+            nodes::run(shared, link())
         );
     });
 }
 
-async fn prepare(reach: &Reach) -> Result<Durability, Fault> {
+async fn prepare(reach: &Reach, shared: &Shared) -> Result<Durability, Fault> {
     // Each statement is sent once here, so there is no use in preparing any.
     let connection = Connection::open(reach, true).await?;
     schema::migrate(&connection, reach).await?;
+    shared.own.beat(&connection).await?;
     let rows = connection
         .query(
             "SELECT current_setting('fsync') = 'on' AND current_setting('synchronous_commit') <> 'off'",
@@ -254,6 +260,15 @@ impl Store for Postgres {
 
     fn stats(&self, done: Done<Stats>) {
         self.ask(Ask::Stats(Owed::new(done)), 0);
+    }
+
+    fn introduce(&self, node: NodeAbout, done: Done<()>) {
+        self.shared.own.introduce(node);
+        done(Ok(()));
+    }
+
+    fn nodes(&self, done: Done<Vec<Node>>) {
+        self.look(Look::Nodes(Owed::new(done)));
     }
 
     fn watch(&self, listener: Arc<dyn Listener>) {

@@ -178,7 +178,7 @@ pub(super) async fn count(
             let task = get(connection, *id).await?;
             let state = task.map(|task| task.summary.state);
             let may_change = state.map(|state| u64::from(state.after(event).is_some()));
-            return may_change.ok_or_else(|| Fault::Known(fault::unknown_task()));
+            return may_change.ok_or_else(|| Fault::Refused(fault::unknown_task()));
         }
         Selection::Filter(filter) => filter,
     };

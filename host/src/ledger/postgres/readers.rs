@@ -3,6 +3,7 @@
 use super::connection::Connection;
 use super::fault::Fault;
 use super::link::Link;
+use super::nodes;
 use super::read;
 use super::shared::Shared;
 use crate::ledger::error::StoreError;
@@ -37,6 +38,9 @@ async fn answer(link: &mut Link, look: Look) {
             let count =
                 async |connection: &Connection| read::count(connection, &selection, event).await;
             owed.pay(said(link, count).await);
+        }
+        Look::Nodes(owed) => {
+            owed.pay(said(link, async |connection| nodes::list(connection).await).await);
         }
         Look::Stats(_, owed) => {
             owed.pay(said(link, async |connection| read::stats(connection).await).await);

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::nodes::Own;
 use crate::ledger::queue::{Queue, Weight};
 use crate::ledger::store::Listener;
 use crate::ledger::work::{Look, Work};
@@ -29,14 +30,16 @@ const LOOKS_BATCH: Weight = Weight {
 pub(super) struct Shared {
     pub(super) work: Queue<Work>,
     pub(super) looks: Queue<Look>,
+    pub(super) own: Own,
     listener: Mutex<Option<Arc<dyn Listener>>>,
 }
 
 impl Shared {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(own: Own) -> Self {
         Self {
             work: Queue::new(WORK_BOUND, WORK_BATCH),
             looks: Queue::new(LOOKS_BOUND, LOOKS_BATCH),
+            own,
             listener: Mutex::new(None),
         }
     }

@@ -56,6 +56,7 @@ impl Desk<'_> {
         if self.memory.tallied >= TALLIED_MAX {
             self.fold().await?;
         }
+        swept.lost = self.end_lost(now).await?;
         let next = self
             .connection
             .query(

@@ -14,10 +14,10 @@ use super::link::Link;
 use super::memory::Memory;
 use super::read;
 use super::shared::Shared;
-use crate::ledger::error::StoreErrorKind;
+use crate::ledger::error::StoreError;
 use crate::ledger::queue::{Batch, Closing};
 use crate::ledger::record::{Enqueued, Finish, Finished, NewTask};
-use crate::ledger::store::{Change, Limits, Stats};
+use crate::ledger::store::{Change, KnownFunction, Limits, Stats};
 use crate::ledger::work::{Ask, Look, Told, Work};
 
 /// How often the same is tried again at once where other nodes came in between.
@@ -86,9 +86,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    async fn known(
-        &mut self,
-    ) -> Result<Vec<crate::ledger::store::KnownFunction>, crate::ledger::error::StoreError> {
+    async fn known(&mut self) -> Result<Vec<KnownFunction>, StoreError> {
         let known = read::known(self.link.get().await?).await;
         known.map_err(|fault| {
             self.link.heed(&fault);
@@ -135,6 +133,7 @@ impl<'a> Writer<'a> {
         }
         if let Some(listener) = self.shared.listener() {
             if !committed.available.is_empty() {
+                self.shared.own.tells(&committed.available);
                 listener.available(&committed.available);
             }
             if !committed.changes.is_empty() {
@@ -148,10 +147,17 @@ impl<'a> Writer<'a> {
             .shared
             .listener()
             .is_some_and(|listener| listener.wants_changes());
+        let may_claim = self.shared.own.is_alive();
         let connection = self.link.get().await.map_err(Fault::Known)?;
         prepare(connection, &mut self.memory, batch).await?;
         connection.begin().await?;
-        let mut desk = Desk::new(connection, &mut self.memory, self.limits, are_wanted);
+        let mut desk = Desk::new(
+            connection,
+            &mut self.memory,
+            self.limits,
+            are_wanted,
+            may_claim,
+        );
         let done = match act_all(&mut desk, batch).await {
             Ok(told) => finish(&mut desk)
                 .await
@@ -356,9 +362,7 @@ async fn act(desk: &mut Desk<'_>, work: &Work) -> Result<Told, Fault> {
     };
     match told {
         // About this one, which has changed nothing.
-        Err(Fault::Known(error)) if error.kind == StoreErrorKind::UnknownTask => {
-            Ok(Told::Refused(error))
-        }
+        Err(Fault::Refused(error)) => Ok(Told::Refused(error)),
         told => told,
     }
 }

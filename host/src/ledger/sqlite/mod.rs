@@ -45,7 +45,8 @@ use super::record::{
 };
 use super::states::Event;
 use super::store::{
-    ClaimAsk, Durability, Held, KnownFunction, Limits, Listener, Pruned, Stats, Store, Swept,
+    ClaimAsk, Durability, Held, KnownFunction, Limits, Listener, Node, NodeAbout, OnlyNode, Pruned,
+    Stats, Store, Swept,
 };
 use super::work::{Ask, Look, Owed, Progress, Work};
 
@@ -86,6 +87,7 @@ pub(crate) struct Options {
 pub(crate) struct Sqlite {
     durability: Durability,
     shared: Arc<Shared>,
+    node: OnlyNode,
     readers: Vec<JoinHandle<()>>,
     /// Gives back what it worked with.
     writer: Option<JoinHandle<(Connection, Folder)>>,
@@ -145,6 +147,7 @@ impl Sqlite {
         Ok(Self {
             durability: options.durability,
             shared,
+            node: OnlyNode::default(),
             readers,
             writer: Some(writer),
         })
@@ -249,6 +252,15 @@ impl Store for Sqlite {
 
     fn stats(&self, done: Done<Stats>) {
         self.ask(Ask::Stats(Owed::new(done)), 0);
+    }
+
+    fn introduce(&self, node: NodeAbout, done: Done<()>) {
+        self.node.set(node);
+        done(Ok(()));
+    }
+
+    fn nodes(&self, done: Done<Vec<Node>>) {
+        done(Ok(self.node.get()));
     }
 
     fn watch(&self, listener: Arc<dyn Listener>) {

@@ -1,10 +1,17 @@
 //! What is `PostgreSQL`'s own about the ledger, and the server that tests of the ledger share.
 
+mod bad_days;
+mod nodes;
+mod opening;
+mod sql;
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use super::{Postgres, PostgresOptions};
 use crate::ledger::store::Limits;
+use crate::ledger::tests::DISCARDED_TTL_MS;
 
 /// The server that the tests of this program share.
 pub(in crate::ledger) fn server() -> &'static databases::Postgres {
@@ -67,8 +74,29 @@ impl Drop for Schema {
     }
 }
 
+/// As in the contract's tests.
+const LIMITS: Limits = Limits {
+    waiting_max: u64::MAX,
+    stored_len_max: u64::MAX,
+    discarded_ttl_ms: DISCARDED_TTL_MS,
+};
+
+/// Looks again and again until `condition` holds.
+#[track_caller]
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(60), "in vain: {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
 /// What a statement answers, as text: the first column of each row.
 pub(in crate::ledger) fn run(sql: &str) -> Vec<String> {
+    try_run(sql).unwrap()
+}
+
+fn try_run(sql: &str) -> Result<Vec<String>, tokio_postgres::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -79,13 +107,14 @@ pub(in crate::ledger) fn run(sql: &str) -> Vec<String> {
                 .await
                 .unwrap();
         let driver = tokio::spawn(connection);
-        let answers = client.simple_query(sql).await.unwrap();
+        let answers = client.simple_query(sql).await;
         drop(client);
         driver.await.unwrap().unwrap();
+        let answers = answers?;
         let rows = answers.iter().filter_map(|answer| match answer {
             tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
             _ => None,
         });
-        rows.collect()
+        Ok(rows.collect())
     })
 }
