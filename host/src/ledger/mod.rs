@@ -26,8 +26,8 @@ pub(crate) use answer::Done;
 pub(crate) use answer::ask;
 pub(crate) use error::{StoreError, StoreErrorKind};
 pub(crate) use id::{TaskId, TaskIds};
-pub(crate) use prefetch::{Pool, how_many};
 pub(crate) use postgres::{Postgres, PostgresOptions};
+pub(crate) use prefetch::{Pool, how_many};
 pub(crate) use record::{
     Attempt, Claimed, Ending, Enqueued, Filter, Finish, Finished, NewTask, Page, PageAsk,
     Selection, TaskSummary, TaskView,
@@ -36,7 +36,8 @@ pub(crate) use retry::{Failure, RetryOn, RetryPolicy};
 pub(crate) use sqlite::{Options, Sqlite, backup, check, restore};
 pub(crate) use states::State;
 pub(crate) use store::{
-    Change, ClaimAsk, Durability, FunctionStats, Held, Limits, Listener, Store, Swept, Want,
+    Change, ClaimAsk, Durability, FunctionStats, Held, Limits, Listener, Node, NodeAbout, Store,
+    Swept, Want,
 };
 #[cfg(test)]
 pub(crate) use store::{KnownFunction, Pruned, Stats};

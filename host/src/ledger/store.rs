@@ -75,11 +75,14 @@ pub(crate) trait Store: Send + Sync {
 
     /// What this host says of itself to others that share the ledger. A host that says nothing is there too: the ledger
     /// itself says that it lives.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing shows hosts yet"))]
     fn introduce(&self, node: NodeAbout, done: Done<()>);
 
+    /// Whether others that share the ledger know that this host lives. Where it isn't so, they take over what it runs.
+    fn is_alive(&self) -> bool {
+        true
+    }
+
     /// The hosts that share the ledger, and those that did within the last day.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing shows hosts yet"))]
     fn nodes(&self, done: Done<Vec<Node>>);
 
     /// Has every change told from now on.

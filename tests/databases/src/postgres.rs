@@ -115,7 +115,11 @@ fn serve(folder: &TempDir, port: u16, settings: &[String]) -> Child {
     for setting in settings {
         server.args(["-c", setting]);
     }
-    let file = File::options().create(true).append(true).open(&log).unwrap();
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(&log)
+        .unwrap();
     let mut process = server
         .stdin(Stdio::null())
         .stdout(file.try_clone().unwrap())

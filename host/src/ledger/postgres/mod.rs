@@ -202,6 +202,10 @@ impl Store for Postgres {
         self.durability
     }
 
+    fn is_alive(&self) -> bool {
+        self.shared.own.is_alive()
+    }
+
     fn enqueue(&self, tasks: Vec<NewTask>, now: i64, done: Done<Vec<Enqueued>>) {
         self.ask(Ask::Enqueue(tasks, Owed::new(done)), now);
     }

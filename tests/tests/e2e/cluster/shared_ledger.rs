@@ -91,7 +91,11 @@ fn each_host_shows_all_hosts() {
             let nodes = answer["nodes"].as_array().unwrap().clone();
             nodes
                 .iter()
-                .all(|node| !node["about"]["plugins"].as_object().is_none_or(serde_json::Map::is_empty))
+                .all(|node| {
+                    !node["about"]["plugins"]
+                        .as_object()
+                        .is_none_or(serde_json::Map::is_empty)
+                })
                 .then_some(nodes)
         });
         assert_eq!(nodes.len(), 2, "{nodes:?}");
@@ -99,9 +103,16 @@ fn each_host_shows_all_hosts() {
             assert_eq!(node["state"], "alive", "{node}");
             let is_here = node["about"]["pid"] == pids[number];
             assert_eq!(node["is_here"], is_here, "{node}");
-            let name = if node["about"]["pid"] == pids[0] { "good" } else { "evil" };
+            let name = if node["about"]["pid"] == pids[0] {
+                "good"
+            } else {
+                "evil"
+            };
             let functions = &node["about"]["plugins"][name]["functions"];
-            assert!(functions.as_array().is_some_and(|all| all.len() > 3), "{node}");
+            assert!(
+                functions.as_array().is_some_and(|all| all.len() > 3),
+                "{node}"
+            );
         }
     }
 }

@@ -25,7 +25,12 @@ fn rounds() -> u64 {
 type Acknowledged = HashMap<String, Value>;
 
 /// Hands tasks over to one host after the other until it is over.
-fn hand_over(ports: [u16; 3], who: usize, handed: &AtomicU64, is_over: &AtomicBool) -> Acknowledged {
+fn hand_over(
+    ports: [u16; 3],
+    who: usize,
+    handed: &AtomicU64,
+    is_over: &AtomicBool,
+) -> Acknowledged {
     let mut acknowledged = Acknowledged::new();
     let mut connection: Option<(BufReader<TcpStream>, TcpStream)> = None;
     for number in 0_usize.. {
@@ -90,7 +95,10 @@ fn start(server: &Postgres) -> [Host; 3] {
 }
 
 /// Has it go wrong while tasks come in and run, and looks at every one of them in the end.
-fn under_load(server: &mut Postgres, mut upset: impl FnMut(&mut Postgres, &mut [Option<Host>; 3], u64)) {
+fn under_load(
+    server: &mut Postgres,
+    mut upset: impl FnMut(&mut Postgres, &mut [Option<Host>; 3], u64),
+) {
     let hosts = start(server);
     let ports = hosts.each_ref().map(Host::port);
     let mut hosts = hosts.map(Some);
@@ -188,7 +196,9 @@ fn hog(server: &Postgres) -> Option<Hog> {
     let mut child = psql.spawn().ok()?;
     child.stdin.as_mut()?.write_all(b"SELECT 1;\n").ok()?;
     let mut line = String::new();
-    BufReader::new(child.stdout.as_mut()?).read_line(&mut line).ok()?;
+    BufReader::new(child.stdout.as_mut()?)
+        .read_line(&mut line)
+        .ok()?;
     Some(Hog(child))
 }
 
@@ -213,7 +223,11 @@ fn hosts_are_killed_one_after_the_other() {
 
 #[test]
 fn one_stands_still_while_another_is_killed_again_and_again() {
-    let still_for = Duration::from_secs(if env::var_os("SOAK").is_some() { 60 } else { 22 });
+    let still_for = Duration::from_secs(if env::var_os("SOAK").is_some() {
+        60
+    } else {
+        22
+    });
     let mut server = Postgres::start(&[]);
     under_load(&mut server, |_, hosts, _| {
         let still = hosts[0].as_ref().unwrap().process();
