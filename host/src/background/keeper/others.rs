@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use protocol::{ErrorCode, TaskFailure};
+
 use super::super::storage::Handle;
 use super::Keeper;
 use crate::task::TaskId as Number;
@@ -10,6 +12,8 @@ use crate::task::TaskId as Number;
 const LOOK: Duration = Duration::from_secs(1);
 /// How often others are told what there is here, and it is read which functions they have.
 const INTRODUCE: Duration = Duration::from_secs(5);
+
+const CUT_OFF: &str = "its host couldn't reach the ledger's database for so long that others took over what it ran";
 
 /// When it is looked for others the next time.
 pub(super) struct Others {
@@ -49,23 +53,23 @@ impl Keeper {
         }
     }
 
-    /// Others take this host for dead, or soon will, and run what it has: nothing of it may go on here beside that.
+    /// Others take this host for dead, or soon will, and run what it has: nothing of it may go on here beside that. Where
+    /// they haven't when the database is back, this is an attempt that was lost all the same.
     fn let_go(&mut self) {
         self.give_back();
-        let tasks: Vec<_> = self.runs.values().map(|run| run.task).collect();
-        let called_off = tasks
-            .into_iter()
-            .filter_map(|task| self.shared.runs.cancel(task));
-        let called_off: Vec<u64> = called_off.collect();
-        if !called_off.is_empty() {
-            let runs = called_off.len();
+        let runs: Vec<u64> = self.runs.keys().copied().collect();
+        if !runs.is_empty() {
             tracing::error!(
-                runs,
-                "this host couldn't reach the ledger's database for 15 s: others take over what it ran, and it ends here"
+                runs = runs.len(),
+                "this host couldn't reach the ledger's database for 15 s: others take over what it ran in the background, and \
+                 it ends here"
             );
         }
-        for number in called_off {
+        for number in runs {
             self.shared.roster.cancel(Number(number));
+            let mut failure = TaskFailure::new(ErrorCode::WorkerCrashed, CUT_OFF);
+            failure.started = true;
+            self.ended(number, Err(failure));
         }
     }
 }
