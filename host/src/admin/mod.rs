@@ -5,6 +5,7 @@
 
 mod functions;
 mod metrics;
+mod nodes;
 mod pages;
 mod plugins;
 mod status;
@@ -47,13 +48,14 @@ enum Function {
     Discard,
     Pause,
     Resume,
+    Nodes,
 }
 
 /// Whose whole answer is for operators only.
 const STATUS: &str = "host.status";
 
 /// By name.
-const FUNCTIONS: [(&str, Function); 12] = [
+const FUNCTIONS: [(&str, Function); 13] = [
     ("host.ping", Function::Ping),
     (HELLO, Function::Hello),
     ("host.functions", Function::Functions),
@@ -66,6 +68,7 @@ const FUNCTIONS: [(&str, Function); 12] = [
     ("host.discard", Function::Discard),
     ("host.pause", Function::Pause),
     ("host.resume", Function::Resume),
+    ("host.nodes", Function::Nodes),
 ];
 
 /// What a request to the host itself has led to.
@@ -205,6 +208,7 @@ impl Admin {
             Function::Functions => functions::functions(&self.roster, caller),
             Function::Hello => json(&caller.introduction()),
             Function::Plugins => plugins::plugins(&self.roster).await,
+            Function::Nodes => nodes::nodes(&self.background).await,
             Function::Status if caller.is_operator_of(STATUS) => status::status(self).await,
             Function::Status => status::own(self, caller),
             // The others are started.

@@ -187,12 +187,17 @@ impl Background {
         self.0.watchers.subscribe(subject)
     }
 
+    /// Whether other hosts may share the ledger.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.0.storage.is_shared()
+    }
+
     async fn store(&self) -> Result<Handle, TaskFailure> {
         self.0.open().await.map_err(|error| failure(&error))
     }
 
     /// The ledger, if there is one; none is made.
-    async fn there(&self) -> Result<Option<Handle>, TaskFailure> {
+    pub(super) async fn there(&self) -> Result<Option<Handle>, TaskFailure> {
         if self.0.storage.get().is_none() && !self.0.storage.is_there() {
             return Ok(None);
         }

@@ -11,6 +11,7 @@ mod feeder;
 mod intake;
 mod keeper;
 mod look;
+mod nodes;
 mod runs;
 mod storage;
 mod watchers;
@@ -44,6 +45,8 @@ pub(crate) struct Background(Arc<Shared>);
 
 struct Shared {
     storage: Storage,
+    /// The name of this run of this host.
+    node: Arc<str>,
     /// For how long a task can be asked for after its end that doesn't say so itself, in milliseconds.
     result_ttl_ms: i64,
     router: Router,
@@ -74,12 +77,15 @@ impl Background {
     ) -> Self {
         let events = Arc::<Events>::default();
         let watchers = Arc::new(Watchers::new(Arc::clone(&events)));
+        let ids = TaskIds::new();
+        let node: Arc<str> = ids.next(now()).to_string().into();
         Self(Arc::new(Shared {
             result_ttl_ms: settings.result_ttl_ms,
-            storage: Storage::new(settings, Arc::clone(&watchers)),
+            storage: Storage::new(settings, Arc::clone(&node), Arc::clone(&watchers)),
+            node,
             router,
             roster,
-            ids: TaskIds::new(),
+            ids,
             numbers,
             runs: Arc::new(Runs::new(Arc::clone(&events), Arc::clone(&watchers))),
             events,

@@ -7,8 +7,10 @@ use service::sync::{read, write};
 use tokio::sync::Mutex;
 
 use super::watchers::Watchers;
-use crate::config::LedgerSettings;
-use crate::ledger::{Sqlite, Store, StoreError, StoreErrorKind};
+use crate::config::{LedgerPlace, LedgerSettings};
+use crate::ledger::{
+    Options, Postgres, PostgresOptions, Sqlite, Store, StoreError, StoreErrorKind,
+};
 
 /// How often it is tried to open a ledger that could not be opened.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -17,6 +19,8 @@ pub(super) type Handle = Arc<dyn Store>;
 
 pub(super) struct Storage {
     settings: LedgerSettings,
+    /// The name of this run of this host.
+    node: Arc<str>,
     watchers: Arc<Watchers>,
     store: RwLock<Option<Handle>>,
     /// Held while it is opened: when it could not be opened last, and why.
@@ -24,18 +28,27 @@ pub(super) struct Storage {
 }
 
 impl Storage {
-    pub(super) fn new(settings: LedgerSettings, watchers: Arc<Watchers>) -> Self {
+    pub(super) fn new(settings: LedgerSettings, node: Arc<str>, watchers: Arc<Watchers>) -> Self {
         Self {
             settings,
+            node,
             watchers,
             store: RwLock::default(),
             opening: Mutex::default(),
         }
     }
 
-    /// Whether there is a ledger from before.
+    /// Whether there is a ledger from before, or from others.
     pub(super) fn is_there(&self) -> bool {
-        Sqlite::is_there(&self.settings.folder)
+        match &self.settings.place {
+            LedgerPlace::Folder { folder, .. } => Sqlite::is_there(folder),
+            LedgerPlace::Postgres { .. } => true,
+        }
+    }
+
+    /// Whether other hosts may share it.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.settings.place, LedgerPlace::Postgres { .. })
     }
 
     /// The store, if it is open.
@@ -57,8 +70,8 @@ impl Storage {
         {
             return Err(error.clone());
         }
-        let settings = self.settings.clone();
-        let opening = move || Sqlite::open(&settings.folder, settings.options, super::now());
+        let (settings, node) = (self.settings.clone(), Arc::clone(&self.node));
+        let opening = move || open_at(settings, node);
         let opened = tokio::task::spawn_blocking(opening).await;
         let opened = opened.unwrap_or_else(|_| {
             let message =
@@ -67,12 +80,19 @@ impl Storage {
         });
         match opened {
             Ok(store) => {
-                let store: Handle = Arc::new(store);
                 store.watch(Arc::clone(&self.watchers) as Arc<_>);
                 *write(&self.store) = Some(Arc::clone(&store));
                 *failed = None;
-                let folder = self.settings.folder.display();
-                tracing::info!(%folder, "background tasks are kept in the ledger");
+                match &self.settings.place {
+                    LedgerPlace::Folder { folder, .. } => {
+                        let folder = folder.display();
+                        tracing::info!(%folder, "background tasks are kept in the ledger");
+                    }
+                    LedgerPlace::Postgres { schema, .. } => {
+                        let node = &self.node;
+                        tracing::info!(%schema, %node, "background tasks are kept in the ledger that hosts share");
+                    }
+                }
                 Ok((store, true))
             }
             Err(error) => {
@@ -92,4 +112,25 @@ impl Storage {
         // It finishes what it was asked to do.
         let _ = tokio::task::spawn_blocking(move || drop(store)).await;
     }
+}
+
+fn open_at(settings: LedgerSettings, node: Arc<str>) -> Result<Handle, StoreError> {
+    let limits = settings.limits;
+    Ok(match settings.place {
+        LedgerPlace::Folder { folder, durability } => {
+            let options = Options { durability, limits };
+            Arc::new(Sqlite::open(&folder, options, super::now())?)
+        }
+        LedgerPlace::Postgres {
+            url,
+            schema,
+            is_pooled,
+        } => Arc::new(Postgres::open(PostgresOptions {
+            url: url.expose().to_owned(),
+            schema,
+            limits,
+            node,
+            is_pooled,
+        })?),
+    })
 }

@@ -9,10 +9,12 @@ use clap::{Args, Subcommand};
 use service::life::{self, EXIT_USAGE};
 
 use super::EXIT_FAILURE;
-use crate::config::{Config, Overrides};
+use crate::config::{Config, LedgerPlace, Overrides};
 use crate::ledger;
 
 const COMMAND: &str = "host ledger";
+const IN_A_DATABASE: &str = "the ledger is kept in a PostgreSQL database (`ledger.url`), which has tools of its own: pg_dump, \
+pg_restore and pg_amcheck, with the schema that `ledger.schema` names";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Ledger {
@@ -55,9 +57,10 @@ impl Place {
             ..Overrides::default()
         };
         let config = Config::load(self.config.as_deref(), overrides);
-        config
-            .map(|config| config.ledger.folder)
-            .map_err(|error| error.to_string())
+        match config.map_err(|error| error.to_string())?.ledger.place {
+            LedgerPlace::Folder { folder, .. } => Ok(folder),
+            LedgerPlace::Postgres { .. } => Err(IN_A_DATABASE.to_owned()),
+        }
     }
 }
 

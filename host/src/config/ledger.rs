@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use service::config::ConfigError;
+use values::secret::{Secret, SecretSource};
 use values::units::{Size, Time};
 
-use crate::ledger::{Durability, Limits, Options};
+use crate::ledger::{Durability, Limits};
 
 /// The data folder, unless somebody says otherwise.
 pub(crate) const DATA_DEFAULT: &str = "./data";
@@ -16,16 +17,36 @@ const DAY_SECONDS: u64 = 24 * 3600;
 /// Where and how background tasks are kept.
 #[derive(Clone, Debug)]
 pub(crate) struct LedgerSettings {
-    pub(crate) folder: PathBuf,
-    pub(crate) options: Options,
+    pub(crate) place: LedgerPlace,
+    pub(crate) limits: Limits,
     /// For how long a task can be asked for after its end that doesn't say so itself, in milliseconds.
     pub(crate) result_ttl_ms: i64,
+}
+
+/// Where background tasks are kept.
+#[derive(Clone, Debug)]
+pub(crate) enum LedgerPlace {
+    /// In this folder, of this host alone.
+    Folder {
+        folder: PathBuf,
+        durability: Durability,
+    },
+    /// In a `PostgreSQL` database, which hosts may share.
+    Postgres {
+        url: Secret,
+        schema: String,
+        /// A pooler in between doesn't keep prepared statements.
+        is_pooled: bool,
+    },
 }
 
 /// `[ledger]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LedgerTable {
+    url: Option<SecretSource>,
+    schema: String,
+    pooled: bool,
     durable: Durable,
     waiting_max: u64,
     stored_len_max: Size,
@@ -43,6 +64,9 @@ enum Durable {
 impl Default for LedgerTable {
     fn default() -> Self {
         Self {
+            url: None,
+            schema: "task_server".to_owned(),
+            pooled: false,
             durable: Durable::Fsync,
             waiting_max: 10_000_000,
             stored_len_max: Size(16 << 30),
@@ -54,7 +78,7 @@ impl Default for LedgerTable {
 
 impl LedgerTable {
     /// # Errors
-    /// A bound of 0 would take nothing in.
+    /// A bound of 0 would take nothing in; the database's address can't be read.
     pub(super) fn check(&self, folder: PathBuf) -> Result<LedgerSettings, ConfigError> {
         let Size(stored_len_max) = self.stored_len_max;
         let bounds = [
@@ -65,19 +89,33 @@ impl LedgerTable {
             service::config::within(key, bound, 1..=i64::MAX as u64)?;
         }
         Ok(LedgerSettings {
-            folder,
-            options: Options {
+            place: self.place(folder)?,
+            limits: Limits {
+                waiting_max: self.waiting_max,
+                stored_len_max,
+                discarded_ttl_ms: millis(self.discarded_ttl),
+            },
+            result_ttl_ms: millis(self.result_ttl),
+        })
+    }
+}
+
+impl LedgerTable {
+    fn place(&self, folder: PathBuf) -> Result<LedgerPlace, ConfigError> {
+        let Some(url) = &self.url else {
+            return Ok(LedgerPlace::Folder {
+                folder,
                 durability: match self.durable {
                     Durable::Fsync => Durability::Fsync,
                     Durable::Write => Durability::Write,
                 },
-                limits: Limits {
-                    waiting_max: self.waiting_max,
-                    stored_len_max,
-                    discarded_ttl_ms: millis(self.discarded_ttl),
-                },
-            },
-            result_ttl_ms: millis(self.result_ttl),
+            });
+        };
+        let url = url.read();
+        Ok(LedgerPlace::Postgres {
+            url: url.map_err(|error| ConfigError::value("ledger.url", error.to_string()))?,
+            schema: self.schema.clone(),
+            is_pooled: self.pooled,
         })
     }
 }

@@ -17,7 +17,7 @@ use service::proxies::Proxies;
 use service::tls::TlsFiles;
 use values::units::Size;
 
-pub(crate) use self::ledger::{DATA_DEFAULT, LedgerSettings};
+pub(crate) use self::ledger::{DATA_DEFAULT, LedgerPlace, LedgerSettings};
 pub(crate) use self::listen::{LISTEN_DEFAULT, Listening, Place, UnixPlace};
 use self::listen::{ListenKey, ListenTable};
 use self::raw::PluginTable;

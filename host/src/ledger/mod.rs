@@ -8,7 +8,9 @@ mod answer;
 mod endings;
 mod error;
 mod id;
+mod postgres;
 mod prefetch;
+mod queue;
 mod record;
 mod retry;
 mod sqlite;
@@ -16,12 +18,15 @@ mod states;
 mod store;
 #[cfg(test)]
 mod tests;
+mod times;
+mod work;
 
 #[cfg(test)]
 pub(crate) use answer::Done;
 pub(crate) use answer::ask;
 pub(crate) use error::{StoreError, StoreErrorKind};
 pub(crate) use id::{TaskId, TaskIds};
+pub(crate) use postgres::{Postgres, PostgresOptions};
 pub(crate) use prefetch::{Pool, how_many};
 pub(crate) use record::{
     Attempt, Claimed, Ending, Enqueued, Filter, Finish, Finished, NewTask, Page, PageAsk,
@@ -31,7 +36,8 @@ pub(crate) use retry::{Failure, RetryOn, RetryPolicy};
 pub(crate) use sqlite::{Options, Sqlite, backup, check, restore};
 pub(crate) use states::State;
 pub(crate) use store::{
-    Change, ClaimAsk, Durability, FunctionStats, Held, Limits, Listener, Store, Swept, Want,
+    Change, ClaimAsk, Durability, FunctionStats, Held, Limits, Listener, Node, NodeAbout, Store,
+    Swept, Want,
 };
 #[cfg(test)]
 pub(crate) use store::{KnownFunction, Pruned, Stats};

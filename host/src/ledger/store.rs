@@ -5,7 +5,9 @@
 //! `now` is the caller's clock, in milliseconds of Unix time; a clock that jumps back makes nothing happen twice, and what
 //! waits goes by the times that are written down.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
 
 use super::answer::Done;
 use super::id::TaskId;
@@ -34,7 +36,8 @@ pub(crate) trait Store: Send + Sync {
     /// Says that these runs go on; answered for each. In a shared ledger, a node that doesn't is taken for dead.
     fn beat(&self, runs: Vec<(TaskId, i64)>, now: i64, done: Done<Vec<Held>>);
 
-    /// Makes available what has waited for its time, and discards what is past its deadline: `limit` tasks at most.
+    /// Makes available what has waited for its time, and discards what is past its deadline: `limit` tasks at most. Ends what
+    /// ran on hosts that have died.
     fn sweep(&self, now: i64, limit: usize, done: Done<Swept>);
 
     /// Forgets finished tasks whose time is over, `limit` at most.
@@ -69,6 +72,18 @@ pub(crate) trait Store: Send + Sync {
 
     /// How many tasks there are, by function and state. Costs the same however many there are.
     fn stats(&self, done: Done<Stats>);
+
+    /// What this host says of itself to others that share the ledger. A host that says nothing is there too: the ledger
+    /// itself says that it lives.
+    fn introduce(&self, node: NodeAbout, done: Done<()>);
+
+    /// Whether others that share the ledger know that this host lives. Where it isn't so, they take over what it runs.
+    fn is_alive(&self) -> bool {
+        true
+    }
+
+    /// The hosts that share the ledger, and those that did within the last day.
+    fn nodes(&self, done: Done<Vec<Node>>);
 
     /// Has every change told from now on.
     fn watch(&self, listener: Arc<dyn Listener>);
@@ -161,6 +176,8 @@ pub(crate) struct Swept {
     pub(crate) due: u64,
     /// Were discarded, past their deadline.
     pub(crate) expired: u64,
+    /// Ran on hosts that have died, and were ended.
+    pub(crate) lost: u64,
     /// There is more to do at once.
     pub(crate) more: bool,
     /// When the next waiting task's time or deadline comes; none where none waits for one.
@@ -180,6 +197,50 @@ pub(crate) struct Pruned {
 pub(crate) struct KnownFunction {
     pub(crate) name: Arc<str>,
     pub(crate) paused: bool,
+}
+
+/// What a host says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NodeAbout {
+    /// Its [`ClaimAsk::node`].
+    pub(crate) id: Arc<str>,
+    /// What people call it.
+    pub(crate) name: Arc<str>,
+    /// JSON text: its functions, their versions, its load.
+    pub(crate) about: Bytes,
+}
+
+/// A host that shares the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) id: Arc<str>,
+    pub(crate) name: Arc<str>,
+    pub(crate) about: Option<Bytes>,
+    /// For how long it has said nothing, in milliseconds.
+    pub(crate) silent_ms: i64,
+    /// The others take it for dead: what it ran goes on elsewhere.
+    pub(crate) is_dead: bool,
+}
+
+/// The one host of a ledger that no other can have.
+#[derive(Debug, Default)]
+pub(super) struct OnlyNode(Mutex<Option<Node>>);
+
+impl OnlyNode {
+    pub(super) fn set(&self, node: NodeAbout) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Node {
+            id: node.id,
+            name: node.name,
+            about: Some(node.about),
+            silent_ms: 0,
+            is_dead: false,
+        });
+    }
+
+    pub(super) fn get(&self) -> Vec<Node> {
+        let node = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        node.iter().cloned().collect()
+    }
 }
 
 /// How many tasks there are.

@@ -115,7 +115,7 @@ impl Keeper {
         }
         self.claims += 1;
         let ask = ClaimAsk {
-            node: Arc::clone(&self.node),
+            node: Arc::clone(&self.shared.node),
             wants,
         };
         let events = Arc::clone(&self.shared.events);

@@ -1,6 +1,7 @@
 //! The loop that keeps background tasks going.
 
 mod feed;
+mod others;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio::sync::broadcast;
 use tokio::time::sleep_until;
 
 use self::feed::release_all;
+use self::others::Others;
 use super::endings::Told;
 use super::events::Event;
 use super::feeder::{Live, Trough, Waiting};
@@ -52,8 +54,6 @@ pub(crate) struct Keeper {
     stats: Arc<Stats>,
     phases: Phases,
     news: broadcast::Receiver<PluginEvent>,
-    /// The name of this run of this host.
-    node: Arc<str>,
     live: Live,
     waiting: Waiting,
     troughs: HashMap<Arc<str>, Trough>,
@@ -69,6 +69,7 @@ pub(crate) struct Keeper {
     prune_at: Instant,
     is_pruning: bool,
     open_at: Option<Instant>,
+    others: Others,
     /// Said once.
     is_storage_away: bool,
 }
@@ -77,7 +78,6 @@ impl Keeper {
     pub(crate) fn new(background: &Background, stats: Arc<Stats>, phases: Phases) -> Self {
         let shared = Arc::clone(&background.0);
         Self {
-            node: shared.ids.next(now()).to_string().into(),
             news: shared.roster.watch(),
             shared,
             stats,
@@ -96,6 +96,7 @@ impl Keeper {
             prune_at: Instant::now() + PRUNE_INTERVAL,
             is_pruning: false,
             open_at: None,
+            others: Others::new(),
             is_storage_away: false,
         }
     }
@@ -116,6 +117,7 @@ impl Keeper {
                 }
                 self.write(&store);
                 self.look_at_the_clock(&store);
+                self.look_at_others(&store);
             }
             if phase == Phase::Closing && self.is_done() {
                 self.shared.is_done.send_replace(true);
@@ -173,6 +175,7 @@ impl Keeper {
                 .filter(|_| is_open && !self.is_writing && !self.ends.is_empty()),
             Some(self.prune_at).filter(|_| is_open && !self.is_pruning),
             self.open_at,
+            Some(self.others.look_at).filter(|_| is_open && self.shared.storage.is_shared()),
         ];
         let all = others.into_iter().flatten().chain(due).chain(pauses);
         all.min().unwrap_or(start + PRUNE_INTERVAL).max(start)
@@ -443,23 +446,23 @@ mod tests {
     use service::life::Life;
 
     use super::*;
-    use crate::config::LedgerSettings;
+    use crate::config::{LedgerPlace, LedgerSettings};
     use crate::generations::Roster;
-    use crate::ledger::{Durability, Limits, Options};
+    use crate::ledger::{Durability, Limits};
     use crate::router::Router;
     use crate::task::Numbers;
 
     #[test]
     fn without_a_ledger_nothing_is_due_however_late_it_is() {
         let settings = LedgerSettings {
-            folder: "no-such-folder".into(),
-            options: Options {
+            place: LedgerPlace::Folder {
+                folder: "no-such-folder".into(),
                 durability: Durability::Write,
-                limits: Limits {
-                    waiting_max: 1,
-                    stored_len_max: 1,
-                    discarded_ttl_ms: 1,
-                },
+            },
+            limits: Limits {
+                waiting_max: 1,
+                stored_len_max: 1,
+                discarded_ttl_ms: 1,
             },
             result_ttl_ms: 1,
         };

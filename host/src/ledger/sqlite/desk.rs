@@ -8,12 +8,13 @@ use rusqlite::{Connection, ToSql, params};
 
 use super::book::{Book, Named};
 use super::fault::Fault;
-use super::known::{Known, wake_at};
+use super::known::Known;
 use super::schema::INLINE_LEN_MAX;
 use super::statements::Statements;
 use crate::ledger::id::TaskId;
 use crate::ledger::states::{Event, State};
 use crate::ledger::store::{Change, Limits};
+use crate::ledger::times::wake_at;
 
 pub(super) struct Desk<'c> {
     pub(super) connection: &'c Connection,

@@ -6,13 +6,11 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::desk::{Desk, Text, len};
 use super::fault::Fault;
-use super::known::{retry_on_index, state_of, task_id, wake_at};
+use super::known::{retry_on_index, state_of, task_id};
 use crate::ledger::id::TaskId;
 use crate::ledger::record::{Enqueued, NewTask};
 use crate::ledger::states::State;
-
-/// A clock that was set back by more than this, in milliseconds, doesn't have what was written before it wait for it.
-pub(super) const CLOCK_TOLERANCE_MS: i64 = 60_000;
+use crate::ledger::times::{CLOCK_TOLERANCE_MS, wake_at};
 
 impl Desk<'_> {
     pub(super) fn enqueue(&mut self, tasks: &[NewTask], now: i64) -> Result<Vec<Enqueued>, Fault> {

@@ -9,15 +9,7 @@ use super::known::{state_of, task_id};
 use crate::ledger::id::TaskId;
 use crate::ledger::record::Filter;
 use crate::ledger::states::State;
-
-/// Where a look goes on.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Cursor {
-    /// Tasks before this one.
-    pub(super) before: Option<TaskId>,
-    /// There are no more.
-    pub(super) is_at_end: bool,
-}
+use crate::ledger::work::Cursor;
 
 /// The next tasks that the filter finds: `found_max` at most, after a look at `look_max` at most.
 pub(super) fn find(

@@ -6,11 +6,12 @@ use rusqlite::params;
 
 use super::desk::{Desk, Text, len};
 use super::fault::Fault;
-use super::known::{Known, wake_at};
+use super::known::Known;
 use crate::ledger::id::TaskId;
 use crate::ledger::record::{Ending, Finish, Finished};
 use crate::ledger::states::{Event, State};
 use crate::ledger::store::Held;
+use crate::ledger::times::wake_at;
 
 impl Desk<'_> {
     pub(super) fn finish(&mut self, ends: &[Finish], now: i64) -> Result<Vec<Finished>, Fault> {

@@ -10,6 +10,7 @@ use crate::ledger::id::TaskId;
 use crate::ledger::retry::{RetryOn, RetryPolicy};
 use crate::ledger::states::State;
 use crate::ledger::store::Limits;
+use crate::ledger::times::Keep;
 
 pub(super) fn state_of(row: &Row<'_>, column: usize) -> Result<State, Fault> {
     let index: i64 = row.get(column)?;
@@ -63,17 +64,6 @@ pub(super) struct Known {
     pub(super) subject: Option<String>,
 }
 
-/// When time alone changes a task: its wait is over, or its deadline is there.
-pub(super) fn wake_at(state: State, available_at: i64, deadline_at: Option<i64>) -> Option<i64> {
-    match state {
-        State::Scheduled | State::Retryable => {
-            Some(deadline_at.map_or(available_at, |deadline| deadline.min(available_at)))
-        }
-        State::Available => deadline_at,
-        _ => None,
-    }
-}
-
 /// The columns of [`Known`], in order.
 pub(super) const KNOWN: &str = "id, lane, state, lease, tries, attempts, cancel_asked, node, available_at, \
 claimed_at, deadline_at, result_ttl_ms, unique_until, retry_max, retry_base_ms, retry_cap_ms, retry_on, at_most_once, key, \
@@ -115,16 +105,12 @@ impl Known {
         }
     }
 
-    /// When a task that ended so is forgotten; never, where a person has to decide. It stays for as long as its key does,
-    /// since whoever sends the key again is told its id.
     pub(super) fn forget_at(&self, state: State, limits: Limits, now: i64) -> Option<i64> {
-        let ttl_ms = match state {
-            State::Completed | State::Cancelled => self.result_ttl_ms,
-            State::Discarded => self.result_ttl_ms.max(limits.discarded_ttl_ms),
-            _ => return None,
+        let keep = Keep {
+            result_ttl_ms: self.result_ttl_ms,
+            unique_until: self.unique_until,
         };
-        let at = now.saturating_add(ttl_ms.max(0));
-        Some(self.unique_until.map_or(at, |until| at.max(until)))
+        keep.forget_at(state, limits, now)
     }
 }
 

@@ -13,7 +13,6 @@ mod find;
 mod finish;
 mod folder;
 mod known;
-mod queue;
 mod read;
 mod readers;
 mod schema;
@@ -23,7 +22,6 @@ mod tend;
 #[cfg(test)]
 mod tests;
 mod tools;
-mod work;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -37,20 +35,20 @@ pub(crate) use tools::{backup, check, restore};
 use self::desk::Desk;
 use self::fault::Fault;
 use self::folder::Folder;
-use self::queue::{Queue, Refused, Weight};
-use self::select::Progress;
-use self::work::{Ask, Look, Owed, Work};
 use self::writer::Shared;
 use super::answer::Done;
 use super::error::{StoreError, StoreErrorKind};
 use super::id::TaskId;
+use super::queue::{Queue, Refused, Weight};
 use super::record::{
     Claimed, Enqueued, Finish, Finished, NewTask, Page, PageAsk, Selection, TaskView,
 };
 use super::states::Event;
 use super::store::{
-    ClaimAsk, Durability, Held, KnownFunction, Limits, Listener, Pruned, Stats, Store, Swept,
+    ClaimAsk, Durability, Held, KnownFunction, Limits, Listener, Node, NodeAbout, OnlyNode, Pruned,
+    Stats, Store, Swept,
 };
+use super::work::{Ask, Look, Owed, Progress, Work};
 
 /// Enqueued tasks may wait for the writer up to so much; more is refused.
 const WORK_BOUND: Weight = Weight {
@@ -89,6 +87,7 @@ pub(crate) struct Options {
 pub(crate) struct Sqlite {
     durability: Durability,
     shared: Arc<Shared>,
+    node: OnlyNode,
     readers: Vec<JoinHandle<()>>,
     /// Gives back what it worked with.
     writer: Option<JoinHandle<(Connection, Folder)>>,
@@ -148,6 +147,7 @@ impl Sqlite {
         Ok(Self {
             durability: options.durability,
             shared,
+            node: OnlyNode::default(),
             readers,
             writer: Some(writer),
         })
@@ -252,6 +252,15 @@ impl Store for Sqlite {
 
     fn stats(&self, done: Done<Stats>) {
         self.ask(Ask::Stats(Owed::new(done)), 0);
+    }
+
+    fn introduce(&self, node: NodeAbout, done: Done<()>) {
+        self.node.set(node);
+        done(Ok(()));
+    }
+
+    fn nodes(&self, done: Done<Vec<Node>>) {
+        done(Ok(self.node.get()));
     }
 
     fn watch(&self, listener: Arc<dyn Listener>) {

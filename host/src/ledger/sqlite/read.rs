@@ -6,10 +6,11 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::fault::Fault;
-use super::find::{self, Cursor};
+use super::find;
 use super::known::{policy_of, state_of, task_id};
 use crate::ledger::id::TaskId;
 use crate::ledger::record::{Attempt, Page, PageAsk, TaskSummary, TaskView};
+use crate::ledger::work::Cursor;
 
 /// A page looks at so many tasks before it is answered.
 const LOOK_MAX: usize = 50_000;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::fault::Fault;
-use super::queue::{Batch, Closing, Queue};
 use super::read;
 use super::select;
-use super::work::Look;
 use crate::ledger::error::StoreError;
+use crate::ledger::queue::{Batch, Closing, Queue};
 use crate::ledger::store::Stats;
+use crate::ledger::work::Look;
 
 /// How long to sleep where nobody asks; no work is late for it.
 const PATIENCE: Duration = Duration::from_secs(3_600);
@@ -40,6 +40,8 @@ fn answer(connection: &Connection, files: &[PathBuf], look: Look) {
         Look::Count(selection, event, owed) => {
             owed.pay(said(select::count(connection, &selection, event)));
         }
+        // Answered without a reader: there is but one host.
+        Look::Nodes(owed) => owed.pay(Ok(Vec::new())),
         Look::Stats(stats, owed) => owed.pay(said(complete(connection, files, stats))),
     }
 }

@@ -4,21 +4,14 @@ use rusqlite::OptionalExtension as _;
 
 use super::desk::Desk;
 use super::fault::Fault;
-use super::find::{self, Cursor};
+use super::find;
 use crate::ledger::error::{StoreError, StoreErrorKind};
 use crate::ledger::record::Selection;
 use crate::ledger::states::Event;
+use crate::ledger::work::{Cursor, Progress};
 
 /// So many tasks are looked at in one transaction.
 const LOOK_MAX: usize = 2_000;
-
-/// How far a change of many tasks is.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Progress {
-    pub(super) cursor: Cursor,
-    pub(super) changed: u64,
-    pub(super) is_done: bool,
-}
 
 impl Desk<'_> {
     /// Goes on for a bounded while.

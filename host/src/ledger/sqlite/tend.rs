@@ -3,12 +3,12 @@
 use rusqlite::{OptionalExtension as _, Params, params};
 
 use super::desk::Desk;
-use super::enqueue::CLOCK_TOLERANCE_MS;
 use super::fault::Fault;
 use super::known::{Known, task_id};
 use crate::ledger::id::TaskId;
 use crate::ledger::states::Event;
 use crate::ledger::store::{Pruned, Swept};
+use crate::ledger::times::CLOCK_TOLERANCE_MS;
 
 /// Lanes without tasks are deleted when there are so many.
 const EMPTY_LANES_MAX: usize = 1_000;

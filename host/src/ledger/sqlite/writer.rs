@@ -13,12 +13,12 @@ use super::book::Book;
 use super::desk::{Desk, News};
 use super::fault::Fault;
 use super::folder::Folder;
-use super::queue::{Batch, Closing, Queue};
 use super::statements::Statements;
-use super::work::{Ask, Look, Told, Work};
 use crate::ledger::error::{StoreError, StoreErrorKind};
+use crate::ledger::queue::{Batch, Closing, Queue};
 use crate::ledger::states::State;
 use crate::ledger::store::{FunctionStats, KnownFunction, Limits, Listener, Stats};
+use crate::ledger::work::{Ask, Look, Told, Work};
 
 /// After so long without work, there is nothing else to be done.
 const IDLE: Duration = Duration::from_millis(500);
@@ -209,25 +209,9 @@ impl Writer<'_> {
     }
 
     fn answer(&self, work: Work, told: Told) {
-        match (work.ask, told) {
-            (Ask::Enqueue(_, owed), Told::Enqueued(answer)) => owed.pay(Ok(answer)),
-            (Ask::Claim(_, owed), Told::Claimed(answer)) => owed.pay(Ok(answer)),
-            (Ask::Finish(_, owed), Told::Finished(answer)) => owed.pay(Ok(answer)),
-            (Ask::Beat(_, owed), Told::Held(answer)) => owed.pay(Ok(answer)),
-            (Ask::Sweep(_, owed), Told::Swept(answer)) => owed.pay(Ok(answer)),
-            (Ask::Prune(_, owed), Told::Pruned(answer)) => owed.pay(Ok(answer)),
-            (Ask::Change(.., owed), Told::Changed(progress)) if progress.is_done => {
-                owed.pay(Ok(progress.changed));
-            }
-            (Ask::Change(selection, event, _, owed), Told::Changed(progress)) => {
-                let ask = Ask::Change(selection, event, progress, owed);
-                // What came meanwhile goes first. A queue that is closed answers for itself.
-                let _ = self.shared.work.push(Work { ask, now: work.now });
-            }
-            (Ask::Pause(.., owed) | Ask::Know(_, owed), Told::Nothing) => owed.pay(Ok(())),
-            (ask, Told::Refused(error)) => Work { ask, now: work.now }.refuse(error),
-            // Dropped, which answers too.
-            _ => {}
+        if let Some(rest) = work.answer(told) {
+            // What came meanwhile goes first. A queue that is closed answers for itself.
+            let _ = self.shared.work.push(rest);
         }
     }
 

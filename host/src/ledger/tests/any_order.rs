@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::contract::NO_LIMITS;
 use super::model::Model;
 use super::{NOW, ask, id, task, want};
+use crate::ledger::postgres::tests::Schema;
 use crate::ledger::{
     ClaimAsk, Durability, Ending, Enqueued, Failure, Filter, Finish, NewTask, Options, PageAsk,
     RetryOn, RetryPolicy, Selection, Sqlite, State, Store, TaskId, Want,
@@ -174,10 +175,42 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// Where a store keeps what it has while it is closed.
+enum Place {
+    Folder(tempfile::TempDir),
+    Schema(Schema),
+}
+
+impl Place {
+    fn open(&self, now: i64) -> Box<dyn Store> {
+        match self {
+            Self::Folder(folder) => {
+                let options = Options {
+                    durability: Durability::Write,
+                    limits: NO_LIMITS,
+                };
+                Box::new(Sqlite::open(folder.path(), options, now).unwrap())
+            }
+            Self::Schema(schema) => Box::new(schema.open(NO_LIMITS)),
+        }
+    }
+
+    fn check(&self) {
+        match self {
+            Self::Folder(folder) => {
+                let checked = crate::ledger::sqlite::check(folder.path()).unwrap();
+                assert!(checked.faults.is_empty(), "{checked:?}");
+            }
+            Self::Schema(schema) => assert_eq!(schema.miscounts(), Vec::<String>::new()),
+        }
+    }
+}
+
 /// A store, the model, and what both were asked so far.
 struct Pair {
-    folder: tempfile::TempDir,
-    store: Option<Sqlite>,
+    // Before the place where it keeps what it has.
+    store: Option<Box<dyn Store>>,
+    place: Place,
     model: Model,
     now: i64,
     /// Tasks that were handed in.
@@ -186,11 +219,10 @@ struct Pair {
 }
 
 impl Pair {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+    fn new(place: Place) -> Self {
         let mut pair = Self {
-            folder,
             store: None,
+            place,
             model: Model::new(NO_LIMITS),
             now: NOW,
             count: 0,
@@ -203,11 +235,7 @@ impl Pair {
     fn open(&mut self) {
         // First the folder is let go of.
         self.store = None;
-        let options = Options {
-            durability: Durability::Write,
-            limits: NO_LIMITS,
-        };
-        self.store = Some(Sqlite::open(self.folder.path(), options, self.now).unwrap());
+        self.store = Some(self.place.open(self.now));
     }
 
     /// Asks both the same, and compares what they say.
@@ -217,7 +245,7 @@ impl Pair {
 
     /// As [`Self::compare_answers`], for what is said.
     fn both<T: PartialEq + std::fmt::Debug>(&self, ask: impl Fn(&dyn Store) -> T) -> T {
-        let (store, model) = (ask(self.store.as_ref().unwrap()), ask(&self.model));
+        let (store, model) = (ask(&**self.store.as_ref().unwrap()), ask(&self.model));
         assert_eq!(store, model, "the store is left, the model right");
         store
     }
@@ -363,9 +391,17 @@ impl Pair {
             function.oldest_available_at = exact.oldest_available_at;
         }
         assert_eq!(stats, exact);
-        let checked = crate::ledger::sqlite::check(self.folder.path()).unwrap();
-        assert!(checked.faults.is_empty(), "{checked:?}");
+        self.place.check();
     }
+}
+
+fn compare(place: Place, ops: &[(Op, i64)]) {
+    let mut pair = Pair::new(place);
+    for (op, later) in ops {
+        pair.now += later;
+        pair.act(op.clone());
+    }
+    pair.compare();
 }
 
 proptest! {
@@ -373,12 +409,8 @@ proptest! {
 
     #[test]
     fn a_store_does_what_the_model_does(ops in prop::collection::vec((op(), 0..40_i64), 1..60)) {
-        let mut pair = Pair::new();
-        for (op, later) in ops {
-            pair.now += later;
-            pair.act(op);
-        }
-        pair.compare();
+        compare(Place::Folder(tempfile::tempdir().unwrap()), &ops);
+        compare(Place::Schema(Schema::new()), &ops);
     }
 }
 

@@ -13,9 +13,9 @@ use bytes::Bytes;
 use rusqlite::{Connection, params};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::super::queue::{Batch, Queue, Weighed, Weight};
 use super::super::{Options, Sqlite, WORK_BATCH, WORK_BOUND};
 use crate::ledger::answer::Done;
+use crate::ledger::queue::{Batch, Queue, Weighed, Weight};
 use crate::ledger::store::{ClaimAsk, Durability, Limits, Store, Want};
 use crate::ledger::tests::{DISCARDED_TTL_MS, NOW, ask, completed, end, id, task};
 use crate::ledger::{Enqueued, NewTask};

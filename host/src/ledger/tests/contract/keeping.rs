@@ -19,7 +19,7 @@ fn a_task_is_kept_byte_for_byte_and_so_is_its_result() {
         "{}",
         " [1 , 2.50,\t1e400, -0]",
         "{\"b\":1,\"a\":2,\"a\":3}",
-        "\"\\u0000\\ud800 \u{0} \u{feff}\"",
+        "\"\\u0000\\ud800 \u{7f} \u{feff}\"",
         &long,
     ];
     each(|store| {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use self::inner::Inner;
 use crate::ledger::states::{Event, State};
+use crate::ledger::store::{Node, NodeAbout, OnlyNode};
 use crate::ledger::{
     ClaimAsk, Claimed, Done, Durability, Enqueued, Finish, Finished, Held, KnownFunction, Limits,
     Listener, NewTask, Page, PageAsk, Pruned, Selection, Stats, Store, StoreError, StoreErrorKind,
@@ -14,6 +15,7 @@ use crate::ledger::{
 
 pub(crate) struct Model {
     limits: Limits,
+    node: OnlyNode,
     inner: Mutex<Inner>,
 }
 
@@ -21,6 +23,7 @@ impl Model {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
+            node: OnlyNode::default(),
             inner: Mutex::new(Inner::default()),
         }
     }
@@ -196,6 +199,15 @@ impl Store for Model {
 
     fn stats(&self, done: Done<Stats>) {
         self.answer(done, |inner| Ok(inner.stats()));
+    }
+
+    fn introduce(&self, node: NodeAbout, done: Done<()>) {
+        self.node.set(node);
+        done(Ok(()));
+    }
+
+    fn nodes(&self, done: Done<Vec<Node>>) {
+        done(Ok(self.node.get()));
     }
 
     fn watch(&self, listener: Arc<dyn Listener>) {

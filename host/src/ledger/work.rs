@@ -2,26 +2,42 @@
 
 use std::sync::Arc;
 
+use super::answer::Done;
+use super::error::{StoreError, StoreErrorKind};
+use super::id::TaskId;
 use super::queue::{Weighed, Weight};
-use super::select::Progress;
-use crate::ledger::answer::Done;
-use crate::ledger::error::{StoreError, StoreErrorKind};
-use crate::ledger::id::TaskId;
-use crate::ledger::record::{
+use super::record::{
     Claimed, Enqueued, Finish, Finished, NewTask, Page, PageAsk, Selection, TaskView,
 };
-use crate::ledger::states::Event;
-use crate::ledger::store::{ClaimAsk, Held, KnownFunction, Pruned, Stats, Swept};
+use super::states::Event;
+use super::store::{ClaimAsk, Held, KnownFunction, Node, Pruned, Stats, Swept};
+
+/// Where a look goes on.
+#[derive(Clone, Debug, Default)]
+pub(in crate::ledger) struct Cursor {
+    /// Tasks before this one.
+    pub(in crate::ledger) before: Option<TaskId>,
+    /// There are no more.
+    pub(in crate::ledger) is_at_end: bool,
+}
+
+/// How far a change of many tasks is.
+#[derive(Clone, Debug, Default)]
+pub(in crate::ledger) struct Progress {
+    pub(in crate::ledger) cursor: Cursor,
+    pub(in crate::ledger) changed: u64,
+    pub(in crate::ledger) is_done: bool,
+}
 
 /// The duty to answer exactly once. Dropped unanswered, it says that the store is closed.
-pub(super) struct Owed<T>(Option<Done<T>>);
+pub(in crate::ledger) struct Owed<T>(Option<Done<T>>);
 
 impl<T> Owed<T> {
-    pub(super) fn new(done: Done<T>) -> Self {
+    pub(in crate::ledger) fn new(done: Done<T>) -> Self {
         Self(Some(done))
     }
 
-    pub(super) fn pay(mut self, answer: Result<T, StoreError>) {
+    pub(in crate::ledger) fn pay(mut self, answer: Result<T, StoreError>) {
         if let Some(done) = self.0.take() {
             done(answer);
         }
@@ -40,12 +56,12 @@ impl<T> Drop for Owed<T> {
 }
 
 /// What the writer is asked to do, and whom it answers.
-pub(super) struct Work {
-    pub(super) ask: Ask,
-    pub(super) now: i64,
+pub(in crate::ledger) struct Work {
+    pub(in crate::ledger) ask: Ask,
+    pub(in crate::ledger) now: i64,
 }
 
-pub(super) enum Ask {
+pub(in crate::ledger) enum Ask {
     Enqueue(Vec<NewTask>, Owed<Vec<Enqueued>>),
     Claim(ClaimAsk, Owed<Vec<Claimed>>),
     Finish(Vec<Finish>, Owed<Vec<Finished>>),
@@ -61,7 +77,7 @@ pub(super) enum Ask {
 }
 
 /// The answer to an [`Ask`], until it is committed.
-pub(super) enum Told {
+pub(in crate::ledger) enum Told {
     Enqueued(Vec<Enqueued>),
     Claimed(Vec<Claimed>),
     Finished(Vec<Finished>),
@@ -88,7 +104,7 @@ impl Weighed for Work {
 
 impl Work {
     /// The asker is told that nothing was done.
-    pub(super) fn refuse(self, error: StoreError) {
+    pub(in crate::ledger) fn refuse(self, error: StoreError) {
         match self.ask {
             Ask::Enqueue(_, owed) => owed.pay(Err(error)),
             Ask::Claim(_, owed) => owed.pay(Err(error)),
@@ -104,12 +120,41 @@ impl Work {
     }
 }
 
+impl Work {
+    /// Answers, after the commit. What isn't done yet comes back: it is to be asked again.
+    pub(in crate::ledger) fn answer(self, told: Told) -> Option<Self> {
+        match (self.ask, told) {
+            (Ask::Enqueue(_, owed), Told::Enqueued(answer)) => owed.pay(Ok(answer)),
+            (Ask::Claim(_, owed), Told::Claimed(answer)) => owed.pay(Ok(answer)),
+            (Ask::Finish(_, owed), Told::Finished(answer)) => owed.pay(Ok(answer)),
+            (Ask::Beat(_, owed), Told::Held(answer)) => owed.pay(Ok(answer)),
+            (Ask::Sweep(_, owed), Told::Swept(answer)) => owed.pay(Ok(answer)),
+            (Ask::Prune(_, owed), Told::Pruned(answer)) => owed.pay(Ok(answer)),
+            (Ask::Change(.., owed), Told::Changed(progress)) if progress.is_done => {
+                owed.pay(Ok(progress.changed));
+            }
+            (Ask::Change(selection, event, _, owed), Told::Changed(progress)) => {
+                return Some(Self {
+                    ask: Ask::Change(selection, event, progress, owed),
+                    now: self.now,
+                });
+            }
+            (Ask::Pause(.., owed) | Ask::Know(_, owed), Told::Nothing) => owed.pay(Ok(())),
+            (ask, Told::Refused(error)) => Self { ask, now: self.now }.refuse(error),
+            // Dropped, which answers too.
+            _ => {}
+        }
+        None
+    }
+}
+
 /// What a reader is asked to do, and whom it answers.
-pub(super) enum Look {
+pub(in crate::ledger) enum Look {
     Get(TaskId, Owed<Option<Box<TaskView>>>),
     List(PageAsk, Owed<Page>),
     Count(Selection, Event, Owed<u64>),
     Stats(Stats, Owed<Stats>),
+    Nodes(Owed<Vec<Node>>),
 }
 
 impl Weighed for Look {
@@ -120,12 +165,13 @@ impl Weighed for Look {
 }
 
 impl Look {
-    pub(super) fn refuse(self, error: StoreError) {
+    pub(in crate::ledger) fn refuse(self, error: StoreError) {
         match self {
             Self::Get(_, owed) => owed.pay(Err(error)),
             Self::List(_, owed) => owed.pay(Err(error)),
             Self::Count(.., owed) => owed.pay(Err(error)),
             Self::Stats(_, owed) => owed.pay(Err(error)),
+            Self::Nodes(owed) => owed.pay(Err(error)),
         }
     }
 }

@@ -1,38 +1,40 @@
-//! What waits for a thread of the store's: bounded, in order, taken in batches.
+//! What waits for a thread of a store's: bounded, in order, taken in batches.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// How much there is to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Weight {
-    pub(super) tasks: usize,
-    pub(super) bytes: usize,
+pub(in crate::ledger) struct Weight {
+    pub(in crate::ledger) tasks: usize,
+    pub(in crate::ledger) bytes: usize,
 }
 
 impl Weight {
-    pub(super) fn add(&mut self, other: Self) {
+    pub(in crate::ledger) fn add(&mut self, other: Self) {
         self.tasks += other.tasks;
         self.bytes += other.bytes;
     }
 
-    pub(super) fn subtract(&mut self, other: Self) {
+    pub(in crate::ledger) fn subtract(&mut self, other: Self) {
         self.tasks -= other.tasks;
         self.bytes -= other.bytes;
     }
 
-    pub(super) fn exceeds(&self, other: Self) -> bool {
+    pub(in crate::ledger) fn exceeds(&self, other: Self) -> bool {
         self.tasks >= other.tasks || self.bytes >= other.bytes
     }
 }
 
-pub(super) trait Weighed {
+pub(in crate::ledger) trait Weighed {
     fn weight(&self) -> Weight;
 }
 
 #[derive(Debug)]
-pub(super) struct Queue<T> {
+pub(in crate::ledger) struct Queue<T> {
     /// More is refused.
     bound: Weight,
     /// So much is taken at once.
@@ -46,12 +48,14 @@ struct Inner<T> {
     items: VecDeque<T>,
     weight: Weight,
     awaiting: usize,
+    /// Of those that wait without a thread of their own.
+    wakers: Vec<Waker>,
     is_closed: bool,
 }
 
 /// What a thread finds.
 #[derive(Debug)]
-pub(super) enum Batch<T> {
+pub(in crate::ledger) enum Batch<T> {
     Work(Vec<T>),
     /// Nothing came for a while.
     Idle,
@@ -60,11 +64,12 @@ pub(super) enum Batch<T> {
 }
 
 impl<T: Weighed> Queue<T> {
-    pub(super) fn new(bound: Weight, batch: Weight) -> Self {
+    pub(in crate::ledger) fn new(bound: Weight, batch: Weight) -> Self {
         let inner = Inner {
             items: VecDeque::new(),
             weight: Weight::default(),
             awaiting: 0,
+            wakers: Vec::new(),
             is_closed: false,
         };
         Self {
@@ -81,7 +86,7 @@ impl<T: Weighed> Queue<T> {
 
     /// # Errors
     /// Gives the item back where there is no room for it, or the queue is closed.
-    pub(super) fn push(&self, item: T) -> Result<(), Refused<T>> {
+    pub(in crate::ledger) fn push(&self, item: T) -> Result<(), Refused<T>> {
         let weight = item.weight();
         let mut inner = self.lock();
         if inner.is_closed {
@@ -93,15 +98,19 @@ impl<T: Weighed> Queue<T> {
         inner.weight.add(weight);
         inner.items.push_back(item);
         let wake = inner.awaiting > 0;
+        let waker = inner.wakers.pop();
         drop(inner);
         if wake {
             self.wake.notify_one();
+        }
+        if let Some(waker) = waker {
+            waker.wake();
         }
         Ok(())
     }
 
     /// All that has gathered, up to what fits into a batch; waits for it for `patience` at most.
-    pub(super) fn take(&self, patience: Duration) -> Batch<T> {
+    pub(in crate::ledger) fn take(&self, patience: Duration) -> Batch<T> {
         let mut inner = self.lock();
         while inner.items.is_empty() {
             if inner.is_closed {
@@ -118,6 +127,30 @@ impl<T: Weighed> Queue<T> {
                 return Batch::Idle;
             }
         }
+        Batch::Work(self.take_from(&mut inner))
+    }
+
+    /// As [`Self::take`], for those that wait without a thread of their own; never idle.
+    pub(in crate::ledger) async fn next(&self) -> Batch<T> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    fn poll_next(&self, context: &Context<'_>) -> Poll<Batch<T>> {
+        let mut inner = self.lock();
+        if !inner.items.is_empty() {
+            return Poll::Ready(Batch::Work(self.take_from(&mut inner)));
+        }
+        if inner.is_closed {
+            return Poll::Ready(Batch::Closed);
+        }
+        let waker = context.waker();
+        if !inner.wakers.iter().any(|known| known.will_wake(waker)) {
+            inner.wakers.push(waker.clone());
+        }
+        Poll::Pending
+    }
+
+    fn take_from(&self, inner: &mut Inner<T>) -> Vec<T> {
         let mut batch = Vec::with_capacity(inner.items.len().min(self.batch.tasks));
         let mut weight = Weight::default();
         while let Some(item) = inner.items.pop_front() {
@@ -128,17 +161,21 @@ impl<T: Weighed> Queue<T> {
             }
         }
         inner.weight.subtract(weight);
-        Batch::Work(batch)
+        batch
     }
 
-    pub(super) fn close(&self) {
-        self.lock().is_closed = true;
+    pub(in crate::ledger) fn close(&self) {
+        let mut inner = self.lock();
+        inner.is_closed = true;
+        let wakers = std::mem::take(&mut inner.wakers);
+        drop(inner);
         self.wake.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
 /// Closes a queue when the thread that takes from it ends, also by a panic, and drops what nobody will take any more.
-pub(super) struct Closing<'a, T: Weighed>(pub(super) &'a Queue<T>);
+pub(in crate::ledger) struct Closing<'a, T: Weighed>(pub(in crate::ledger) &'a Queue<T>);
 
 impl<T: Weighed> Drop for Closing<'_, T> {
     fn drop(&mut self) {
@@ -151,7 +188,7 @@ impl<T: Weighed> Drop for Closing<'_, T> {
 
 /// An item that was not taken.
 #[derive(Debug)]
-pub(super) enum Refused<T> {
+pub(in crate::ledger) enum Refused<T> {
     Full(T),
     Closed(T),
 }

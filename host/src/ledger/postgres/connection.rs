@@ -1,0 +1,164 @@
+//! A connection to the database: statements with a time limit, prepared once where nothing stands in the way.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+use tokio::time::timeout;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row, Statement};
+
+use super::fault::Fault;
+use super::reach::Reach;
+
+/// No statement takes longer; the database gives up a little earlier.
+pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A parameter and its type.
+pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// Begins a transaction whose limits end with it, since a pooler may give the session to others.
+const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '9s'; SET LOCAL lock_timeout = '5s'; \
+                     SET LOCAL idle_in_transaction_session_timeout = '30s'";
+
+const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '9s'; \
+                          SET LOCAL idle_in_transaction_session_timeout = '30s'";
+
+pub(super) struct Connection {
+    client: Client,
+    /// The schema, quoted, with a dot.
+    prefix: String,
+    /// By their text as it stands in this program: as it is sent, and prepared.
+    statements: RefCell<FxHashMap<&'static str, Sent>>,
+    /// No statement is prepared: a pooler wouldn't find it again.
+    is_pooled: Cell<bool>,
+}
+
+#[derive(Clone)]
+struct Sent {
+    text: std::sync::Arc<str>,
+    prepared: Option<Statement>,
+}
+
+impl Connection {
+    pub(super) async fn open(reach: &Reach, is_pooled: bool) -> Result<Self, Fault> {
+        let client = reach.connect().await?;
+        Ok(Self {
+            client,
+            prefix: reach.prefix(),
+            statements: RefCell::default(),
+            is_pooled: Cell::new(is_pooled),
+        })
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    pub(super) fn is_pooled(&self) -> bool {
+        self.is_pooled.get()
+    }
+
+    /// From now on nothing is prepared.
+    pub(super) fn stop_preparing(&self) {
+        self.is_pooled.set(true);
+        self.statements.borrow_mut().clear();
+    }
+
+    /// The rows that a statement finds. In its text, `@` stands for the schema.
+    pub(super) async fn query(
+        &self,
+        sql: &'static str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, Fault> {
+        within(self.query_unlimited(sql, params)).await
+    }
+
+    async fn query_unlimited(
+        &self,
+        sql: &'static str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, Fault> {
+        let sent = self.sent(sql);
+        if self.is_pooled.get() {
+            return Ok(self.client.query_typed(&sent.text, params).await?);
+        }
+        let statement = self.prepared(sql, sent, params).await?;
+        let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
+        Ok(self.client.query(&statement, &values).await?)
+    }
+
+    /// How many rows a statement changes.
+    pub(super) async fn execute(
+        &self,
+        sql: &'static str,
+        params: &[Param<'_>],
+    ) -> Result<u64, Fault> {
+        within(async {
+            let sent = self.sent(sql);
+            if self.is_pooled.get() {
+                return Ok(self.client.execute_typed(&sent.text, params).await?);
+            }
+            let statement = self.prepared(sql, sent, params).await?;
+            let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
+            Ok(self.client.execute(&statement, &values).await?)
+        })
+        .await
+    }
+
+    fn sent(&self, sql: &'static str) -> Sent {
+        let mut statements = self.statements.borrow_mut();
+        let sent = statements.entry(sql).or_insert_with(|| Sent {
+            text: sql.replace('@', &self.prefix).into(),
+            prepared: None,
+        });
+        sent.clone()
+    }
+
+    async fn prepared(
+        &self,
+        sql: &'static str,
+        sent: Sent,
+        params: &[Param<'_>],
+    ) -> Result<Statement, Fault> {
+        if let Some(statement) = sent.prepared {
+            return Ok(statement);
+        }
+        let types: Vec<Type> = params.iter().map(|(_, kind)| kind.clone()).collect();
+        let statement = self.client.prepare_typed(&sent.text, &types).await?;
+        if let Some(sent) = self.statements.borrow_mut().get_mut(sql) {
+            sent.prepared = Some(statement.clone());
+        }
+        Ok(statement)
+    }
+
+    /// Several statements without parameters.
+    pub(super) async fn run(&self, sql: &str) -> Result<(), Fault> {
+        let text = sql.replace('@', &self.prefix);
+        within(async { Ok(self.client.batch_execute(&text).await?) }).await
+    }
+
+    pub(super) async fn begin(&self) -> Result<(), Fault> {
+        within(async { Ok(self.client.batch_execute(BEGIN).await?) }).await
+    }
+
+    /// All that is read until [`Self::rollback`] is as it was at one moment.
+    pub(super) async fn begin_reading(&self) -> Result<(), Fault> {
+        within(async { Ok(self.client.batch_execute(BEGIN_READ).await?) }).await
+    }
+
+    pub(super) async fn commit(&self) -> Result<(), Fault> {
+        within(async { Ok(self.client.batch_execute("COMMIT").await?) }).await
+    }
+
+    pub(super) async fn rollback(&self) -> Result<(), Fault> {
+        within(async { Ok(self.client.batch_execute("ROLLBACK").await?) }).await
+    }
+}
+
+async fn within<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    timeout(STATEMENT_TIMEOUT, work)
+        .await
+        .unwrap_or(Err(Fault::Slow))
+}

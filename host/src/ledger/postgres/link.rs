@@ -1,0 +1,115 @@
+//! The way to the database: a connection that is made anew when it was lost, not too often.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::connection::Connection;
+use super::fault::{Fault, unavailable};
+use super::reach::Reach;
+use crate::ledger::error::StoreError;
+
+/// How long to wait before it is tried again; twice as long each time.
+const WAIT_MIN: Duration = Duration::from_millis(100);
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+pub(super) struct Link {
+    reach: Arc<Reach>,
+    connection: Option<Connection>,
+    is_pooled: bool,
+    /// When it may be tried again, and why it failed.
+    failed: Option<(Instant, StoreError)>,
+    wait: Duration,
+}
+
+impl Link {
+    pub(super) fn new(reach: Arc<Reach>, is_pooled: bool) -> Self {
+        Self {
+            reach,
+            connection: None,
+            is_pooled,
+            failed: None,
+            wait: WAIT_MIN,
+        }
+    }
+
+    /// The connection, made if need be.
+    ///
+    /// # Errors
+    /// It can't be made; what failed a moment ago isn't tried again yet.
+    pub(super) async fn get(&mut self) -> Result<&Connection, StoreError> {
+        if self.connection.as_ref().is_some_and(Connection::is_closed) {
+            self.connection = None;
+        }
+        if self.connection.is_none() {
+            if let Some((until, error)) = &self.failed
+                && Instant::now() < *until
+            {
+                return Err(error.clone());
+            }
+            match Connection::open(&self.reach, self.is_pooled).await {
+                Ok(connection) => {
+                    if self.failed.take().is_some() {
+                        tracing::info!("the ledger's database is reached again");
+                    }
+                    self.wait = WAIT_MIN;
+                    self.connection = Some(connection);
+                }
+                Err(fault) => {
+                    let error = fault.into_store_error();
+                    if self.failed.is_none() {
+                        tracing::warn!(%error, "the ledger's database can't be reached");
+                    }
+                    let until = Instant::now() + jittered(self.wait);
+                    self.wait = (self.wait * 2).min(WAIT_MAX);
+                    self.failed = Some((until, error.clone()));
+                    return Err(error);
+                }
+            }
+        }
+        let closed = || unavailable("the connection to the ledger's database was lost");
+        self.connection.as_ref().ok_or_else(closed)
+    }
+
+    /// What a fault says about the connection. Answers whether the same is to be tried again at once.
+    pub(super) fn heed(&mut self, fault: &Fault) -> bool {
+        if fault.lost_statement()
+            && let Some(connection) = &self.connection
+            && !connection.is_pooled()
+        {
+            tracing::info!(
+                "a pooler stands before the ledger's database: statements are no longer prepared"
+            );
+            connection.stop_preparing();
+            self.is_pooled = true;
+            return true;
+        }
+        if fault.breaks_connection() {
+            self.connection = None;
+        }
+        fault.may_pass_at_once()
+    }
+
+    pub(super) fn drop_connection(&mut self) {
+        self.connection = None;
+    }
+
+    /// Tries at once, whatever failed before.
+    pub(super) fn try_now(&mut self) {
+        if let Some((until, _)) = &mut self.failed {
+            *until = Instant::now();
+        }
+    }
+}
+
+/// Between half and all of it at random, so that hosts don't come back all at once.
+fn jittered(wait: Duration) -> Duration {
+    let mut random = [0; 4];
+    // Without randomness it is the whole wait.
+    if getrandom::fill(&mut random).is_err() {
+        return wait;
+    }
+    let half = wait / 2;
+    half + half.mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX))
+}

@@ -1,0 +1,284 @@
+//! Hosts that share the ledger: each says now and then that it lives, and looks whether others have given it something to do.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::connection::Connection;
+use super::desk::Desk;
+use super::fault::Fault;
+use super::finish::EndOf;
+use super::link::Link;
+use super::shared::Shared;
+use super::values::{Json, Kept, count};
+use super::writes::Writes;
+use crate::ledger::error::StoreError;
+use crate::ledger::id::TaskId;
+use crate::ledger::record::Ending;
+use crate::ledger::states::State;
+use crate::ledger::store::{Node, NodeAbout};
+
+/// How often a host says that it lives.
+const BEAT: Duration = Duration::from_secs(5);
+/// A host that couldn't say so for so long claims nothing: soon the others take it for dead.
+const BEAT_AGE_MAX: Duration = Duration::from_secs(15);
+/// How often it is looked whether tasks of others wait.
+const POLL: Duration = Duration::from_millis(100);
+/// What is still available is said again after this.
+const SAY_AGAIN: Duration = Duration::from_secs(1);
+/// Runs of dead hosts that are ended in one transaction.
+const LOST_MAX: usize = 1_000;
+/// How often a sweep looks for dead hosts.
+const DEAD_LOOK: Duration = Duration::from_secs(1);
+
+/// What this host knows and says of itself.
+pub(super) struct Own {
+    id: Arc<str>,
+    about: Mutex<Option<NodeAbout>>,
+    /// It has something new to say.
+    news: Notify,
+    beat_at: Mutex<Option<Instant>>,
+    /// No more is to be said.
+    is_over: Mutex<bool>,
+    /// Functions of which it was told that tasks are available, and when.
+    told: Mutex<FxHashMap<Arc<str>, Instant>>,
+}
+
+impl Own {
+    pub(super) fn new(id: Arc<str>) -> Self {
+        Self {
+            id,
+            about: Mutex::default(),
+            news: Notify::new(),
+            beat_at: Mutex::default(),
+            is_over: Mutex::default(),
+            told: Mutex::default(),
+        }
+    }
+
+    pub(super) fn introduce(&self, about: NodeAbout) {
+        *self.about.lock().unwrap_or_else(PoisonError::into_inner) = Some(about);
+        self.news.notify_one();
+    }
+
+    /// The store is closed.
+    pub(super) fn end(&self) {
+        *self.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.news.notify_one();
+    }
+
+    fn is_over(&self) -> bool {
+        *self.is_over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the others know that this host lives.
+    pub(super) fn is_alive(&self) -> bool {
+        let beat_at = self.beat_at.lock().unwrap_or_else(PoisonError::into_inner);
+        beat_at.is_some_and(|at| at.elapsed() < BEAT_AGE_MAX)
+    }
+
+    /// The listener is told of these now.
+    pub(super) fn tells(&self, functions: &[Arc<str>]) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        told.extend(functions.iter().map(|name| (Arc::clone(name), now)));
+    }
+
+    /// Those of the functions that have available tasks of which the listener doesn't know yet.
+    fn untold(&self, available: Vec<Arc<str>>) -> Vec<Arc<str>> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|name, at| at.elapsed() < SAY_AGAIN && available.contains(name));
+        let mut untold = available;
+        untold.retain(|name| !told.contains_key(name));
+        untold
+    }
+
+    /// Says that this host lives.
+    pub(super) async fn beat(&self, connection: &Connection) -> Result<(), Fault> {
+        let begun = Instant::now();
+        let about = self
+            .about
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let name = about.as_ref().map_or("", |about| &about.name);
+        let text = about.as_ref().map(|about| Json(&about.about));
+        connection
+            .execute(
+                "INSERT INTO @node AS node (id, name, about) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE \
+                 SET name = excluded.name, about = excluded.about, beat_at = now(), dead_at = NULL",
+                &[(&&*self.id, Type::TEXT), (&name, Type::TEXT), (&text, Type::JSON)],
+            )
+            .await?;
+        *self.beat_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
+        Ok(())
+    }
+}
+
+/// Beats and looks until the store is closed; then it takes the host off the list.
+pub(super) async fn run(shared: &Shared, mut link: Link) {
+    let own = &shared.own;
+    let mut beat_next = Instant::now() + BEAT;
+    while !own.is_over() {
+        let is_news = tokio::select! {
+            () = own.news.notified() => true,
+            () = tokio::time::sleep(POLL) => false,
+        };
+        let connection = match link.get().await {
+            Ok(connection) => connection,
+            Err(_) => continue,
+        };
+        if own.is_over() {
+            // Where it can't be written, the others find out.
+            let _ = leave(connection, &own.id).await;
+            return;
+        }
+        let worked = if is_news || Instant::now() >= beat_next {
+            beat_next = Instant::now() + BEAT;
+            own.beat(connection).await
+        } else {
+            look(shared, connection).await
+        };
+        if let Err(fault) = worked {
+            link.heed(&fault);
+        }
+    }
+}
+
+/// Nothing of this host's runs any more, or it would not have closed the store: what does is taken for lost.
+async fn leave(connection: &Connection, id: &str) -> Result<(), Fault> {
+    connection
+        .execute(
+            "UPDATE @node SET dead_at = now() WHERE id = $1",
+            &[(&id, Type::TEXT)],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Tells of tasks that others have made available.
+async fn look(shared: &Shared, connection: &Connection) -> Result<(), Fault> {
+    let Some(listener) = shared.listener() else {
+        return Ok(());
+    };
+    let rows = connection
+        .query(
+            "SELECT name FROM @function AS function WHERE NOT paused AND EXISTS \
+             (SELECT FROM @live WHERE state = 1 AND function = function.number)",
+            &[],
+        )
+        .await?;
+    let names = rows
+        .iter()
+        .map(|row| row.try_get::<_, &str>(0).map(Arc::from));
+    let available: Vec<Arc<str>> = names.collect::<Result<_, _>>()?;
+    let untold = shared.own.untold(available);
+    if !untold.is_empty() {
+        shared.own.tells(&untold);
+        listener.available(&untold);
+    }
+    Ok(())
+}
+
+pub(super) async fn list(connection: &Connection) -> Result<Vec<Node>, Fault> {
+    let rows = connection
+        .query(
+            "SELECT id, name, about, floor(extract(epoch FROM now() - beat_at) * 1000)::int8, dead_at IS NOT NULL \
+             FROM @node ORDER BY started_at, id",
+            &[],
+        )
+        .await?;
+    let read = |row: &Row| {
+        let about: Option<Kept> = row.try_get(2)?;
+        Ok(Node {
+            id: row.try_get::<_, &str>(0)?.into(),
+            name: row.try_get::<_, &str>(1)?.into(),
+            about: about.map(|about| about.0),
+            silent_ms: row.try_get::<_, i64>(3)?.max(0),
+            is_dead: row.try_get(4)?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// What is written down of a run whose host died.
+const LOST: &[u8] =
+    br#"{"code":"worker_crashed","message":"the host ended while this task ran","retryable":true,"started":true}"#;
+
+impl Desk<'_> {
+    /// Ends what ran on hosts that have said nothing for 20 seconds of the database's clock; answers how many tasks that were.
+    /// Should such a host come back, nothing that it reports of them counts, since each claim has a lease of its own.
+    pub(super) async fn end_lost(&mut self, now: i64) -> Result<u64, Fault> {
+        if self
+            .memory
+            .looked_for_dead_at
+            .is_some_and(|at| at.elapsed() < DEAD_LOOK)
+        {
+            return Ok(0);
+        }
+        self.connection
+            .execute(
+                "UPDATE @node SET dead_at = now() WHERE id IN (SELECT id FROM @node WHERE dead_at IS NULL \
+                 AND beat_at < now() - interval '20 seconds' ORDER BY id FOR UPDATE SKIP LOCKED)",
+                &[],
+            )
+            .await?;
+        self.connection
+            .execute(
+                "DELETE FROM @node AS node WHERE dead_at < now() - interval '1 day' \
+                 AND NOT EXISTS (SELECT FROM @live WHERE state = 2 AND node = node.id)",
+                &[],
+            )
+            .await?;
+        let rows = self
+            .connection
+            .query(
+                "SELECT live.id FROM @node AS dead JOIN @live AS live ON live.node = dead.id WHERE dead.dead_at IS NOT NULL \
+                 AND live.state = 2 ORDER BY live.id LIMIT $1 FOR UPDATE OF live SKIP LOCKED",
+                &[(&count(LOST_MAX), Type::INT8)],
+            )
+            .await?;
+        let ids: Vec<TaskId> = rows
+            .iter()
+            .map(|row| row.try_get(0))
+            .collect::<Result<_, _>>()?;
+        if ids.len() < LOST_MAX {
+            self.memory.looked_for_dead_at = Some(Instant::now());
+        }
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let lost = Ending::Lost {
+            error: Bytes::from_static(LOST),
+        };
+        let mut writes = Writes::default();
+        for task in self.known_live(&ids).await? {
+            if task.state != State::Running {
+                continue;
+            }
+            let version = task.run_version.clone().unwrap_or_default();
+            let end = EndOf {
+                ending: &lost,
+                started_at: None,
+                version: &version,
+                now,
+            };
+            self.end_run(task, &end, &mut writes);
+        }
+        self.has_written |= writes.write(self.connection).await?;
+        Ok(ids.len() as u64)
+    }
+}
+
+/// That this host may claim nothing.
+pub(super) fn too_silent() -> StoreError {
+    super::fault::unavailable(
+        "this host couldn't say to the ledger's database for 15 seconds that it lives: until it can, it begins nothing",
+    )
+}

@@ -1,0 +1,201 @@
+//! A database that is slow, goes away, or refuses.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+
+use super::{LIMITS, Schema, run, wait_until};
+use crate::ledger::postgres::{Postgres, PostgresOptions};
+use crate::ledger::store::Store as _;
+use crate::ledger::tests::{NOW, ask, claim, completed, end, enqueue, id, task, view};
+use crate::ledger::{Enqueued, NewTask, State, StoreErrorKind};
+
+/// A database of a test's own, since what is done to it is done to all who use it.
+struct Database(String);
+
+impl Database {
+    fn new(name: &str) -> Self {
+        run(&format!("CREATE DATABASE {name}"));
+        Self(name.to_owned())
+    }
+
+    fn open(&self) -> Postgres {
+        let url = super::server().socket_url();
+        Postgres::open(PostgresOptions {
+            url: url.replace("dbname=postgres", &format!("dbname={}", self.0)),
+            schema: "task_server".into(),
+            limits: LIMITS,
+            node: "node-a".into(),
+            is_pooled: false,
+        })
+        .unwrap()
+    }
+
+    /// Ends all connections to it; answers how many there were.
+    fn disconnect(&self) -> usize {
+        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ";
+        run(&format!("{sql} '{}'", self.0)).len()
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        run(&format!("DROP DATABASE {} WITH (FORCE)", self.0));
+    }
+}
+
+#[test]
+fn connections_that_are_cut_are_made_anew_and_no_answer_is_wrong() {
+    const TASKS: u64 = 2_000;
+    let database = Database::new("cut");
+    let store = database.open();
+    let is_over = AtomicBool::new(false);
+    let mut refused = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                database.disconnect();
+                std::thread::park_timeout(std::time::Duration::from_millis(30));
+            }
+        });
+        for number in 1..=TASKS {
+            // Each until it is taken in: what is refused was not, or it is said that it may have been.
+            loop {
+                match ask(|done| store.enqueue(vec![task(number, "f")], NOW, done)) {
+                    Ok(answers) => {
+                        assert_eq!(answers, [Enqueued::Stored(State::Available)]);
+                        break;
+                    }
+                    Err(error) => {
+                        assert_eq!(error.kind, StoreErrorKind::Unavailable, "{error}");
+                        refused += 1;
+                    }
+                }
+            }
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
+    assert!(refused > 0, "no connection was cut in time");
+    wait_until("it goes on", || ask(|done| store.get(id(1), done)).is_ok());
+    for number in 1..=TASKS {
+        assert!(view(&store, id(number)).is_some(), "{number}");
+    }
+    wait_until("it can claim", || {
+        ask(|done| store.sweep(NOW, 1, done)).is_ok()
+    });
+    let mut claimed = 0;
+    loop {
+        let got = claim(&store, "f", 500);
+        if got.is_empty() {
+            break;
+        }
+        claimed += got.len() as u64;
+    }
+    assert_eq!(claimed, TASKS);
+}
+
+#[test]
+fn a_database_that_is_read_only_says_so_and_goes_on_afterwards() {
+    let database = Database::new("read_only");
+    let store = database.open();
+    enqueue(&store, vec![task(1, "f")]);
+    run("ALTER DATABASE read_only SET default_transaction_read_only = on");
+    database.disconnect();
+    let mut message = String::new();
+    wait_until("it refuses", || {
+        match ask(|done| store.enqueue(vec![task(2, "f")], NOW, done)) {
+            Ok(_) => false,
+            Err(error) => {
+                assert_eq!(error.kind, StoreErrorKind::Unavailable);
+                message = error.message().to_owned();
+                message.contains("read-only")
+            }
+        }
+    });
+    wait_until("it can be read", || {
+        ask(|done| store.get(id(1), done)).is_ok()
+    });
+    run("ALTER DATABASE read_only SET default_transaction_read_only = off");
+    wait_until("it takes tasks in again", || {
+        ask(|done| store.enqueue(vec![task(2, "f")], NOW, done)).is_ok()
+    });
+}
+
+#[test]
+fn who_locks_the_tables_is_not_waited_for_without_end() {
+    let database = Database::new("locked");
+    let store = database.open();
+    enqueue(&store, vec![task(1, "f")]);
+    let claimed = claim(&store, "f", 1);
+    let url = super::server()
+        .socket_url()
+        .replace("dbname=postgres", "dbname=locked");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let connected = tokio_postgres::connect(&url, tokio_postgres::NoTls).await;
+        let (client, connection) = connected.unwrap();
+        let driver = tokio::spawn(connection);
+        client
+            .batch_execute("BEGIN; LOCK TABLE task_server.live IN ACCESS EXCLUSIVE MODE")
+            .await
+            .unwrap();
+        let ends = vec![end(&claimed[0], completed("1"))];
+        let error = ask(|done| store.finish(ends, NOW, done)).unwrap_err();
+        assert_eq!(error.kind, StoreErrorKind::Unavailable);
+        assert!(error.message().contains("locked"), "{error}");
+        client.batch_execute("ROLLBACK").await.unwrap();
+        drop(client);
+        driver.await.unwrap().unwrap();
+    });
+    let ends = vec![end(&claimed[0], completed("1"))];
+    wait_until("it goes on", || {
+        ask(|done| store.finish(ends.clone(), NOW, done)).is_ok()
+    });
+    assert_eq!(view(&store, id(1)).unwrap().summary.state, State::Completed);
+}
+
+#[test]
+fn what_the_database_cannot_keep_is_refused_alone() {
+    let schema = Schema::new();
+    let store = schema.open(LIMITS);
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    let odd = [
+        NewTask {
+            args: Bytes::from_static(b"no json"),
+            ..task(1, "f")
+        },
+        NewTask {
+            key: Some("a\0b".into()),
+            ..task(2, "f")
+        },
+        NewTask {
+            args: Bytes::from(deep),
+            ..task(3, "f")
+        },
+    ];
+    // Handed in together, so that they stand in one transaction with others.
+    let (sender, answers) = std::sync::mpsc::channel();
+    for number in 10..60 {
+        let odd = odd.get(number as usize % 5).cloned();
+        let is_odd = odd.is_some();
+        let new = NewTask {
+            id: id(number),
+            ..odd.unwrap_or_else(|| task(number, "f"))
+        };
+        let sender = sender.clone();
+        let told = move |answer| sender.send((number, is_odd, answer)).unwrap();
+        store.enqueue(vec![new], NOW, Box::new(told));
+    }
+    drop(sender);
+    for (number, is_odd, answer) in answers {
+        match answer {
+            Ok(_) => assert!(!is_odd, "{number}"),
+            Err(error) => assert!(is_odd, "{number}: {error}"),
+        }
+        assert_eq!(view(&store, id(number)).is_some(), !is_odd);
+    }
+    assert_eq!(schema.miscounts(), Vec::<String>::new());
+}

@@ -1,0 +1,120 @@
+//! What is `PostgreSQL`'s own about the ledger, and the server that tests of the ledger share.
+
+mod bad_days;
+mod nodes;
+mod opening;
+mod sql;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::{Postgres, PostgresOptions};
+use crate::ledger::store::Limits;
+use crate::ledger::tests::DISCARDED_TTL_MS;
+
+/// The server that the tests of this program share.
+pub(in crate::ledger) fn server() -> &'static databases::Postgres {
+    static SERVER: OnceLock<databases::Postgres> = OnceLock::new();
+    SERVER.get_or_init(|| databases::Postgres::start_for_all(&["max_connections=300"]))
+}
+
+/// A schema of a test's own; dropped with all that is in it.
+pub(in crate::ledger) struct Schema(pub(super) String);
+
+impl Schema {
+    /// A name that no other test has.
+    pub(in crate::ledger) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(format!("ledger_{}", NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    pub(in crate::ledger) fn options(&self, limits: Limits) -> PostgresOptions {
+        PostgresOptions {
+            url: server().socket_url(),
+            schema: self.0.clone(),
+            limits,
+            node: "node-a".into(),
+            is_pooled: false,
+        }
+    }
+
+    pub(in crate::ledger) fn open(&self, limits: Limits) -> Postgres {
+        Postgres::open(self.options(limits)).unwrap()
+    }
+
+    /// What is wrong with its counts, a line each.
+    pub(in crate::ledger) fn miscounts(&self) -> Vec<String> {
+        let name = &self.0;
+        let by_state = (0..8).map(|state| format!("count(*) FILTER (WHERE state = {state})"));
+        let by_state: Vec<String> = by_state.collect();
+        let sql = format!(
+            "WITH found AS (SELECT task.function, coalesce(live.state, ended.state) AS state, \
+             args_len + coalesce(result_len, 0) AS len FROM {name}.task AS task \
+             LEFT JOIN {name}.live AS live ON live.id = task.id LEFT JOIN {name}.ended AS ended ON ended.id = task.id), \
+             counted AS (SELECT function, {}, sum(len) FROM found GROUP BY function), \
+             tallied AS (SELECT function, sum(scheduled), sum(available), sum(running), sum(retryable), sum(completed), \
+             sum(discarded), sum(cancelled), sum(unknown), sum(stored_len) FROM {name}.tally GROUP BY function \
+             HAVING sum(scheduled + available + running + retryable + completed + discarded + cancelled + unknown) > 0 \
+             OR sum(stored_len) <> 0) \
+             SELECT 'counted: ' || it::text FROM (SELECT * FROM counted EXCEPT SELECT * FROM tallied) AS it \
+             UNION ALL SELECT 'tallied: ' || it::text FROM (SELECT * FROM tallied EXCEPT SELECT * FROM counted) AS it \
+             UNION ALL SELECT 'in both tables: ' || id FROM {name}.live JOIN {name}.ended USING (id) \
+             UNION ALL SELECT 'in no table: ' || task FROM {name}.taken WHERE NOT EXISTS \
+             (SELECT FROM {name}.task WHERE id = taken.task)",
+            by_state.join(", ")
+        );
+        run(&sql)
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        run(&format!("DROP SCHEMA IF EXISTS {} CASCADE", self.0));
+    }
+}
+
+/// As in the contract's tests.
+const LIMITS: Limits = Limits {
+    waiting_max: u64::MAX,
+    stored_len_max: u64::MAX,
+    discarded_ttl_ms: DISCARDED_TTL_MS,
+};
+
+/// Looks again and again until `condition` holds.
+#[track_caller]
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(60), "in vain: {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// What a statement answers, as text: the first column of each row.
+pub(in crate::ledger) fn run(sql: &str) -> Vec<String> {
+    try_run(sql).unwrap()
+}
+
+fn try_run(sql: &str) -> Result<Vec<String>, tokio_postgres::Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (client, connection) =
+            tokio_postgres::connect(&server().socket_url(), tokio_postgres::NoTls)
+                .await
+                .unwrap();
+        let driver = tokio::spawn(connection);
+        let answers = client.simple_query(sql).await;
+        drop(client);
+        driver.await.unwrap().unwrap();
+        let answers = answers?;
+        let rows = answers.iter().filter_map(|answer| match answer {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        });
+        Ok(rows.collect())
+    })
+}

@@ -1,0 +1,57 @@
+//! Many hosts: behind a balancer, and with a ledger in a database that they share.
+
+mod balancers;
+mod dead_hosts;
+mod shared_ledger;
+mod upsets;
+
+use databases::Postgres;
+use serde_json::{Value, json};
+use tests::{Client, Host, Plugin, Setup, run};
+
+/// A host without plugins that keeps background tasks in this database.
+fn setup(server: &Postgres) -> Setup {
+    Setup::new().config(&format!("[ledger]\nurl = \"{}\"", server.url()))
+}
+
+fn good(server: &Postgres) -> Host {
+    setup(server).plugin(Plugin::Good).start()
+}
+
+/// What the statement answers, a line each row.
+#[track_caller]
+fn sql(server: &Postgres, statement: &str) -> String {
+    let mut psql = std::process::Command::new(databases::program(&["psql"]));
+    psql.args([
+        "--no-psqlrc",
+        "--tuples-only",
+        "--no-align",
+        "--set=ON_ERROR_STOP=1",
+    ]);
+    psql.args(["--command", statement, &server.url()]);
+    run(&mut psql).output()
+}
+
+/// Hands a task over that must be taken, and gives its id.
+#[track_caller]
+fn hand_over(client: &mut Client, function: &str, args: Value) -> String {
+    let request = json!({"function": function, "args": args, "background": true});
+    let accepted = client.request(request).expect("it is taken");
+    accepted["task"].as_str().expect("a text").to_owned()
+}
+
+#[track_caller]
+fn look(client: &mut Client, task: &str) -> Value {
+    client.result("host.task", json!({"task": task}))
+}
+
+/// What is known of the task at its end.
+#[track_caller]
+fn end_of(client: &mut Client, task: &str) -> Value {
+    let looked = client.result("host.task", json!({"task": task, "wait_ms": 60_000}));
+    assert!(
+        !looked["ended_at_ms"].is_null(),
+        "it has not ended in a minute: {looked}"
+    );
+    looked
+}

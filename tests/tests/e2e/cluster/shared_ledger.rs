@@ -1,0 +1,134 @@
+//! Background tasks are the same wherever one asks.
+
+use databases::Postgres;
+use serde_json::{Value, json};
+use tests::{Plugin, wait_for, wait_until};
+
+use super::{end_of, good, hand_over, look, setup, sql};
+
+#[test]
+fn what_one_host_takes_in_every_host_knows() {
+    let server = Postgres::start(&[]);
+    let hosts = [good(&server), good(&server)];
+    let [mut one, mut other] = hosts.each_ref().map(tests::Host::client);
+    let task = hand_over(&mut one, "echo", json!("x"));
+    let looked = end_of(&mut other, &task);
+    assert_eq!(looked["state"], "completed", "{looked}");
+    assert_eq!(looked["result"], "x", "{looked}");
+    assert_eq!(end_of(&mut one, &task)["result"], "x");
+
+    // A key is had once, whoever asks.
+    let keyed = |args: &str| json!({"function": "sleep", "args": {"ms": 1, "note": args}, "background": true, "key": "k", "unique_ms": 60_000});
+    let first = one.request(keyed("a")).unwrap();
+    let second = other.request(keyed("a")).unwrap();
+    assert_eq!(second["task"], first["task"]);
+    assert_eq!(second["duplicate"], true);
+    let conflict = other.request(keyed("b")).unwrap_err();
+    assert_eq!(conflict.code, "key_conflict");
+
+    let listed = other.result("host.tasks", json!({}));
+    assert_eq!(listed["tasks"].as_array().unwrap().len(), 2, "{listed}");
+}
+
+#[test]
+fn a_pause_holds_everywhere() {
+    let server = Postgres::start(&[]);
+    let hosts = [good(&server), good(&server)];
+    let [mut one, mut other] = hosts.each_ref().map(tests::Host::client);
+    one.result("host.pause", json!({"function": "echo"}));
+    let tasks = [
+        hand_over(&mut one, "echo", json!(1)),
+        hand_over(&mut other, "echo", json!(2)),
+    ];
+    // Another function's tasks pass them.
+    let passing = hand_over(&mut other, "sleep", json!({"ms": 1}));
+    end_of(&mut one, &passing);
+    for task in &tasks {
+        let looked = look(&mut one, task);
+        assert_eq!(looked["state"], "available", "{looked}");
+        assert_eq!(looked["why"], "paused", "{looked}");
+    }
+    other.result("host.resume", json!({"function": "echo"}));
+    for task in &tasks {
+        assert_eq!(end_of(&mut one, task)["state"], "completed");
+    }
+}
+
+#[test]
+fn tasks_run_only_where_their_function_is_live_and_are_called_off_from_anywhere() {
+    let server = Postgres::start(&[]);
+    let (with, without) = (good(&server), setup(&server).start());
+    let (mut with_client, mut without_client) = (with.client(), without.client());
+    let done = hand_over(&mut with_client, "echo", json!("x"));
+    assert_eq!(end_of(&mut without_client, &done)["state"], "completed");
+    // Known to the ledger, it can be handed over where it isn't.
+    let elsewhere = wait_for("the host to know what others have", || {
+        let request = json!({"function": "echo", "args": "y", "background": true});
+        let taken = without_client.request(request).ok()?;
+        taken["task"].as_str().map(str::to_owned)
+    });
+    assert_eq!(end_of(&mut without_client, &elsewhere)["result"], "y");
+
+    let long = hand_over(&mut with_client, "sleep", json!({"ms": 600_000}));
+    wait_until("it to run", || {
+        look(&mut without_client, &long)["state"] == "running"
+    });
+    let called_off = without_client.result("host.cancel", json!({"task": long}));
+    assert_eq!(called_off["count"], 1);
+    let looked = end_of(&mut without_client, &long);
+    assert_eq!(looked["state"], "cancelled", "{looked}");
+}
+
+#[test]
+fn each_host_shows_all_hosts() {
+    let server = Postgres::start(&[]);
+    let hosts = [good(&server), setup(&server).plugin(Plugin::Evil).start()];
+    for (number, host) in hosts.iter().enumerate() {
+        let mut client = host.client();
+        let pids = hosts.each_ref().map(|host| u64::from(host.process().pid()));
+        let nodes = wait_for("both to have said what they have", || {
+            let answer = client.result("host.nodes", json!({}));
+            let nodes = answer["nodes"].as_array().unwrap().clone();
+            nodes
+                .iter()
+                .all(|node| {
+                    !node["about"]["plugins"]
+                        .as_object()
+                        .is_none_or(serde_json::Map::is_empty)
+                })
+                .then_some(nodes)
+        });
+        assert_eq!(nodes.len(), 2, "{nodes:?}");
+        for node in nodes {
+            assert_eq!(node["state"], "alive", "{node}");
+            let is_here = node["about"]["pid"] == pids[number];
+            assert_eq!(node["is_here"], is_here, "{node}");
+            let name = if node["about"]["pid"] == pids[0] {
+                "good"
+            } else {
+                "evil"
+            };
+            let functions = &node["about"]["plugins"][name]["functions"];
+            assert!(
+                functions.as_array().is_some_and(|all| all.len() > 3),
+                "{node}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_application_hands_a_task_over_in_its_own_transaction() {
+    let server = Postgres::start(&[]);
+    let host = good(&server);
+    let mut client = host.client();
+    let enqueue = "SELECT task_server.host_enqueue('echo', '{\"a\": 1}', key => 'order 7')";
+    let rolled_back = sql(&server, &format!("BEGIN; {enqueue}; ROLLBACK"));
+    assert!(!rolled_back.is_empty());
+    let task = sql(&server, enqueue).trim().to_owned();
+    let looked = end_of(&mut client, &task);
+    assert_eq!(looked["state"], "completed", "{looked}");
+    assert_eq!(looked["result"], json!({"a": 1}), "{looked}");
+    let listed: Value = client.result("host.tasks", json!({}));
+    assert_eq!(listed["tasks"].as_array().unwrap().len(), 1, "{listed}");
+}
