@@ -8,7 +8,7 @@ use super::super::storage::Handle;
 use super::Keeper;
 use crate::task::TaskId as Number;
 
-/// How often it is looked whether others have called off what runs here.
+/// How often it is looked whether others have died, or have called off what runs here.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often others are told what there is here, and it is read which functions they have.
 const INTRODUCE: Duration = Duration::from_secs(5);
@@ -39,6 +39,8 @@ impl Keeper {
             return;
         }
         self.others.look_at = now + LOOK;
+        // What has become due elsewhere, and what ran on hosts that have died.
+        self.sweep_at = Some(0);
         if now >= self.others.introduce_at {
             self.others.introduce_at = now + INTRODUCE;
             self.shared.introduce(store);
