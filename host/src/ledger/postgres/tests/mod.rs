@@ -3,6 +3,7 @@
 mod bad_days;
 mod nodes;
 mod opening;
+mod pooler;
 mod sql;
 
 use std::sync::OnceLock;
@@ -35,7 +36,7 @@ impl Schema {
             schema: self.0.clone(),
             limits,
             node: "node-a".into(),
-            is_pooled: false,
+            is_pooled: None,
         }
     }
 
