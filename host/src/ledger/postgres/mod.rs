@@ -69,8 +69,8 @@ pub(crate) struct PostgresOptions {
     pub(crate) limits: Limits,
     /// The name of this run of this host, of which there never is another.
     pub(crate) node: Arc<str>,
-    /// Whether a pooler stands in between that gives each transaction another session; none has it found out.
-    pub(crate) is_pooled: Option<bool>,
+    /// A pooler stands in between that gives each transaction another session; otherwise that is found out.
+    pub(crate) is_pooled: bool,
 }
 
 /// The ledger. Dropped, it finishes what it was asked to do, which takes its time.
@@ -163,7 +163,7 @@ fn serve(
         if !is_open || said.is_err() {
             return;
         }
-        let link = || Link::new(Arc::clone(reach), options.is_pooled);
+        let link = || Link::new(Arc::clone(reach), options.is_pooled.then_some(true));
         let writing = async {
             Writer::new(shared, link(), options.limits).run().await;
             // Counts are asked of the writer, and answered by a reader.

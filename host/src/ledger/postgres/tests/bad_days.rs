@@ -26,7 +26,7 @@ impl Database {
             schema: "task_server".into(),
             limits: LIMITS,
             node: "node-a".into(),
-            is_pooled: None,
+            is_pooled: false,
         })
         .unwrap()
     }

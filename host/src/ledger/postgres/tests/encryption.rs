@@ -45,7 +45,7 @@ fn a_certificate_is_looked_at_as_closely_as_was_asked_for() {
             schema: "task_server".into(),
             limits: LIMITS,
             node: "node-a".into(),
-            is_pooled: None,
+            is_pooled: false,
         })
     };
     let (ours, other) = (

@@ -37,7 +37,7 @@ impl Schema {
             schema: self.0.clone(),
             limits,
             node: "node-a".into(),
-            is_pooled: None,
+            is_pooled: false,
         }
     }
 
