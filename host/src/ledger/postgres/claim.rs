@@ -6,7 +6,7 @@ use tokio_postgres::types::Type;
 
 use super::desk::Desk;
 use super::fault::Fault;
-use super::nodes::too_silent;
+use super::own::too_silent;
 use super::values::{Kept, count, number_of, wide};
 use crate::ledger::id::TaskId;
 use crate::ledger::record::Claimed;

@@ -1,6 +1,6 @@
 //! A connection to the database: statements with a time limit, prepared once where nothing stands in the way.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::Future;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 
 use super::fault::Fault;
+use super::pooler;
 use super::reach::Reach;
 
 /// No statement takes longer; the database gives up a little earlier.
@@ -32,7 +33,7 @@ pub(super) struct Connection {
     /// By their text as it stands in this program: as it is sent, and prepared.
     statements: RefCell<FxHashMap<&'static str, Sent>>,
     /// No statement is prepared: a pooler wouldn't find it again.
-    is_pooled: Cell<bool>,
+    is_pooled: bool,
 }
 
 #[derive(Clone)]
@@ -42,28 +43,25 @@ struct Sent {
 }
 
 impl Connection {
-    pub(super) async fn open(reach: &Reach, is_pooled: bool) -> Result<Self, Fault> {
+    /// Where nobody says whether a pooler stands in between, that is found out.
+    pub(super) async fn open(reach: &Reach, is_pooled: Option<bool>) -> Result<Self, Fault> {
         let client = reach.connect().await?;
+        let is_pooled = match is_pooled {
+            Some(is_pooled) => is_pooled,
+            None => timeout(STATEMENT_TIMEOUT, pooler::is_between(&client))
+                .await
+                .unwrap_or(Err(Fault::Slow))?,
+        };
         Ok(Self {
             client,
             prefix: reach.prefix(),
             statements: RefCell::default(),
-            is_pooled: Cell::new(is_pooled),
+            is_pooled,
         })
     }
 
     pub(super) fn is_closed(&self) -> bool {
         self.client.is_closed()
-    }
-
-    pub(super) fn is_pooled(&self) -> bool {
-        self.is_pooled.get()
-    }
-
-    /// From now on nothing is prepared.
-    pub(super) fn stop_preparing(&self) {
-        self.is_pooled.set(true);
-        self.statements.borrow_mut().clear();
     }
 
     /// The rows that a statement finds. In its text, `@` stands for the schema.
@@ -81,7 +79,7 @@ impl Connection {
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, Fault> {
         let sent = self.sent(sql);
-        if self.is_pooled.get() {
+        if self.is_pooled {
             return Ok(self.client.query_typed(&sent.text, params).await?);
         }
         let statement = self.prepared(sql, sent, params).await?;
@@ -97,7 +95,7 @@ impl Connection {
     ) -> Result<u64, Fault> {
         within(async {
             let sent = self.sent(sql);
-            if self.is_pooled.get() {
+            if self.is_pooled {
                 return Ok(self.client.execute_typed(&sent.text, params).await?);
             }
             let statement = self.prepared(sql, sent, params).await?;

@@ -4,6 +4,9 @@ use tokio_postgres::error::{DbError, SqlState};
 
 use crate::ledger::error::{StoreError, StoreErrorKind};
 
+/// A prepared statement is of tables that a newer host has changed since; a new connection prepares it anew.
+const CHANGED: &str = "0A000";
+
 #[derive(Debug)]
 pub(super) enum Fault {
     /// Said already.
@@ -41,12 +44,7 @@ impl Fault {
 
     /// Whether the same is worth being tried again at once.
     pub(super) fn may_pass_at_once(&self) -> bool {
-        matches!(self, Self::Raced) || matches!(self.code(), Some("40001" | "40P01"))
-    }
-
-    /// Whether the pooler in between doesn't keep prepared statements.
-    pub(super) fn lost_statement(&self) -> bool {
-        matches!(self.code(), Some("26000" | "42P05"))
+        matches!(self, Self::Raced) || matches!(self.code(), Some("40001" | "40P01" | CHANGED))
     }
 
     /// Whether the connection is of no more use.
@@ -58,7 +56,9 @@ impl Fault {
             Self::Database(error) => {
                 error.is_closed()
                     || self.code().is_none_or(|code| {
-                        code == "25006" || ["08", "57P"].iter().any(|class| code.starts_with(class))
+                        ["25006", CHANGED, "08", "57P"]
+                            .iter()
+                            .any(|start| code.starts_with(start))
                     })
             }
         }

@@ -42,7 +42,7 @@ impl Desk<'_> {
                         version: &end.version,
                         now: *now,
                     };
-                    self.end_run(task, &run, &mut writes)
+                    self.end_run(&task, &run, &mut writes)
                 }
                 None => Finished::Stale,
             });
@@ -54,7 +54,7 @@ impl Desk<'_> {
     /// Gathers what follows from the end of a run.
     pub(super) fn end_run(
         &mut self,
-        task: Known,
+        task: &Known,
         end: &EndOf<'_>,
         writes: &mut Writes,
     ) -> Finished {
@@ -84,7 +84,7 @@ impl Desk<'_> {
         } else {
             writes.go_on(&after, to);
         }
-        self.moved(&task, to);
+        self.moved(task, to);
         Finished::Now {
             state: to,
             available_at: (to == State::Retryable).then_some(after.available_at),

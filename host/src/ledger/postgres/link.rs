@@ -17,14 +17,14 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Link {
     reach: Arc<Reach>,
     connection: Option<Connection>,
-    is_pooled: bool,
+    is_pooled: Option<bool>,
     /// When it may be tried again, and why it failed.
     failed: Option<(Instant, StoreError)>,
     wait: Duration,
 }
 
 impl Link {
-    pub(super) fn new(reach: Arc<Reach>, is_pooled: bool) -> Self {
+    pub(super) fn new(reach: Arc<Reach>, is_pooled: Option<bool>) -> Self {
         Self {
             reach,
             connection: None,
@@ -74,17 +74,6 @@ impl Link {
 
     /// What a fault says about the connection. Answers whether the same is to be tried again at once.
     pub(super) fn heed(&mut self, fault: &Fault) -> bool {
-        if fault.lost_statement()
-            && let Some(connection) = &self.connection
-            && !connection.is_pooled()
-        {
-            tracing::info!(
-                "a pooler stands before the ledger's database: statements are no longer prepared"
-            );
-            connection.stop_preparing();
-            self.is_pooled = true;
-            return true;
-        }
         if fault.breaks_connection() {
             self.connection = None;
         }

@@ -15,8 +15,11 @@ mod finish;
 mod insert;
 mod known;
 mod link;
+mod lock;
 mod memory;
 mod nodes;
+mod own;
+mod pooler;
 mod reach;
 mod read;
 mod readers;
@@ -25,6 +28,7 @@ mod shared;
 mod tend;
 #[cfg(test)]
 pub(in crate::ledger) mod tests;
+mod tls;
 mod values;
 mod writer;
 mod writes;
@@ -37,7 +41,7 @@ use tokio::runtime::Runtime;
 use self::connection::Connection;
 use self::fault::{Fault, unavailable};
 use self::link::Link;
-use self::nodes::Own;
+use self::own::Own;
 use self::reach::Reach;
 use self::shared::Shared;
 use self::writer::Writer;
@@ -65,7 +69,7 @@ pub(crate) struct PostgresOptions {
     pub(crate) limits: Limits,
     /// The name of this run of this host, of which there never is another.
     pub(crate) node: Arc<str>,
-    /// A pooler stands in between that doesn't keep prepared statements; otherwise that is found out.
+    /// A pooler stands in between that gives each transaction another session; otherwise that is found out.
     pub(crate) is_pooled: bool,
 }
 
@@ -159,7 +163,7 @@ fn serve(
         if !is_open || said.is_err() {
             return;
         }
-        let link = || Link::new(Arc::clone(reach), options.is_pooled);
+        let link = || Link::new(Arc::clone(reach), options.is_pooled.then_some(true));
         let writing = async {
             Writer::new(shared, link(), options.limits).run().await;
             // Counts are asked of the writer, and answered by a reader.
@@ -177,7 +181,7 @@ fn serve(
 
 async fn prepare(reach: &Reach, shared: &Shared) -> Result<Durability, Fault> {
     // Each statement is sent once here, so there is no use in preparing any.
-    let connection = Connection::open(reach, true).await?;
+    let connection = Connection::open(reach, Some(true)).await?;
     schema::migrate(&connection, reach).await?;
     shared.own.beat(&connection).await?;
     let rows = connection

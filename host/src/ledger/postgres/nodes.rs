@@ -1,11 +1,10 @@
-//! Hosts that share the ledger: each says now and then that it lives, and looks whether others have given it something to do.
+//! Hosts that share the ledger: each says now and then that it lives, looks whether others have given it something to do, and
+//! ends what ran on those that have died.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustc_hash::FxHashMap;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -16,110 +15,21 @@ use super::fault::Fault;
 use super::finish::EndOf;
 use super::link::Link;
 use super::shared::Shared;
-use super::values::{Json, Kept, count};
+use super::values::{Kept, count};
 use super::writes::Writes;
-use crate::ledger::error::StoreError;
 use crate::ledger::id::TaskId;
 use crate::ledger::record::Ending;
 use crate::ledger::states::State;
-use crate::ledger::store::{Node, NodeAbout};
+use crate::ledger::store::Node;
 
 /// How often a host says that it lives.
 const BEAT: Duration = Duration::from_secs(5);
-/// A host that couldn't say so for so long claims nothing: soon the others take it for dead.
-const BEAT_AGE_MAX: Duration = Duration::from_secs(15);
 /// How often it is looked whether tasks of others wait.
 const POLL: Duration = Duration::from_millis(100);
-/// What is still available is said again after this.
-const SAY_AGAIN: Duration = Duration::from_secs(1);
 /// Runs of dead hosts that are ended in one transaction.
 const LOST_MAX: usize = 1_000;
 /// How often a sweep looks for dead hosts.
 const DEAD_LOOK: Duration = Duration::from_secs(1);
-
-/// What this host knows and says of itself.
-pub(super) struct Own {
-    id: Arc<str>,
-    about: Mutex<Option<NodeAbout>>,
-    /// It has something new to say.
-    news: Notify,
-    beat_at: Mutex<Option<Instant>>,
-    /// No more is to be said.
-    is_over: Mutex<bool>,
-    /// Functions of which it was told that tasks are available, and when.
-    told: Mutex<FxHashMap<Arc<str>, Instant>>,
-}
-
-impl Own {
-    pub(super) fn new(id: Arc<str>) -> Self {
-        Self {
-            id,
-            about: Mutex::default(),
-            news: Notify::new(),
-            beat_at: Mutex::default(),
-            is_over: Mutex::default(),
-            told: Mutex::default(),
-        }
-    }
-
-    pub(super) fn introduce(&self, about: NodeAbout) {
-        *self.about.lock().unwrap_or_else(PoisonError::into_inner) = Some(about);
-        self.news.notify_one();
-    }
-
-    /// The store is closed.
-    pub(super) fn end(&self) {
-        *self.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.news.notify_one();
-    }
-
-    fn is_over(&self) -> bool {
-        *self.is_over.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether the others know that this host lives.
-    pub(super) fn is_alive(&self) -> bool {
-        let beat_at = self.beat_at.lock().unwrap_or_else(PoisonError::into_inner);
-        beat_at.is_some_and(|at| at.elapsed() < BEAT_AGE_MAX)
-    }
-
-    /// The listener is told of these now.
-    pub(super) fn tells(&self, functions: &[Arc<str>]) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        told.extend(functions.iter().map(|name| (Arc::clone(name), now)));
-    }
-
-    /// Those of the functions that have available tasks of which the listener doesn't know yet.
-    fn untold(&self, available: Vec<Arc<str>>) -> Vec<Arc<str>> {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.retain(|name, at| at.elapsed() < SAY_AGAIN && available.contains(name));
-        let mut untold = available;
-        untold.retain(|name| !told.contains_key(name));
-        untold
-    }
-
-    /// Says that this host lives.
-    pub(super) async fn beat(&self, connection: &Connection) -> Result<(), Fault> {
-        let begun = Instant::now();
-        let about = self
-            .about
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let name = about.as_ref().map_or("", |about| &about.name);
-        let text = about.as_ref().map(|about| Json(&about.about));
-        connection
-            .execute(
-                "INSERT INTO @node AS node (id, name, about) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE \
-                 SET name = excluded.name, about = excluded.about, beat_at = now(), dead_at = NULL",
-                &[(&&*self.id, Type::TEXT), (&name, Type::TEXT), (&text, Type::JSON)],
-            )
-            .await?;
-        *self.beat_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
-        Ok(())
-    }
-}
 
 /// Beats and looks until the store is closed; then it takes the host off the list.
 pub(super) async fn run(shared: &Shared, mut link: Link) {
@@ -269,16 +179,9 @@ impl Desk<'_> {
                 version: &version,
                 now,
             };
-            self.end_run(task, &end, &mut writes);
+            self.end_run(&task, &end, &mut writes);
         }
         self.has_written |= writes.write(self.connection).await?;
         Ok(ids.len() as u64)
     }
-}
-
-/// That this host may claim nothing.
-pub(super) fn too_silent() -> StoreError {
-    super::fault::unavailable(
-        "this host couldn't say to the ledger's database for 15 seconds that it lives: until it can, it begins nothing",
-    )
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config};
 
 use super::fault::{Fault, unavailable};
+use super::tls::{Asked, Encryption};
 use crate::ledger::error::StoreError;
 
 /// A connection that takes longer is given up.
@@ -14,6 +15,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a new connection needs to know.
 pub(super) struct Reach {
     config: Config,
+    encryption: Encryption,
     schema: String,
 }
 
@@ -21,13 +23,20 @@ impl Reach {
     /// # Errors
     /// The address can't be read, or the schema's name is none.
     pub(super) fn new(url: &str, schema: &str) -> Result<Self, StoreError> {
-        let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
-            let cause = std::error::Error::source(&error);
-            let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
-            unavailable(format!(
-                "the address of the ledger's database can't be read ({error}{cause})"
-            ))
-        })?;
+        let about_encryption =
+            |error| unavailable(format!("the address of the ledger's database: {error}"));
+        let asked = Asked::of(url).map_err(about_encryption)?;
+        let mut config: Config =
+            asked
+                .address
+                .parse()
+                .map_err(|error: tokio_postgres::Error| {
+                    let cause = std::error::Error::source(&error);
+                    let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+                    unavailable(format!(
+                        "the address of the ledger's database can't be read ({error}{cause})"
+                    ))
+                })?;
         let is_name = |text: &str| {
             let is_first = |first: u8| first.is_ascii_lowercase() || first == b'_';
             text.len() <= 63
@@ -41,6 +50,8 @@ impl Reach {
                 "`{schema}` can't be the name of the ledger's schema: take lower-case letters, digits and `_`, 63 at most"
             )));
         }
+        config.ssl_mode(asked.ssl_mode());
+        let encryption = asked.encryption().map_err(about_encryption)?;
         config.connect_timeout(CONNECT_TIMEOUT);
         config.keepalives_idle(Duration::from_secs(10));
         config.tcp_user_timeout(Duration::from_secs(15));
@@ -49,6 +60,7 @@ impl Reach {
         }
         Ok(Self {
             config,
+            encryption,
             schema: schema.to_owned(),
         })
     }
@@ -63,7 +75,7 @@ impl Reach {
     }
 
     pub(super) async fn connect(&self) -> Result<Client, Fault> {
-        let connecting = self.config.connect(NoTls);
+        let connecting = self.config.connect(self.encryption.clone());
         // With a limit of its own: the one of the configuration doesn't cover what is said after the connection is made.
         let connected = timeout(CONNECT_TIMEOUT, connecting).await;
         let (client, connection) = connected.map_err(|_| Fault::Slow)??;

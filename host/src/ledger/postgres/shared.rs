@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::nodes::Own;
+use super::own::Own;
 use crate::ledger::queue::{Queue, Weight};
 use crate::ledger::store::Listener;
 use crate::ledger::work::{Look, Work};

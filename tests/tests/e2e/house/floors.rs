@@ -33,6 +33,7 @@ pub(super) const CRATES: House = House {
     rooms: &[
         room("tests", "protocol"),
         room("bench", "protocol"),
+        room("databases", ""),
         // Programs.
         room("host", "client service protocol plugin-api values"),
         room("gateway", "client service protocol values"),

@@ -178,8 +178,8 @@ fn what_the_database_cannot_keep_is_refused_alone() {
     ];
     // Handed in together, so that they stand in one transaction with others.
     let (sender, answers) = std::sync::mpsc::channel();
-    for number in 10..60 {
-        let odd = odd.get(number as usize % 5).cloned();
+    for number in 10..60_u64 {
+        let odd = odd.get(usize::try_from(number % 5).unwrap()).cloned();
         let is_odd = odd.is_some();
         let new = NewTask {
             id: id(number),

@@ -1,8 +1,10 @@
 //! What is `PostgreSQL`'s own about the ledger, and the server that tests of the ledger share.
 
 mod bad_days;
+mod encryption;
 mod nodes;
 mod opening;
+mod pooler;
 mod sql;
 
 use std::sync::OnceLock;
