@@ -13,7 +13,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often others are told what there is here, and it is read which functions they have.
 const INTRODUCE: Duration = Duration::from_secs(5);
 
-const CUT_OFF: &str = "its host couldn't reach the ledger's database for so long that others took over what it ran";
+const CUT_OFF: &str =
+    "its host couldn't reach the ledger's database for so long that others took over what it ran";
 
 /// When it is looked for others the next time.
 pub(super) struct Others {

@@ -34,6 +34,10 @@ fn sql(server: &Postgres, statement: &str) -> String {
 
 /// Hands a task over that must be taken, and gives its id.
 #[track_caller]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "they are always made for the call"
+)]
 fn hand_over(client: &mut Client, function: &str, args: Value) -> String {
     let request = json!({"function": function, "args": args, "background": true});
     let accepted = client.request(request).expect("it is taken");
