@@ -7,8 +7,10 @@
     reason = "a harness reports to the test that uses it, by failing it"
 )]
 
+mod mariadb;
 mod postgres;
 mod programs;
 
+pub use mariadb::MariaDb;
 pub use postgres::Postgres;
 pub use programs::{command, end_with_us, free_port, program, run, wait_for};

@@ -53,9 +53,7 @@ impl Postgres {
 
     /// Ends it at once, in whatever it is in the middle of, and starts it again.
     pub fn restart(&mut self) {
-        let mut quit = Command::new("kill");
-        run(quit.args(["-QUIT", &self.process.id().to_string()]));
-        drop(self.process.wait());
+        self.quit();
         self.process = serve(&self.folder, self.port, &self.settings);
     }
 
@@ -93,6 +91,13 @@ impl Postgres {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Ends it at once, in whatever it is in the middle of; its children have ended before this returns.
+    pub fn quit(&mut self) {
+        let mut quit = Command::new("kill");
+        run(quit.args(["-QUIT", &self.process.id().to_string()]));
+        drop(self.process.wait());
     }
 
     /// Ends it at once. All of its children end with it: they notice that it has gone.

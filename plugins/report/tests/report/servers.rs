@@ -3,123 +3,54 @@
 use std::{
     fs,
     net::TcpListener,
-    os::unix::fs::{PermissionsExt, chown},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
     sync::OnceLock,
-    thread,
     time::{Duration, Instant},
 };
 
+use databases::{MariaDb, Postgres, free_port};
 use plugin_api::serde_json::{Value, json};
 use sqlx::{Connection, MySqlConnection, PgConnection};
-use tempfile::TempDir;
 
 use crate::bench::Bench;
 
 /// A server; it ends when this is dropped.
 pub(crate) struct Server {
-    process: Child,
-    _folder: TempDir,
+    process: Process,
     pub(crate) url: String,
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-    }
+enum Process {
+    Postgres(Postgres),
+    MariaDb(MariaDb),
 }
 
 impl Server {
-    fn kill(&mut self) {
-        // All of its children end with it: they notice that it has gone.
-        drop(self.process.kill());
-        drop(self.process.wait());
+    fn of_postgres(server: Postgres) -> Self {
+        Self {
+            url: server.url(),
+            process: Process::Postgres(server),
+        }
+    }
+
+    fn of_mariadb(server: MariaDb) -> Self {
+        Self {
+            url: server.url(),
+            process: Process::MariaDb(server),
+        }
+    }
+
+    /// With all of its processes.
+    fn end_at_once(&mut self) {
+        match &mut self.process {
+            Process::Postgres(server) => server.quit(),
+            Process::MariaDb(server) => server.kill(),
+        }
     }
 
     /// A plugin that may use the server as `shop`.
     pub(crate) fn bench(&self) -> Bench {
         Bench::with(json!({"connections": {"shop": {"url": self.url}}}))
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
-
-fn program(names: &[&str]) -> PathBuf {
-    let mut folders: Vec<PathBuf> =
-        std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect();
-    folders.extend([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")]);
-    if let Ok(versions) = fs::read_dir("/usr/lib/postgresql") {
-        folders.extend(versions.map(|version| version.unwrap().path().join("bin")));
-    }
-    let mut places = names
-        .iter()
-        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-    places
-        .find(|path| path.is_file())
-        .unwrap_or_else(|| panic!("{names:?} is not there: install the packages postgresql and mariadb-server (tests/setup.sh)"))
-}
-
-/// Neither server runs as root; then it runs as the user that its package made, or as nobody.
-fn command(program: &Path, users: &[&str], folder: &Path) -> Command {
-    let is_root = fs::metadata("/proc/self")
-        .map(|it| std::os::unix::fs::MetadataExt::uid(&it))
-        .unwrap()
-        == 0;
-    if !is_root {
-        return Command::new(program);
-    }
-    let passwd = fs::read_to_string("/etc/passwd").unwrap();
-    let user = users.iter().copied().chain(["nobody"]).find_map(|name| {
-        let line = passwd
-            .lines()
-            .find(|line| line.starts_with(&format!("{name}:")))?;
-        let mut fields = line.split(':').skip(2);
-        Some((
-            fields.next()?.parse::<u32>().ok()?,
-            fields.next()?.parse::<u32>().ok()?,
-        ))
-    });
-    let (uid, gid) = user.expect("there is a user nobody");
-    chown(folder, Some(uid), Some(gid)).unwrap();
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = Command::new(program);
-    std::os::unix::process::CommandExt::uid(&mut command, uid);
-    std::os::unix::process::CommandExt::gid(&mut command, gid);
-    command.current_dir(folder).env("HOME", folder);
-    command
-}
-
-fn run(mut command: Command) {
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command:?}: {}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-fn wait_for(server: &mut Child, log: &Path, mut is_up: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !is_up() {
-        let log = || fs::read_to_string(log).unwrap_or_default();
-        if let Some(status) = server.try_wait().unwrap() {
-            panic!("the server ended with {status}: {}", log());
-        }
-        assert!(
-            Instant::now() < deadline,
-            "the server doesn't come up: {}",
-            log()
-        );
-        thread::yield_now();
-        thread::park_timeout(Duration::from_millis(20));
     }
 }
 
@@ -131,111 +62,11 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
         .block_on(work)
 }
 
-fn start_postgres() -> Server {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    let mut initdb = command(&program(&["initdb"]), &["postgres"], folder.path());
-    initdb
-        .arg("-D")
-        .arg(&data)
-        .args(["-U", "shop", "--auth=scram-sha-256", "--pwfile"]);
-    let password = folder.path().join("password");
-    fs::write(&password, "secret").unwrap();
-    fs::set_permissions(&password, fs::Permissions::from_mode(0o644)).unwrap();
-    initdb
-        .arg(&password)
-        .args(["--encoding=UTF8", "--locale=C", "--no-sync"]);
-    run(initdb);
-    let port = free_port();
-    let log = folder.path().join("log");
-    let mut server = command(&program(&["postgres"]), &["postgres"], folder.path());
-    server.arg("-D").arg(&data).args([
-        "-p",
-        &port.to_string(),
-        "-k",
-        "",
-        "-c",
-        "listen_addresses=127.0.0.1",
-        "-c",
-        "fsync=off",
-    ]);
-    let file = fs::File::create(&log).unwrap();
-    let mut process = server
-        .stdin(Stdio::null())
-        .stdout(file.try_clone().unwrap())
-        .stderr(file)
-        .spawn()
-        .unwrap();
-    let url = format!("postgres://shop:secret@127.0.0.1:{port}/postgres");
-    wait_for(&mut process, &log, || {
-        block_on(PgConnection::connect(&url)).is_ok()
-    });
-    Server {
-        process,
-        _folder: folder,
-        url,
-    }
-}
-
-fn start_mariadb() -> Server {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    let mut install = command(
-        &program(&["mariadb-install-db", "mysql_install_db"]),
-        &["mysql"],
-        folder.path(),
-    );
-    install
-        .arg("--no-defaults")
-        .arg(format!("--datadir={}", data.display()));
-    install.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
-    run(install);
-    let port = free_port();
-    let log = folder.path().join("log");
-    let init = folder.path().join("init.sql");
-    let users = "CREATE DATABASE shop CHARACTER SET utf8mb4;\nCREATE USER 'shop'@'%' IDENTIFIED BY 'secret';\nGRANT ALL ON shop.* TO 'shop'@'%';\nGRANT FILE ON *.* TO 'shop'@'%';\n";
-    fs::write(&init, users).unwrap();
-    fs::set_permissions(&init, fs::Permissions::from_mode(0o644)).unwrap();
-    let mut server = command(&program(&["mariadbd", "mysqld"]), &["mysql"], folder.path());
-    server
-        .arg("--no-defaults")
-        .arg(format!("--datadir={}", data.display()));
-    server.arg(format!("--init-file={}", init.display()));
-    server.arg(format!("--socket={}", folder.path().join("s").display()));
-    server.arg(format!(
-        "--pid-file={}",
-        folder.path().join("pid").display()
-    ));
-    server.args([
-        &format!("--port={port}"),
-        "--bind-address=127.0.0.1",
-        "--skip-log-bin",
-        "--innodb-flush-log-at-trx-commit=0",
-    ]);
-    let file = fs::File::create(&log).unwrap();
-    let mut process = server
-        .stdin(Stdio::null())
-        .stdout(file.try_clone().unwrap())
-        .stderr(file)
-        .spawn()
-        .unwrap();
-    let url = format!("mysql://shop:secret@127.0.0.1:{port}/shop");
-    wait_for(&mut process, &log, || {
-        block_on(MySqlConnection::connect(&url)).is_ok()
-    });
-    Server {
-        process,
-        _folder: folder,
-        url,
-    }
-}
-
 /// The servers that tests share: they end with the test program, by its end or by the kernel's hand.
 pub(crate) fn postgres() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
-        let server = start_postgres();
-        end_with_us(&server);
+        let server = Server::of_postgres(Postgres::start_for_all(&[]));
         block_on(async {
             let mut connection = PgConnection::connect(&server.url).await.unwrap();
             sqlx::raw_sql(POSTGRES_SHOP)
@@ -250,8 +81,7 @@ pub(crate) fn postgres() -> &'static Server {
 pub(crate) fn mariadb() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
-        let server = start_mariadb();
-        end_with_us(&server);
+        let server = Server::of_mariadb(MariaDb::start_for_all());
         block_on(async {
             let mut connection = MySqlConnection::connect(&server.url).await.unwrap();
             sqlx::raw_sql(MARIADB_SHOP)
@@ -261,19 +91,6 @@ pub(crate) fn mariadb() -> &'static Server {
         });
         server
     })
-}
-
-/// A static is never dropped: a shell that reads from a pipe of ours ends the server when we have ended, however that was.
-fn end_with_us(server: &Server) {
-    let script = format!("read -r _; kill -9 {}; rm -rf \"$0\"", server.process.id());
-    let watcher = Command::new("sh")
-        .arg("-c")
-        .arg(script)
-        .arg(server._folder.path())
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::mem::forget(watcher);
 }
 
 const POSTGRES_SHOP: &str = "
@@ -678,7 +495,11 @@ fn slow_queries_are_ended_on_the_server_too() {
 
 #[test]
 fn a_server_that_is_killed_meanwhile() {
-    for mut server in [start_postgres(), start_mariadb()] {
+    let servers = [
+        Server::of_postgres(Postgres::start(&[])),
+        Server::of_mariadb(MariaDb::start()),
+    ];
+    for mut server in servers {
         let bench = server.bench();
         let sleep = if server.url.starts_with("postgres") {
             "SELECT pg_sleep(60)::text AS x"
@@ -688,18 +509,7 @@ fn a_server_that_is_killed_meanwhile() {
         let args = shop(json!({"query": sleep}));
         let running = bench.prepare(args).start();
         running.wait_for_progress(0);
-        if server.url.starts_with("postgres") {
-            // It ends in an orderly way, and its children with it at once.
-            let id = server.process.id().to_string();
-            run({
-                let mut kill = Command::new("kill");
-                kill.args(["-QUIT", &id]);
-                kill
-            });
-            server.process.wait().unwrap();
-        } else {
-            server.kill();
-        }
+        server.end_at_once();
         let failure = crate::bench::failure(running.wait().result, "");
         let kinds = ["connection_lost", "database_unreachable"];
         assert!(kinds.contains(&failure.kind.as_str()), "{failure:?}");
