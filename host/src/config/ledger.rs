@@ -7,7 +7,7 @@ use service::config::ConfigError;
 use values::secret::{Secret, SecretSource};
 use values::units::{Size, Time};
 
-use crate::ledger::{Durability, Limits};
+use crate::ledger::{Durability, Limits, Postgres};
 
 /// The data folder, unless somebody says otherwise.
 pub(crate) const DATA_DEFAULT: &str = "./data";
@@ -112,8 +112,11 @@ impl LedgerTable {
             });
         };
         let url = url.read();
+        let url = url.map_err(|error| ConfigError::value("ledger.url", error.to_string()))?;
+        Postgres::check(url.expose(), &self.schema)
+            .map_err(|error| ConfigError::value("ledger", error.message()))?;
         Ok(LedgerPlace::Postgres {
-            url: url.map_err(|error| ConfigError::value("ledger.url", error.to_string()))?,
+            url,
             schema: self.schema.clone(),
             is_pooled: self.pooled,
         })

@@ -5,7 +5,7 @@ use tests::{Plugin, Setup, run, wait_until};
 
 #[test]
 fn what_is_wrong_is_named() {
-    let table: [(&str, &[&str]); 15] = [
+    let table: [(&str, &[&str]); 19] = [
         ("lisen = \"127.0.0.1:0\"", &["lisen"]),
         ("[limits]\nline_len = \"1MiB\"", &["line_len"]),
         ("[drain]\ngrce = \"1s\"", &["grce"]),
@@ -29,12 +29,26 @@ fn what_is_wrong_is_named() {
             &["line_len_max", "furlongs"],
         ),
         ("[limits]\nconnections_max = 0", &["limits.connections_max"]),
+        (
+            "[ledger]\nurl = \"postgres://u:p4ss@h/d?sslmode=always\"",
+            &["ledger", "verify-full"],
+        ),
+        ("[ledger]\nurl = \"h:p4ss\"", &["ledger", "address"]),
+        (
+            "[ledger]\nurl = \"postgres://u:p4ss@h/d\"\nschema = \"Tasks\"",
+            &["ledger", "`Tasks`"],
+        ),
+        (
+            "[ledger]\nurl = { env = \"NOBODY_HAS_SET_THIS\" }",
+            &["ledger.url", "NOBODY_HAS_SET_THIS"],
+        ),
         ("[limits\n", &["host.toml"]),
     ];
     for (config, texts) in table {
         let finished = run(&mut Setup::new().plugin(Plugin::Good).config(config).command());
         assert!(!finished.status.success(), "{config:?} was taken");
         assert_eq!(finished.stdout, "", "{config:?}");
+        assert!(!finished.stderr.contains("p4ss"), "{finished:?}");
         for text in texts {
             assert!(
                 finished.stderr.contains(text),

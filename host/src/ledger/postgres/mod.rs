@@ -81,6 +81,14 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
+    /// Whether this can be the way to a database, and the name of a schema. Asks nobody.
+    ///
+    /// # Errors
+    /// With a sentence for the operator, which doesn't show the address.
+    pub(crate) fn check(url: &str, schema: &str) -> Result<(), StoreError> {
+        Reach::new(url, schema).map(drop)
+    }
+
     /// Opens the ledger, and makes its schema and tables where there are none. Blocks while the database answers.
     ///
     /// # Errors
