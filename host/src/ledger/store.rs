@@ -117,6 +117,8 @@ pub(crate) struct Change {
 pub(crate) enum Durability {
     /// The disk has said that it has it.
     Fsync,
+    /// A database that syncs its log has said that it has committed it.
+    Commit,
     /// The operating system has it: it outlives the host, not the machine.
     Write,
 }
@@ -126,6 +128,7 @@ impl Durability {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Fsync => "fsync",
+            Self::Commit => "commit",
             Self::Write => "write",
         }
     }

@@ -20,7 +20,7 @@ use crate::task::Client;
 /// The longest that `host.task` waits.
 const WAIT_MAX_MS: u64 = 10 * 60 * 1000;
 /// How often a task is looked at that another host may run.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Tasks of a page.
 const PAGE_MAX: usize = 1_000;
 const PAGE_DEFAULT: usize = 100;

@@ -203,7 +203,7 @@ async fn prepare(reach: &Reach, shared: &Shared) -> Result<Durability, Fault> {
         None => false,
     };
     Ok(if is_synced {
-        Durability::Fsync
+        Durability::Commit
     } else {
         Durability::Write
     })

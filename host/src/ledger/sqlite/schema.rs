@@ -165,7 +165,7 @@ pub(super) fn open_writer(path: &Path, durability: Durability) -> Result<Connect
         )));
     }
     let synchronous = match durability {
-        Durability::Fsync => "FULL",
+        Durability::Fsync | Durability::Commit => "FULL",
         Durability::Write => "NORMAL",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
