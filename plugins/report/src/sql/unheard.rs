@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Query, Select, SetExpr, TableFactor, Visit as _, Visitor};
+use datafusion::sql::sqlparser::ast::{
+    Query, Select, SetExpr, TableFactor, Value, ValueWithSpan, Visit as _, Visitor,
+};
 
 use crate::error::{Result, Trouble};
 
@@ -18,6 +20,16 @@ pub(super) fn refuse(query: &Query) -> Result<()> {
     }
 }
 
+/// As many as an exact number of the engine's can have.
+const DIGITS_MAX: usize = 38;
+
+/// Whether the engine would take this number for the nearest one that a double has. With an exponent it is meant to be one.
+fn is_too_long(number: &str) -> bool {
+    let digits = number.chars().filter(char::is_ascii_digit);
+    let significant = digits.skip_while(|digit| *digit == '0').count();
+    significant > DIGITS_MAX && !number.contains(['e', 'E'])
+}
+
 struct Unheard;
 
 impl Visitor for Unheard {
@@ -31,6 +43,11 @@ impl Visitor for Unheard {
             ("FORMAT", query.format_clause.is_some()),
         ])?;
         bodies(&query.body)
+    }
+
+    fn pre_visit_value(&mut self, value: &ValueWithSpan) -> ControlFlow<Self::Break> {
+        let is_too_long = matches!(&value.value, Value::Number(number, _) if is_too_long(number));
+        first(&[("a number of more than 38 digits", is_too_long)])
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Self::Break> {

@@ -484,6 +484,14 @@ fn what_the_engine_would_pass_over_is_refused() {
         ),
         ("SELECT * FROM sales FOR UPDATE", "FOR UPDATE"),
         (
+            "SELECT * FROM sales WHERE amount > 123456789012345678901234567890123456789",
+            "more than 38 digits",
+        ),
+        (
+            "SELECT 1234567890123456789.01234567890123456789 AS x",
+            "more than 38 digits",
+        ),
+        (
             "SELECT * FROM (SELECT * FROM sales FOR SHARE) t",
             "FOR SHARE",
         ),
