@@ -29,6 +29,21 @@ pub(in crate::ledger) struct Progress {
     pub(in crate::ledger) is_done: bool,
 }
 
+/// Enqueued tasks may wait for the writer up to so much; more is refused.
+pub(super) const WORK_BOUND: Weight = Weight {
+    tasks: 100_000,
+    bytes: 256 << 20,
+};
+/// Those who read may wait up to so many.
+pub(super) const LOOKS_BOUND: Weight = Weight {
+    tasks: 10_000,
+    bytes: usize::MAX,
+};
+pub(super) const LOOKS_BATCH: Weight = Weight {
+    tasks: 1,
+    bytes: usize::MAX,
+};
+
 /// The duty to answer exactly once. Dropped unanswered, it says that the store is closed.
 pub(in crate::ledger) struct Owed<T>(Option<Done<T>>);
 

@@ -113,20 +113,10 @@ impl Desk<'_> {
         want: &Want,
         wanted: usize,
     ) -> Result<Vec<Candidate>, Fault> {
-        let rows = self
-            .connection
-            .query(
-                "SELECT id, wake_at FROM @live WHERE state = 1 AND function = $1 AND (version IS NULL OR version = $2) \
+        let sql = "SELECT id, wake_at FROM @live WHERE state = 1 AND function = $1 AND (version IS NULL OR version = $2) \
                  AND NOT (SELECT paused FROM @function WHERE number = $1) \
-                 ORDER BY priority, id LIMIT $3 FOR UPDATE SKIP LOCKED",
-                &[
-                    (&function, Type::INT4),
-                    (&&*want.version, Type::TEXT),
-                    (&count(wanted), Type::INT8),
-                ],
-            )
-            .await?;
-        candidates(&rows)
+                 ORDER BY priority, id LIMIT $3 FOR UPDATE SKIP LOCKED";
+        self.candidates(sql, function, want, wanted).await
     }
 
     /// The oldest, whatever their priority. Each priority has its own order in the index, so of each the first are looked at.
@@ -136,22 +126,28 @@ impl Desk<'_> {
         want: &Want,
         wanted: usize,
     ) -> Result<Vec<Candidate>, Fault> {
-        let rows = self
-            .connection
-            .query(
-                "WITH oldest AS MATERIALIZED (SELECT found.id FROM generate_series(1, 9) AS level CROSS JOIN LATERAL \
+        let sql = "WITH oldest AS MATERIALIZED (SELECT found.id FROM generate_series(1, 9) AS level CROSS JOIN LATERAL \
                  (SELECT id FROM @live WHERE state = 1 AND function = $1 AND priority = level::int2 \
                  AND (version IS NULL OR version = $2) ORDER BY id LIMIT $3) AS found ORDER BY found.id LIMIT $3) \
                  SELECT id, wake_at FROM @live WHERE id IN (SELECT id FROM oldest) AND state = 1 \
-                 ORDER BY id FOR UPDATE SKIP LOCKED",
-                &[
-                    (&function, Type::INT4),
-                    (&&*want.version, Type::TEXT),
-                    (&count(wanted), Type::INT8),
-                ],
-            )
-            .await?;
-        candidates(&rows)
+                 ORDER BY id FOR UPDATE SKIP LOCKED";
+        self.candidates(sql, function, want, wanted).await
+    }
+
+    async fn candidates(
+        &self,
+        sql: &'static str,
+        function: i32,
+        want: &Want,
+        wanted: usize,
+    ) -> Result<Vec<Candidate>, Fault> {
+        let (version, wanted) = (&*want.version, count(wanted));
+        let asked = [
+            (&function as _, Type::INT4),
+            (&version as _, Type::TEXT),
+            (&wanted as _, Type::INT8),
+        ];
+        candidates(&self.connection.query(sql, &asked).await?)
     }
 
     /// In the order of `ids`, which are locked.

@@ -5,26 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::own::Own;
 use crate::ledger::queue::{Queue, Weight};
 use crate::ledger::store::Listener;
-use crate::ledger::work::{Look, Work};
+use crate::ledger::work::{LOOKS_BATCH, LOOKS_BOUND, Look, WORK_BOUND, Work};
 
-/// Enqueued tasks may wait for the writer up to so much; more is refused.
-const WORK_BOUND: Weight = Weight {
-    tasks: 100_000,
-    bytes: 256 << 20,
-};
 /// So much is written at once, so that nobody waits for others for long.
 const WORK_BATCH: Weight = Weight {
     tasks: 4_096,
     bytes: 16 << 20,
-};
-/// Those who read may wait up to so many.
-const LOOKS_BOUND: Weight = Weight {
-    tasks: 10_000,
-    bytes: usize::MAX,
-};
-const LOOKS_BATCH: Weight = Weight {
-    tasks: 1,
-    bytes: usize::MAX,
 };
 
 pub(super) struct Shared {

@@ -48,26 +48,12 @@ use super::store::{
     ClaimAsk, Durability, Held, KnownFunction, Limits, Listener, Node, NodeAbout, OnlyNode, Pruned,
     Stats, Store, Swept,
 };
-use super::work::{Ask, Look, Owed, Progress, Work};
+use super::work::{Ask, LOOKS_BATCH, LOOKS_BOUND, Look, Owed, Progress, WORK_BOUND, Work};
 
-/// Enqueued tasks may wait for the writer up to so much; more is refused.
-const WORK_BOUND: Weight = Weight {
-    tasks: 100_000,
-    bytes: 256 << 20,
-};
 /// So much is written at once, so that nobody waits for others for long.
 const WORK_BATCH: Weight = Weight {
     tasks: 8_192,
     bytes: 32 << 20,
-};
-/// Those who read may wait up to so many.
-const LOOKS_BOUND: Weight = Weight {
-    tasks: 10_000,
-    bytes: usize::MAX,
-};
-const LOOKS_BATCH: Weight = Weight {
-    tasks: 1,
-    bytes: usize::MAX,
 };
 const READERS: usize = 2;
 /// The log is moved into the database when it has so many pages of 4 KiB, or when nothing else is to be done.

@@ -43,13 +43,13 @@ fn hand_over(client: &mut Client, function: &str, args: Value, fields: Value) ->
 
 /// What is known of the task now.
 #[track_caller]
-fn look(client: &mut Client, task: &str) -> Value {
+pub(crate) fn look(client: &mut Client, task: &str) -> Value {
     client.result("host.task", json!({"task": task}))
 }
 
 /// What is known of the task at its end.
 #[track_caller]
-fn end_of(client: &mut Client, task: &str) -> Value {
+pub(crate) fn end_of(client: &mut Client, task: &str) -> Value {
     let looked = client.result("host.task", json!({"task": task, "wait_ms": 60_000}));
     assert!(
         !looked["ended_at_ms"].is_null(),

@@ -9,6 +9,8 @@ use databases::Postgres;
 use serde_json::{Value, json};
 use tests::{Client, Host, Plugin, Setup, run};
 
+use crate::background::{end_of, look};
+
 /// A host without plugins that keeps background tasks in this database.
 fn setup(server: &Postgres) -> Setup {
     Setup::new().config(&format!("[ledger]\nurl = \"{}\"", server.url()))
@@ -42,20 +44,4 @@ fn hand_over(client: &mut Client, function: &str, args: Value) -> String {
     let request = json!({"function": function, "args": args, "background": true});
     let accepted = client.request(request).expect("it is taken");
     accepted["task"].as_str().expect("a text").to_owned()
-}
-
-#[track_caller]
-fn look(client: &mut Client, task: &str) -> Value {
-    client.result("host.task", json!({"task": task}))
-}
-
-/// What is known of the task at its end.
-#[track_caller]
-fn end_of(client: &mut Client, task: &str) -> Value {
-    let looked = client.result("host.task", json!({"task": task, "wait_ms": 60_000}));
-    assert!(
-        !looked["ended_at_ms"].is_null(),
-        "it has not ended in a minute: {looked}"
-    );
-    looked
 }
