@@ -42,9 +42,16 @@ impl Fault {
         is_of("22") || is_of("54") || matches!(self, Self::Database(error) if is_unencodable(error))
     }
 
-    /// Whether the same is worth being tried again at once.
+    /// Whether the same is worth being tried again at once, on another connection where this one is of no more use.
     pub(super) fn may_pass_at_once(&self) -> bool {
-        matches!(self, Self::Raced) || matches!(self.code(), Some("40001" | "40P01" | CHANGED))
+        match self {
+            Self::Raced => true,
+            Self::Known(_) | Self::Refused(_) | Self::Slow => false,
+            Self::Database(_) => {
+                let is_in_the_way = matches!(self.code(), Some("40001" | "40P01"));
+                is_in_the_way || (self.breaks_connection() && !self.is_about_one())
+            }
+        }
     }
 
     /// Whether the connection is of no more use.

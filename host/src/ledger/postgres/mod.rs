@@ -6,6 +6,7 @@
 
 mod change;
 mod claim;
+mod commits;
 mod connection;
 mod desk;
 mod enqueue;

@@ -141,8 +141,9 @@ impl Desk<'_> {
             .await?;
         self.connection
             .execute(
-                "DELETE FROM @node AS node WHERE dead_at < now() - interval '1 day' \
-                 AND NOT EXISTS (SELECT FROM @live WHERE state = 2 AND node = node.id)",
+                "WITH gone AS (DELETE FROM @node AS node WHERE dead_at < now() - interval '1 day' \
+                 AND NOT EXISTS (SELECT FROM @live WHERE state = 2 AND node = node.id) RETURNING id) \
+                 DELETE FROM @writer WHERE node IN (SELECT id FROM gone)",
                 &[],
             )
             .await?;

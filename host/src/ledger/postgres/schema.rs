@@ -7,7 +7,11 @@ use crate::ledger::error::{StoreError, StoreErrorKind};
 
 /// From an empty schema to today's, step by step; a step that was ever released is never changed. The table `step` says how
 /// many of them a schema has seen.
-const MIGRATIONS: &[&str] = &[include_str!("first.sql"), include_str!("second.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("first.sql"),
+    include_str!("second.sql"),
+    include_str!("third.sql"),
+];
 
 /// Makes the schema and its tables, or brings them up to date. Of several hosts that start together one does so, and the
 /// others wait for it.

@@ -3,13 +3,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio_postgres::types::Type;
-
+use super::commits::Commits;
 use super::connection::Connection;
 use super::desk::Desk;
-use super::fault::{Fault, unavailable};
+use super::fault::Fault;
 use super::link::Link;
 use super::memory::Memory;
 use super::read;
@@ -23,15 +21,12 @@ use crate::ledger::work::{Ask, Look, Told, Work};
 /// How often the same is tried again at once where other nodes came in between.
 const TRIES_MAX: u32 = 5;
 
-/// How often it is asked what became of a transaction whose end was lost, and how long it is waited in between.
-const SETTLE_TRIES: u32 = 20;
-const SETTLE_WAIT: Duration = Duration::from_millis(200);
-
 pub(super) struct Writer<'a> {
     shared: &'a Shared,
     link: Link,
     memory: Memory,
     limits: Limits,
+    commits: Commits,
 }
 
 /// A transaction that is committed.
@@ -48,6 +43,7 @@ impl<'a> Writer<'a> {
             link,
             memory: Memory::default(),
             limits,
+            commits: Commits::new(Arc::clone(&shared.own.id)),
         }
     }
 
@@ -149,6 +145,7 @@ impl<'a> Writer<'a> {
             .is_some_and(|listener| listener.wants_changes());
         let may_claim = self.shared.own.is_alive();
         let connection = self.link.get().await.map_err(Fault::Known)?;
+        self.commits.resolve(connection).await?;
         prepare(connection, &mut self.memory, batch).await?;
         connection.begin().await?;
         let mut desk = Desk::new(
@@ -158,16 +155,12 @@ impl<'a> Writer<'a> {
             are_wanted,
             may_claim,
         );
-        let done = match act_all(&mut desk, batch).await {
-            Ok(told) => finish(&mut desk)
-                .await
-                .map(|transaction| (told, transaction)),
-            Err(fault) => Err(fault),
-        };
+        let done = act_all(&mut desk, batch, &mut self.commits).await;
+        let has_written = desk.has_written;
         let news = std::mem::take(&mut desk.news);
         let deltas = std::mem::take(&mut desk.deltas);
-        let (told, transaction) = match done {
-            Ok(done) => done,
+        let told = match done {
+            Ok(told) => told,
             Err(fault) => {
                 if !fault.breaks_connection() && connection.rollback().await.is_err() {
                     self.link.drop_connection();
@@ -176,8 +169,13 @@ impl<'a> Writer<'a> {
             }
         };
         if let Err(fault) = connection.commit().await {
-            self.settle(transaction, fault).await?;
+            self.memory.forget_sums();
+            if !has_written {
+                return Err(fault);
+            }
+            self.commits.settle(&mut self.link, &told, fault).await?;
         }
+        self.commits.are_well();
         self.memory.apply(&deltas);
         let names = news
             .available
@@ -189,58 +187,6 @@ impl<'a> Writer<'a> {
             changes: news.changes,
         })
     }
-
-    /// The answer to a commit was lost: asks a new connection what became of it.
-    async fn settle(&mut self, transaction: Option<i64>, fault: Fault) -> Result<(), Fault> {
-        self.link.drop_connection();
-        self.memory.forget_sums();
-        let Some(transaction) = transaction else {
-            return Err(fault);
-        };
-        for _ in 0..SETTLE_TRIES {
-            self.link.try_now();
-            if let Ok(connection) = self.link.get().await {
-                match fate(connection, transaction).await {
-                    Ok(Fate::Committed) => return Ok(()),
-                    Ok(Fate::Aborted) => return Err(fault),
-                    Ok(Fate::InProgress) => {}
-                    Ok(Fate::Forgotten) => break,
-                    Err(fault) => {
-                        self.link.heed(&fault);
-                    }
-                }
-            }
-            tokio::time::sleep(SETTLE_WAIT).await;
-        }
-        Err(Fault::Known(unavailable(
-            "the connection to the ledger's database was lost while it wrote this down: it may be written down or not",
-        )))
-    }
-}
-
-/// What became of a transaction.
-enum Fate {
-    Committed,
-    Aborted,
-    InProgress,
-    /// The database no longer knows.
-    Forgotten,
-}
-
-async fn fate(connection: &Connection, transaction: i64) -> Result<Fate, Fault> {
-    let rows = connection
-        .query("SELECT txid_status($1)", &[(&transaction, Type::INT8)])
-        .await?;
-    let status: Option<&str> = match rows.first() {
-        Some(row) => row.try_get(0)?,
-        None => None,
-    };
-    Ok(match status {
-        Some("committed") => Fate::Committed,
-        Some("aborted") => Fate::Aborted,
-        Some("in progress") => Fate::InProgress,
-        _ => Fate::Forgotten,
-    })
 }
 
 /// What is done before the transaction, so that it isn't rolled back with it.
@@ -268,22 +214,14 @@ async fn prepare(
     Ok(())
 }
 
-/// The counts, and the number by which it can be asked later what became of the transaction.
-async fn finish(desk: &mut Desk<'_>) -> Result<Option<i64>, Fault> {
-    desk.tally().await?;
-    if !desk.has_written {
-        return Ok(None);
-    }
-    let rows = desk.connection.query("SELECT txid_current()", &[]).await?;
-    Ok(match rows.first() {
-        Some(row) => Some(row.try_get(0)?),
-        None => None,
-    })
-}
-
 /// Does all in order; what several ask for one after another is done together.
-async fn act_all(desk: &mut Desk<'_>, batch: &[Work]) -> Result<Vec<Told>, Fault> {
+async fn act_all(
+    desk: &mut Desk<'_>,
+    batch: &[Work],
+    commits: &mut Commits,
+) -> Result<Vec<Told>, Fault> {
     let mut told = Vec::with_capacity(batch.len());
+    commits.give_back(desk).await?;
     let mut rest = batch;
     while let Some((first, others)) = rest.split_first() {
         match &first.ask {
@@ -294,6 +232,10 @@ async fn act_all(desk: &mut Desk<'_>, batch: &[Work]) -> Result<Vec<Told>, Fault
                 rest = others;
             }
         }
+    }
+    desk.tally().await?;
+    if desk.has_written {
+        commits.count(desk.connection).await?;
     }
     Ok(told)
 }

@@ -2,6 +2,7 @@
 
 mod bad_days;
 mod encryption;
+mod lost_commits;
 mod nodes;
 mod opening;
 mod pooler;
