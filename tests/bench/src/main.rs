@@ -9,6 +9,7 @@ mod bare_server;
 mod burst;
 mod cli;
 mod client;
+mod cluster;
 mod compare;
 mod connection;
 mod contender;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
         Command::Reload(args) => reload::run(&args),
         Command::Gateway(args) => gateway::run(&args),
         Command::Background(args) => background::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
     };
     let printed = report
         .and_then(|report| say::print(&report).map_err(BenchError::io("can't write to stdout")));

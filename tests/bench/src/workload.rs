@@ -14,8 +14,11 @@ use crate::websocket;
 
 /// So much of a wrong reply is shown, in characters: enough for an error's message.
 const SHOWN_LEN_MAX: usize = 300;
-/// What stands behind the id of a task that is promised.
-const PROMISED: &[u8] = b"\",\"state\":\"available\",\"durable\":\"fsync\",\"duplicate\":false}}";
+/// What stands behind the id of a task that is promised: synced by the host, or by the database that hosts share.
+const PROMISED: [&[u8]; 2] = [
+    b"\",\"state\":\"available\",\"durable\":\"fsync\",\"duplicate\":false}}",
+    b"\",\"state\":\"available\",\"durable\":\"commit\",\"duplicate\":false}}",
+];
 
 /// How a server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,9 +186,9 @@ impl Workload {
         scratch.push(b'{');
         self.id(number, scratch);
         scratch.extend_from_slice(b"\"ok\":true,\"result\":{\"task\":\"");
-        let rest = line.strip_prefix(&scratch[..]);
-        let task = rest.and_then(|rest| rest.strip_suffix(PROMISED));
-        task.is_some_and(is_task_id)
+        let rest = line.strip_prefix(&scratch[..]).unwrap_or_default();
+        let mut tasks = PROMISED.iter().filter_map(|end| rest.strip_suffix(*end));
+        tasks.next().is_some_and(is_task_id)
     }
 
     /// The reply from its id on, as a reply of the Text protocol is.
@@ -359,7 +362,9 @@ mod tests {
             );
             let mut scratch = Vec::new();
             let mut check = |reply: String| workload.check(&reply.into(), 7, &mut scratch);
-            assert_eq!(check(reply.clone()).unwrap(), 7);
+            for place in ["fsync", "commit"] {
+                assert_eq!(check(reply.replace("fsync", place)).unwrap(), 7);
+            }
             for (right, wrong) in [
                 ("fsync", "write"),
                 ("available", "scheduled"),

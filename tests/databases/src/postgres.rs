@@ -87,6 +87,12 @@ impl Postgres {
         self.folder.path()
     }
 
+    /// The number of its first process, which has started all others.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Its port, which is also the name of its socket.
     #[must_use]
     pub fn port(&self) -> u16 {

@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// The longest time in which no task ends although some are left.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-pub(super) struct Desk(Client);
+pub(crate) struct Desk(Client);
 
 /// How many tasks of the function there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) struct Counts {
 }
 
 impl Desk {
-    pub(super) fn of(host: &Contender) -> Result<Self, BenchError> {
+    pub(crate) fn of(host: &Contender) -> Result<Self, BenchError> {
         Client::connect(host.target.way.tcp()).map(Self)
     }
 
@@ -60,7 +60,7 @@ impl Desk {
     }
 
     /// Waits until all tasks of the function are completed, and gives their number.
-    pub(super) fn until_all_are_completed(&mut self) -> Result<u64, BenchError> {
+    pub(crate) fn until_all_are_completed(&mut self) -> Result<u64, BenchError> {
         let (mut last, mut since) = (Counts::default(), Instant::now());
         loop {
             let counts = self.counts()?;

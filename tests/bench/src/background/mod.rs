@@ -10,6 +10,7 @@ mod lives;
 mod million;
 
 pub(crate) use args::BackgroundArgs;
+pub(crate) use desk::Desk;
 
 use crate::error::BenchError;
 use crate::machine::{self, raise_open_files_limit};

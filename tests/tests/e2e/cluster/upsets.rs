@@ -16,10 +16,16 @@ use tests::{Host, Plugin, Setup, lasting_port, wait_for, wait_until};
 
 use super::{setup, sql};
 
-/// How often it goes wrong; 20 times with `SOAK`.
-fn rounds() -> u64 {
-    if env::var_os("SOAK").is_some() { 20 } else { 2 }
+/// How often it goes wrong; `many` times with `SOAK`.
+fn rounds(many: u64) -> u64 {
+    if env::var_os("SOAK").is_some() {
+        many
+    } else {
+        2
+    }
 }
+
+const MANY: u64 = 20;
 
 /// What each acknowledged task was asked.
 type Acknowledged = HashMap<String, Value>;
@@ -97,6 +103,7 @@ fn start(server: &Postgres) -> [Host; 3] {
 /// Has it go wrong while tasks come in and run, and looks at every one of them in the end.
 fn under_load(
     server: &mut Postgres,
+    rounds: u64,
     mut upset: impl FnMut(&mut Postgres, &mut [Option<Host>; 3], u64),
 ) {
     let hosts = start(server);
@@ -111,7 +118,7 @@ fn under_load(
             })
             .collect();
         let over = Over(&is_over);
-        for round in 0..rounds() {
+        for round in 0..rounds {
             expect_goes_on(&handed);
             upset(server, &mut hosts, round);
             expect_goes_on(&handed);
@@ -151,7 +158,7 @@ impl Drop for Over<'_> {
 #[test]
 fn the_database_is_restarted() {
     let mut server = Postgres::start(&[]);
-    under_load(&mut server, |server, hosts, _| {
+    under_load(&mut server, rounds(MANY), |server, hosts, _| {
         server.restart();
         // What needs no ledger is answered all the while.
         for host in hosts.iter().flatten() {
@@ -163,7 +170,7 @@ fn the_database_is_restarted() {
 #[test]
 fn its_connections_are_cut_one_after_the_other() {
     let mut server = Postgres::start(&[]);
-    under_load(&mut server, |server, _, _| {
+    under_load(&mut server, rounds(MANY), |server, _, _| {
         let pids = sql(
             server,
             "SELECT pid FROM pg_stat_activity WHERE application_name = 'host'",
@@ -178,7 +185,7 @@ fn its_connections_are_cut_one_after_the_other() {
 fn others_have_all_of_its_connections() {
     let mut server = Postgres::start(&["max_connections=40", "superuser_reserved_connections=3"]);
     sql(&server, "CREATE ROLE hog LOGIN PASSWORD 'secret'");
-    under_load(&mut server, |server, _, _| {
+    under_load(&mut server, rounds(MANY), |server, _, _| {
         let hogs: Vec<_> = (0..40).filter_map(|_| hog(server)).collect();
         let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'host'";
         sql(server, cut);
@@ -215,7 +222,7 @@ impl Drop for Hog {
 #[test]
 fn hosts_are_killed_one_after_the_other() {
     let mut server = Postgres::start(&[]);
-    under_load(&mut server, |_, hosts, round| {
+    under_load(&mut server, rounds(MANY), |_, hosts, round| {
         let at = usize::try_from(round % 3).unwrap();
         let host = hosts[at].take().unwrap();
         hosts[at] = Some(host.again_after(Signal::KILL));
@@ -230,7 +237,7 @@ fn one_stands_still_while_another_is_killed_again_and_again() {
         22
     });
     let mut server = Postgres::start(&[]);
-    under_load(&mut server, |_, hosts, _| {
+    under_load(&mut server, rounds(5), |_, hosts, _| {
         let still = hosts[0].as_ref().unwrap().process();
         still.signal(Signal::STOP);
         let since = Instant::now();

@@ -1,6 +1,7 @@
 //! What is `PostgreSQL`'s own about the ledger, and the server that tests of the ledger share.
 
 mod bad_days;
+mod bench;
 mod encryption;
 mod lost_commits;
 mod nodes;

@@ -1,0 +1,28 @@
+//! What is measured.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::database::Database;
+use crate::error::BenchError;
+use crate::rounds::RoundsArgs;
+
+#[derive(Args)]
+pub(crate) struct ClusterArgs {
+    #[command(flatten)]
+    pub(super) rounds: RoundsArgs,
+    /// The folder into which npm has installed graphile-worker
+    #[arg(long)]
+    pub(super) graphile: PathBuf,
+    /// The program `node`, of a version that graphile-worker takes
+    #[arg(long)]
+    pub(super) node: PathBuf,
+}
+
+impl ClusterArgs {
+    /// A new database, whose commits are on disk when they are answered.
+    pub(super) fn database(&self) -> Result<Database, BenchError> {
+        Database::start()
+    }
+}
