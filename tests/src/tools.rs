@@ -52,9 +52,15 @@ pub fn npm() -> Command {
 /// The text of axe-core, a script that finds in a page what not everybody can use.
 #[must_use]
 pub fn axe() -> String {
-    let file = tools_dir().join("axe/node_modules/axe-core/axe.min.js");
+    let file = node_modules().join("axe-core/axe.min.js");
     fs::read_to_string(&file)
         .unwrap_or_else(|error| panic!("{}: {error}: run tests/setup.sh first", file.display()))
+}
+
+/// The packages of npm that `tests/npm/package.json` names.
+#[must_use]
+pub fn node_modules() -> PathBuf {
+    tools_dir().join("npm/node_modules")
 }
 
 fn node_file(name: &str) -> PathBuf {

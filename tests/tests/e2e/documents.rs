@@ -10,7 +10,8 @@ use tests::{Block, GatewaySetup, Host, Plugin, blocks, php, python, run, workspa
 /// The ports that the pages use: the host's, and the gateway's.
 const PORTS_PRINTED: [&str; 2] = ["12345", "8080"];
 
-fn page(path: &str) -> Vec<Block> {
+/// The blocks of code of a page.
+pub(crate) fn page(path: &str) -> Vec<Block> {
     let path = workspace_dir().join(path);
     blocks(&fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }

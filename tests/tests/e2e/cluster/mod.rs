@@ -2,6 +2,7 @@
 
 mod balancers;
 mod dead_hosts;
+mod handed_over;
 mod shared_ledger;
 mod upsets;
 

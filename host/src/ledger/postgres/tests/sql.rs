@@ -136,3 +136,86 @@ fn what_no_host_would_take_is_refused() {
     assert!(claim_of(&store, want("f", 1), NOW * 2).is_empty());
     assert_eq!(schema.miscounts(), Vec::<String>::new());
 }
+
+#[test]
+fn who_may_hand_tasks_over_may_do_nothing_else() {
+    let schema = Schema::new();
+    let store = schema.open(LIMITS);
+    let name = &schema.0;
+    let role = format!("{name}_role");
+    run(&format!("CREATE ROLE {role}"));
+    let as_role = |sql: &str| try_run(&format!("SET SESSION AUTHORIZATION {role}; {sql}"));
+    let hand_over = format!("SELECT {name}.host_enqueue('f', '[1]', key => 'k')");
+    let is_refused = |sql: &str| {
+        let error = as_role(sql).unwrap_err();
+        assert_eq!(error.code().unwrap().code(), "42501", "{sql}: {error}");
+    };
+    is_refused(&hand_over);
+    run(&format!("GRANT USAGE ON SCHEMA {name} TO {role}"));
+    is_refused(&hand_over);
+    run(&format!(
+        "GRANT EXECUTE ON FUNCTION {name}.host_enqueue TO {role}"
+    ));
+    let ids = as_role(&hand_over).unwrap();
+    let id: TaskId = ids[0].parse().unwrap();
+    assert_eq!(
+        as_role(&hand_over).unwrap(),
+        ids,
+        "the key is looked at, too"
+    );
+    let found = view(&store, id).unwrap();
+    assert_eq!(&*found.args, b"[1]");
+    assert_eq!(found.client.as_deref(), Some(&*format!("sql:{role}")));
+
+    let tables = run(&format!(
+        "SELECT tablename FROM pg_tables WHERE schemaname = '{name}'"
+    ));
+    assert!(tables.iter().any(|table| table == "ended"), "{tables:?}");
+    for table in tables {
+        is_refused(&format!("SELECT FROM {name}.{table}"));
+        is_refused(&format!("DELETE FROM {name}.{table}"));
+        let default = format!("INSERT INTO {name}.{table} DEFAULT VALUES");
+        is_refused(&default);
+    }
+    is_refused(&format!("CREATE TABLE {name}.own ()"));
+}
+
+#[test]
+fn whoever_hands_a_task_over_cannot_have_other_code_run() {
+    let schema = Schema::new();
+    let store = schema.open(LIMITS);
+    let name = &schema.0;
+    let role = format!("{name}_role");
+    // What the function would find first, if it went by its caller's path: made to fail, so that it would be noticed.
+    run(&format!(
+        "CREATE ROLE {role}; GRANT USAGE ON SCHEMA {name} TO {role}; \
+         GRANT EXECUTE ON FUNCTION {name}.host_enqueue TO {role}; CREATE SCHEMA {role} AUTHORIZATION {role}"
+    ));
+    let trap = |of: &str, kind: &str| {
+        format!(
+            "CREATE FUNCTION {role}.{of} RETURNS {kind} LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''{of}''; END'; "
+        )
+    };
+    let traps = [
+        trap("sha256(bytea)", "bytea"),
+        trap("octet_length(text)", "integer"),
+        trap("clock_timestamp()", "timestamptz"),
+        trap("gen_random_uuid()", "uuid"),
+        trap("differ(text, text)", "boolean"),
+        format!(
+            "CREATE OPERATOR {role}.= (FUNCTION = {role}.differ, LEFTARG = text, RIGHTARG = text); "
+        ),
+        "CREATE TEMPORARY TABLE task (id uuid); CREATE TEMPORARY TABLE function (name text); "
+            .to_owned(),
+    ];
+    let ids = try_run(&format!(
+        "SET SESSION AUTHORIZATION {role}; SET search_path = {role}, pg_catalog; {}\
+         SELECT {name}.host_enqueue('f', '[1]', key => 'k', subject => 's')",
+        traps.concat()
+    ));
+    let id: TaskId = ids.unwrap()[0].parse().unwrap();
+    assert_eq!(
+        view(&store, id).unwrap().summary.subject.as_deref(),
+        Some("s")
+    );
+}
