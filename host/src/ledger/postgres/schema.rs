@@ -13,7 +13,6 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("third.sql"),
     include_str!("fourth.sql"),
 ];
-];
 
 /// Makes the schema and its tables, or brings them up to date. Of several hosts that start together one does so, and the
 /// others wait for it.
