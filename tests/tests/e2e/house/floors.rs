@@ -32,7 +32,7 @@ impl Room {
 pub(super) const CRATES: House = House {
     rooms: &[
         room("tests", "protocol"),
-        room("bench", "protocol"),
+        room("bench", "databases protocol"),
         room("databases", ""),
         // Programs.
         room("host", "client service protocol plugin-api values"),
