@@ -6,12 +6,15 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use databases::Postgres;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::{
     Client, Host, Plugin, Proxy, ProxyProgram, Setup, blocks, lasting_port, wait_for, wait_until,
     workspace_dir,
 };
+
+use super::upsets;
 
 /// The hosts of the page's configurations.
 const PRINTED: [&str; 3] = ["10.0.0.11:12345", "10.0.0.12:12345", "10.0.0.13:12345"];
@@ -186,4 +189,30 @@ fn hosts_come_and_go_behind_haproxy() {
 #[test]
 fn hosts_come_and_go_behind_nginx() {
     hosts_come_and_go_behind(ProxyProgram::NginxStream);
+}
+
+fn tasks_outlive_hosts_behind(program: ProxyProgram) {
+    let mut server = Postgres::start(&[]);
+    let hosts = upsets::start(&server);
+    let balancer = balancer(program, &hosts);
+    let ports = [balancer.port(); 3];
+    upsets::under_load_at(ports, &mut server, hosts, 3, |_, hosts, round| {
+        let host = &mut hosts[usize::try_from(round).unwrap()];
+        let signal = if round == 1 {
+            Signal::TERM
+        } else {
+            Signal::KILL
+        };
+        *host = host.take().map(|host| host.again_after(signal));
+    });
+}
+
+#[test]
+fn tasks_outlive_hosts_behind_haproxy() {
+    tasks_outlive_hosts_behind(ProxyProgram::HaProxy);
+}
+
+#[test]
+fn tasks_outlive_hosts_behind_nginx() {
+    tasks_outlive_hosts_behind(ProxyProgram::NginxStream);
 }

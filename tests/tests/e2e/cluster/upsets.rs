@@ -93,7 +93,8 @@ fn expect_goes_on(handed: &AtomicU64) {
     });
 }
 
-fn start(server: &Postgres) -> [Host; 3] {
+/// Three hosts that share its ledger.
+pub(super) fn start(server: &Postgres) -> [Host; 3] {
     [(); 3].map(|()| {
         let setup: Setup = setup(server).plugin(Plugin::Good).listen(lasting_port());
         setup.start()
@@ -104,10 +105,21 @@ fn start(server: &Postgres) -> [Host; 3] {
 fn under_load(
     server: &mut Postgres,
     rounds: u64,
-    mut upset: impl FnMut(&mut Postgres, &mut [Option<Host>; 3], u64),
+    upset: impl FnMut(&mut Postgres, &mut [Option<Host>; 3], u64),
 ) {
     let hosts = start(server);
     let ports = hosts.each_ref().map(Host::port);
+    under_load_at(ports, server, hosts, rounds, upset);
+}
+
+/// The same, with tasks that are handed over there.
+pub(super) fn under_load_at(
+    ports: [u16; 3],
+    server: &mut Postgres,
+    hosts: [Host; 3],
+    rounds: u64,
+    mut upset: impl FnMut(&mut Postgres, &mut [Option<Host>; 3], u64),
+) {
     let mut hosts = hosts.map(Some);
     let (handed, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
     let acknowledged = thread::scope(|scope| {
