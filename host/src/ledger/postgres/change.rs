@@ -34,7 +34,9 @@ impl Desk<'_> {
                 vec![*id]
             }
             Selection::Filter(filter) => {
-                let found = find::ids(self.connection, filter, &mut progress.cursor, SLICE).await?;
+                let cursor = &mut progress.cursor;
+                let found =
+                    find::ids(self.connection, filter, cursor, SLICE, find::LOOK_MAX).await?;
                 progress.is_done = progress.cursor.is_at_end;
                 found
             }

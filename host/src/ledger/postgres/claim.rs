@@ -119,7 +119,9 @@ impl Desk<'_> {
         self.candidates(sql, function, want, wanted).await
     }
 
-    /// The oldest, whatever their priority. Each priority has its own order in the index, so of each the first are looked at.
+    /// The oldest, whatever their priority. Each priority has its own order in the index, so of each the first are looked at;
+    /// asked for as those of this priority or lower ones, since in one priority all would be in the order of the primary key,
+    /// which leads past the tasks of all others.
     async fn next_by_age(
         &self,
         function: i32,
@@ -127,10 +129,11 @@ impl Desk<'_> {
         wanted: usize,
     ) -> Result<Vec<Candidate>, Fault> {
         let sql = "WITH oldest AS MATERIALIZED (SELECT found.id FROM generate_series(1, 9) AS level CROSS JOIN LATERAL \
-                 (SELECT id FROM @live WHERE state = 1 AND function = $1 AND priority = level::int2 \
-                 AND (version IS NULL OR version = $2) ORDER BY id LIMIT $3) AS found ORDER BY found.id LIMIT $3) \
-                 SELECT id, wake_at FROM @live WHERE id IN (SELECT id FROM oldest) AND state = 1 \
-                 ORDER BY id FOR UPDATE SKIP LOCKED";
+                 (SELECT id, priority FROM @live WHERE state = 1 AND function = $1 AND priority >= level::int2 \
+                 AND (version IS NULL OR version = $2) ORDER BY priority, id LIMIT $3) AS found \
+                 WHERE found.priority = level ORDER BY found.id LIMIT $3) \
+                 SELECT it.id, it.wake_at FROM oldest CROSS JOIN LATERAL \
+                 (SELECT id, wake_at FROM @live WHERE id = oldest.id AND state = 1 FOR UPDATE SKIP LOCKED) AS it ORDER BY it.id";
         self.candidates(sql, function, want, wanted).await
     }
 

@@ -19,12 +19,24 @@ pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A parameter and its type.
 pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// Begins a transaction whose limits end with it, since a pooler may give the session to others.
-const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '9s'; SET LOCAL lock_timeout = '5s'; \
-                     SET LOCAL idle_in_transaction_session_timeout = '30s'";
+/// What each transaction is told; it ends with it, since a pooler may give the session to others. All that is done here
+/// finds a few tasks by an index, in its order. The database may have planned a statement when there were none, and would
+/// read all of them ever after; so it is told not to.
+macro_rules! begin {
+    ($how:literal) => {
+        concat!(
+            "BEGIN",
+            $how,
+            "; SET LOCAL statement_timeout = '9s'; SET LOCAL idle_in_transaction_session_timeout = '30s'; \
+             SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
+             SET LOCAL enable_sort = off; SET LOCAL jit = off"
+        )
+    };
+}
 
-const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '9s'; \
-                          SET LOCAL idle_in_transaction_session_timeout = '30s'";
+const BEGIN: &str = concat!(begin!(""), "; SET LOCAL lock_timeout = '5s'");
+
+const BEGIN_READ: &str = begin!(" ISOLATION LEVEL REPEATABLE READ READ ONLY");
 
 pub(super) struct Connection {
     client: Client,

@@ -146,8 +146,9 @@ impl Desk<'_> {
                  FROM unnest($1::int4[], $2::text[], $3::text[]) WITH ORDINALITY AS asked (function, subject, key, at) \
                  JOIN @taken AS taken ON taken.function = asked.function AND taken.subject = asked.subject \
                  AND taken.key = asked.key \
-                 JOIN @task AS task ON task.id = taken.task \
-                 LEFT JOIN @live AS live ON live.id = taken.task LEFT JOIN @ended AS ended ON ended.id = taken.task \
+                 CROSS JOIN LATERAL (SELECT * FROM @task WHERE id = taken.task OFFSET 0) AS task \
+                 LEFT JOIN LATERAL (SELECT state FROM @live WHERE id = taken.task OFFSET 0) AS live ON true \
+                 LEFT JOIN LATERAL (SELECT state FROM @ended WHERE id = taken.task OFFSET 0) AS ended ON true \
                  ORDER BY asked.at FOR UPDATE OF taken",
                 &[
                     (&functions, Type::INT4_ARRAY),

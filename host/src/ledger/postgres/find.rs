@@ -11,20 +11,27 @@ use crate::ledger::record::Filter;
 use crate::ledger::states::State;
 use crate::ledger::work::Cursor;
 
-/// So many tasks are looked at by one statement.
-const LOOK: usize = 4_000;
+/// So many tasks are looked at by one statement, at most.
+pub(super) const LOOK_MAX: usize = 4_000;
 
 /// The last of all ids.
 const LAST: TaskId = TaskId::from_bytes([255; 16]);
 
 /// Those of the tasks before $1 that have the state $2, the function $3, the subject $4 and the key $5, where these are
-/// given: $7 at most, after a look at $6. The last row, which is false, is where the look ended, if there may be more.
+/// given: $7 at most, after a look at $6. The last row, which is false, is where the look ended, if there may be more. What
+/// is joined with `OFFSET 0` is looked for task by task, whatever the database thinks of the tables' sizes.
 macro_rules! look {
-    ($from:literal) => {
+    ($table:literal, $state:literal, $of:literal, $which:literal) => {
         concat!(
-            "WITH looked AS MATERIALIZED (SELECT task.id, ",
-            $from,
-            " ORDER BY task.id DESC LIMIT $6), \
+            "WITH looked AS MATERIALIZED (SELECT it.id, ",
+            $state,
+            " AS state, task.function, task.subject, task.key FROM ",
+            $table,
+            " AS it ",
+            $of,
+            " WHERE it.id < $1 AND ",
+            $which,
+            " ORDER BY it.id DESC LIMIT $6), \
              fitting AS (SELECT id, state FROM looked WHERE ($2::int2 IS NULL OR state = $2) \
              AND ($3::text IS NULL OR function = (SELECT number FROM @function WHERE name = $3)) \
              AND ($4::text IS NULL OR subject = $4) AND ($5::text IS NULL OR key = $5) ORDER BY id DESC LIMIT $7) \
@@ -34,42 +41,37 @@ macro_rules! look {
     };
 }
 
-const BY_KEY: &str = look!(
-    "coalesce(live.state, ended.state) AS state, task.function, task.subject, task.key FROM @task AS task \
-     LEFT JOIN @live AS live ON live.id = task.id LEFT JOIN @ended AS ended ON ended.id = task.id \
-     WHERE task.id < $1 AND task.key = $5"
-);
+macro_rules! of_task {
+    ($which:literal) => {
+        look!(
+            "@task",
+            "coalesce(live.state, ended.state)",
+            "CROSS JOIN LATERAL (SELECT it.function, it.subject, it.key) AS task \
+             LEFT JOIN LATERAL (SELECT state FROM @live WHERE id = it.id OFFSET 0) AS live ON true \
+             LEFT JOIN LATERAL (SELECT state FROM @ended WHERE id = it.id OFFSET 0) AS ended ON true",
+            $which
+        )
+    };
+}
 
-const BY_SUBJECT: &str = look!(
-    "coalesce(live.state, ended.state) AS state, task.function, task.subject, task.key FROM @task AS task \
-     LEFT JOIN @live AS live ON live.id = task.id LEFT JOIN @ended AS ended ON ended.id = task.id \
-     WHERE task.id < $1 AND task.subject = $4"
-);
+macro_rules! of_state {
+    ($table:literal, $which:literal) => {
+        look!(
+            $table,
+            "it.state",
+            "CROSS JOIN LATERAL (SELECT function, subject, key FROM @task WHERE id = it.id OFFSET 0) AS task",
+            $which
+        )
+    };
+}
 
-const RUNNING: &str = look!(
-    "live.state, task.function, task.subject, task.key FROM @live AS live JOIN @task AS task ON task.id = live.id \
-     WHERE live.id < $1 AND live.state = 2"
-);
-
-const LIVE: &str = look!(
-    "live.state, task.function, task.subject, task.key FROM @live AS live JOIN @task AS task ON task.id = live.id \
-     WHERE live.id < $1"
-);
-
-const RARE: &str = look!(
-    "ended.state, task.function, task.subject, task.key FROM @ended AS ended JOIN @task AS task ON task.id = ended.id \
-     WHERE ended.id < $1 AND ended.state > 4 AND ended.state = $2"
-);
-
-const ENDED: &str = look!(
-    "ended.state, task.function, task.subject, task.key FROM @ended AS ended JOIN @task AS task ON task.id = ended.id \
-     WHERE ended.id < $1"
-);
-
-const ALL: &str = look!(
-    "coalesce(live.state, ended.state) AS state, task.function, task.subject, task.key FROM @task AS task \
-     LEFT JOIN @live AS live ON live.id = task.id LEFT JOIN @ended AS ended ON ended.id = task.id WHERE task.id < $1"
-);
+const ALL: &str = of_task!("true");
+const BY_KEY: &str = of_task!("it.key = $5");
+const BY_SUBJECT: &str = of_task!("it.subject = $4");
+const LIVE: &str = of_state!("@live", "true");
+const RUNNING: &str = of_state!("@live", "it.state = 2");
+const ENDED: &str = of_state!("@ended", "true");
+const RARE: &str = of_state!("@ended", "it.state > 4 AND it.state = $2");
 
 /// The way that leads most straightly to them.
 fn way(filter: &Filter) -> &'static str {
@@ -88,12 +90,13 @@ fn way(filter: &Filter) -> &'static str {
     }
 }
 
-/// The next tasks that the filter finds, and their states: `found_max` at most, after a bounded look.
+/// The next tasks that the filter finds, and their states: `found_max` at most, after a look at `look` tasks.
 pub(super) async fn find(
     connection: &Connection,
     filter: &Filter,
     cursor: &mut Cursor,
     found_max: usize,
+    look: usize,
 ) -> Result<Vec<(TaskId, State)>, Fault> {
     let before = cursor.before.unwrap_or(LAST);
     let state = filter.state.map(number_of);
@@ -106,7 +109,7 @@ pub(super) async fn find(
                 (&filter.function.as_deref(), Type::TEXT),
                 (&filter.subject, Type::TEXT),
                 (&filter.key, Type::TEXT),
-                (&count(LOOK), Type::INT8),
+                (&count(look), Type::INT8),
                 (&count(found_max), Type::INT8),
             ],
         )
@@ -140,7 +143,8 @@ pub(super) async fn ids(
     filter: &Filter,
     cursor: &mut Cursor,
     found_max: usize,
+    look: usize,
 ) -> Result<Vec<TaskId>, Fault> {
-    let found = find(connection, filter, cursor, found_max).await?;
+    let found = find(connection, filter, cursor, found_max, look).await?;
     Ok(found.into_iter().map(|(id, _)| id).collect())
 }

@@ -96,13 +96,15 @@ impl Desk<'_> {
         let rows = self
             .connection
             .query(
-                "SELECT id, lease, cancel_asked FROM @live WHERE id = ANY($1) AND state = 2",
+                "SELECT id, lease, cancel_asked, state = 2 FROM @live WHERE id = ANY($1)",
                 &[(&ids, Type::UUID_ARRAY)],
             )
             .await?;
         let mut held: FxHashMap<TaskId, (i64, bool)> = FxHashMap::default();
         for row in &rows {
-            held.insert(row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?));
+            if row.try_get(3)? {
+                held.insert(row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?));
+            }
         }
         let answers = runs.iter().map(|(id, lease)| match held.get(id) {
             Some((held, cancel_asked)) if held == lease => {

@@ -1,4 +1,5 @@
-//! Tasks are looked at and locked, before they are changed.
+//! Tasks are looked at and locked, before they are changed. What is joined with `OFFSET 0` is looked for task by task, whatever
+//! the database thinks of the tables' sizes.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -19,7 +20,8 @@ impl Desk<'_> {
                  live.attempts, live.cancel_asked, live.node, live.run_version, live.available_at, live.claimed_at, \
                  task.deadline_at, task.result_ttl_ms, task.unique_until, task.retry_max, task.retry_base_ms, \
                  task.retry_cap_ms, task.retry_on, task.at_most_once, task.key, task.subject \
-                 FROM @live AS live JOIN @task AS task ON task.id = live.id WHERE live.id = ANY($1) \
+                 FROM @live AS live CROSS JOIN LATERAL (SELECT * FROM @task WHERE id = live.id OFFSET 0) AS task \
+                 WHERE live.id = ANY($1) \
                  ORDER BY live.id FOR UPDATE OF live",
                 &[(&ids, Type::UUID_ARRAY)],
             )
@@ -36,7 +38,8 @@ impl Desk<'_> {
                  ended.attempts, false, NULL::text, NULL::text, ended.available_at, ended.claimed_at, \
                  task.deadline_at, task.result_ttl_ms, task.unique_until, task.retry_max, task.retry_base_ms, \
                  task.retry_cap_ms, task.retry_on, task.at_most_once, task.key, task.subject \
-                 FROM @ended AS ended JOIN @task AS task ON task.id = ended.id WHERE ended.id = ANY($1) \
+                 FROM @ended AS ended CROSS JOIN LATERAL (SELECT * FROM @task WHERE id = ended.id OFFSET 0) AS task \
+                 WHERE ended.id = ANY($1) \
                  ORDER BY ended.id FOR UPDATE OF ended",
                 &[(&ids, Type::UUID_ARRAY)],
             )

@@ -150,8 +150,8 @@ impl Desk<'_> {
         let rows = self
             .connection
             .query(
-                "SELECT live.id FROM @node AS dead JOIN @live AS live ON live.node = dead.id WHERE dead.dead_at IS NOT NULL \
-                 AND live.state = 2 ORDER BY live.id LIMIT $1 FOR UPDATE OF live SKIP LOCKED",
+                "SELECT live.id FROM @node AS dead CROSS JOIN LATERAL (SELECT id FROM @live WHERE node = dead.id AND state = 2 \
+                 ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED) AS live WHERE dead.dead_at IS NOT NULL LIMIT $1",
                 &[(&count(LOST_MAX), Type::INT8)],
             )
             .await?;

@@ -24,7 +24,8 @@ const LOOKS_MAX: usize = 12;
 /// A dry run looks at so many of the tasks that a filter finds at once.
 const COUNT_SLICE: usize = 4_000;
 
-/// Of the columns of a task, those that [`summary`] reads, in order.
+/// Of the columns of a task, those that [`summary`] reads, in order. What is joined with `OFFSET 0` is looked for task by task,
+/// whatever the database thinks of the tables' sizes.
 macro_rules! summaries {
     ($more:literal, $of:literal) => {
         concat!(
@@ -34,7 +35,8 @@ macro_rules! summaries {
              task.parent, task.batch, coalesce(live.cancel_asked, false)",
             $more,
             " FROM @task AS task JOIN @function AS function ON function.number = task.function \
-             LEFT JOIN @live AS live ON live.id = task.id LEFT JOIN @ended AS ended ON ended.id = task.id WHERE ",
+             LEFT JOIN LATERAL (SELECT * FROM @live WHERE id = task.id OFFSET 0) AS live ON true \
+             LEFT JOIN LATERAL (SELECT * FROM @ended WHERE id = task.id OFFSET 0) AS ended ON true WHERE ",
             $of
         )
     };
@@ -139,8 +141,12 @@ pub(super) async fn list(connection: &Connection, ask: &PageAsk) -> Result<Page,
     };
     let limit = ask.limit.clamp(1, PAGE_LEN_MAX);
     let mut ids = Vec::new();
+    // All of them may fit; where few do, it is looked at more.
+    let mut look = limit;
     for _ in 0..LOOKS_MAX {
-        ids.extend(find::ids(connection, &ask.filter, &mut cursor, limit - ids.len()).await?);
+        let missing = limit - ids.len();
+        ids.extend(find::ids(connection, &ask.filter, &mut cursor, missing, look).await?);
+        look = (look * 4).min(find::LOOK_MAX);
         if ids.len() >= limit || cursor.is_at_end {
             break;
         }
@@ -185,7 +191,7 @@ pub(super) async fn count(
     let mut cursor = Cursor::default();
     let mut changed = 0;
     while !cursor.is_at_end {
-        let found = find::find(connection, filter, &mut cursor, COUNT_SLICE).await?;
+        let found = find::find(connection, filter, &mut cursor, COUNT_SLICE, COUNT_SLICE).await?;
         let changing = found
             .iter()
             .filter(|(_, state)| state.after(event).is_some());

@@ -6,6 +6,7 @@ mod encryption;
 mod lost_commits;
 mod nodes;
 mod opening;
+mod plans;
 mod pooler;
 mod sql;
 
