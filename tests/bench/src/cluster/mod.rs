@@ -6,10 +6,12 @@ mod cost;
 mod database;
 mod graphile;
 mod hosts;
+mod model;
 
 pub(crate) use args::ClusterArgs;
 
 use self::cost::Cost;
+use self::model::PerTask;
 use crate::error::BenchError;
 use crate::figures::ratio_cell;
 use crate::machine::{self, raise_open_files_limit};
@@ -36,6 +38,9 @@ struct Line {
     /// Somebody's transaction looks at the database as it was before all of it.
     is_held: bool,
 }
+
+/// Of the lines, the one whose costs are those of a cluster that has much to do.
+const MANY: usize = 4;
 
 const LINES: [Line; 6] = [
     Line::of("one host, 50 submitters", Who::Hosts(1), 50, false),
@@ -107,8 +112,15 @@ pub(crate) fn run(args: &ClusterArgs) -> Result<String, BenchError> {
             format!("{:.3}", middle(Cost::statements)),
         ]);
     }
+    let many = &rounds[MANY];
+    let middle = |figure: fn(&Cost) -> f64| median(many.iter().map(figure));
+    let model = model::table(PerTask {
+        host_us: middle(Cost::runners_us),
+        database_us: middle(Cost::database_us),
+        wal_len: middle(Cost::wal_len),
+    });
     Ok(format!(
-        "\n## Many hosts, one ledger\n\n{}.\n\n{table}",
+        "\n## Many hosts, one ledger\n\n{}.\n\n{table}\n{model}",
         machine::made_with(&args.rounds)
     ))
 }
