@@ -1,5 +1,7 @@
 //! Available tasks are handed out. What another node is just claiming is passed over.
 
+use std::time::Instant;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -7,6 +9,7 @@ use tokio_postgres::types::Type;
 use super::desk::Desk;
 use super::fault::Fault;
 use super::own::too_silent;
+use super::places::Places;
 use super::values::{Kept, count, number_of, wide};
 use crate::ledger::id::TaskId;
 use crate::ledger::record::Claimed;
@@ -18,6 +21,9 @@ const BY_AGE: u64 = 8;
 
 /// How often a claim looks again where it met tasks that were past their deadline.
 const ROUNDS_MAX: u32 = 8;
+
+/// A task of each priority.
+type Levels = [TaskId; 9];
 
 /// A task that may be claimed, and its deadline.
 type Candidate = (TaskId, Option<i64>);
@@ -80,25 +86,32 @@ impl Desk<'_> {
     ) -> Result<Vec<Candidate>, Fault> {
         let first = self.memory.claims.get(&function).copied().unwrap_or(0);
         let is_by_age = |at: usize| (first + at as u64) % BY_AGE == BY_AGE - 1;
-        let mut by_priority = self
-            .next_by_priority(function, want, wanted)
-            .await?
-            .into_iter();
-        let mut by_age = if by_priority.len() > 0 && (0..wanted).any(is_by_age) {
-            self.next_by_age(function, want, wanted).await?
+        let (behind, found) = self.look_on(function, want, wanted).await?;
+        let ages = (0..wanted.min(found.len()))
+            .filter(|at| is_by_age(*at))
+            .count();
+        let mut by_age = if ages > 0 {
+            self.next_by_age(function, want, &behind, ages).await?
         } else {
             Vec::new()
         }
         .into_iter();
+        let places = self.places_of(function);
+        let mut by_priority = found.into_iter();
         let mut picked = Vec::new();
         let mut seen = FxHashSet::default();
         while picked.len() < wanted {
-            let next = if is_by_age(picked.len()) {
-                // What others are just claiming is missing here.
-                by_age.next().or_else(|| by_priority.next())
+            // What others are just claiming is missing among the oldest.
+            let old = if is_by_age(picked.len()) {
+                by_age.next()
             } else {
-                by_priority.next()
+                None
             };
+            let next = old.or_else(|| {
+                let (level, candidate) = by_priority.next()?;
+                places.passed(level, candidate.0);
+                Some(candidate)
+            });
             let Some(candidate) = next else { break };
             if seen.insert(candidate.0) {
                 picked.push(candidate);
@@ -107,50 +120,103 @@ impl Desk<'_> {
         Ok(picked)
     }
 
+    fn places_of(&mut self, function: i32) -> &mut Places {
+        let places = self.memory.places.entry(function);
+        places.or_insert_with(|| Places::new(Instant::now()))
+    }
+
+    /// The next by priority, with their levels, and behind which tasks they were found.
+    async fn look_on(
+        &mut self,
+        function: i32,
+        want: &Want,
+        wanted: usize,
+    ) -> Result<(Levels, Vec<(i64, Candidate)>), Fault> {
+        if let Some(behind) = self.places_of(function).next(Instant::now()) {
+            let found = self
+                .next_by_priority(function, want, &behind, wanted)
+                .await?;
+            return Ok((behind, found));
+        }
+        let behind = Places::BEGINNING;
+        // Sent together.
+        let (found, entries) = tokio::try_join!(
+            self.next_by_priority(function, want, &behind, wanted),
+            self.entries_read(),
+        )?;
+        let new = entries.saturating_sub(self.entries);
+        self.entries = entries;
+        self.places_of(function).has_read(new, Instant::now());
+        Ok((behind, found))
+    }
+
+    /// How many entries of the index of what is available this transaction has read.
+    async fn entries_read(&self) -> Result<u64, Fault> {
+        let sql = "SELECT pg_stat_get_xact_tuples_returned('@live_ready'::regclass)";
+        let rows = self.connection.query(sql, &[]).await?;
+        let entries: i64 = match rows.first() {
+            Some(row) => row.try_get(0)?,
+            None => 0,
+        };
+        Ok(u64::try_from(entries).unwrap_or(0))
+    }
+
+    /// Of each level those behind a place are looked at, as those of this level up to this level: within
+    /// one level alone all would be in the order of the primary key, which leads past the tasks of all others.
     async fn next_by_priority(
         &self,
         function: i32,
         want: &Want,
+        behind: &[TaskId],
         wanted: usize,
-    ) -> Result<Vec<Candidate>, Fault> {
-        let sql = "SELECT id, wake_at FROM @live WHERE state = 1 AND function = $1 AND (version IS NULL OR version = $2) \
-                 AND NOT (SELECT paused FROM @function WHERE number = $1) \
-                 ORDER BY priority, id LIMIT $3 FOR UPDATE SKIP LOCKED";
-        self.candidates(sql, function, want, wanted).await
+    ) -> Result<Vec<(i64, Candidate)>, Fault> {
+        let sql = "SELECT it.id, it.wake_at, behind.level \
+                 FROM unnest($3::uuid[]) WITH ORDINALITY AS behind (id, level) CROSS JOIN LATERAL \
+                 (SELECT id, wake_at FROM @live WHERE state = 1 AND function = $1 \
+                 AND (priority, id) > (behind.level::int2, behind.id) AND priority <= behind.level::int2 \
+                 AND (version IS NULL OR version = $2) ORDER BY priority, id LIMIT $4 FOR UPDATE SKIP LOCKED) AS it \
+                 WHERE NOT (SELECT paused FROM @function WHERE number = $1) LIMIT $4";
+        let rows = self.look(sql, function, want, behind, wanted).await?;
+        let read = |row: &Row| Ok((row.try_get(2)?, (row.try_get(0)?, row.try_get(1)?)));
+        rows.iter().map(read).collect()
     }
 
-    /// The oldest, whatever their priority. Each priority has its own order in the index, so of each the first are looked at;
-    /// asked for as those of this priority or lower ones, since in one priority all would be in the order of the primary key,
-    /// which leads past the tasks of all others.
+    /// The oldest, whatever their priority: of each level the first, since each has its own order in the index.
     async fn next_by_age(
         &self,
         function: i32,
         want: &Want,
+        behind: &[TaskId],
         wanted: usize,
     ) -> Result<Vec<Candidate>, Fault> {
-        let sql = "WITH oldest AS MATERIALIZED (SELECT found.id FROM generate_series(1, 9) AS level CROSS JOIN LATERAL \
-                 (SELECT id, priority FROM @live WHERE state = 1 AND function = $1 AND priority >= level::int2 \
-                 AND (version IS NULL OR version = $2) ORDER BY priority, id LIMIT $3) AS found \
-                 WHERE found.priority = level ORDER BY found.id LIMIT $3) \
+        let sql = "WITH oldest AS MATERIALIZED (SELECT it.id \
+                 FROM unnest($3::uuid[]) WITH ORDINALITY AS behind (id, level) CROSS JOIN LATERAL \
+                 (SELECT id FROM @live WHERE state = 1 AND function = $1 \
+                 AND (priority, id) > (behind.level::int2, behind.id) AND priority <= behind.level::int2 \
+                 AND (version IS NULL OR version = $2) ORDER BY priority, id LIMIT $4) AS it ORDER BY it.id LIMIT $4) \
                  SELECT it.id, it.wake_at FROM oldest CROSS JOIN LATERAL \
                  (SELECT id, wake_at FROM @live WHERE id = oldest.id AND state = 1 FOR UPDATE SKIP LOCKED) AS it ORDER BY it.id";
-        self.candidates(sql, function, want, wanted).await
+        let rows = self.look(sql, function, want, behind, wanted).await?;
+        let read = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        rows.iter().map(read).collect()
     }
 
-    async fn candidates(
+    async fn look(
         &self,
         sql: &'static str,
         function: i32,
         want: &Want,
+        behind: &[TaskId],
         wanted: usize,
-    ) -> Result<Vec<Candidate>, Fault> {
+    ) -> Result<Vec<Row>, Fault> {
         let (version, wanted) = (&*want.version, count(wanted));
         let asked = [
             (&function as _, Type::INT4),
             (&version as _, Type::TEXT),
+            (&behind as _, Type::UUID_ARRAY),
             (&wanted as _, Type::INT8),
         ];
-        candidates(&self.connection.query(sql, &asked).await?)
+        self.connection.query(sql, &asked).await
     }
 
     /// In the order of `ids`, which are locked.
@@ -199,11 +265,6 @@ impl Desk<'_> {
         *self.memory.claims.entry(function).or_default() += claimed.len() as u64;
         Ok(claimed)
     }
-}
-
-fn candidates(rows: &[Row]) -> Result<Vec<Candidate>, Fault> {
-    let read = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
-    rows.iter().map(read).collect()
 }
 
 fn read(row: &Row, want: &Want) -> Result<Claimed, Fault> {

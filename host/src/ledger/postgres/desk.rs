@@ -22,6 +22,8 @@ pub(super) struct Desk<'a> {
     pub(super) may_claim: bool,
     pub(super) news: News,
     pub(super) deltas: FxHashMap<i32, Delta>,
+    /// Of the index of what is available, so many entries were read until it was last asked.
+    pub(super) entries: u64,
     /// Something was written, so that it matters whether the transaction was committed.
     pub(super) has_written: bool,
 }
@@ -52,6 +54,7 @@ impl<'a> Desk<'a> {
                 ..News::default()
             },
             deltas: FxHashMap::default(),
+            entries: 0,
             has_written: false,
         }
     }

@@ -8,6 +8,7 @@ use tokio_postgres::types::Type;
 
 use super::connection::Connection;
 use super::fault::Fault;
+use super::places::Places;
 use crate::ledger::states::State;
 
 pub(super) const STATES: usize = State::ALL.len();
@@ -18,13 +19,15 @@ const SUM_AGE_MAX: Duration = Duration::from_secs(1);
 /// A function that isn't known is looked for again after this.
 const FUNCTIONS_AGE_MAX: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Memory {
     numbers: FxHashMap<Arc<str>, i32>,
     names: FxHashMap<i32, Arc<str>>,
     functions_at: Option<Instant>,
     /// How many tasks of a function were claimed here, which says whose turn it is by age.
     pub(super) claims: FxHashMap<i32, u64>,
+    /// From where it is looked for the next tasks of a function.
+    pub(super) places: FxHashMap<i32, Places>,
     unfinished: i64,
     stored_len: i64,
     summed_at: Option<Instant>,

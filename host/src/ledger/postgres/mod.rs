@@ -20,6 +20,7 @@ mod lock;
 mod memory;
 mod nodes;
 mod own;
+mod places;
 mod pooler;
 mod reach;
 mod read;

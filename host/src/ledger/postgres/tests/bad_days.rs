@@ -4,45 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-use super::{LIMITS, Schema, run, wait_until};
-use crate::ledger::postgres::{Postgres, PostgresOptions};
+use super::{Database, LIMITS, Schema, run, wait_until};
 use crate::ledger::store::Store as _;
 use crate::ledger::tests::{NOW, ask, claim, completed, end, enqueue, id, task, view};
 use crate::ledger::{Enqueued, NewTask, State, StoreErrorKind};
-
-/// A database of a test's own, since what is done to it is done to all who use it.
-struct Database(String);
-
-impl Database {
-    fn new(name: &str) -> Self {
-        run(&format!("CREATE DATABASE {name}"));
-        Self(name.to_owned())
-    }
-
-    fn open(&self) -> Postgres {
-        let url = super::server().socket_url();
-        Postgres::open(PostgresOptions {
-            url: url.replace("dbname=postgres", &format!("dbname={}", self.0)),
-            schema: "task_server".into(),
-            limits: LIMITS,
-            node: "node-a".into(),
-            is_pooled: false,
-        })
-        .unwrap()
-    }
-
-    /// Ends all connections to it; answers how many there were.
-    fn disconnect(&self) -> usize {
-        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ";
-        run(&format!("{sql} '{}'", self.0)).len()
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        run(&format!("DROP DATABASE {} WITH (FORCE)", self.0));
-    }
-}
 
 #[test]
 fn connections_that_are_cut_are_made_anew_and_no_answer_is_wrong() {
@@ -128,9 +93,7 @@ fn who_locks_the_tables_is_not_waited_for_without_end() {
     let store = database.open();
     enqueue(&store, vec![task(1, "f")]);
     let claimed = claim(&store, "f", 1);
-    let url = super::server()
-        .socket_url()
-        .replace("dbname=postgres", "dbname=locked");
+    let url = database.url();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

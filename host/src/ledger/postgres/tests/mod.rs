@@ -79,6 +79,44 @@ impl Drop for Schema {
     }
 }
 
+/// A database of a test's own on that server, for what would be felt by all who use it.
+struct Database(String);
+
+impl Database {
+    fn new(name: &str) -> Self {
+        run(&format!("CREATE DATABASE {name}"));
+        Self(name.to_owned())
+    }
+
+    fn url(&self) -> String {
+        let name = format!("dbname={}", self.0);
+        server().socket_url().replace("dbname=postgres", &name)
+    }
+
+    fn open(&self) -> Postgres {
+        Postgres::open(PostgresOptions {
+            url: self.url(),
+            schema: "task_server".into(),
+            limits: LIMITS,
+            node: "node-a".into(),
+            is_pooled: false,
+        })
+        .unwrap()
+    }
+
+    /// Ends all connections to it; answers how many there were.
+    fn disconnect(&self) -> usize {
+        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ";
+        run(&format!("{sql} '{}'", self.0)).len()
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        run(&format!("DROP DATABASE {} WITH (FORCE)", self.0));
+    }
+}
+
 /// As in the contract's tests.
 const LIMITS: Limits = Limits {
     waiting_max: u64::MAX,
@@ -102,15 +140,18 @@ pub(in crate::ledger) fn run(sql: &str) -> Vec<String> {
 }
 
 fn try_run(sql: &str) -> Result<Vec<String>, tokio_postgres::Error> {
+    try_run_at(&server().socket_url(), sql)
+}
+
+/// As [`run`], in the database at this address.
+fn try_run_at(url: &str, sql: &str) -> Result<Vec<String>, tokio_postgres::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
-        let (client, connection) =
-            tokio_postgres::connect(&server().socket_url(), tokio_postgres::NoTls)
-                .await
-                .unwrap();
+        let connected = tokio_postgres::connect(url, tokio_postgres::NoTls).await;
+        let (client, connection) = connected.unwrap();
         let driver = tokio::spawn(connection);
         let answers = client.simple_query(sql).await;
         drop(client);

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{LIMITS, Schema, run, wait_until};
-use crate::ledger::postgres::{Postgres, PostgresOptions};
+use super::{Database, run, try_run_at, wait_until};
+use crate::ledger::postgres::Postgres;
 use crate::ledger::record::{PageAsk, Selection};
 use crate::ledger::store::Store as _;
 use crate::ledger::tests::{NOW, ask, claim, completed, end, enqueue, finish, id, task};
@@ -15,18 +15,27 @@ const MANY: u64 = 20_000;
 const TURNS: u64 = 30;
 
 /// Rows that were read of the tables of tasks and of their indexes, by their names.
-fn read(schema: &Schema) -> BTreeMap<String, u64> {
-    let name = &schema.0;
-    let tables = format!("schemaname = '{name}' AND relname IN ('task', 'live', 'ended')");
+fn read(database: &Database) -> BTreeMap<String, u64> {
+    let tables = "relname IN ('task', 'live', 'ended')";
     let sql = format!(
         "SELECT relname || ' ' || seq_tup_read FROM pg_stat_user_tables WHERE {tables} \
          UNION ALL SELECT indexrelname || ' ' || idx_tup_read FROM pg_stat_user_indexes WHERE {tables}"
     );
-    let rows = run(&sql);
+    let rows = try_run_at(&database.url(), &sql).unwrap();
     let parts = rows.iter().map(|row| row.split_once(' ').unwrap());
     parts
         .map(|(name, rows)| (name.to_owned(), rows.parse().unwrap()))
         .collect()
+}
+
+/// Until its sessions have ended, so that they have said what they have done.
+fn close(store: Postgres, database: &Database) {
+    drop(store);
+    let sessions = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}'",
+        database.0
+    );
+    wait_until("its sessions to end", || run(&sessions) == ["0"]);
 }
 
 fn claim_and_finish(store: &Postgres, count: u32) {
@@ -78,18 +87,11 @@ fn keyed(store: &Postgres, number: u64) {
 
 #[test]
 fn what_was_planned_when_there_was_nothing_reads_no_more_when_there_is_much() {
-    let schema = Schema::new();
-    let options = schema.options(LIMITS);
-    let store = Postgres::open(PostgresOptions {
-        url: format!("{} application_name=plans", options.url),
-        ..options
-    })
-    .unwrap();
-    let name = &schema.0;
+    let database = Database::new("plans");
+    let store = database.open();
     for table in ["task", "live", "ended"] {
-        run(&format!(
-            "ALTER TABLE {name}.{table} SET (autovacuum_enabled = off)"
-        ));
+        let sql = format!("ALTER TABLE task_server.{table} SET (autovacuum_enabled = off)");
+        try_run_at(&database.url(), &sql).unwrap();
     }
     // Often enough for plans to stay.
     for number in 1..=20 {
@@ -115,14 +117,55 @@ fn what_was_planned_when_there_was_nothing_reads_no_more_when_there_is_much() {
         keyed(&store, 300 + turn);
         cancel(&store, 11_000 + turn);
     }
-    // A session that ends says what it has done.
-    drop(store);
-    wait_until("its sessions to end", || {
-        let sessions = "SELECT FROM pg_stat_activity WHERE application_name = 'plans'";
-        run(&format!("SELECT count(*) FROM ({sessions}) AS them")) == ["0"]
-    });
-    for (name, rows) in read(&schema) {
+    close(store, &database);
+    for (name, rows) in read(&database) {
         // A few rows of a few tasks; all of them would be 20,000 a turn.
         assert!(rows < TURNS * 200, "{rows} rows were read of {name}");
     }
+}
+
+/// Runs so many tasks from beginning to end.
+fn run_through(store: &Postgres, first: u64, count: u64) {
+    let tasks = (first..first + count).map(|number| task(number, "f"));
+    enqueue(store, tasks.collect());
+    let claimed = claim(store, "f", u32::try_from(count).unwrap());
+    assert_eq!(claimed.len(), usize::try_from(count).unwrap());
+    let ends = claimed.iter().map(|task| end(task, completed("1")));
+    ask(|done| store.finish(ends.collect(), NOW, done)).unwrap();
+}
+
+#[test]
+fn tasks_that_are_gone_are_not_looked_at_by_each_claim_while_a_snapshot_is_held() {
+    const GONE: u64 = 20_000;
+    const CLAIMS: u64 = 200;
+    let database = Database::new("held");
+    let store = database.open();
+    enqueue(&store, vec![task(1, "other")]);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let connected = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await;
+        let (client, connection) = connected.unwrap();
+        let driver = tokio::spawn(connection);
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT txid_current()";
+        client.batch_execute(begin).await.unwrap();
+        for first in (1_000..1_000 + GONE).step_by(1_000) {
+            run_through(&store, first, 1_000);
+        }
+        for turn in 0..CLAIMS {
+            run_through(&store, 100_000 + turn, 1);
+        }
+        client.batch_execute("ROLLBACK").await.unwrap();
+        drop(client);
+        driver.await.unwrap().unwrap();
+    });
+    // What comes in before is found all the same.
+    enqueue(&store, vec![task(2, "f")]);
+    wait_until("it to be found", || claim(&store, "f", 1).len() == 1);
+    close(store, &database);
+    let rows = read(&database)["live_ready"];
+    // By each claim it would be four million.
+    assert!(rows < CLAIMS * GONE / 4, "{rows} rows were read");
 }
