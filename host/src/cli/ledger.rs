@@ -1,5 +1,7 @@
 //! `host ledger`: what operators do to the ledger of background tasks.
 
+mod copy;
+
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -37,6 +39,14 @@ pub(super) enum Ledger {
         #[command(flatten)]
         place: Place,
     },
+    /// Copies all that the ledger has into a PostgreSQL database, which many hosts may share; no host may run on that folder.
+    #[command(after_help = copy::MORE)]
+    Copy {
+        #[command(flatten)]
+        target: copy::Target,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 /// Where the ledger is.
@@ -51,13 +61,17 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn folder(&self) -> Result<PathBuf, String> {
+    fn load(&self) -> Result<Config, String> {
         let overrides = Overrides {
             data: self.data.clone(),
             ..Overrides::default()
         };
         let config = Config::load(self.config.as_deref(), overrides);
-        match config.map_err(|error| error.to_string())?.ledger.place {
+        config.map_err(|error| error.to_string())
+    }
+
+    fn folder(&self) -> Result<PathBuf, String> {
+        match self.load()?.ledger.place {
             LedgerPlace::Folder { folder, .. } => Ok(folder),
             LedgerPlace::Postgres { .. } => Err(IN_A_DATABASE.to_owned()),
         }
@@ -66,22 +80,27 @@ impl Place {
 
 impl Ledger {
     pub(super) fn run(self) -> ExitCode {
-        let (Self::Check { place } | Self::Backup { place, .. } | Self::Restore { place, .. }) =
-            &self;
-        let folder = match place.folder() {
-            Ok(folder) => folder,
-            Err(error) => return life::fail(COMMAND, &error, EXIT_USAGE),
-        };
-        let done = match &self {
-            Self::Check { .. } => check(&folder),
-            Self::Backup { file, .. } => backup(&folder, file),
-            Self::Restore { file, .. } => restore(&folder, file),
-        };
-        match done {
+        match self.done() {
             Ok(said) if writeln!(io::stdout(), "{said}").is_ok() => ExitCode::SUCCESS,
             Ok(_) => ExitCode::FAILURE,
-            Err(error) => life::fail(COMMAND, &error, EXIT_FAILURE),
+            Err((error, code)) => life::fail(COMMAND, &error, code),
         }
+    }
+
+    /// What is to be said of what was done, or why it wasn't, and the exit code of that.
+    fn done(self) -> Result<String, (String, u8)> {
+        let wrong = |error| (error, EXIT_USAGE);
+        let done = match self {
+            Self::Check { place } => check(&place.folder().map_err(wrong)?),
+            Self::Backup { file, place } => backup(&place.folder().map_err(wrong)?, &file),
+            Self::Restore { file, place } => restore(&place.folder().map_err(wrong)?, &file),
+            Self::Copy { target, place } => {
+                let config = place.load().map_err(wrong)?;
+                let target = target.of(&config.ledger.place).map_err(wrong)?;
+                target.copy(&config.data, config.ledger.limits, now())
+            }
+        };
+        done.map_err(|error| (error, EXIT_FAILURE))
     }
 }
 
@@ -111,11 +130,7 @@ fn backup(folder: &Path, file: &Path) -> Result<String, String> {
 }
 
 fn restore(folder: &Path, file: &Path) -> Result<String, String> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = since.map_or(0, |since| {
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    });
-    let before = ledger::restore(folder, file, now).map_err(|error| of_folder(folder, &error))?;
+    let before = ledger::restore(folder, file, now()).map_err(|error| of_folder(folder, &error))?;
     let kept = before.map_or_else(String::new, |before| {
         format!("; what was there is kept as {}", before.display())
     });
@@ -124,6 +139,14 @@ fn restore(folder: &Path, file: &Path) -> Result<String, String> {
         folder.display(),
         file.display()
     ))
+}
+
+/// In milliseconds of Unix time.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
 }
 
 fn of_folder(folder: &Path, error: &ledger::StoreError) -> String {

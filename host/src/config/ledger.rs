@@ -12,6 +12,9 @@ use crate::ledger::{Durability, Limits, Postgres};
 /// The data folder, unless somebody says otherwise.
 pub(crate) const DATA_DEFAULT: &str = "./data";
 
+/// The schema of a ledger in a database, unless somebody says otherwise.
+pub(crate) const SCHEMA_DEFAULT: &str = "task_server";
+
 const DAY_SECONDS: u64 = 24 * 3600;
 
 /// Where and how background tasks are kept.
@@ -65,7 +68,7 @@ impl Default for LedgerTable {
     fn default() -> Self {
         Self {
             url: None,
-            schema: "task_server".to_owned(),
+            schema: SCHEMA_DEFAULT.to_owned(),
             pooled: false,
             durable: Durable::Fsync,
             waiting_max: 10_000_000,

@@ -17,7 +17,7 @@ use service::proxies::Proxies;
 use service::tls::TlsFiles;
 use values::units::Size;
 
-pub(crate) use self::ledger::{DATA_DEFAULT, LedgerPlace, LedgerSettings};
+pub(crate) use self::ledger::{DATA_DEFAULT, LedgerPlace, LedgerSettings, SCHEMA_DEFAULT};
 pub(crate) use self::listen::{LISTEN_DEFAULT, Listening, Place, UnixPlace};
 use self::listen::{ListenKey, ListenTable};
 use self::raw::PluginTable;
@@ -53,6 +53,8 @@ pub(crate) struct Config {
     /// What is logged, unless the command line says so.
     pub(crate) log: Option<String>,
     pub(crate) plugins_dir: PathBuf,
+    /// The data folder, where the ledger is unless it is in a database.
+    pub(crate) data: PathBuf,
     pub(crate) ledger: LedgerSettings,
     pub(crate) limits: Limits,
     pub(crate) drain_grace: Duration,
@@ -199,6 +201,10 @@ impl Config {
                 ))
             })
             .collect::<Result<_, ConfigError>>()?;
+        let data = overrides
+            .data
+            .or(raw.data)
+            .unwrap_or_else(|| DATA_DEFAULT.into());
         Ok(Self {
             listen,
             tls,
@@ -211,12 +217,8 @@ impl Config {
                 .plugins_dir
                 .or(raw.plugins_dir)
                 .unwrap_or_else(|| PLUGINS_DIR_DEFAULT.into()),
-            ledger: raw.ledger.check(
-                overrides
-                    .data
-                    .or(raw.data)
-                    .unwrap_or_else(|| DATA_DEFAULT.into()),
-            )?,
+            ledger: raw.ledger.check(data.clone())?,
+            data,
             limits: Limits::check(&raw.limits)?,
             drain_grace: raw.drain.grace.0,
             reload: Reload {

@@ -5,6 +5,7 @@
 //! the host's data folder. Times are milliseconds of Unix time, and are handed in.
 
 mod answer;
+mod copy;
 mod endings;
 mod error;
 mod id;
@@ -19,11 +20,13 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod times;
+mod whole;
 mod work;
 
 #[cfg(test)]
 pub(crate) use answer::Done;
 pub(crate) use answer::ask;
+pub(crate) use copy::{CopyError, Target, copy};
 pub(crate) use error::{StoreError, StoreErrorKind};
 pub(crate) use id::{TaskId, TaskIds};
 pub(crate) use postgres::{Postgres, PostgresOptions};
@@ -41,3 +44,4 @@ pub(crate) use store::{
 };
 #[cfg(test)]
 pub(crate) use store::{KnownFunction, Pruned, Stats};
+pub(crate) use whole::RowCounts;

@@ -82,7 +82,17 @@ impl Connection {
         sql: &'static str,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, Fault> {
-        within(self.query_unlimited(sql, params)).await
+        within(STATEMENT_TIMEOUT, self.query_unlimited(sql, params)).await
+    }
+
+    /// As [`Self::query`], with a time limit of the caller's; the database's own has to suit it.
+    pub(super) async fn query_within(
+        &self,
+        limit: Duration,
+        sql: &'static str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, Fault> {
+        within(limit, self.query_unlimited(sql, params)).await
     }
 
     async fn query_unlimited(
@@ -105,7 +115,7 @@ impl Connection {
         sql: &'static str,
         params: &[Param<'_>],
     ) -> Result<u64, Fault> {
-        within(async {
+        within(STATEMENT_TIMEOUT, async {
             let sent = self.sent(sql);
             if self.is_pooled {
                 return Ok(self.client.execute_typed(&sent.text, params).await?);
@@ -145,30 +155,36 @@ impl Connection {
 
     /// Several statements without parameters.
     pub(super) async fn run(&self, sql: &str) -> Result<(), Fault> {
+        self.run_within(STATEMENT_TIMEOUT, sql).await
+    }
+
+    /// As [`Self::run`], with a time limit of the caller's; the database's own has to suit it.
+    pub(super) async fn run_within(&self, limit: Duration, sql: &str) -> Result<(), Fault> {
         let text = sql.replace('@', &self.prefix);
-        within(async { Ok(self.client.batch_execute(&text).await?) }).await
+        within(limit, async { Ok(self.client.batch_execute(&text).await?) }).await
     }
 
     pub(super) async fn begin(&self) -> Result<(), Fault> {
-        within(async { Ok(self.client.batch_execute(BEGIN).await?) }).await
+        self.run(BEGIN).await
     }
 
     /// All that is read until [`Self::rollback`] is as it was at one moment.
     pub(super) async fn begin_reading(&self) -> Result<(), Fault> {
-        within(async { Ok(self.client.batch_execute(BEGIN_READ).await?) }).await
+        self.run(BEGIN_READ).await
     }
 
     pub(super) async fn commit(&self) -> Result<(), Fault> {
-        within(async { Ok(self.client.batch_execute("COMMIT").await?) }).await
+        self.run("COMMIT").await
     }
 
     pub(super) async fn rollback(&self) -> Result<(), Fault> {
-        within(async { Ok(self.client.batch_execute("ROLLBACK").await?) }).await
+        self.run("ROLLBACK").await
     }
 }
 
-async fn within<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-    timeout(STATEMENT_TIMEOUT, work)
-        .await
-        .unwrap_or(Err(Fault::Slow))
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    timeout(limit, work).await.unwrap_or(Err(Fault::Slow))
 }

@@ -4,6 +4,9 @@ use tokio_postgres::error::{DbError, SqlState};
 
 use crate::ledger::error::{StoreError, StoreErrorKind};
 
+/// A statement before it, in the same transaction, has failed.
+const ABORTED: &str = "25P02";
+
 /// A prepared statement is of tables that a newer host has changed since; a new connection prepares it anew.
 const CHANGED: &str = "0A000";
 
@@ -33,6 +36,20 @@ impl Fault {
             Self::Database(error) => error.code().map(SqlState::code),
             _ => None,
         }
+    }
+
+    /// Of statements that were sent together, and answered in any order: why they came to nothing.
+    pub(super) fn cause_of<const N: usize>(answers: [Result<(), Self>; N]) -> Result<(), Self> {
+        let mut faults = answers.into_iter().filter_map(Result::err);
+        let Some(first) = faults.next() else {
+            return Ok(());
+        };
+        Err(match first.code() {
+            Some(ABORTED) => faults
+                .find(|fault| fault.code() != Some(ABORTED))
+                .unwrap_or(first),
+            _ => first,
+        })
     }
 
     /// Whether what one asker sent is the cause, so that the others may go on without it.

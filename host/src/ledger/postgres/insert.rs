@@ -1,11 +1,11 @@
-//! Rows of new tasks.
+//! Rows of new tasks, and of tasks that have finished.
 
 use tokio_postgres::types::Type;
 
 use super::connection::Connection;
 use super::fault::Fault;
 use super::known::retry_on_number;
-use super::values::{Json, len, number_of};
+use super::values::{Json, len, narrow, number_of};
 use crate::ledger::id::TaskId;
 use crate::ledger::record::NewTask;
 use crate::ledger::states::State;
@@ -200,6 +200,60 @@ pub(super) async fn live(connection: &Connection, new: &[New<'_>]) -> Result<(),
                 (&available_at, Type::INT8_ARRAY),
                 (&wakes, Type::INT8_ARRAY),
                 (&versions, Type::TEXT_ARRAY),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// A task that has finished.
+#[derive(Debug)]
+pub(super) struct EndedRow<'t> {
+    pub(super) id: TaskId,
+    pub(super) state: State,
+    pub(super) tries: u32,
+    pub(super) attempts: u32,
+    pub(super) lease: i64,
+    pub(super) available_at: i64,
+    pub(super) claimed_at: Option<i64>,
+    pub(super) ended_at: i64,
+    pub(super) forget_at: Option<i64>,
+    pub(super) result: Option<&'t [u8]>,
+}
+
+pub(super) async fn ended(connection: &Connection, rows: &[EndedRow<'_>]) -> Result<(), Fault> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let rows = || rows.iter();
+    let ids: Vec<TaskId> = rows().map(|row| row.id).collect();
+    let states: Vec<i16> = rows().map(|row| number_of(row.state)).collect();
+    let tries: Vec<i32> = rows().map(|row| narrow(row.tries)).collect();
+    let attempts: Vec<i32> = rows().map(|row| narrow(row.attempts)).collect();
+    let leases: Vec<i64> = rows().map(|row| row.lease).collect();
+    let available_at: Vec<i64> = rows().map(|row| row.available_at).collect();
+    let claimed_at: Vec<Option<i64>> = rows().map(|row| row.claimed_at).collect();
+    let ended_at: Vec<i64> = rows().map(|row| row.ended_at).collect();
+    let forget_at: Vec<Option<i64>> = rows().map(|row| row.forget_at).collect();
+    let lens: Vec<i64> = rows().map(|row| row.result.map_or(0, len)).collect();
+    let results: Vec<Option<Json<'_>>> = rows().map(|row| row.result.map(Json)).collect();
+    connection
+        .execute(
+            "INSERT INTO @ended (id, state, tries, attempts, lease, available_at, claimed_at, ended_at, forget_at, \
+             result_len, result) SELECT * FROM unnest($1::uuid[], $2::int2[], $3::int4[], $4::int4[], $5::int8[], \
+             $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::int8[], $11::json[])",
+            &[
+                (&ids, Type::UUID_ARRAY),
+                (&states, Type::INT2_ARRAY),
+                (&tries, Type::INT4_ARRAY),
+                (&attempts, Type::INT4_ARRAY),
+                (&leases, Type::INT8_ARRAY),
+                (&available_at, Type::INT8_ARRAY),
+                (&claimed_at, Type::INT8_ARRAY),
+                (&ended_at, Type::INT8_ARRAY),
+                (&forget_at, Type::INT8_ARRAY),
+                (&lens, Type::INT8_ARRAY),
+                (&results, Type::JSON_ARRAY),
             ],
         )
         .await?;

@@ -13,6 +13,7 @@ mod enqueue;
 mod fault;
 mod find;
 mod finish;
+pub(in crate::ledger) mod import;
 mod insert;
 mod known;
 mod link;

@@ -5,8 +5,9 @@ use tokio_postgres::types::Type;
 
 use super::connection::Connection;
 use super::fault::Fault;
+use super::insert::{self, EndedRow};
 use super::known::Known;
-use super::values::{Json, len, narrow, number_of};
+use super::values::{Json, narrow, number_of};
 use crate::ledger::id::TaskId;
 use crate::ledger::record::Attempt;
 use crate::ledger::states::State;
@@ -108,45 +109,19 @@ impl Writes {
     }
 
     async fn write_ended(&self, connection: &Connection) -> Result<(), Fault> {
-        if self.ended.is_empty() {
-            return Ok(());
-        }
-        let ended = || self.ended.iter();
-        let ids: Vec<TaskId> = ended().map(|end| end.task.id).collect();
-        let states: Vec<i16> = ended().map(|end| number_of(end.state)).collect();
-        let tries: Vec<i32> = ended().map(|end| narrow(end.task.tries)).collect();
-        let attempts: Vec<i32> = ended().map(|end| narrow(end.task.attempts)).collect();
-        let leases: Vec<i64> = ended().map(|end| end.task.lease).collect();
-        let available_at: Vec<i64> = ended().map(|end| end.task.available_at).collect();
-        let claimed_at: Vec<Option<i64>> = ended().map(|end| end.task.claimed_at).collect();
-        let ended_at: Vec<i64> = ended().map(|end| end.ended_at).collect();
-        let forget_at: Vec<Option<i64>> = ended().map(|end| end.forget_at).collect();
-        let lens: Vec<i64> = ended()
-            .map(|end| end.result.as_deref().map_or(0, len))
-            .collect();
-        let results: Vec<Option<Json<'_>>> =
-            ended().map(|end| end.result.as_deref().map(Json)).collect();
-        connection
-            .execute(
-                "INSERT INTO @ended (id, state, tries, attempts, lease, available_at, claimed_at, ended_at, forget_at, \
-                 result_len, result) SELECT * FROM unnest($1::uuid[], $2::int2[], $3::int4[], $4::int4[], $5::int8[], \
-                 $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::int8[], $11::json[])",
-                &[
-                    (&ids, Type::UUID_ARRAY),
-                    (&states, Type::INT2_ARRAY),
-                    (&tries, Type::INT4_ARRAY),
-                    (&attempts, Type::INT4_ARRAY),
-                    (&leases, Type::INT8_ARRAY),
-                    (&available_at, Type::INT8_ARRAY),
-                    (&claimed_at, Type::INT8_ARRAY),
-                    (&ended_at, Type::INT8_ARRAY),
-                    (&forget_at, Type::INT8_ARRAY),
-                    (&lens, Type::INT8_ARRAY),
-                    (&results, Type::JSON_ARRAY),
-                ],
-            )
-            .await?;
-        Ok(())
+        let rows = self.ended.iter().map(|end| EndedRow {
+            id: end.task.id,
+            state: end.state,
+            tries: end.task.tries,
+            attempts: end.task.attempts,
+            lease: end.task.lease,
+            available_at: end.task.available_at,
+            claimed_at: end.task.claimed_at,
+            ended_at: end.ended_at,
+            forget_at: end.forget_at,
+            result: end.result.as_deref(),
+        });
+        insert::ended(connection, &rows.collect::<Vec<_>>()).await
     }
 
     async fn delete_live(&self, connection: &Connection) -> Result<(), Fault> {

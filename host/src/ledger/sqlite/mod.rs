@@ -8,6 +8,7 @@ mod book;
 mod claim;
 mod desk;
 mod enqueue;
+pub(in crate::ledger) mod export;
 mod fault;
 mod find;
 mod finish;

@@ -48,7 +48,7 @@ fn summary(row: &Row<'_>) -> Result<TaskSummary, Fault> {
     })
 }
 
-fn text(row: &Row<'_>, column: usize) -> Result<Option<Bytes>, Fault> {
+pub(super) fn text(row: &Row<'_>, column: usize) -> Result<Option<Bytes>, Fault> {
     let text = row
         .get_ref(column)?
         .as_bytes_or_null()

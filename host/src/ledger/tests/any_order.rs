@@ -11,7 +11,7 @@ use super::{NOW, ask, id, task, want};
 use crate::ledger::postgres::tests::Schema;
 use crate::ledger::{
     ClaimAsk, Durability, Ending, Enqueued, Failure, Filter, Finish, NewTask, Options, PageAsk,
-    RetryOn, RetryPolicy, Selection, Sqlite, State, Store, TaskId, Want,
+    RetryOn, RetryPolicy, Selection, Sqlite, State, Store, Target, TaskId, Want, copy,
 };
 
 #[derive(Clone, Debug)]
@@ -376,6 +376,23 @@ impl Pair {
         self.model.forget_turns();
     }
 
+    /// The ledger in the folder is copied into a database, and goes on there.
+    fn move_to(&mut self, schema: Schema) {
+        self.reopen();
+        self.store = None;
+        let Place::Folder(folder) = &self.place else {
+            panic!("it is in a database already");
+        };
+        let options = schema.options(NO_LIMITS);
+        let target = Target {
+            url: &options.url,
+            schema: &options.schema,
+        };
+        copy(folder.path(), target, NO_LIMITS, self.now, &mut |_, _| ()).unwrap();
+        self.place = Place::Schema(schema);
+        self.open();
+    }
+
     fn compare(&self) {
         for number in 1..=self.count {
             self.both(|store| ask(|done| store.get(id(number), done)).unwrap());
@@ -404,6 +421,21 @@ fn compare(place: Place, ops: &[(Op, i64)]) {
     pair.compare();
 }
 
+fn compare_moved(ops: &[(Op, i64)], later: &[(Op, i64)]) {
+    let mut pair = Pair::new(Place::Folder(tempfile::tempdir().unwrap()));
+    for (op, wait) in ops {
+        pair.now += wait;
+        pair.act(op.clone());
+    }
+    pair.move_to(Schema::new());
+    pair.compare();
+    for (op, wait) in later {
+        pair.now += wait;
+        pair.act(op.clone());
+    }
+    pair.compare();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -411,6 +443,14 @@ proptest! {
     fn a_store_does_what_the_model_does(ops in prop::collection::vec((op(), 0..40_i64), 1..60)) {
         compare(Place::Folder(tempfile::tempdir().unwrap()), &ops);
         compare(Place::Schema(Schema::new()), &ops);
+    }
+
+    #[test]
+    fn a_ledger_that_is_copied_goes_on_as_if_it_had_not_been(
+        ops in prop::collection::vec((op(), 0..40_i64), 1..60),
+        later in prop::collection::vec((op(), 0..40_i64), 0..30),
+    ) {
+        compare_moved(&ops, &later);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod any_order;
 mod contract;
+mod copy;
 mod endings;
 mod model;
 mod states;

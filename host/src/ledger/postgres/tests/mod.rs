@@ -25,7 +25,7 @@ pub(in crate::ledger) fn server() -> &'static databases::Postgres {
 }
 
 /// A schema of a test's own; dropped with all that is in it.
-pub(in crate::ledger) struct Schema(pub(super) String);
+pub(in crate::ledger) struct Schema(pub(in crate::ledger) String);
 
 impl Schema {
     /// A name that no other test has.
