@@ -3,6 +3,7 @@
 mod balancers;
 mod dead_hosts;
 mod handed_over;
+mod moving;
 mod shared_ledger;
 mod upsets;
 
