@@ -39,7 +39,7 @@ pub(super) enum Ledger {
         #[command(flatten)]
         place: Place,
     },
-    /// Copies all that the ledger has into a PostgreSQL database, which many hosts may share; no host may run on that folder.
+    /// Copies all that the ledger has into a database that many hosts may share; no host may run on that folder.
     #[command(after_help = copy::MORE)]
     Copy {
         #[command(flatten)]

@@ -25,8 +25,7 @@ const SAY_EVERY: Duration = Duration::from_secs(1);
 /// Where the copy is to be.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Target {
-    /// Address of the database, which others can read in the list of processes [default: `url` under `[ledger]` of the
-    /// configuration]
+    /// Address of the database, which others can read in the list of processes [default: what the configuration says]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// File that has the address
@@ -35,7 +34,7 @@ pub(in crate::cli) struct Target {
     /// Variable of the environment that has the address
     #[arg(long, value_name = "NAME", conflicts_with_all = ["url", "url_file"])]
     url_env: Option<String>,
-    /// Schema, made where there is none [default: what the configuration says, or task_server]
+    /// Schema, made where there is none [default: what the configuration says]
     #[arg(long, value_name = "NAME")]
     schema: Option<String>,
 }

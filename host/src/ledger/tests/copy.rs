@@ -195,7 +195,7 @@ fn a_copy_has_all_that_the_ledger_has() {
     let schema = Schema::new();
     let mut told = Vec::new();
     let copied = copy_to(folder.path(), &schema, &mut |done, all| {
-        told.push((*done, *all))
+        told.push((*done, *all));
     });
     let copied = copied.unwrap();
     assert_eq!(told.last(), Some(&(copied, copied)));
