@@ -100,13 +100,15 @@ impl Desk<'_> {
         }
         self.has_written = true;
         let taken = newly_taken(&before, &holders);
-        let (written, (), ()) = tokio::try_join!(
+        let (written, tasks, live) = tokio::join!(
             insert::taken(self.connection, &taken),
             insert::tasks(self.connection, &stored),
             insert::live(self.connection, &stored),
-        )?;
+        );
+        let mut keys = 0;
+        Fault::cause_of([written.map(|written| keys = written), tasks, live])?;
         // Somebody else took one of the keys between the look and the writing.
-        if written != taken.len() as u64 {
+        if keys != taken.len() as u64 {
             return Err(Fault::Raced);
         }
         Ok(answers)

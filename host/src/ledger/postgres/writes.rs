@@ -97,14 +97,15 @@ impl Writes {
 
     /// Sends all of it together, and waits for all of it. Answers whether there was anything.
     pub(super) async fn write(&self, connection: &Connection) -> Result<bool, Fault> {
-        tokio::try_join!(
+        let (ended, gone, live, attempts, released, cancel_asked) = tokio::join!(
             self.write_ended(connection),
             self.delete_live(connection),
             self.write_live(connection),
             self.write_attempts(connection),
             self.write_released(connection),
             self.write_cancel_asked(connection),
-        )?;
+        );
+        Fault::cause_of([ended, gone, live, attempts, released, cancel_asked])?;
         Ok(!self.ended.is_empty() || !self.live.is_empty() || !self.cancel_asked.is_empty())
     }
 
