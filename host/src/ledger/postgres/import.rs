@@ -26,8 +26,10 @@ use crate::ledger::whole::{RowCounts, WholeFunction, WholeKey, WholeTask};
 
 /// For statements that look at all that was taken in, or commit it. As long as the database's own, below.
 const LONG_TIMEOUT: Duration = Duration::from_secs(600);
-const LONG_STATEMENTS: &str = "SET LOCAL statement_timeout = '600s'";
-
+/// They read whole tables, as the database thinks best.
+const LONG_STATEMENTS: &str = "SET LOCAL statement_timeout = '600s'; SET LOCAL enable_seqscan TO DEFAULT; \
+                               SET LOCAL enable_hashjoin TO DEFAULT; SET LOCAL enable_mergejoin TO DEFAULT; \
+                               SET LOCAL enable_sort TO DEFAULT; SET LOCAL jit TO DEFAULT";
 const ANALYZE: &str = "ANALYZE @task, @live, @ended, @attempt, @taken";
 
 /// Nobody else takes tasks in until the transaction ends. In the order in which hosts write to these tables.
