@@ -11,7 +11,7 @@ use crate::config::{LedgerPlace, SCHEMA_DEFAULT};
 use crate::ledger::{self, CopyError, Limits, Postgres, RowCounts};
 
 pub(super) const MORE: &str = "\
-The database must not have tasks yet. All is copied in one transaction: a copy that is interrupted leaves nothing there, and \
+It is a PostgreSQL database, and must not have tasks yet. All is copied in one transaction: a copy that is interrupted leaves nothing there, and \
 is begun anew by the same command. Tasks keep their ids, states, times, attempts, results and keys. What ran when the host \
 was stopped is an attempt that was lost, as at a start of the host. The ledger in the folder stays; no host may run its \
 tasks again.";

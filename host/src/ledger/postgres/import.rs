@@ -334,8 +334,14 @@ async fn verify(connection: &Connection, expected: &RowCounts) -> Result<(), Fau
         return Ok(());
     }
     Err(Fault::Known(unavailable(format!(
-        "not all of the ledger came to the database, and nothing is kept there: it has {expected:?}, and {found:?} came, \
-         which makes {tasks:?} tasks"
+        "not all of the ledger came to the database, so nothing is kept there: {} of {} tasks, {} of {} attempts, {} of {} \
+         keys; `host ledger check` looks whether the ledger is whole",
+        found.tasks(),
+        expected.tasks(),
+        found.attempts,
+        expected.attempts,
+        found.keys,
+        expected.keys
     ))))
 }
 

@@ -400,3 +400,37 @@ fn what_a_database_cannot_keep_is_said() {
     assert!(error.to_string().contains(&id(1).to_string()), "{error}");
     assert!(!has_tasks(&schema));
 }
+
+#[test]
+fn a_ledger_that_is_not_whole_is_not_copied_in_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path(), NOW);
+    fill(&store);
+    drop(store);
+    let schema = Schema::new();
+    let tamper = |sql: &str| {
+        let ledger = rusqlite::Connection::open(folder.path().join("ledger.db")).unwrap();
+        assert_eq!(ledger.execute(sql, []), Ok(1), "{sql}");
+    };
+    for (break_it, mend_it, said) in [
+        (
+            "UPDATE attempt SET node = node + 1000 WHERE number = 2",
+            "UPDATE attempt SET node = node - 1000 WHERE number = 2",
+            "11 of 12 attempts",
+        ),
+        (
+            "UPDATE task SET lane = lane + 1000 WHERE at_most_once AND state = 7 AND wake_at IS NULL AND tries = 1 \
+             AND lane = (SELECT lane FROM lane JOIN function USING (function) WHERE name = 'once')",
+            "UPDATE task SET lane = lane - 1000 WHERE lane > 1000",
+            "15 of 16 tasks",
+        ),
+    ] {
+        tamper(break_it);
+        let error = copy_to(folder.path(), &schema, &mut |_, _| ()).unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+        assert!(!has_tasks(&schema));
+        tamper(mend_it);
+    }
+    copy_to(folder.path(), &schema, &mut |_, _| ()).unwrap();
+    assert_eq!(schema.miscounts(), Vec::<String>::new());
+}
