@@ -11,10 +11,10 @@ use crate::config::{LedgerPlace, SCHEMA_DEFAULT};
 use crate::ledger::{self, CopyError, Limits, Postgres, RowCounts};
 
 pub(super) const MORE: &str = "\
-It is a PostgreSQL database, and must not have tasks yet. All is copied in one transaction: a copy that is interrupted leaves nothing there, and \
-is begun anew by the same command. Tasks keep their ids, states, times, attempts, results and keys. What ran when the host \
-was stopped is an attempt that was lost, as at a start of the host. The ledger in the folder stays; no host may run its \
-tasks again.";
+It is a PostgreSQL database, and must not have tasks yet. All is copied in one transaction: a copy that is interrupted leaves \
+nothing there, and is begun anew by the same command. Tasks keep their ids, states, times, attempts, results and keys. What \
+ran when the host was stopped is an attempt that was lost, as at a start of the host. The ledger in the folder stays; no host \
+may run its tasks again.";
 
 const NOWHERE: &str = "say where the ledger is to be copied to: by --url-file, --url-env or --url, or by `url` under `[ledger]` \
 in the file that --config names";
