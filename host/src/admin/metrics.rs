@@ -8,7 +8,7 @@ use service::metrics::{Number, Page};
 use super::Admin;
 use super::status::pools;
 use crate::clock::Moment;
-use crate::ledger::State;
+use crate::ledger::{Condition, State};
 use crate::plugin::PoolReport;
 use crate::stats::Histogram;
 
@@ -65,6 +65,24 @@ async fn of_background(page: &mut Page, admin: &Admin) {
         page.gauge("background_file_bytes", "The files of the ledger.")
             .value(len);
     }
+    if let Some(condition) = faring.condition {
+        of_condition(page, &condition);
+    }
+}
+
+fn of_condition(page: &mut Page, condition: &Condition) {
+    let mut dead = page.gauge(
+        "background_dead_rows",
+        "Rows of the ledger's tables that are gone and not yet removed by vacuum, by table.",
+    );
+    for (table, rows) in &condition.dead_rows {
+        dead.labelled(&[("table", table)], *rows);
+    }
+    page.gauge(
+        "background_oldest_snapshot_seconds",
+        "How long the oldest snapshot has been held in the ledger's database.",
+    )
+    .value(Duration::from_millis(condition.oldest_snapshot_ms).as_secs_f64());
 }
 
 fn of_connections(page: &mut Page, admin: &Admin) {

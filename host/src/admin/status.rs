@@ -48,6 +48,9 @@ struct BackgroundReport {
     stored_len: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     file_len: Option<u64>,
+    /// What an operator should do something about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     functions: BTreeMap<String, TasksReport>,
 }
 
@@ -93,6 +96,10 @@ async fn background(admin: &Admin) -> Option<BackgroundReport> {
         error: None,
         stored_len: faring.stored_len,
         file_len: faring.file_len,
+        warnings: faring
+            .condition
+            .map(|condition| condition.warnings)
+            .unwrap_or_default(),
         functions: functions.collect(),
     })
 }

@@ -14,8 +14,8 @@ use super::{Background, Shared, failure, now};
 use crate::access::Caller;
 use crate::generations::Generation;
 use crate::ledger::{
-    FunctionStats, Page, PageAsk, Pool, Selection, State, StoreErrorKind, TaskId, TaskSummary,
-    TaskView, ask,
+    Condition, FunctionStats, Page, PageAsk, Pool, Selection, State, StoreErrorKind, TaskId,
+    TaskSummary, TaskView, ask,
 };
 
 /// All that is known of a task.
@@ -47,6 +47,8 @@ pub(crate) struct Faring {
     pub(crate) stored_len: u64,
     /// Bytes of the ledger's files.
     pub(crate) file_len: Option<u64>,
+    /// That of the ledger's database, where it has one.
+    pub(crate) condition: Option<Condition>,
 }
 
 /// What people do to tasks.
@@ -179,6 +181,7 @@ impl Background {
             functions: stats.functions.into_iter().map(fares).collect(),
             stored_len: stats.stored_len,
             file_len: stats.file_len,
+            condition: store.condition(),
         }))
     }
 

@@ -6,6 +6,7 @@
 
 mod answer;
 mod copy;
+mod condition;
 mod endings;
 mod error;
 mod id;
@@ -27,6 +28,7 @@ mod work;
 pub(crate) use answer::Done;
 pub(crate) use answer::ask;
 pub(crate) use copy::{CopyError, Target, copy};
+pub(crate) use condition::Condition;
 pub(crate) use error::{StoreError, StoreErrorKind};
 pub(crate) use id::{TaskId, TaskIds};
 pub(crate) use postgres::{Postgres, PostgresOptions};

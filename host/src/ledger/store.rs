@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use super::answer::Done;
+use super::condition::Condition;
 use super::id::TaskId;
 use super::record::{
     Claimed, Enqueued, Finish, Finished, NewTask, Page, PageAsk, Selection, TaskView,
@@ -84,6 +85,11 @@ pub(crate) trait Store: Send + Sync {
 
     /// The hosts that share the ledger, and those that did within the last day.
     fn nodes(&self, done: Done<Vec<Node>>);
+
+    /// In what condition the ledger's database is, as was last seen; none where there is nothing to see, or it couldn't be seen.
+    fn condition(&self) -> Option<Condition> {
+        None
+    }
 
     /// Has every change told from now on.
     fn watch(&self, listener: Arc<dyn Listener>);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::answer::Done;
+use super::condition::Alarms;
 use super::error::{StoreError, StoreErrorKind};
 use super::id::TaskId;
 use super::queue::{Weighed, Weight};
@@ -170,6 +171,8 @@ pub(in crate::ledger) enum Look {
     Count(Selection, Event, Owed<u64>),
     Stats(Stats, Owed<Stats>),
     Nodes(Owed<Vec<Node>>),
+    /// In what condition the database is; [`Store::condition`](super::store::Store::condition) says so afterwards.
+    Condition(Alarms, Owed<()>),
 }
 
 impl Weighed for Look {
@@ -187,6 +190,7 @@ impl Look {
             Self::Count(.., owed) => owed.pay(Err(error)),
             Self::Stats(_, owed) => owed.pay(Err(error)),
             Self::Nodes(owed) => owed.pay(Err(error)),
+            Self::Condition(_, owed) => owed.pay(Err(error)),
         }
     }
 }

@@ -10,7 +10,9 @@
 mod mariadb;
 mod postgres;
 mod programs;
+mod releases;
 
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
 pub use programs::{command, end_with_us, free_port, program, run, wait_for};
+pub use releases::Release;

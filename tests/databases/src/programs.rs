@@ -59,8 +59,9 @@ pub fn command(program: &Path, users: &[&str], folder: &Path) -> Command {
     command
 }
 
-/// Runs a program to its end, which has to be a good one.
-pub fn run(command: &mut Command) {
+/// Runs a program to its end, which has to be a good one, and gives what it printed.
+#[expect(clippy::must_use_candidate, reason = "most print nothing")]
+pub fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert!(
         output.status.success(),
@@ -68,6 +69,16 @@ pub fn run(command: &mut Command) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Sends a signal to processes, of which each may have ended.
+pub(crate) fn signal(name: &str, processes: &[u32]) {
+    for process in processes {
+        let mut kill = Command::new("kill");
+        kill.args([&format!("-{name}"), &process.to_string()]);
+        drop(kill.stderr(Stdio::null()).status());
+    }
 }
 
 /// Waits until the server answers. What it wrote into its log is said where it doesn't.

@@ -7,6 +7,7 @@
 mod change;
 mod claim;
 mod commits;
+mod condition;
 mod connection;
 mod desk;
 mod enqueue;
@@ -49,6 +50,7 @@ use self::reach::Reach;
 use self::shared::Shared;
 use self::writer::Writer;
 use super::answer::Done;
+use super::condition::Condition;
 use super::error::{StoreError, StoreErrorKind};
 use super::id::TaskId;
 use super::queue::Refused;
@@ -288,6 +290,10 @@ impl Store for Postgres {
 
     fn nodes(&self, done: Done<Vec<Node>>) {
         self.look(Look::Nodes(Owed::new(done)));
+    }
+
+    fn condition(&self) -> Option<Condition> {
+        self.shared.watch_of_condition.condition()
     }
 
     fn watch(&self, listener: Arc<dyn Listener>) {

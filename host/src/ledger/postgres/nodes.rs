@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
+use super::condition::LOOK_EVERY;
 use super::connection::Connection;
 use super::desk::Desk;
 use super::fault::Fault;
@@ -17,10 +18,12 @@ use super::link::Link;
 use super::shared::Shared;
 use super::values::{Kept, count};
 use super::writes::Writes;
+use crate::ledger::condition::Alarms;
 use crate::ledger::id::TaskId;
 use crate::ledger::record::Ending;
 use crate::ledger::states::State;
 use crate::ledger::store::Node;
+use crate::ledger::work::{Look, Owed};
 
 /// How often a host says that it lives.
 const BEAT: Duration = Duration::from_secs(5);
@@ -35,7 +38,12 @@ const DEAD_LOOK: Duration = Duration::from_secs(1);
 pub(super) async fn run(shared: &Shared, mut link: Link) {
     let own = &shared.own;
     let mut beat_next = Instant::now() + BEAT;
+    let mut condition_next = Instant::now();
     while !own.is_over() {
+        if Instant::now() >= condition_next {
+            condition_next = Instant::now() + LOOK_EVERY;
+            ask_for_condition(shared);
+        }
         let is_news = tokio::select! {
             () = own.news.notified() => true,
             () = tokio::time::sleep(POLL) => false,
@@ -59,6 +67,14 @@ pub(super) async fn run(shared: &Shared, mut link: Link) {
             link.heed(&fault);
         }
     }
+}
+
+/// A reader looks at it: a beat may not wait for that. Where it can't now, it does the next time.
+fn ask_for_condition(shared: &Shared) {
+    let nobody = Owed::new(Box::new(|_| ()));
+    let _ = shared
+        .looks
+        .push(Look::Condition(Alarms::default(), nobody));
 }
 
 /// Nothing of this host's runs any more, or it would not have closed the store: what does is taken for lost.

@@ -1,5 +1,6 @@
 //! Those who only look, on connections of their own.
 
+use super::condition;
 use super::connection::Connection;
 use super::fault::Fault;
 use super::link::Link;
@@ -17,7 +18,7 @@ pub(super) async fn run(shared: &Shared, mut link: Link) {
         match shared.looks.next().await {
             Batch::Work(batch) => {
                 for look in batch {
-                    answer(&mut link, look).await;
+                    answer(shared, &mut link, look).await;
                 }
             }
             Batch::Idle => {}
@@ -26,7 +27,7 @@ pub(super) async fn run(shared: &Shared, mut link: Link) {
     }
 }
 
-async fn answer(link: &mut Link, look: Look) {
+async fn answer(shared: &Shared, link: &mut Link, look: Look) {
     match look {
         Look::Get(id, owed) => {
             owed.pay(said(link, async |connection| read::get(connection, id).await).await);
@@ -41,6 +42,20 @@ async fn answer(link: &mut Link, look: Look) {
         }
         Look::Nodes(owed) => {
             owed.pay(said(link, async |connection| nodes::list(connection).await).await);
+        }
+        Look::Condition(alarms, owed) => {
+            let found = said(link, async |connection| condition::look(connection).await).await;
+            let watch = &shared.watch_of_condition;
+            owed.pay(match found {
+                Ok(found) => {
+                    watch.heed(found, alarms);
+                    Ok(())
+                }
+                Err(error) => {
+                    watch.knows_nothing();
+                    Err(error)
+                }
+            });
         }
         Look::Stats(_, owed) => {
             owed.pay(said(link, async |connection| read::stats(connection).await).await);

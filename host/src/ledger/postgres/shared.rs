@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::condition::Watch;
 use super::own::Own;
 use crate::ledger::queue::{Queue, Weight};
 use crate::ledger::store::Listener;
@@ -17,6 +18,7 @@ pub(super) struct Shared {
     pub(super) work: Queue<Work>,
     pub(super) looks: Queue<Look>,
     pub(super) own: Own,
+    pub(super) watch_of_condition: Watch,
     listener: Mutex<Option<Arc<dyn Listener>>>,
 }
 
@@ -26,6 +28,7 @@ impl Shared {
             work: Queue::new(WORK_BOUND, WORK_BATCH),
             looks: Queue::new(LOOKS_BOUND, LOOKS_BATCH),
             own,
+            watch_of_condition: Watch::default(),
             listener: Mutex::new(None),
         }
     }

@@ -42,6 +42,8 @@ fn answer(connection: &Connection, files: &[PathBuf], look: Look) {
         }
         // Answered without a reader: there is but one host.
         Look::Nodes(owed) => owed.pay(Ok(Vec::new())),
+        // A file does without.
+        Look::Condition(_, owed) => owed.pay(Ok(())),
         Look::Stats(stats, owed) => owed.pay(said(complete(connection, files, stats))),
     }
 }

@@ -122,6 +122,32 @@ fn each_host_shows_all_hosts() {
 }
 
 #[test]
+fn a_host_shows_in_what_condition_its_database_is() {
+    let server = Postgres::start(&[]);
+    let host = setup(&server)
+        .plugin(Plugin::Good)
+        .arg("--http")
+        .arg("127.0.0.1:0")
+        .start();
+    let task = hand_over(&mut host.client(), "echo", json!("x"));
+    end_of(&mut host.client(), &task);
+    let page = wait_for("it to have looked", || {
+        let (_, page) = host.page("/metrics");
+        page.contains("host_background_dead_rows").then_some(page)
+    });
+    for part in [
+        "host_background_dead_rows{table=\"live\"} ",
+        "host_background_dead_rows{table=\"tally\"} ",
+        "host_background_oldest_snapshot_seconds ",
+    ] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    // Nothing is amiss.
+    let status = host.client().result("host.status", json!({}));
+    assert!(status["background"]["warnings"].is_null(), "{status}");
+}
+
+#[test]
 fn an_application_hands_a_task_over_in_its_own_transaction() {
     let server = Postgres::start(&[]);
     let host = good(&server);

@@ -2,6 +2,7 @@
 
 mod bad_days;
 mod bench;
+mod condition;
 mod encryption;
 mod lost_commits;
 mod nodes;
@@ -79,33 +80,36 @@ impl Drop for Schema {
     }
 }
 
-/// A database of a test's own on that server, for what would be felt by all who use it.
-struct Database(String);
+/// A database of a test's own, since what is done to it is done to all who use it.
+pub(super) struct Database(String);
 
 impl Database {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         run(&format!("CREATE DATABASE {name}"));
         Self(name.to_owned())
     }
 
-    fn url(&self) -> String {
-        let name = format!("dbname={}", self.0);
-        server().socket_url().replace("dbname=postgres", &name)
+    pub(super) fn url(&self) -> String {
+        let url = server().socket_url();
+        url.replace("dbname=postgres", &format!("dbname={}", self.0))
     }
 
-    fn open(&self) -> Postgres {
-        Postgres::open(PostgresOptions {
+    pub(super) fn options(&self) -> PostgresOptions {
+        PostgresOptions {
             url: self.url(),
             schema: "task_server".into(),
             limits: LIMITS,
             node: "node-a".into(),
             is_pooled: false,
-        })
-        .unwrap()
+        }
+    }
+
+    pub(super) fn open(&self) -> Postgres {
+        Postgres::open(self.options()).unwrap()
     }
 
     /// Ends all connections to it; answers how many there were.
-    fn disconnect(&self) -> usize {
+    pub(super) fn disconnect(&self) -> usize {
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ";
         run(&format!("{sql} '{}'", self.0)).len()
     }
@@ -115,6 +119,21 @@ impl Drop for Database {
     fn drop(&mut self) {
         run(&format!("DROP DATABASE {} WITH (FORCE)", self.0));
     }
+}
+
+/// The ledger of a server of a test's own.
+fn options_at(server: &databases::Postgres) -> PostgresOptions {
+    PostgresOptions {
+        url: server.socket_url(),
+        schema: "task_server".into(),
+        limits: LIMITS,
+        node: "node-a".into(),
+        is_pooled: false,
+    }
+}
+
+fn open_at(server: &databases::Postgres) -> Postgres {
+    Postgres::open(options_at(server)).unwrap()
 }
 
 /// As in the contract's tests.
