@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
 use tokio_postgres::types::Type;
 
 use super::connection::Connection;
@@ -15,8 +16,8 @@ use super::link::Link;
 use crate::ledger::record::{Ending, Finish};
 use crate::ledger::work::Told;
 
-/// How often it is asked at once what became of a transaction, and how long it is waited in between.
-const TRIES: u32 = 20;
+/// For so long it is asked at once what became of a transaction, and so long is waited in between.
+const SETTLE_FOR: Duration = Duration::from_secs(4);
 const WAIT: Duration = Duration::from_millis(200);
 
 /// This host's transactions that write.
@@ -70,18 +71,13 @@ impl Commits {
         fault: Fault,
     ) -> Result<(), Fault> {
         link.drop_connection();
-        for _ in 0..TRIES {
-            link.try_now();
-            if let Ok(connection) = link.get().await {
-                match self.is_committed(connection, self.number).await {
-                    Ok(true) => return Ok(()),
-                    Ok(false) => return Err(fault),
-                    Err(fault) => {
-                        link.heed(&fault);
-                    }
-                }
-            }
-            tokio::time::sleep(WAIT).await;
+        match timeout(SETTLE_FOR, self.answer(link)).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => return Err(fault),
+            // In the middle of something, maybe.
+            Err(_) => link.give_up(unavailable(
+                "the ledger's database doesn't answer after the connection to it was lost",
+            )),
         }
         self.unresolved = Some(Unresolved {
             number: self.number,
@@ -90,6 +86,22 @@ impl Commits {
         Err(Fault::Known(unavailable(
             "the connection to the ledger's database was lost while it wrote this down: it may be written down or not",
         )))
+    }
+
+    /// Asks again and again whether the last transaction was committed.
+    async fn answer(&self, link: &mut Link) -> bool {
+        loop {
+            link.try_now();
+            if let Ok(connection) = link.get().await {
+                match self.is_committed(connection, self.number).await {
+                    Ok(is_committed) => return is_committed,
+                    Err(fault) => {
+                        link.heed(&fault);
+                    }
+                }
+            }
+            tokio::time::sleep(WAIT).await;
+        }
     }
 
     /// Finds out what wasn't found out in time.

@@ -21,6 +21,8 @@ pub(super) struct Link {
     /// When it may be tried again, and why it failed.
     failed: Option<(Instant, StoreError)>,
     wait: Duration,
+    /// How many connections were made.
+    made: u64,
 }
 
 impl Link {
@@ -31,6 +33,7 @@ impl Link {
             is_pooled,
             failed: None,
             wait: WAIT_MIN,
+            made: 0,
         }
     }
 
@@ -54,16 +57,12 @@ impl Link {
                         tracing::info!("the ledger's database is reached again");
                     }
                     self.wait = WAIT_MIN;
+                    self.made += 1;
                     self.connection = Some(connection);
                 }
                 Err(fault) => {
                     let error = fault.into_store_error();
-                    if self.failed.is_none() {
-                        tracing::warn!(%error, "the ledger's database can't be reached");
-                    }
-                    let until = Instant::now() + jittered(self.wait);
-                    self.wait = (self.wait * 2).min(WAIT_MAX);
-                    self.failed = Some((until, error.clone()));
+                    self.give_up(error.clone());
                     return Err(error);
                 }
             }
@@ -72,12 +71,33 @@ impl Link {
         self.connection.as_ref().ok_or_else(closed)
     }
 
+    /// Has the connection made anew, but not at once: who waits already is refused, and doesn't wait once more for as long.
+    pub(super) fn give_up(&mut self, error: StoreError) {
+        self.connection = None;
+        if self.failed.is_none() {
+            tracing::warn!(%error, "the ledger's database can't be reached");
+        }
+        let until = Instant::now() + jittered(self.wait);
+        self.wait = (self.wait * 2).min(WAIT_MAX);
+        self.failed = Some((until, error));
+    }
+
     /// What a fault says about the connection. Answers whether the same is to be tried again at once.
     pub(super) fn heed(&mut self, fault: &Fault) -> bool {
-        if fault.breaks_connection() {
+        if matches!(fault, Fault::Slow) {
+            self.give_up(Fault::Slow.into_store_error());
+        } else if fault.breaks_connection() {
             self.connection = None;
         }
         fault.may_pass_at_once()
+    }
+
+    /// As [`Self::get`], and which of its connections that is: on another one another database may answer, if a replica has
+    /// taken over.
+    pub(super) async fn get_numbered(&mut self) -> Result<(&Connection, u64), StoreError> {
+        self.get().await?;
+        let number = self.made;
+        Ok((self.get().await?, number))
     }
 
     pub(super) fn drop_connection(&mut self) {

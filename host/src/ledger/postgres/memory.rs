@@ -33,6 +33,8 @@ pub(super) struct Memory {
     summed_at: Option<Instant>,
     /// Rows of the tally that were written here since they were last folded together.
     pub(super) tallied: u64,
+    /// On which connection all of this was found out.
+    connection: u64,
     /// When it was last looked for hosts that have died.
     pub(super) looked_for_dead_at: Option<Instant>,
 }
@@ -53,6 +55,25 @@ impl Delta {
 }
 
 impl Memory {
+    /// On another connection than before, forgets what may be otherwise there: a replica that has taken over may not have heard of a
+    /// function, and may give its number to another.
+    pub(super) async fn look_anew(
+        &mut self,
+        connection: &Connection,
+        number: u64,
+    ) -> Result<(), Fault> {
+        if self.connection == number {
+            return Ok(());
+        }
+        self.numbers.clear();
+        self.names.clear();
+        self.claims.clear();
+        self.summed_at = None;
+        self.read_functions(connection).await?;
+        self.connection = number;
+        Ok(())
+    }
+
     pub(super) fn number_of(&self, name: &str) -> Option<i32> {
         self.numbers.get(name).copied()
     }
@@ -93,7 +114,7 @@ impl Memory {
         Ok(self.number_of(name))
     }
 
-    /// Has these functions known; outside of any transaction, so that what is remembered isn't rolled back.
+    /// Has these functions known; outside of what is being written, so that what is remembered isn't rolled back.
     pub(super) async fn know(
         &mut self,
         connection: &Connection,
@@ -109,13 +130,24 @@ impl Memory {
         }
         new.sort_unstable();
         new.dedup();
-        connection
+        // In a transaction of its own for its limits: another host may have the same name, and wait for a replica.
+        connection.begin().await?;
+        let inserted = connection
             .execute(
                 "INSERT INTO @function (name, known_at) SELECT name, $2 FROM unnest($1::text[]) AS name \
                  WHERE name NOT IN (SELECT name FROM @function) ON CONFLICT DO NOTHING",
                 &[(&new, Type::TEXT_ARRAY), (&now, Type::INT8)],
             )
-            .await?;
+            .await;
+        match inserted {
+            Ok(_) => connection.commit().await?,
+            Err(fault) => {
+                if !fault.breaks_connection() {
+                    connection.rollback().await?;
+                }
+                return Err(fault);
+            }
+        }
         self.read_functions(connection).await
     }
 

@@ -93,8 +93,10 @@ impl Own {
         let text = about.as_ref().map(|about| Json(&about.about));
         connection
             .execute(
-                "INSERT INTO @node AS node (id, name, about) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE \
-                 SET name = excluded.name, about = excluded.about, beat_at = now(), dead_at = NULL",
+                // No replica is waited for: what isn't there when it takes over is said again soon.
+                "INSERT INTO @node AS node (id, name, about) SELECT $1, $2, $3 \
+                 WHERE set_config('synchronous_commit', 'local', true) IS NOT NULL ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
+                 about = excluded.about, beat_at = now(), dead_at = NULL",
                 &[(&&*self.id, Type::TEXT), (&name, Type::TEXT), (&text, Type::JSON)],
             )
             .await?;

@@ -144,7 +144,8 @@ impl<'a> Writer<'a> {
             .listener()
             .is_some_and(|listener| listener.wants_changes());
         let may_claim = self.shared.own.is_alive();
-        let connection = self.link.get().await.map_err(Fault::Known)?;
+        let (connection, number) = self.link.get_numbered().await.map_err(Fault::Known)?;
+        self.memory.look_anew(connection, number).await?;
         self.commits.resolve(connection).await?;
         prepare(connection, &mut self.memory, batch).await?;
         connection.begin().await?;

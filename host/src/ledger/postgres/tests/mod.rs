@@ -4,6 +4,7 @@ mod bad_days;
 mod bench;
 mod condition;
 mod encryption;
+mod failover;
 mod lost_commits;
 mod nodes;
 mod opening;
