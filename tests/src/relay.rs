@@ -1,15 +1,18 @@
-//! A wire that can be cut.
+//! A wire that can be cut, or made long.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 /// Passes on what comes to a port of its own, until it is told to cut.
 #[derive(Debug)]
 pub struct Relay {
     port: u16,
     connections: Arc<Mutex<Vec<TcpStream>>>,
+    delay_ms: Arc<AtomicU64>,
 }
 
 impl Relay {
@@ -20,19 +23,31 @@ impl Relay {
         let port = listener.local_addr().expect("it is bound").port();
         let connections = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&connections);
+        let delay_ms = Arc::new(AtomicU64::new(0));
+        let delays = Arc::clone(&delay_ms);
         // It ends with the process of the tests.
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                drop(relay(&client, target, &kept));
+                drop(relay(&client, target, &kept, &delays));
             }
         });
-        Self { port, connections }
+        Self {
+            port,
+            connections,
+            delay_ms,
+        }
     }
 
     /// Where it listens.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// From now on, all that the target says comes so much later.
+    pub fn delay(&self, delay: Duration) {
+        let ms = u64::try_from(delay.as_millis()).expect("it is short");
+        self.delay_ms.store(ms, Ordering::Relaxed);
     }
 
     /// Breaks all connections that there are, without a word.
@@ -48,16 +63,26 @@ impl Relay {
     }
 }
 
-fn relay(client: &TcpStream, target: u16, kept: &Mutex<Vec<TcpStream>>) -> io::Result<()> {
+fn relay(
+    client: &TcpStream,
+    target: u16,
+    kept: &Mutex<Vec<TcpStream>>,
+    delay_ms: &Arc<AtomicU64>,
+) -> io::Result<()> {
     let server = TcpStream::connect(("127.0.0.1", target))?;
     kept.lock()
         .unwrap_or_else(PoisonError::into_inner)
         .extend([client.try_clone()?, server.try_clone()?]);
-    for (from, to) in [(client, &server), (&server, client)] {
+    for (from, to, is_answer) in [(client, &server, false), (&server, client, true)] {
         let (mut from, mut to) = (from.try_clone()?, to.try_clone()?);
+        let delay_ms = Arc::clone(delay_ms);
         thread::spawn(move || {
             let mut buffer = [0; 16 * 1024];
             while let Ok(len @ 1..) = from.read(&mut buffer) {
+                let delay_ms = delay_ms.load(Ordering::Relaxed);
+                if is_answer && delay_ms > 0 {
+                    thread::sleep(Duration::from_millis(delay_ms));
+                }
                 if to.write_all(&buffer[..len]).is_err() {
                     break;
                 }

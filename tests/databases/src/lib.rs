@@ -8,11 +8,13 @@
 )]
 
 mod mariadb;
+mod pooler;
 mod postgres;
 mod programs;
 mod releases;
 
 pub use mariadb::MariaDb;
+pub use pooler::Pooler;
 pub use postgres::Postgres;
 pub use programs::{command, end_with_us, free_port, program, run, wait_for};
 pub use releases::Release;

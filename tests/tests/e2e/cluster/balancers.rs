@@ -192,11 +192,11 @@ fn hosts_come_and_go_behind_nginx() {
 }
 
 fn tasks_outlive_hosts_behind(program: ProxyProgram) {
-    let mut server = Postgres::start(&[]);
-    let hosts = upsets::start(&server);
+    let server = Postgres::start(&[]);
+    let hosts = upsets::start(&server.url());
     let balancer = balancer(program, &hosts);
     let ports = [balancer.port(); 3];
-    upsets::under_load_at(ports, &mut server, hosts, 3, |_, hosts, round| {
+    upsets::under_load_through(ports, hosts, 3, |hosts, round| {
         let host = &mut hosts[usize::try_from(round).unwrap()];
         let signal = if round == 1 {
             Signal::TERM

@@ -1,5 +1,6 @@
 //! Many hosts: behind a balancer, and with a ledger in a database that they share.
 
+mod bad_days;
 mod balancers;
 mod dead_hosts;
 mod handed_over;
@@ -15,7 +16,12 @@ use crate::background::{end_of, look};
 
 /// A host without plugins that keeps background tasks in this database.
 fn setup(server: &Postgres) -> Setup {
-    Setup::new().config(&format!("[ledger]\nurl = \"{}\"", server.url()))
+    setup_at(&server.url())
+}
+
+/// As [`setup`], by this way.
+fn setup_at(url: &str) -> Setup {
+    Setup::new().config(&format!("[ledger]\nurl = \"{url}\""))
 }
 
 fn good(server: &Postgres) -> Host {

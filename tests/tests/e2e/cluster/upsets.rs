@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::{Host, Plugin, Setup, lasting_port, wait_for, wait_until};
 
-use super::{setup, sql};
+use super::{setup_at, sql};
 
 /// How often it goes wrong; `many` times with `SOAK`.
 fn rounds(many: u64) -> u64 {
@@ -93,10 +93,10 @@ fn expect_goes_on(handed: &AtomicU64) {
     });
 }
 
-/// Three hosts that share its ledger.
-pub(super) fn start(server: &Postgres) -> [Host; 3] {
+/// Three hosts that share the ledger there.
+pub(super) fn start(url: &str) -> [Host; 3] {
     [(); 3].map(|()| {
-        let setup: Setup = setup(server).plugin(Plugin::Good).listen(lasting_port());
+        let setup: Setup = setup_at(url).plugin(Plugin::Good).listen(lasting_port());
         setup.start()
     })
 }
@@ -105,20 +105,29 @@ pub(super) fn start(server: &Postgres) -> [Host; 3] {
 fn under_load(
     server: &mut Postgres,
     rounds: u64,
-    upset: impl FnMut(&mut Postgres, &mut [Option<Host>; 3], u64),
+    mut upset: impl FnMut(&mut Postgres, &mut [Option<Host>; 3], u64),
 ) {
-    let hosts = start(server);
-    let ports = hosts.each_ref().map(Host::port);
-    under_load_at(ports, server, hosts, rounds, upset);
+    let url = server.url();
+    under_load_at(&url, rounds, |hosts, round| upset(server, hosts, round));
 }
 
-/// The same, with tasks that are handed over there.
+/// As [`under_load`], where the database is reached by another way.
 pub(super) fn under_load_at(
+    url: &str,
+    rounds: u64,
+    upset: impl FnMut(&mut [Option<Host>; 3], u64),
+) {
+    let hosts = start(url);
+    let ports = hosts.each_ref().map(Host::port);
+    under_load_through(ports, hosts, rounds, upset);
+}
+
+/// As [`under_load`], with hosts that run and tasks that are handed over at these ports.
+pub(super) fn under_load_through(
     ports: [u16; 3],
-    server: &mut Postgres,
     hosts: [Host; 3],
     rounds: u64,
-    mut upset: impl FnMut(&mut Postgres, &mut [Option<Host>; 3], u64),
+    mut upset: impl FnMut(&mut [Option<Host>; 3], u64),
 ) {
     let mut hosts = hosts.map(Some);
     let (handed, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -132,7 +141,7 @@ pub(super) fn under_load_at(
         let over = Over(&is_over);
         for round in 0..rounds {
             expect_goes_on(&handed);
-            upset(server, &mut hosts, round);
+            upset(&mut hosts, round);
             expect_goes_on(&handed);
         }
         drop(over);

@@ -5,6 +5,7 @@ mod bench;
 mod condition;
 mod encryption;
 mod failover;
+mod full_disk;
 mod lost_commits;
 mod nodes;
 mod opening;

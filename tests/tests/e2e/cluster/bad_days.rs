@@ -1,0 +1,243 @@
+//! A database that has a bad day: what needs it waits or is refused with the reason, what doesn't goes on, and all is well
+//! afterwards without anybody's help.
+
+use std::env;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use databases::{Pooler, Postgres};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tests::{Client, Failure, Host, Plugin, Relay, wait_for, wait_until};
+
+use super::upsets::under_load_at;
+use super::{end_of, good, hand_over, look, setup_at, sql};
+
+/// In so long somebody is told that the database doesn't answer: ten seconds for a statement, and four for what became of
+/// the one before.
+const REFUSED_WITHIN: Duration = Duration::from_secs(15);
+
+fn background(text: &str) -> Value {
+    json!({"function": "echo", "args": text, "background": true})
+}
+
+/// How a request in the background is refused, as soon as one is; those before are taken in.
+#[track_caller]
+fn refused(client: &mut Client) -> Failure {
+    wait_for("a task to be refused", || {
+        let asked = Instant::now();
+        let answer = client.request(background("refused"));
+        let waited = asked.elapsed();
+        assert!(waited < REFUSED_WITHIN, "{waited:?}: {answer:?}");
+        answer.err()
+    })
+}
+
+#[track_caller]
+fn expect_runs(client: &mut Client) {
+    let task = wait_for("a task to be taken in", || {
+        let taken = client.request(background("x")).ok()?;
+        taken["task"].as_str().map(str::to_owned)
+    });
+    assert_eq!(end_of(client, &task)["state"], "completed");
+}
+
+#[test]
+fn it_stands_still() {
+    let server = Postgres::start(&[]);
+    under_load_at(&server.url(), 1, |hosts, _| {
+        let hosts: Vec<&Host> = hosts.iter().flatten().collect();
+        let mut clients: Vec<Client> = hosts.iter().map(|host| host.client()).collect();
+        server.stand_still();
+        let since = Instant::now();
+        // Several times, so that it is refused in all that a host may be in the middle of.
+        while since.elapsed() < Duration::from_secs(25) {
+            for client in &mut clients {
+                let failure = refused(client);
+                failure.expect("storage_unavailable", &["ledger's database"]);
+                assert_eq!(client.result("echo", json!("now")), "now");
+            }
+        }
+        server.go_on();
+        expect_runs(&mut clients[0]);
+    });
+}
+
+#[test]
+fn each_of_its_answers_takes_its_time() {
+    let delay = Duration::from_secs(if env::var_os("SOAK").is_some() { 3 } else { 1 });
+    let server = Postgres::start(&[]);
+    let relay = Relay::to(server.port());
+    let url = server.url();
+    let url = url.replace(
+        &format!(":{}/", server.port()),
+        &format!(":{}/", relay.port()),
+    );
+    under_load_at(&url, 1, |hosts, _| {
+        let mut client = hosts.iter().flatten().next().unwrap().client();
+        relay.delay(delay);
+        let task = hand_over(&mut client, "echo", json!("slowly"));
+        let asked = Instant::now();
+        assert_eq!(client.result("echo", json!("now")), "now");
+        assert!(asked.elapsed() < delay, "{:?}", asked.elapsed());
+        let looked = end_of(&mut client, &task);
+        assert_eq!(looked["state"], "completed", "{looked}");
+        assert_eq!(looked["history"].as_array().unwrap().len(), 1, "{looked}");
+        relay.delay(Duration::ZERO);
+    });
+}
+
+#[test]
+fn a_replica_takes_over() {
+    let mut first = Postgres::start(&[]);
+    let second = first.replica(&[]);
+    sql(&first, "ALTER SYSTEM SET synchronous_standby_names = '*'");
+    sql(&first, "SELECT pg_reload_conf()");
+    wait_until("nothing to be committed without the replica", || {
+        sql(&first, "SELECT sync_state FROM pg_stat_replication").trim() == "sync"
+    });
+    let url = format!(
+        "postgres://shop:secret@127.0.0.1:{},127.0.0.1:{}/postgres?target_session_attrs=read-write",
+        first.port(),
+        second.port()
+    );
+    under_load_at(&url, 1, |hosts, _| {
+        let mut client = hosts.iter().flatten().next().unwrap().client();
+        first.kill();
+        refused(&mut client).expect("storage_unavailable", &["ledger's database"]);
+        assert_eq!(client.result("echo", json!("now")), "now");
+        second.promote();
+        expect_runs(&mut client);
+    });
+    let there = sql(&second, "SELECT count(*) > 50 FROM task_server.task");
+    assert_eq!(there.trim(), "t");
+}
+
+/// A session of `psql`, which ends, and what it began with it, when this is dropped.
+struct Session(Child);
+
+impl Session {
+    /// One that has done this.
+    fn start(server: &Postgres, statements: &str) -> Self {
+        let mut psql = Command::new(databases::program(&["psql"]));
+        psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
+            .arg(server.url())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut session = Self(psql.spawn().expect("it is installed"));
+        let input = session.0.stdin.as_mut().expect("it is a pipe");
+        writeln!(input, "{statements};\nSELECT 'done';").expect("it reads");
+        let output = session.0.stdout.as_mut().expect("it is a pipe");
+        let mut lines = BufReader::new(output).lines();
+        assert!(
+            lines.any(|line| line.expect("it is text") == "done"),
+            "it ended instead: {statements}"
+        );
+        session
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn somebody_locks_its_tables() {
+    let server = Postgres::start(&[]);
+    let host = good(&server);
+    let mut client = host.client();
+    let running = hand_over(&mut client, "sleep", json!({"ms": 1_000}));
+    wait_until("it to run", || {
+        look(&mut client, &running)["state"] == "running"
+    });
+    let session = Session::start(
+        &server,
+        "BEGIN; LOCK TABLE task_server.live IN ACCESS EXCLUSIVE MODE",
+    );
+    refused(&mut client).expect("storage_unavailable", &["locked"]);
+    assert_eq!(client.result("echo", json!("now")), "now");
+    drop(session);
+    let looked = end_of(&mut client, &running);
+    assert_eq!(looked["state"], "completed", "{looked}");
+    assert_eq!(looked["history"].as_array().unwrap().len(), 1, "{looked}");
+    expect_runs(&mut client);
+}
+
+#[test]
+fn a_pooler_of_transactions_stands_before_it() {
+    let server = Postgres::start(&[]);
+    let pooler = Pooler::start(&server);
+    let hosts = [(); 2].map(|()| setup_at(&pooler.url()).plugin(Plugin::Good).start());
+    let [dies, stays] = &hosts;
+    let (mut one, mut other) = (dies.client(), stays.client());
+    for number in 0..50 {
+        let client = if number % 2 == 0 {
+            &mut one
+        } else {
+            &mut other
+        };
+        let task = hand_over(client, "echo", json!(number));
+        assert_eq!(end_of(&mut other, &task)["result"], number);
+    }
+    let long = hand_over(&mut one, "sleep", json!({"ms": 600_000}));
+    wait_until("it to run", || {
+        look(&mut other, &long)["state"] == "running"
+    });
+    other.result("host.cancel", json!({"task": long}));
+    assert_eq!(end_of(&mut other, &long)["state"], "cancelled");
+    // Whichever host runs them, the one that dies has some.
+    let tasks: Vec<String> = (0..8)
+        .map(|_| hand_over(&mut one, "sleep", json!({"ms": 1_500})))
+        .collect();
+    wait_until("all to run", || {
+        tasks
+            .iter()
+            .all(|task| look(&mut other, task)["state"] != "available")
+    });
+    dies.signal(Signal::KILL);
+    for task in &tasks {
+        let looked = end_of(&mut other, task);
+        assert_eq!(looked["state"], "completed", "{looked}");
+    }
+    for role in ["host.status", "host.nodes"] {
+        other.result(role, json!({}));
+    }
+}
+
+/// For minutes in the full size, while tasks come and go.
+#[test]
+fn somebody_holds_a_snapshot() {
+    let is_full_size = env::var_os("SOAK").is_some();
+    let held_for = Duration::from_secs(if is_full_size { 600 } else { 5 });
+    let server = Postgres::start(&[]);
+    under_load_at(&server.url(), 1, |hosts, _| {
+        let session = Session::start(
+            &server,
+            "SET application_name = 'yearly_report'; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM task_server.live",
+        );
+        let mut client = hosts.iter().flatten().next().unwrap().client();
+        let since = Instant::now();
+        while since.elapsed() < held_for {
+            expect_runs(&mut client);
+        }
+        if is_full_size {
+            let status = client.status();
+            let warnings = status["background"]["warnings"].as_array().unwrap();
+            let told = |part: &str| {
+                let mut warnings = warnings.iter().filter_map(Value::as_str);
+                warnings.any(|warning| warning.contains(part))
+            };
+            assert!(told("\"yearly_report\""), "{status}");
+            assert!(told("task_server.live has "), "{status}");
+            hosts[0]
+                .as_ref()
+                .unwrap()
+                .wait_for_log(&["pg_terminate_backend"]);
+        }
+        drop(session);
+    });
+}
