@@ -95,7 +95,12 @@ fn a_child_on_a_full_disk() {
         if has_said_why {
             // The log, too, is to find no room.
             let mut psql = Command::new(databases::program(&["psql"]));
-            psql.args(["--quiet", "--command", "SELECT pg_switch_wal()", &server.url()]);
+            psql.args([
+                "--quiet",
+                "--command",
+                "SELECT pg_switch_wal()",
+                &server.url(),
+            ]);
             drop(psql.output().unwrap());
         }
     }
@@ -108,7 +113,10 @@ fn a_child_on_a_full_disk() {
     }
     wait_until("it goes on", || try_enqueue(&store, 50).is_ok());
     for number in &stored {
-        assert!(view(&store, id(*number)).is_some(), "{number} was acknowledged");
+        assert!(
+            view(&store, id(*number)).is_some(),
+            "{number} was acknowledged"
+        );
     }
     for number in &refused {
         assert!(view(&store, id(*number)).is_none(), "{number} was refused");

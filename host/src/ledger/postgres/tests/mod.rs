@@ -17,29 +17,66 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use databases::Release;
+
 use super::{Postgres, PostgresOptions};
 use crate::ledger::store::Limits;
 use crate::ledger::tests::DISCARDED_TTL_MS;
 
 /// The server that the tests of this program share.
 pub(in crate::ledger) fn server() -> &'static databases::Postgres {
-    static SERVER: OnceLock<databases::Postgres> = OnceLock::new();
-    SERVER.get_or_init(|| databases::Postgres::start_for_all(&["max_connections=300"]))
+    server_of(Release::Installed)
+}
+
+/// As [`server`], of this release.
+fn server_of(release: Release) -> &'static databases::Postgres {
+    static INSTALLED: OnceLock<databases::Postgres> = OnceLock::new();
+    static OLDEST: OnceLock<databases::Postgres> = OnceLock::new();
+    static NEWEST: OnceLock<databases::Postgres> = OnceLock::new();
+    let server = match release {
+        Release::Installed => &INSTALLED,
+        Release::Oldest => &OLDEST,
+        Release::Newest => &NEWEST,
+    };
+    let settings = ["max_connections=300"];
+    server.get_or_init(|| databases::Postgres::start_release_for_all(release, &settings))
+}
+
+/// Runs a test on a new schema of each release.
+pub(in crate::ledger) fn each_release(test: impl Fn(Schema)) {
+    for release in [Release::Installed, Release::Oldest, Release::Newest] {
+        test(Schema::of(release));
+    }
 }
 
 /// A schema of a test's own; dropped with all that is in it.
-pub(in crate::ledger) struct Schema(pub(in crate::ledger) String);
+pub(in crate::ledger) struct Schema(pub(in crate::ledger) String, &'static databases::Postgres);
 
 impl Schema {
     /// A name that no other test has.
     pub(in crate::ledger) fn new() -> Self {
+        Self::of(Release::Installed)
+    }
+
+    /// As [`Self::new`], in a database of this release.
+    fn of(release: Release) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(format!("ledger_{}", NEXT.fetch_add(1, Ordering::Relaxed)))
+        let name = format!("ledger_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        Self(name, server_of(release))
+    }
+
+    /// As [`run`], in its database.
+    pub(super) fn run(&self, sql: &str) -> Vec<String> {
+        self.try_run(sql).unwrap()
+    }
+
+    fn try_run(&self, sql: &str) -> Result<Vec<String>, tokio_postgres::Error> {
+        try_run_at(&self.1.socket_url(), sql)
     }
 
     pub(in crate::ledger) fn options(&self, limits: Limits) -> PostgresOptions {
         PostgresOptions {
-            url: server().socket_url(),
+            url: self.1.socket_url(),
             schema: self.0.clone(),
             limits,
             node: "node-a".into(),
@@ -72,13 +109,13 @@ impl Schema {
              (SELECT FROM {name}.task WHERE id = taken.task)",
             by_state.join(", ")
         );
-        run(&sql)
+        self.run(&sql)
     }
 }
 
 impl Drop for Schema {
     fn drop(&mut self) {
-        run(&format!("DROP SCHEMA IF EXISTS {} CASCADE", self.0));
+        self.run(&format!("DROP SCHEMA IF EXISTS {} CASCADE", self.0));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tasks that programs take in by SQL.
 
-use super::{LIMITS, Schema, run, try_run};
+use super::{LIMITS, Schema, each_release, run, try_run};
 use crate::ledger::store::Store as _;
 use crate::ledger::tests::{
     NOW, ask, claim_of, completed, end, enqueue_at, finish, task, view, want,
@@ -8,13 +8,16 @@ use crate::ledger::tests::{
 use crate::ledger::{Enqueued, NewTask, State, TaskId};
 
 fn call(schema: &Schema, args: &str) -> TaskId {
-    let ids = run(&format!("SELECT {}.host_enqueue({args})", schema.0));
+    let ids = schema.run(&format!("SELECT {}.host_enqueue({args})", schema.0));
     ids[0].parse().unwrap()
 }
 
 #[test]
 fn a_task_comes_in_by_sql_as_by_a_host() {
-    let schema = Schema::new();
+    each_release(comes_in_as_by_a_host);
+}
+
+fn comes_in_as_by_a_host(schema: Schema) {
     let store = schema.open(LIMITS);
     let id = call(&schema, "'f', '{\"b\" : 1,\"a\":\"\\u0000\"}'");
     let text = id.to_string();
@@ -56,7 +59,10 @@ fn a_task_comes_in_by_sql_as_by_a_host() {
 
 #[test]
 fn a_key_is_had_by_one_whether_it_comes_by_sql_or_by_a_host() {
-    let schema = Schema::new();
+    each_release(key_is_had_by_one);
+}
+
+fn key_is_had_by_one(schema: Schema) {
     let store = schema.open(LIMITS);
     let first = call(&schema, "'f', '[1]', key => 'k', subject => 's'");
     assert_eq!(
@@ -68,7 +74,7 @@ fn a_key_is_had_by_one_whether_it_comes_by_sql_or_by_a_host() {
         "SELECT {}.host_enqueue('f', '[1] ', key => 'k', subject => 's')",
         schema.0
     );
-    let error = try_run(&sql).unwrap_err();
+    let error = schema.try_run(&sql).unwrap_err();
     let error = error.as_db_error().unwrap();
     assert_eq!(error.code().code(), "23505");
     assert!(
