@@ -50,8 +50,13 @@ impl Postgres {
         initdb
             .arg("-D")
             .arg(&data)
-            .args(["-U", "shop", "--auth=scram-sha-256", "--pwfile"])
+            .args(["-U", "shop", "--auth-host=scram-sha-256", "--pwfile"])
             .arg(&password)
+            // What is beside the system's own is for the host's statements, not for its way there.
+            .arg(match release {
+                Release::Installed => "--auth-local=scram-sha-256",
+                Release::Oldest | Release::Newest => "--auth-local=trust",
+            })
             .args(["--encoding=UTF8", "--locale=C", "--no-sync"]);
         run(&mut initdb);
         Self::serve_folder(folder, programs, settings)
