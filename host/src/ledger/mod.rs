@@ -5,8 +5,8 @@
 //! the host's data folder. Times are milliseconds of Unix time, and are handed in.
 
 mod answer;
-mod copy;
 mod condition;
+mod copy;
 mod endings;
 mod error;
 mod id;
@@ -27,8 +27,8 @@ mod work;
 #[cfg(test)]
 pub(crate) use answer::Done;
 pub(crate) use answer::ask;
-pub(crate) use copy::{CopyError, Target, copy};
 pub(crate) use condition::Condition;
+pub(crate) use copy::{CopyError, Target, copy};
 pub(crate) use error::{StoreError, StoreErrorKind};
 pub(crate) use id::{TaskId, TaskIds};
 pub(crate) use postgres::{Postgres, PostgresOptions};

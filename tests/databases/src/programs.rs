@@ -60,7 +60,6 @@ pub fn command(program: &Path, users: &[&str], folder: &Path) -> Command {
 }
 
 /// Runs a program to its end, which has to be a good one, and gives what it printed.
-#[expect(clippy::must_use_candidate, reason = "most print nothing")]
 pub fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert!(
