@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
+use tokio_postgres::config::LoadBalanceHosts;
 use tokio_postgres::{Client, Config};
 
 use super::fault::{Fault, unavailable};
@@ -11,6 +12,9 @@ use crate::ledger::error::StoreError;
 
 /// A connection that takes longer is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Of several servers in an address, one that isn't there is left for the next one after this.
+const EACH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a new connection needs to know.
 pub(super) struct Reach {
@@ -52,7 +56,13 @@ impl Reach {
         }
         config.ssl_mode(asked.ssl_mode());
         let encryption = asked.encryption().map_err(about_encryption)?;
-        config.connect_timeout(CONNECT_TIMEOUT);
+        if config.get_hosts().len() > 1 {
+            config.connect_timeout(EACH_TIMEOUT);
+            // In another order each time: one that hangs, rather than ends, isn't always waited for first.
+            config.load_balance_hosts(LoadBalanceHosts::Random);
+        } else {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
         config.keepalives_idle(Duration::from_secs(10));
         config.tcp_user_timeout(Duration::from_secs(15));
         if config.get_application_name().is_none() {

@@ -109,6 +109,32 @@ impl Drop for Over<'_> {
     }
 }
 
+#[test]
+fn a_server_that_hangs_is_not_always_waited_for_first() {
+    let server = super::server();
+    let database = super::Database::new("beside_one_that_hangs");
+    // The kernel takes connections for it, and nobody answers.
+    let hangs = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let options = PostgresOptions {
+        url: format!(
+            "postgres://shop:secret@127.0.0.1:{},127.0.0.1:{}/{}?target_session_attrs=read-write",
+            hangs.local_addr().unwrap().port(),
+            server.port(),
+            database.0
+        ),
+        ..database.options()
+    };
+    let mut store = None;
+    wait_until("the other one is reached", || {
+        store = Postgres::open(options.clone()).ok();
+        store.is_some()
+    });
+    wait_until("tasks are taken in", || {
+        let store = store.as_ref().unwrap();
+        ask(|done| store.enqueue(vec![task(1, "f")], NOW, done)).is_ok()
+    });
+}
+
 /// A database's own time limit ends its wait for the replica, and has it say that it has committed.
 #[test]
 fn what_a_replica_hasnt_got_is_not_acknowledged() {
