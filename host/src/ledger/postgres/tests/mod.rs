@@ -43,9 +43,9 @@ fn server_of(release: Release) -> &'static databases::Postgres {
 }
 
 /// Runs a test on a new schema of each release.
-pub(in crate::ledger) fn each_release(test: impl Fn(Schema)) {
+pub(in crate::ledger) fn each_release(test: impl Fn(&Schema)) {
     for release in [Release::Installed, Release::Oldest, Release::Newest] {
-        test(Schema::of(release));
+        test(&Schema::of(release));
     }
 }
 

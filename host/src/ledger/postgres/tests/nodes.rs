@@ -34,7 +34,7 @@ fn claim_as(store: &Postgres, node: &str, want: Want) -> Vec<Claimed> {
 fn no_two_hosts_get_the_same_task() {
     const TASKS: u64 = 600;
     each_release(|schema| {
-        let hosts = ["a", "b", "c"].map(|name| (name, open_as(&schema, name)));
+        let hosts = ["a", "b", "c"].map(|name| (name, open_as(schema, name)));
         let tasks = (1..=TASKS).map(|number| NewTask {
             priority: u8::try_from(number % 9).unwrap() + 1,
             ..task(number, "f")
@@ -71,7 +71,7 @@ fn no_two_hosts_get_the_same_task() {
 #[test]
 fn what_a_dead_host_ran_goes_on_elsewhere_and_its_reports_count_for_nothing() {
     each_release(|schema| {
-        let (dead, other) = (open_as(&schema, "dead"), open_as(&schema, "other"));
+        let (dead, other) = (open_as(schema, "dead"), open_as(schema, "other"));
         let once = NewTask {
             at_most_once: true,
             ..task(2, "f")
@@ -119,7 +119,7 @@ fn what_a_dead_host_ran_goes_on_elsewhere_and_its_reports_count_for_nothing() {
 #[test]
 fn a_host_that_ends_in_good_order_is_not_waited_for() {
     each_release(|schema| {
-        let (first, second) = (open_as(&schema, "first"), open_as(&schema, "second"));
+        let (first, second) = (open_as(schema, "first"), open_as(schema, "second"));
         let about = NodeAbout {
             id: "first".into(),
             name: "hall".into(),
@@ -148,7 +148,7 @@ fn a_host_that_ends_in_good_order_is_not_waited_for() {
 #[test]
 fn a_key_that_hosts_take_at_once_is_had_by_one() {
     each_release(|schema| {
-        let hosts = ["a", "b", "c"].map(|name| open_as(&schema, name));
+        let hosts = ["a", "b", "c"].map(|name| open_as(schema, name));
         for round in 0..30 {
             let stored = Mutex::new(0);
             std::thread::scope(|scope| {
@@ -197,7 +197,7 @@ impl Listener for Heard {
 #[test]
 fn a_host_is_told_of_tasks_that_another_takes_in() {
     each_release(|schema| {
-        let (first, second) = (open_as(&schema, "first"), open_as(&schema, "second"));
+        let (first, second) = (open_as(schema, "first"), open_as(schema, "second"));
         let heard = Arc::new(Heard::default());
         second.watch(heard.clone());
         enqueue(&first, vec![task(1, "f")]);

@@ -17,9 +17,9 @@ fn a_task_comes_in_by_sql_as_by_a_host() {
     each_release(comes_in_as_by_a_host);
 }
 
-fn comes_in_as_by_a_host(schema: Schema) {
+fn comes_in_as_by_a_host(schema: &Schema) {
     let store = schema.open(LIMITS);
-    let id = call(&schema, "'f', '{\"b\" : 1,\"a\":\"\\u0000\"}'");
+    let id = call(schema, "'f', '{\"b\" : 1,\"a\":\"\\u0000\"}'");
     let text = id.to_string();
     assert_eq!(&text[14..15], "7", "{text}");
     assert!("89ab".contains(&text[19..20]), "{text}");
@@ -32,7 +32,7 @@ fn comes_in_as_by_a_host(schema: Schema) {
     let millis = u64::from_str_radix(&text.replace('-', "")[..12], 16).unwrap();
     assert_eq!(i64::try_from(millis).unwrap(), found.summary.created_at);
     let later = call(
-        &schema,
+        schema,
         "'f', 'null', delay => '1 hour', deadline => now() + interval '2 hours'",
     );
     let found = view(&store, later).unwrap();
@@ -62,14 +62,14 @@ fn a_key_is_had_by_one_whether_it_comes_by_sql_or_by_a_host() {
     each_release(key_is_had_by_one);
 }
 
-fn key_is_had_by_one(schema: Schema) {
+fn key_is_had_by_one(schema: &Schema) {
     let store = schema.open(LIMITS);
-    let first = call(&schema, "'f', '[1]', key => 'k', subject => 's'");
+    let first = call(schema, "'f', '[1]', key => 'k', subject => 's'");
     assert_eq!(
-        call(&schema, "'f', '[1]', key => 'k', subject => 's'"),
+        call(schema, "'f', '[1]', key => 'k', subject => 's'"),
         first
     );
-    assert_ne!(call(&schema, "'f', '[1]', key => 'k'"), first);
+    assert_ne!(call(schema, "'f', '[1]', key => 'k'"), first);
     let sql = format!(
         "SELECT {}.host_enqueue('f', '[1] ', key => 'k', subject => 's')",
         schema.0
@@ -104,14 +104,14 @@ fn key_is_had_by_one(schema: Schema) {
         finish(&store, end(task, completed("1")), now);
     }
     let second = call(
-        &schema,
+        schema,
         "'f', '[3]', key => 'k', subject => 's', unique_for => '1 hour'",
     );
     assert_ne!(second, first);
     let claimed = claim_of(&store, want("f", 1), now + 1);
     finish(&store, end(&claimed[0], completed("1")), now + 1);
     assert_eq!(
-        call(&schema, "'f', '[3]', key => 'k', subject => 's'"),
+        call(schema, "'f', '[3]', key => 'k', subject => 's'"),
         second,
         "it stays taken for an hour"
     );
