@@ -265,6 +265,7 @@ impl Admin {
             key: number,
             caller,
             stop: Arc::clone(&stop.0),
+            progress: request.progress,
             timeout: request.timeout,
         };
         let background = self.background.clone();

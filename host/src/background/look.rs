@@ -187,12 +187,11 @@ impl Background {
 
     /// What becomes of tasks from now on.
     pub(crate) fn watch(&self, subject: Subject) -> Subscription {
-        self.0.watchers.subscribe(subject)
-    }
-
-    /// Whether other hosts may share the ledger.
-    pub(crate) fn is_shared(&self) -> bool {
-        self.0.storage.is_shared()
+        let subscription = self.0.watchers.subscribe(subject);
+        if let Some(store) = self.0.storage.get() {
+            store.heed();
+        }
+        subscription
     }
 
     async fn store(&self) -> Result<Handle, TaskFailure> {

@@ -5,6 +5,7 @@
 //! claims from the ledger what pools have room for, has it run like any other task, and writes the ends down, all that has
 //! gathered at once. Pure parts: `endings` (what an answer means for its task) and `why` (what a task waits for).
 
+mod ears;
 mod endings;
 mod events;
 mod feeder;
@@ -25,6 +26,7 @@ use protocol::{ErrorCode, TaskFailure};
 use service::sync::{read, write};
 use tokio::sync::watch;
 
+use self::ears::Ears;
 use self::events::{Event, Events};
 pub(crate) use self::keeper::Keeper;
 pub(crate) use self::look::{Change, Fares, Looked};
@@ -76,18 +78,24 @@ impl Background {
         numbers: Numbers,
     ) -> Self {
         let events = Arc::<Events>::default();
-        let watchers = Arc::new(Watchers::new(Arc::clone(&events)));
+        let watchers = Arc::new(Watchers::new(settings.place.is_shared()));
+        let runs = Arc::new(Runs::new(Arc::clone(&events), Arc::clone(&watchers)));
+        let ears = Ears::new(
+            Arc::clone(&events),
+            Arc::clone(&watchers),
+            Arc::clone(&runs),
+        );
         let ids = TaskIds::new();
         let node: Arc<str> = ids.next(now()).to_string().into();
         Self(Arc::new(Shared {
             result_ttl_ms: settings.result_ttl_ms,
-            storage: Storage::new(settings, Arc::clone(&node), Arc::clone(&watchers)),
+            storage: Storage::new(settings, Arc::clone(&node), Arc::new(ears)),
             node,
             router,
             roster,
             ids,
             numbers,
-            runs: Arc::new(Runs::new(Arc::clone(&events), Arc::clone(&watchers))),
+            runs,
             events,
             watchers,
             known: RwLock::default(),

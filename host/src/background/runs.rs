@@ -9,7 +9,7 @@ use service::sync::lock;
 
 use super::events::{Event, Events};
 use super::watchers::Watchers;
-use crate::ledger::TaskId;
+use crate::ledger::{RunReport, TaskId};
 use crate::task::Client;
 
 /// How far a task is, as it last said.
@@ -22,9 +22,12 @@ pub(crate) struct Report {
 
 struct Run {
     task: TaskId,
+    lease: i64,
     plugin: Arc<str>,
     is_cancelled: bool,
     report: Option<Report>,
+    /// How often it has said how far it is.
+    reports: u64,
 }
 
 #[derive(Default)]
@@ -33,6 +36,12 @@ struct All {
     numbers: HashMap<TaskId, u64>,
     /// How many a plugin's pool has.
     counts: HashMap<Arc<str>, u32>,
+}
+
+impl All {
+    fn of(&self, task: TaskId) -> Option<&Run> {
+        self.runs.get(self.numbers.get(&task)?)
+    }
 }
 
 /// The client of all tasks that run in the background.
@@ -52,12 +61,14 @@ impl Runs {
     }
 
     /// The plugin's pool gets the task, under this number.
-    pub(super) fn begin(&self, number: u64, task: TaskId, plugin: &Arc<str>) {
+    pub(super) fn begin(&self, number: u64, task: TaskId, lease: i64, plugin: &Arc<str>) {
         let run = Run {
             task,
+            lease,
             plugin: Arc::clone(plugin),
             is_cancelled: false,
             report: None,
+            reports: 0,
         };
         let mut all = lock(&self.all);
         all.numbers.insert(task, number);
@@ -94,7 +105,37 @@ impl Runs {
     /// How far the task is, if it runs here and has said so.
     pub(super) fn report(&self, task: TaskId) -> Option<Report> {
         let all = lock(&self.all);
-        all.runs.get(all.numbers.get(&task)?)?.report.clone()
+        all.of(task)?.report.clone()
+    }
+
+    /// How far those of these tasks are that run here, and have said so.
+    pub(super) fn reports(&self, tasks: &[TaskId]) -> Vec<RunReport> {
+        let all = lock(&self.all);
+        let report = |task: &TaskId| {
+            let run = all.of(*task)?;
+            let Report {
+                done,
+                total,
+                message,
+            } = run.report.clone()?;
+            Some(RunReport {
+                task: *task,
+                lease: run.lease,
+                number: run.reports,
+                done,
+                total,
+                message,
+            })
+        };
+        tasks.iter().filter_map(report).collect()
+    }
+
+    pub(super) fn has(&self, task: TaskId) -> bool {
+        lock(&self.all).numbers.contains_key(&task)
+    }
+
+    pub(super) fn has_any(&self) -> bool {
+        !lock(&self.all).numbers.is_empty()
     }
 }
 
@@ -111,6 +152,7 @@ impl Client for Runs {
             let Some(run) = all.runs.get_mut(&key) else {
                 return;
             };
+            run.reports += 1;
             run.report = Some(Report {
                 done,
                 total,

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use service::sync::{read, write};
 use tokio::sync::Mutex;
 
-use super::watchers::Watchers;
 use crate::config::{LedgerPlace, LedgerSettings};
 use crate::ledger::{
-    Options, Postgres, PostgresOptions, Sqlite, Store, StoreError, StoreErrorKind,
+    Listener, Options, Postgres, PostgresOptions, Sqlite, Store, StoreError, StoreErrorKind,
 };
 
 /// How often it is tried to open a ledger that could not be opened.
@@ -21,18 +20,22 @@ pub(super) struct Storage {
     settings: LedgerSettings,
     /// The name of this run of this host.
     node: Arc<str>,
-    watchers: Arc<Watchers>,
+    listener: Arc<dyn Listener>,
     store: RwLock<Option<Handle>>,
     /// Held while it is opened: when it could not be opened last, and why.
     opening: Mutex<Option<(Instant, StoreError)>>,
 }
 
 impl Storage {
-    pub(super) fn new(settings: LedgerSettings, node: Arc<str>, watchers: Arc<Watchers>) -> Self {
+    pub(super) fn new(
+        settings: LedgerSettings,
+        node: Arc<str>,
+        listener: Arc<dyn Listener>,
+    ) -> Self {
         Self {
             settings,
             node,
-            watchers,
+            listener,
             store: RwLock::default(),
             opening: Mutex::default(),
         }
@@ -48,7 +51,7 @@ impl Storage {
 
     /// Whether other hosts may share it.
     pub(super) fn is_shared(&self) -> bool {
-        matches!(self.settings.place, LedgerPlace::Postgres { .. })
+        self.settings.place.is_shared()
     }
 
     /// The store, if it is open.
@@ -80,7 +83,7 @@ impl Storage {
         });
         match opened {
             Ok(store) => {
-                store.watch(Arc::clone(&self.watchers) as Arc<_>);
+                store.watch(Arc::clone(&self.listener));
                 *write(&self.store) = Some(Arc::clone(&store));
                 *failed = None;
                 match &self.settings.place {

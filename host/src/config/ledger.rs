@@ -43,6 +43,13 @@ pub(crate) enum LedgerPlace {
     },
 }
 
+impl LedgerPlace {
+    /// Whether other hosts may have it too.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres { .. })
+    }
+}
+
 /// `[ledger]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -10,6 +10,7 @@ mod copy;
 mod endings;
 mod error;
 mod id;
+mod listening;
 mod postgres;
 mod prefetch;
 mod queue;
@@ -31,6 +32,7 @@ pub(crate) use condition::Condition;
 pub(crate) use copy::{CopyError, Target, copy};
 pub(crate) use error::{StoreError, StoreErrorKind};
 pub(crate) use id::{TaskId, TaskIds};
+pub(crate) use listening::{RunReport, Wants};
 pub(crate) use postgres::{Postgres, PostgresOptions};
 pub(crate) use prefetch::{Pool, how_many};
 pub(crate) use record::{

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::answer::Done;
 use super::condition::Condition;
 use super::id::TaskId;
+use super::listening::{RunReport, Wants};
 use super::record::{
     Claimed, Enqueued, Finish, Finished, NewTask, Page, PageAsk, Selection, TaskView,
 };
@@ -93,9 +94,14 @@ pub(crate) trait Store: Send + Sync {
 
     /// Has every change told from now on.
     fn watch(&self, listener: Arc<dyn Listener>);
+
+    /// Somebody waits or watches who didn't before ([`Listener::wants`], [`Listener::watches`]).
+    fn heed(&self) {}
 }
 
-/// Is told what changes, after it was written down, by a thread of the store's: neither call may block.
+/// Is told what changes, after it was written down, by a thread of the store's: no call may block.
+///
+/// What has a body is asked and told only by a ledger that several hosts share.
 pub(crate) trait Listener: Send + Sync {
     /// Tasks of these functions have become available.
     fn available(&self, functions: &[Arc<str>]);
@@ -103,8 +109,41 @@ pub(crate) trait Listener: Send + Sync {
     /// Whether [`Self::changed`] is to be called. Looked at often: it must cost next to nothing.
     fn wants_changes(&self) -> bool;
 
-    /// What changed, in order.
+    /// What this host changed, in order.
     fn changed(&self, changes: &[Change]);
+
+    /// What is waited for. Asked twice a second while there is something, or somebody watches.
+    fn wants(&self) -> Wants {
+        Wants::default()
+    }
+
+    /// These tasks, whose ends are waited for, have ended, or aren't there any more. Said again until they are no longer
+    /// waited for.
+    fn ended(&self, _tasks: &[TaskId]) {}
+
+    /// A run of another host is so far.
+    fn progressed(&self, _report: RunReport) {}
+
+    /// Whether somebody wants to hear of each change that any host makes. Looked at often: it must cost next to nothing.
+    fn watches(&self) -> bool {
+        false
+    }
+
+    /// What hosts changed, this one among them: all of it since they know that [`Self::watches`], and of each task in order.
+    fn heard(&self, _changes: &[Change]) {}
+
+    /// Hosts changed something that [`Self::heard`] was not told.
+    fn missed(&self) {}
+
+    /// Whether anything runs here.
+    fn has_runs(&self) -> bool {
+        false
+    }
+
+    /// How far those of these tasks are that run here, and have said so.
+    fn reports(&self, _tasks: &[TaskId]) -> Vec<RunReport> {
+        Vec::new()
+    }
 }
 
 /// A task that is in another state than before, or was told to stop.

@@ -19,8 +19,6 @@ use crate::task::Client;
 
 /// The longest that `host.task` waits.
 const WAIT_MAX_MS: u64 = 10 * 60 * 1000;
-/// How often a task is looked at that another host may run.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Tasks of a page.
 const PAGE_MAX: usize = 1_000;
 const PAGE_DEFAULT: usize = 100;
@@ -262,6 +260,8 @@ pub(super) struct Waiting {
     pub(super) key: u64,
     pub(super) caller: Caller,
     pub(super) stop: Arc<Notify>,
+    /// Whether the client wants to know how far the task is.
+    pub(super) progress: bool,
     /// The request's own limit.
     pub(super) timeout: Option<Duration>,
 }
@@ -274,16 +274,16 @@ impl Waiting {
             .map_or(ask.wait, |timeout| timeout.min(ask.wait));
         let until = Instant::now() + limit;
         // Before it is looked at: nothing falls between the two.
-        let mut news = background.watch(Subject::Task(ask.id));
+        let mut news = background.watch(Subject::Task {
+            id: ask.id,
+            progress: self.progress,
+        });
         loop {
             let looked = look(background, &self.caller, "host.task", ask.id).await?;
             if looked.view.summary.state.is_finished() {
                 return json(&report(&looked));
             }
-            if !self
-                .is_over(&mut news, until, background.is_shared())
-                .await?
-            {
+            if !self.is_over(&mut news, until).await? {
                 continue;
             }
             let looked = look(background, &self.caller, "host.task", ask.id).await?;
@@ -292,20 +292,10 @@ impl Waiting {
     }
 
     /// Waits until the task is in another state, and passes its progress on. True: the time is up.
-    async fn is_over(
-        &self,
-        news: &mut Subscription,
-        until: Instant,
-        is_shared: bool,
-    ) -> Result<bool, TaskFailure> {
-        // Nobody tells of what another host does.
-        let look_at = match is_shared {
-            true => Instant::now() + LOOK_INTERVAL,
-            false => until,
-        };
+    async fn is_over(&self, news: &mut Subscription, until: Instant) -> Result<bool, TaskFailure> {
         loop {
             let next = tokio::select! {
-                next = timeout_at(until.min(look_at), news.next()) => next,
+                next = timeout_at(until, news.next()) => next,
                 () = self.stop.notified() => {
                     let mut failure = TaskFailure::new(ErrorCode::Cancelled, "no longer waited for; the task goes on");
                     failure.started = true;
@@ -313,7 +303,7 @@ impl Waiting {
                 }
             };
             match next {
-                Err(_elapsed) => return Ok(Instant::now() >= until),
+                Err(_elapsed) => return Ok(true),
                 Ok(Some(News::Progress {
                     done,
                     total,
@@ -326,7 +316,7 @@ impl Waiting {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     return Ok(Instant::now() >= until);
                 }
-                Ok(Some(News::Change(_))) => return Ok(false),
+                Ok(Some(News::Change(_) | News::Ended)) => return Ok(false),
             }
         }
     }
@@ -397,7 +387,7 @@ impl Watch {
                         })?;
                         self.client.happened(self.key, "task", changed);
                     }
-                    Some(News::Progress { .. }) => {}
+                    Some(News::Ended | News::Progress { .. }) => {}
                     None => return ended(ErrorCode::Overloaded, "more tasks change than you read of; watch again, or fewer of them"),
                 },
                 () = self.stop.notified() => return ended(ErrorCode::Cancelled, "no longer watched"),

@@ -148,7 +148,8 @@ impl Keeper {
         ];
         let deadline = limits.into_iter().flatten().map(in_time).min();
         let number = self.shared.numbers.next();
-        self.shared.runs.begin(number, claimed.id, plugin);
+        let (task, lease) = (claimed.id, claimed.lease);
+        self.shared.runs.begin(number, task, lease, plugin);
         self.runs.insert(
             number,
             Run {

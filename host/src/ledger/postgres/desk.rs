@@ -31,7 +31,6 @@ pub(super) struct Desk<'a> {
 /// What the transaction changed, to be told when it is committed.
 #[derive(Debug, Default)]
 pub(super) struct News {
-    pub(super) are_wanted: bool,
     pub(super) available: FxHashSet<i32>,
     pub(super) changes: Vec<Change>,
 }
@@ -41,7 +40,6 @@ impl<'a> Desk<'a> {
         connection: &'a Connection,
         memory: &'a mut Memory,
         limits: Limits,
-        are_wanted: bool,
         may_claim: bool,
     ) -> Self {
         Self {
@@ -49,10 +47,7 @@ impl<'a> Desk<'a> {
             memory,
             limits,
             may_claim,
-            news: News {
-                are_wanted,
-                ..News::default()
-            },
+            news: News::default(),
             deltas: FxHashMap::default(),
             entries: 0,
             has_written: false,
@@ -85,9 +80,8 @@ impl<'a> Desk<'a> {
         if state == State::Available {
             self.news.available.insert(function);
         }
-        if self.news.are_wanted
-            && let Some(name) = self.memory.name_of(function)
-        {
+        // Who watches is known at the end.
+        if let Some(name) = self.memory.name_of(function) {
             self.news.changes.push(Change {
                 id,
                 state,
@@ -104,11 +98,18 @@ impl<'a> Desk<'a> {
         self.tell(task.id, task.function, to, task.subject.as_deref(), false);
     }
 
-    /// Writes down how the counts have changed, as a part of the transaction that changed them.
+    /// Writes down how the counts have changed, as a part of the transaction that changed them; and what has changed, where
+    /// somebody watches. It comes last: what is changed is locked.
     pub(super) async fn tally(&mut self) -> Result<(), Fault> {
+        let is_watched = self.write_tally().await?;
+        self.tell_hosts(is_watched).await
+    }
+
+    /// Answers whether some host wants each change, where it was looked.
+    async fn write_tally(&mut self) -> Result<Option<bool>, Fault> {
         self.deltas.retain(|_, delta| *delta != Delta::default());
         if self.deltas.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let functions: Vec<i32> = self.deltas.keys().copied().collect();
         let column =
@@ -119,11 +120,13 @@ impl<'a> Desk<'a> {
         let [c0, c1, c2, c3, c4, c5, c6, c7] = State::ALL.map(counts);
         let stored_len = column(&|delta| delta.stored_len);
         let longs = Type::INT8_ARRAY;
-        self.connection
-            .execute(
-                "INSERT INTO @tally (function, scheduled, available, running, retryable, completed, discarded, cancelled, \
-                 unknown, stored_len) SELECT * FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], \
-                 $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::int8[])",
+        let rows = self
+            .connection
+            .query(
+                "WITH tallied AS (INSERT INTO @tally (function, scheduled, available, running, retryable, completed, \
+                 discarded, cancelled, unknown, stored_len) SELECT * FROM unnest($1::int4[], $2::int8[], $3::int8[], \
+                 $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::int8[])) \
+                 SELECT EXISTS (SELECT FROM @listener WHERE watches AND until > now())",
                 &[
                     (&functions, Type::INT4_ARRAY),
                     (&c0, longs.clone()),
@@ -139,7 +142,7 @@ impl<'a> Desk<'a> {
             )
             .await?;
         self.has_written = true;
-        Ok(())
+        rows.first().map(|row| Ok(row.try_get(0)?)).transpose()
     }
 
     /// By how much the transaction has changed how many tasks wait, and how many bytes are kept.

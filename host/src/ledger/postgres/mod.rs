@@ -1,7 +1,8 @@
 //! The ledger in a `PostgreSQL` database, which several hosts may share.
 //!
-//! One thread serves it: one connection writes, in transactions of all that has gathered, two read. `desk` changes states,
-//! `writes` writes them down, `memory` is what is known from one transaction to the next, `first.sql` says what stands where.
+//! One thread serves it: one connection writes, in transactions of all that has gathered, two read, one says that the host
+//! lives (`nodes`), and one more is made while somebody listens to other hosts (`feed`). `desk` changes states, `writes` writes
+//! them down, `memory` is what is known from one transaction to the next, `first.sql` and its followers say what stands where.
 //! Nothing of a session outlives a transaction, so a pooler may stand in between.
 
 mod change;
@@ -10,10 +11,13 @@ mod commits;
 mod condition;
 mod connection;
 mod desk;
+mod ears;
 mod enqueue;
 mod fault;
+mod feed;
 mod find;
 mod finish;
+mod heard;
 pub(in crate::ledger) mod import;
 mod insert;
 mod known;
@@ -182,12 +186,14 @@ fn serve(
             // Counts are asked of the writer, and answered by a reader.
             shared.looks.close();
             shared.own.end();
+            shared.ears.ring();
         };
         tokio::join!(
             writing,
             readers::run(shared, link()),
             readers::run(shared, link()),
-            nodes::run(shared, link())
+            nodes::run(shared, link()),
+            feed::run(shared, link())
         );
     });
 }
@@ -298,6 +304,10 @@ impl Store for Postgres {
 
     fn watch(&self, listener: Arc<dyn Listener>) {
         self.shared.watch(listener);
+    }
+
+    fn heed(&self) {
+        self.shared.ears.ring();
     }
 }
 

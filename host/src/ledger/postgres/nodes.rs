@@ -14,6 +14,7 @@ use super::connection::Connection;
 use super::desk::Desk;
 use super::fault::Fault;
 use super::finish::EndOf;
+use super::heard;
 use super::link::Link;
 use super::shared::Shared;
 use super::values::{Kept, count};
@@ -29,6 +30,8 @@ use crate::ledger::work::{Look, Owed};
 const BEAT: Duration = Duration::from_secs(5);
 /// How often it is looked whether tasks of others wait.
 const POLL: Duration = Duration::from_millis(100);
+/// How often it is looked whether others want to know how far is what runs here.
+const FOLLOW: Duration = Duration::from_secs(1);
 /// Runs of dead hosts that are ended in one transaction.
 const LOST_MAX: usize = 1_000;
 /// How often a sweep looks for dead hosts.
@@ -39,6 +42,7 @@ pub(super) async fn run(shared: &Shared, mut link: Link) {
     let own = &shared.own;
     let mut beat_next = Instant::now() + BEAT;
     let mut condition_next = Instant::now();
+    let mut follow_next = Instant::now();
     while !own.is_over() {
         if Instant::now() >= condition_next {
             condition_next = Instant::now() + LOOK_EVERY;
@@ -61,7 +65,11 @@ pub(super) async fn run(shared: &Shared, mut link: Link) {
             beat_next = Instant::now() + BEAT;
             own.beat(connection).await
         } else {
-            look(shared, connection).await
+            let is_due = Instant::now() >= follow_next;
+            if is_due {
+                follow_next = Instant::now() + FOLLOW;
+            }
+            look_around(shared, connection, is_due).await
         };
         if let Err(fault) = worked {
             link.heed(&fault);
@@ -85,6 +93,31 @@ async fn leave(connection: &Connection, id: &str) -> Result<(), Fault> {
             &[(&id, Type::TEXT)],
         )
         .await?;
+    Ok(())
+}
+
+async fn look_around(
+    shared: &Shared,
+    connection: &Connection,
+    for_followed: bool,
+) -> Result<(), Fault> {
+    if for_followed {
+        follow(shared, connection).await?;
+    }
+    look(shared, connection).await
+}
+
+/// Finds out of which tasks that run here others want to know the progress; without a look, where nothing runs.
+async fn follow(shared: &Shared, connection: &Connection) -> Result<(), Fault> {
+    let has_runs = shared
+        .listener()
+        .is_some_and(|listener| listener.has_runs());
+    let followed = if has_runs {
+        heard::followed(connection, &shared.own.id).await?
+    } else {
+        Vec::new()
+    };
+    shared.ears.follow(followed);
     Ok(())
 }
 

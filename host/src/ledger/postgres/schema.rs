@@ -12,6 +12,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("second.sql"),
     include_str!("third.sql"),
     include_str!("fourth.sql"),
+    include_str!("fifth.sql"),
 ];
 
 /// Makes the schema and its tables, or brings them up to date. Of several hosts that start together one does so, and the

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::condition::Watch;
+use super::ears::Ears;
 use super::own::Own;
 use crate::ledger::queue::{Queue, Weight};
 use crate::ledger::store::Listener;
@@ -19,6 +20,7 @@ pub(super) struct Shared {
     pub(super) looks: Queue<Look>,
     pub(super) own: Own,
     pub(super) watch_of_condition: Watch,
+    pub(super) ears: Ears,
     listener: Mutex<Option<Arc<dyn Listener>>>,
 }
 
@@ -29,6 +31,7 @@ impl Shared {
             looks: Queue::new(LOOKS_BOUND, LOOKS_BATCH),
             own,
             watch_of_condition: Watch::default(),
+            ears: Ears::default(),
             listener: Mutex::new(None),
         }
     }
@@ -40,5 +43,6 @@ impl Shared {
 
     pub(super) fn watch(&self, listener: Arc<dyn Listener>) {
         *self.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(listener);
+        self.ears.ring();
     }
 }

@@ -106,9 +106,10 @@ impl Desk<'_> {
         if !over.is_empty() {
             self.forget(&over).await?;
         }
+        let is_left = self.forget_heard().await?;
         Ok(Pruned {
             forgotten: over.len() as u64,
-            more: over.len() >= limit,
+            more: over.len() >= limit || is_left,
         })
     }
 

@@ -132,30 +132,20 @@ impl<'a> Writer<'a> {
                 self.shared.own.tells(&committed.available);
                 listener.available(&committed.available);
             }
-            if !committed.changes.is_empty() {
+            if !committed.changes.is_empty() && listener.wants_changes() {
                 listener.changed(&committed.changes);
             }
         }
     }
 
     async fn transact(&mut self, batch: &[Work]) -> Result<Committed, Fault> {
-        let are_wanted = self
-            .shared
-            .listener()
-            .is_some_and(|listener| listener.wants_changes());
         let may_claim = self.shared.own.is_alive();
         let (connection, number) = self.link.get_numbered().await.map_err(Fault::Known)?;
         self.memory.look_anew(connection, number).await?;
         self.commits.resolve(connection).await?;
         prepare(connection, &mut self.memory, batch).await?;
         connection.begin().await?;
-        let mut desk = Desk::new(
-            connection,
-            &mut self.memory,
-            self.limits,
-            are_wanted,
-            may_claim,
-        );
+        let mut desk = Desk::new(connection, &mut self.memory, self.limits, may_claim);
         let done = act_all(&mut desk, batch, &mut self.commits).await;
         let has_written = desk.has_written;
         let news = std::mem::take(&mut desk.news);
