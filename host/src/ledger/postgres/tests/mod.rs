@@ -6,6 +6,7 @@ mod condition;
 mod encryption;
 mod failover;
 mod full_disk;
+mod feed;
 mod lost_commits;
 mod nodes;
 mod opening;
