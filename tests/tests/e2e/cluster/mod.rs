@@ -5,6 +5,7 @@ mod balancers;
 mod dead_hosts;
 mod handed_over;
 mod moving;
+mod other_hosts;
 mod shared_ledger;
 mod upsets;
 
