@@ -176,7 +176,7 @@ impl Feed<'_> {
         let is_known = self.said.as_ref().is_some_and(|said| {
             said.at.elapsed() < SAY_AGAIN && said.watches == watches && said.tasks == tasks
         });
-        if is_known {
+        if is_known && watches == self.reading.is_some() {
             return Ok(());
         }
         let at = Instant::now();
