@@ -190,13 +190,7 @@ impl Import {
     pub(in crate::ledger) fn commit(mut self, expected: &RowCounts) -> Result<(), StoreError> {
         self.runtime
             .block_on(async {
-                let mut desk = Desk::new(
-                    &self.connection,
-                    &mut self.memory,
-                    self.limits,
-                    false,
-                    false,
-                );
+                let mut desk = Desk::new(&self.connection, &mut self.memory, self.limits, false);
                 desk.deltas = std::mem::take(&mut self.deltas);
                 desk.tally().await?;
                 verify(&self.connection, expected).await?;

@@ -62,9 +62,9 @@ fn a_ledger_works_through_a_pooler_of_transactions() {
 
 #[test]
 fn hosts_hear_of_one_another_through_a_pooler_of_transactions() {
-    let pooler = Pooler::start();
+    let pooler = Pooler::start(server());
     let schema = Schema::new();
-    let [listens, runs] = ["listens", "runs"].map(|node| pooler.open(&schema, node));
+    let [listens, runs] = ["listens", "runs"].map(|node| open(&pooler, &schema, node));
     let [ear, runner] = [(); 2].map(|()| Arc::<Ear>::default());
     listens.watch(ear.clone());
     runs.watch(runner.clone());
