@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use tokio::time::timeout;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use super::fault::Fault;
 use super::pooler;
@@ -155,6 +155,19 @@ impl Connection {
             sent.prepared = Some(statement.clone());
         }
         Ok(statement)
+    }
+
+    /// The first column, which is a text, of the rows that a statement without parameters finds. It is planned anew each
+    /// time, by the sizes that the tables have by now.
+    pub(super) async fn texts(&self, sql: &str) -> Result<Vec<String>, Fault> {
+        let text = sql.replace('@', &self.prefix);
+        let found = async { Ok(self.client.simple_query(&text).await?) };
+        let found = within(STATEMENT_TIMEOUT, found).await?;
+        let texts = found.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        });
+        Ok(texts.collect())
     }
 
     /// Several statements without parameters.
