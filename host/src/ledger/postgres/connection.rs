@@ -36,10 +36,6 @@ macro_rules! begin {
 
 const BEGIN: &str = concat!(begin!(""), "; SET LOCAL lock_timeout = '5s'");
 
-/// Without a limit of the database's: that would only end its wait for a replica, and then it says that all is well although
-/// the replica has nothing. Whoever asks gives up earlier.
-const COMMIT: &str = "SET LOCAL statement_timeout = 0; COMMIT";
-
 const BEGIN_READ: &str = begin!(" ISOLATION LEVEL REPEATABLE READ READ ONLY");
 
 pub(super) struct Connection {
@@ -191,7 +187,7 @@ impl Connection {
     }
 
     pub(super) async fn commit(&self) -> Result<(), Fault> {
-        self.run(COMMIT).await
+        self.run("COMMIT").await
     }
 
     pub(super) async fn rollback(&self) -> Result<(), Fault> {

@@ -135,7 +135,7 @@ fn a_server_that_hangs_is_not_always_waited_for_first() {
     });
 }
 
-/// A database's own time limit ends its wait for the replica, and has it say that it has committed.
+/// No time limit of a statement's ends the database's wait for the replica: it would say then that it has committed.
 #[test]
 fn what_a_replica_hasnt_got_is_not_acknowledged() {
     let (first, second) = two();
