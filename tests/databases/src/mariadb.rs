@@ -82,7 +82,7 @@ impl MariaDb {
     #[must_use]
     pub fn start_for_all() -> Self {
         let server = Self::start();
-        end_with_us(server.process.id(), server.folder.path());
+        end_with_us(server.process.id(), "KILL", server.folder.path());
         server
     }
 

@@ -19,8 +19,12 @@ pub struct Postgres {
 }
 
 impl Drop for Postgres {
+    /// Killed, it would leave its piece of shared memory to the system, which has room for some thousands.
     fn drop(&mut self) {
-        self.kill();
+        if !self.has_ended() {
+            self.go_on();
+            self.quit();
+        }
     }
 }
 
@@ -139,7 +143,7 @@ impl Postgres {
     #[must_use]
     pub fn start_release_for_all(release: Release, settings: &[&str]) -> Self {
         let server = Self::start_release(release, settings);
-        end_with_us(server.process.id(), server.folder.path());
+        end_with_us(server.process.id(), "QUIT", server.folder.path());
         server
     }
 

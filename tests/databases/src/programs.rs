@@ -97,10 +97,10 @@ pub fn wait_for(server: &mut Child, log: &Path, mut is_up: impl FnMut() -> bool)
     }
 }
 
-/// For a server in a static, which is never dropped: a shell that reads from a pipe of ours ends it when we have ended,
-/// however that was, and removes its folder.
-pub fn end_with_us(server: u32, folder: &Path) {
-    let script = format!("read -r _; kill -9 {server}; rm -rf \"$0\"");
+/// For a server in a static, which is never dropped: a shell that reads from a pipe of ours ends it by this signal when we
+/// have ended, however that was, and removes its folder.
+pub fn end_with_us(server: u32, signal: &str, folder: &Path) {
+    let script = format!("read -r _; kill -{signal} {server}; rm -rf \"$0\"");
     let watcher = Command::new("sh")
         .arg("-c")
         .arg(script)
