@@ -52,6 +52,8 @@ struct Held {
     state: String,
     /// None where this host may not know.
     age: Option<Duration>,
+    /// Of the ledger's database; of others there are only such as have numbers of their own.
+    is_here: bool,
 }
 
 /// What was found.
@@ -74,7 +76,7 @@ struct Inner {
 #[derive(Default)]
 pub(super) struct Watch(Mutex<Inner>);
 
-/// Within [`Connection::begin_reading`], for a moment only: nobody is to wait for this.
+/// Within [`Connection::reading`], for a moment only: nobody is to wait for this.
 pub(super) async fn look(connection: &Connection) -> Result<Found, Fault> {
     connection.run("SET LOCAL statement_timeout = '2s'").await?;
     let rows = connection
@@ -99,21 +101,23 @@ pub(super) async fn look(connection: &Connection) -> Result<Found, Fault> {
     })
 }
 
-/// Vacuum itself holds nothing back, and nor do sessions of other databases. Whoever may not read others' statistics sees
+/// Vacuum itself holds nothing back, and nor do sessions of other databases, though snapshots here have the numbers of their
+/// transactions. Whoever may not read others' statistics sees
 /// their transactions' numbers all the same, but not since when they have them.
 async fn held(connection: &Connection) -> Result<Vec<Held>, Fault> {
     let rows = connection
         .query(
             "SELECT 0, pid::text, coalesce(backend_xid, backend_xmin)::text, backend_xid IS NOT NULL, \
              coalesce(usename::text, ''), coalesce(application_name, ''), coalesce(state, ''), \
-             floor(extract(epoch FROM clock_timestamp() - xact_start) * 1000)::int8 FROM pg_stat_activity \
+             floor(extract(epoch FROM clock_timestamp() - xact_start) * 1000)::int8, \
+             coalesce(datname = current_database(), true) FROM pg_stat_activity \
              WHERE coalesce(backend_xid, backend_xmin) IS NOT NULL AND pid <> pg_backend_pid() \
-             AND coalesce(datname = current_database(), true) AND pid NOT IN (SELECT pid FROM pg_stat_progress_vacuum) \
+             AND (coalesce(datname = current_database(), true) OR backend_xid IS NOT NULL) AND pid NOT IN (SELECT pid FROM pg_stat_progress_vacuum) \
              UNION ALL SELECT 1, slot_name::text, xmin::text, false, '', '', \
-             CASE WHEN active THEN 'active' ELSE 'inactive' END, NULL FROM pg_replication_slots WHERE xmin IS NOT NULL \
+             CASE WHEN active THEN 'active' ELSE 'inactive' END, NULL, true FROM pg_replication_slots WHERE xmin IS NOT NULL \
              UNION ALL SELECT 2, gid, transaction::text, true, owner::text, '', '', \
-             floor(extract(epoch FROM clock_timestamp() - prepared) * 1000)::int8 FROM pg_prepared_xacts \
-             WHERE database = current_database()",
+             floor(extract(epoch FROM clock_timestamp() - prepared) * 1000)::int8, database = current_database() \
+             FROM pg_prepared_xacts",
             &[],
         )
         .await?;
@@ -136,6 +140,7 @@ async fn held(connection: &Connection) -> Result<Vec<Held>, Fault> {
             application: row.try_get(5)?,
             state: row.try_get(6)?,
             age: age.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))),
+            is_here: row.try_get(8)?,
         });
     }
     Ok(held)
@@ -215,7 +220,7 @@ impl Inner {
         };
         let is_to_blame: Vec<bool> = held
             .iter()
-            .map(|one| one.age.is_some() || !is_anothers(&one.holder))
+            .map(|one| one.is_here && (one.age.is_some() || !is_anothers(&one.holder)))
             .collect();
         let before = std::mem::take(&mut self.since);
         let mut aged = Vec::with_capacity(held.len());

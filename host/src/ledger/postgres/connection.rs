@@ -181,9 +181,36 @@ impl Connection {
         self.run(BEGIN).await
     }
 
-    /// All that is read until [`Self::rollback`] is as it was at one moment.
-    pub(super) async fn begin_reading(&self) -> Result<(), Fault> {
-        self.run(BEGIN_READ).await
+    /// Reads what is so at one moment.
+    pub(super) async fn reading<T>(
+        &self,
+        look: impl AsyncFn(&Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.run(BEGIN_READ).await?;
+        let found = look(self).await;
+        let ended = self.rollback().await;
+        let found = found?;
+        ended?;
+        Ok(found)
+    }
+
+    /// Changes something that stands alone, or nothing.
+    pub(super) async fn writing<T>(
+        &self,
+        change: impl AsyncFn(&Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.begin().await?;
+        match change(self).await {
+            Ok(changed) => {
+                self.commit().await?;
+                Ok(changed)
+            }
+            Err(fault) => {
+                // A connection that can't is of no more use anyway.
+                let _ = self.rollback().await;
+                Err(fault)
+            }
+        }
     }
 
     pub(super) async fn commit(&self) -> Result<(), Fault> {

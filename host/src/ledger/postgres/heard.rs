@@ -53,13 +53,10 @@ pub(super) async fn listen_no_more(connection: &Connection, node: &str) -> Resul
 
 /// Of the tasks that run on this host, those that somebody on another one wants to know the progress of.
 pub(super) async fn followed(connection: &Connection, node: &str) -> Result<Vec<TaskId>, Fault> {
-    let rows = connection
-        .query(
-            "SELECT id FROM @live WHERE node = $1 AND state = 2 AND id = ANY (ARRAY (SELECT unnest(tasks) \
-             FROM @listener WHERE until > now() AND node <> $1)) ORDER BY id",
-            &[(&node, Type::TEXT)],
-        )
-        .await?;
+    let sql = "SELECT id FROM @live WHERE node = $1 AND state = 2 AND id = ANY (ARRAY (SELECT unnest(tasks) \
+               FROM @listener WHERE until > now() AND node <> $1)) ORDER BY id";
+    let look = async |connection: &Connection| connection.query(sql, &[(&node, Type::TEXT)]).await;
+    let rows = connection.reading(look).await?;
     let tasks = rows.iter().map(|row| Ok(row.try_get(0)?));
     tasks.collect()
 }
@@ -83,26 +80,26 @@ pub(super) async fn write_progress(
     );
     let messages = reports.iter().map(|report| report.message.as_bytes());
     let messages: Vec<&[u8]> = messages.collect();
-    connection
-        .execute(
-            "INSERT INTO @progress AS progress (task, lease, number, done, total, message) SELECT new.* FROM \
-             unnest($1::uuid[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::bytea[]) \
-             AS new (task, lease, number, done, total, message) \
-             JOIN @live AS live ON live.id = new.task AND live.lease = new.lease AND live.state = 2 AND live.node = $7 \
-             ON CONFLICT (task) DO UPDATE SET lease = excluded.lease, number = excluded.number, done = excluded.done, \
-             total = excluded.total, message = excluded.message, at = excluded.at \
-             WHERE (progress.lease, progress.number) <= (excluded.lease, excluded.number)",
-            &[
-                (&tasks, Type::UUID_ARRAY),
-                (&leases, Type::INT8_ARRAY),
-                (&numbers, Type::INT8_ARRAY),
-                (&done, Type::INT8_ARRAY),
-                (&total, Type::INT8_ARRAY),
-                (&messages, Type::BYTEA_ARRAY),
-                (&node, Type::TEXT),
-            ],
-        )
-        .await?;
+    let sql = "INSERT INTO @progress AS progress (task, lease, number, done, total, message) SELECT new.* FROM \
+               unnest($1::uuid[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::bytea[]) \
+               AS new (task, lease, number, done, total, message) CROSS JOIN LATERAL \
+               (SELECT FROM @live WHERE id = new.task AND lease = new.lease AND state = 2 AND node = $7 OFFSET 0) AS live \
+               ON CONFLICT (task) DO UPDATE SET lease = excluded.lease, number = excluded.number, done = excluded.done, \
+               total = excluded.total, message = excluded.message, at = excluded.at \
+               WHERE (progress.lease, progress.number) <= (excluded.lease, excluded.number)";
+    let write = async |connection: &Connection| {
+        let values = [
+            (&tasks as _, Type::UUID_ARRAY),
+            (&leases as _, Type::INT8_ARRAY),
+            (&numbers as _, Type::INT8_ARRAY),
+            (&done as _, Type::INT8_ARRAY),
+            (&total as _, Type::INT8_ARRAY),
+            (&messages as _, Type::BYTEA_ARRAY),
+            (&node as _, Type::TEXT),
+        ];
+        connection.execute(sql, &values).await
+    };
+    connection.writing(write).await?;
     Ok(())
 }
 
@@ -116,15 +113,14 @@ pub(super) struct Found {
 
 /// Looks at these tasks.
 pub(super) async fn look(connection: &Connection, tasks: &[TaskId]) -> Result<Found, Fault> {
-    let rows = connection
-        .query(
-            "SELECT asked.id, live.id IS NULL, progress.lease, progress.number, progress.done, progress.total, \
-             progress.message FROM unnest($1::uuid[]) AS asked (id) LEFT JOIN @live AS live ON live.id = asked.id \
-             LEFT JOIN @progress AS progress ON progress.task = live.id AND progress.lease = live.lease AND live.state = 2 \
-             WHERE live.id IS NULL OR progress.task IS NOT NULL",
-            &[(&tasks, Type::UUID_ARRAY)],
-        )
-        .await?;
+    let sql = "SELECT asked.id, live.id IS NULL, progress.lease, progress.number, progress.done, progress.total, \
+               progress.message FROM unnest($1::uuid[]) AS asked (id) \
+               LEFT JOIN LATERAL (SELECT id, lease, state FROM @live WHERE id = asked.id OFFSET 0) AS live ON true \
+               LEFT JOIN LATERAL (SELECT * FROM @progress WHERE task = live.id AND lease = live.lease AND live.state = 2 \
+               OFFSET 0) AS progress ON true WHERE live.id IS NULL OR progress.task IS NOT NULL";
+    let look =
+        async |connection: &Connection| connection.query(sql, &[(&tasks, Type::UUID_ARRAY)]).await;
+    let rows = connection.reading(look).await?;
     let mut found = Found::default();
     for row in &rows {
         let task: TaskId = row.try_get(0)?;

@@ -66,7 +66,7 @@ fn summary(row: &Row) -> Result<TaskSummary, Fault> {
     })
 }
 
-/// As it is at one moment: within [`Connection::begin_reading`].
+/// As it is at one moment: within [`Connection::reading`].
 pub(super) async fn get(
     connection: &Connection,
     id: TaskId,
@@ -133,7 +133,7 @@ async fn attempts(connection: &Connection, id: TaskId) -> Result<Vec<Attempt>, F
     rows.iter().rev().map(read).collect()
 }
 
-/// As it is at one moment: within [`Connection::begin_reading`].
+/// As it is at one moment: within [`Connection::reading`].
 pub(super) async fn list(connection: &Connection, ask: &PageAsk) -> Result<Page, Fault> {
     let mut cursor = Cursor {
         before: ask.after,

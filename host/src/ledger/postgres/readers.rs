@@ -69,7 +69,7 @@ async fn said<T>(
     look: impl AsyncFn(&Connection) -> Result<T, Fault>,
 ) -> Result<T, StoreError> {
     for is_last in [false, true] {
-        let fault = match try_look(link.get().await?, &look).await {
+        let fault = match link.get().await?.reading(&look).await {
             Ok(found) => return Ok(found),
             Err(fault) => fault,
         };
@@ -79,16 +79,4 @@ async fn said<T>(
         }
     }
     Err(Fault::Slow.into_store_error())
-}
-
-async fn try_look<T>(
-    connection: &Connection,
-    look: impl AsyncFn(&Connection) -> Result<T, Fault>,
-) -> Result<T, Fault> {
-    connection.begin_reading().await?;
-    let found = look(connection).await;
-    let ended = connection.rollback().await;
-    let found = found?;
-    ended?;
-    Ok(found)
 }

@@ -107,11 +107,13 @@ fn a_child_on_a_full_disk() {
     assert!(has_said_why && !refused.is_empty());
 
     fs::remove_file(&filler).unwrap();
-    // Without room, it may not even have come up again.
-    if server.has_ended() {
-        server.start_again();
-    }
-    wait_until("it goes on", || try_enqueue(&store, 50).is_ok());
+    wait_until("it goes on", || {
+        // Without room, it may not even have come up again.
+        if server.has_ended() {
+            server.start_again();
+        }
+        try_enqueue(&store, 50).is_ok()
+    });
     for number in &stored {
         assert!(
             view(&store, id(*number)).is_some(),

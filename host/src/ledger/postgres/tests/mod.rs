@@ -185,7 +185,7 @@ const LIMITS: Limits = Limits {
 
 /// Looks again and again until `condition` holds.
 #[track_caller]
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(in crate::ledger) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < Duration::from_secs(60), "in vain: {what}");
