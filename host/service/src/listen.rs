@@ -4,13 +4,18 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{Shutdown, SocketFlags};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::config::ConfigError;
+
+/// For so long an address is tried that another program has, and so long is waited in between.
+const IN_USE_MAX: Duration = Duration::from_millis(500);
+const IN_USE_PAUSE: Duration = Duration::from_millis(10);
 
 /// Connections that wait to be taken: as many as the system allows. After a restart all clients come back at once, and one
 /// that finds no room waits for seconds.
@@ -99,7 +104,7 @@ impl Listen {
             if let (0, Some(port)) = (wanted.port(), port) {
                 wanted.set_port(port);
             }
-            match bind(wanted, self.is_only_v6) {
+            match bind_patiently(wanted, self.is_only_v6) {
                 Ok(socket) => {
                     port = port.or(socket.local_addr().ok().map(|address| address.port()));
                     sockets.push(socket);
@@ -120,6 +125,20 @@ impl Listen {
         match missing {
             Some(error) if sockets.is_empty() => Err(error),
             _ => Ok(Listener { sockets }),
+        }
+    }
+}
+
+/// Of a program that was killed while it started a child, the child has the port for the moment until it runs a program of its
+/// own.
+fn bind_patiently(address: SocketAddr, is_only_v6: bool) -> io::Result<TcpListener> {
+    let until = Instant::now() + IN_USE_MAX;
+    loop {
+        match bind(address, is_only_v6) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
+                thread::sleep(IN_USE_PAUSE);
+            }
+            bound => return bound,
         }
     }
 }
@@ -261,6 +280,21 @@ mod tests {
 
     fn listen(text: &str) -> Listen {
         Listen::parse("listen", text, "127.0.0.1:8080").unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_free_in_a_moment_is_had() {
+        let before = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = before.local_addr().unwrap().to_string();
+        let (begun, begins) = std::sync::mpsc::channel();
+        let gone = thread::spawn(move || {
+            begins.recv().unwrap();
+            thread::park_timeout(Duration::from_millis(50));
+            drop(before);
+        });
+        begun.send(()).unwrap();
+        assert!(listen(&address).bind().is_ok());
+        gone.join().unwrap();
     }
 
     #[test]
