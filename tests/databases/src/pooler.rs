@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 use crate::postgres::Postgres;
-use crate::programs::{command, free_port, program, wait_for};
+use crate::programs::{self, command, free_port, program, wait_for};
 
 /// `PgBouncer` with two sessions, of which each transaction gets now this one and now that. It ends when this is dropped.
 pub struct Pooler {
@@ -67,16 +67,12 @@ impl Pooler {
     /// The database's address through it, by TCP.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres://shop:secret@127.0.0.1:{}/postgres", self.port)
+        programs::url(self.port)
     }
 
     /// The database's address through it, by its socket, in `libpq`'s words.
     #[must_use]
     pub fn socket_url(&self) -> String {
-        let folder = self.folder.path().display();
-        format!(
-            "host={folder} port={} user=shop password=secret dbname=postgres",
-            self.port
-        )
+        programs::socket_url(self.folder.path(), self.port)
     }
 }

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::programs::{command, end_with_us, free_port, program, run, signal, wait_for};
+use crate::programs::{self, command, end_with_us, free_port, program, run, signal, wait_for};
 use crate::releases::Release;
 
 /// A `PostgreSQL` server, which forgets nothing but what a power failure takes. It ends when this is dropped.
@@ -150,17 +150,13 @@ impl Postgres {
     /// Its address by TCP.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres://shop:secret@127.0.0.1:{}/postgres", self.port)
+        programs::url(self.port)
     }
 
     /// Its address by its socket, in `libpq`'s words.
     #[must_use]
     pub fn socket_url(&self) -> String {
-        let folder = self.folder.path().display();
-        format!(
-            "host={folder} port={} user=shop password=secret dbname=postgres",
-            self.port
-        )
+        programs::socket_url(self.folder.path(), self.port)
     }
 
     /// Where it keeps all it has.

@@ -14,6 +14,17 @@ pub fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
+/// The address of the database at this port.
+pub(crate) fn url(port: u16) -> String {
+    format!("postgres://shop:secret@127.0.0.1:{port}/postgres")
+}
+
+/// The address of the database by the socket in this folder that the port names, in `libpq`'s words.
+pub(crate) fn socket_url(folder: &Path, port: u16) -> String {
+    let folder = folder.display();
+    format!("host={folder} port={port} user=shop password=secret dbname=postgres")
+}
+
 /// The first of these programs that is there, also where packages put what isn't in the path.
 #[must_use]
 pub fn program(names: &[&str]) -> PathBuf {

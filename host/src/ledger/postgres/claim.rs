@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 use super::desk::Desk;
 use super::fault::Fault;
 use super::own::too_silent;
-use super::places::Places;
+use super::places::{Levels, Places};
 use super::values::{Kept, count, number_of, wide};
 use crate::ledger::id::TaskId;
 use crate::ledger::record::Claimed;
@@ -21,9 +21,6 @@ const BY_AGE: u64 = 8;
 
 /// How often a claim looks again where it met tasks that were past their deadline.
 const ROUNDS_MAX: u32 = 8;
-
-/// A task of each priority.
-type Levels = [TaskId; 9];
 
 /// A task that may be claimed, and its deadline.
 type Candidate = (TaskId, Option<i64>);

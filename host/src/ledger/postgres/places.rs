@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::ledger::id::TaskId;
 
-const LEVELS: usize = 9;
+/// A task of each priority, from 1 on.
+pub(super) type Levels = [TaskId; 9];
 /// Entries of the index: for so many, one look doesn't begin at the beginning.
 const ENTRIES_A_LOOK: u64 = 1_000;
 /// After so long a look begins there all the same.
@@ -19,7 +20,7 @@ const FIRST: TaskId = TaskId::from_bytes([0; 16]);
 /// Places of one function.
 pub(super) struct Places {
     /// Of each priority, from 1 on: tasks up to this one were handed out.
-    passed: [TaskId; LEVELS],
+    passed: Levels,
     /// So many looks begin there, until then.
     rest: u64,
     rest_until: Instant,
@@ -28,14 +29,14 @@ pub(super) struct Places {
 impl Places {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            passed: [FIRST; LEVELS],
+            passed: Self::BEGINNING,
             rest: 0,
             rest_until: now,
         }
     }
 
     /// Behind which task of each priority to look now; nothing, from the beginning.
-    pub(super) fn next(&mut self, now: Instant) -> Option<[TaskId; LEVELS]> {
+    pub(super) fn next(&mut self, now: Instant) -> Option<Levels> {
         if self.rest == 0 || self.rest_until <= now {
             return None;
         }
@@ -44,7 +45,7 @@ impl Places {
     }
 
     /// Before all tasks of each priority.
-    pub(super) const BEGINNING: [TaskId; LEVELS] = [FIRST; LEVELS];
+    pub(super) const BEGINNING: Levels = [FIRST; 9];
 
     /// A look from the beginning has read so many entries.
     pub(super) fn has_read(&mut self, entries: u64, now: Instant) {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row};
 use super::fault::{self, Fault};
 use super::folder::Folder;
 use super::known::{policy_of, state_of, task_id};
-use super::read::text;
+use super::read::{attempt, text};
 use super::{Sqlite, recover, schema};
 use crate::ledger::error::{StoreError, StoreErrorKind};
 use crate::ledger::id::TaskId;
@@ -120,16 +120,8 @@ impl Export {
         let sql = "SELECT task, number, node.text, version.text, started_at, ended_at, error FROM attempt \
                    CROSS JOIN word AS node ON node.word = node CROSS JOIN word AS version ON version.word = version";
         let read = |row: &Row<'_>| {
-            let error = text(row, 6)?;
-            let len = error.as_ref().map_or(0, Bytes::len);
-            let attempt = Attempt {
-                number: row.get(1)?,
-                node: row.get(2)?,
-                version: row.get(3)?,
-                started_at: row.get(4)?,
-                ended_at: row.get(5)?,
-                error,
-            };
+            let attempt = attempt(row, 1)?;
+            let len = attempt.error.as_ref().map_or(0, Bytes::len);
             let task = task_id(row, 0)?;
             Ok(((task, attempt), len))
         };

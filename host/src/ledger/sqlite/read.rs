@@ -92,6 +92,18 @@ pub(super) fn get(connection: &Connection, id: TaskId) -> Result<Option<Box<Task
     })))
 }
 
+/// Of the columns from this one on: number, host, version, begin, end and error.
+pub(super) fn attempt(row: &Row<'_>, first: usize) -> Result<Attempt, Fault> {
+    Ok(Attempt {
+        number: row.get(first)?,
+        node: row.get(first + 1)?,
+        version: row.get(first + 2)?,
+        started_at: row.get(first + 3)?,
+        ended_at: row.get(first + 4)?,
+        error: text(row, first + 5)?,
+    })
+}
+
 fn attempts(connection: &Connection, id: TaskId) -> Result<Vec<Attempt>, Fault> {
     let mut statement = connection.prepare_cached(
         "SELECT number, node.text, version.text, started_at, ended_at, error FROM attempt \
@@ -101,14 +113,7 @@ fn attempts(connection: &Connection, id: TaskId) -> Result<Vec<Attempt>, Fault> 
     let mut rows = statement.query((id, ATTEMPTS_MAX))?;
     let mut attempts = Vec::new();
     while let Some(row) = rows.next()? {
-        attempts.push(Attempt {
-            number: row.get(0)?,
-            node: row.get(1)?,
-            version: row.get(2)?,
-            started_at: row.get(3)?,
-            ended_at: row.get(4)?,
-            error: text(row, 5)?,
-        });
+        attempts.push(attempt(row, 0)?);
     }
     attempts.reverse();
     Ok(attempts)

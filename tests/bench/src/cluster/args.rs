@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::database::Database;
-use crate::error::BenchError;
 use crate::rounds::RoundsArgs;
 
 #[derive(Args)]
@@ -18,11 +16,4 @@ pub(crate) struct ClusterArgs {
     /// The program `node`, of a version that graphile-worker takes
     #[arg(long)]
     pub(super) node: PathBuf,
-}
-
-impl ClusterArgs {
-    /// A new database, whose commits are on disk when they are answered.
-    pub(super) fn database(&self) -> Result<Database, BenchError> {
-        Database::start()
-    }
 }

@@ -30,6 +30,7 @@ pub(super) struct Done {
 }
 
 impl Database {
+    /// A new one, whose commits are on disk when they are answered.
     pub(super) fn start() -> Result<Self, BenchError> {
         let database = Self(Postgres::start(&SETTINGS));
         database.ask("CREATE EXTENSION pg_stat_statements")?;

@@ -11,6 +11,7 @@ mod model;
 pub(crate) use args::ClusterArgs;
 
 use self::cost::Cost;
+use self::database::Database;
 use self::model::PerTask;
 use crate::error::BenchError;
 use crate::figures::ratio_cell;
@@ -127,7 +128,7 @@ pub(crate) fn run(args: &ClusterArgs) -> Result<String, BenchError> {
 
 /// With a database that is new.
 fn measure(args: &ClusterArgs, line: &Line) -> Result<Cost, BenchError> {
-    let database = args.database()?;
+    let database = Database::start()?;
     let held = line.is_held.then(|| database.hold_snapshot()).transpose()?;
     let cost = match line.who {
         Who::Hosts(count) => hosts::measure(args, &database, count, line.submitters),
