@@ -3,9 +3,9 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Passes on what comes to a port of its own, until it is told to cut.
 #[derive(Debug)]
@@ -76,14 +76,26 @@ fn relay(
     for (from, to, is_answer) in [(client, &server, false), (&server, client, true)] {
         let (mut from, mut to) = (from.try_clone()?, to.try_clone()?);
         let delay_ms = Arc::clone(delay_ms);
+        let (sender, receiver) = mpsc::sync_channel::<(Instant, Vec<u8>)>(1024);
         thread::spawn(move || {
             let mut buffer = [0; 16 * 1024];
             while let Ok(len @ 1..) = from.read(&mut buffer) {
-                let delay_ms = delay_ms.load(Ordering::Relaxed);
-                if is_answer && delay_ms > 0 {
-                    thread::sleep(Duration::from_millis(delay_ms));
+                let delay_ms = if is_answer {
+                    delay_ms.load(Ordering::Relaxed)
+                } else {
+                    0
+                };
+                let due = Instant::now() + Duration::from_millis(delay_ms);
+                if sender.send((due, buffer[..len].to_vec())).is_err() {
+                    break;
                 }
-                if to.write_all(&buffer[..len]).is_err() {
+            }
+        });
+        // Apart, so that the delay of one piece is not added to that of the next.
+        thread::spawn(move || {
+            for (due, piece) in receiver {
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                if to.write_all(&piece).is_err() {
                     break;
                 }
             }
