@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::events::Event;
 use super::storage::Handle;
-use super::{Background, Shared, failure, now};
+use super::{Background, Shared, failure};
 use crate::access::Caller;
 use crate::ledger::{
     Durability, Enqueued, NewTask, RetryOn, RetryPolicy, State, StoreError, TaskId,
@@ -24,14 +24,17 @@ impl Background {
         {
             return answer.finish(Err(failure));
         }
-        let task = shared.new_task(request, asked, caller);
         if let Some(store) = shared.storage.get() {
+            let task = shared.new_task(request, asked, caller, store.now());
             return shared.put(&store, task, answer);
         }
-        let shared = Arc::clone(shared);
+        let (shared, caller) = (Arc::clone(shared), caller.clone());
         tokio::spawn(async move {
             match shared.open().await {
-                Ok(store) => shared.put(&store, task, answer),
+                Ok(store) => {
+                    let task = shared.new_task(request, asked, &caller, store.now());
+                    shared.put(&store, task, answer);
+                }
                 Err(error) => answer.finish(Err(failure(&error))),
             }
         });
@@ -62,11 +65,10 @@ impl Shared {
             }
             answer.finish(outcome(enqueued, id, durability));
         };
-        store.enqueue(vec![task], now(), Box::new(told));
+        store.enqueue(vec![task], store.now(), Box::new(told));
     }
 
-    fn new_task(&self, request: Request, asked: Asked, caller: &Caller) -> NewTask {
-        let now = now();
+    fn new_task(&self, request: Request, asked: Asked, caller: &Caller, now: i64) -> NewTask {
         let time = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         let at = |ms: u64| now.saturating_add(time(ms));
         NewTask {

@@ -10,7 +10,7 @@ use super::runs::Report;
 use super::storage::Handle;
 use super::watchers::{Subject, Subscription};
 use super::why::{Place, Why, why};
-use super::{Background, Shared, failure, now};
+use super::{Background, Shared, failure};
 use crate::access::Caller;
 use crate::generations::Generation;
 use crate::ledger::{
@@ -126,10 +126,11 @@ impl Background {
             Selection::Task(id) => Some(*id),
             Selection::Filter(_) => None,
         };
+        let now = store.now();
         let changed = ask(|done| match change {
-            Change::Cancel => store.cancel(selection, dry_run, now(), done),
-            Change::Retry => store.retry(selection, dry_run, now(), done),
-            Change::Discard => store.discard(selection, dry_run, now(), done),
+            Change::Cancel => store.cancel(selection, dry_run, now, done),
+            Change::Retry => store.retry(selection, dry_run, now, done),
+            Change::Discard => store.discard(selection, dry_run, now, done),
         })
         .await;
         if change == Change::Cancel && !dry_run {
@@ -156,7 +157,8 @@ impl Background {
         }
         let store = self.store().await?;
         let function: Arc<str> = function.into();
-        let paused = ask(|done| store.pause(function, paused, now(), done)).await;
+        let now = store.now();
+        let paused = ask(|done| store.pause(function, paused, now, done)).await;
         paused.map_err(|error| failure(&error))
     }
 

@@ -20,7 +20,6 @@ mod why;
 
 use std::collections::HashSet;
 use std::sync::{Arc, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use protocol::{ErrorCode, TaskFailure};
 use service::sync::{read, write};
@@ -37,7 +36,7 @@ pub(crate) use self::watchers::{News, Subject, Subscription};
 pub(crate) use self::why::Why;
 use crate::config::LedgerSettings;
 use crate::generations::Roster;
-use crate::ledger::{StoreError, StoreErrorKind, TaskIds, ask};
+use crate::ledger::{StoreError, StoreErrorKind, TaskIds, ask, unix_ms};
 use crate::router::Router;
 use crate::task::{Numbers, RETRY_AFTER};
 
@@ -86,7 +85,7 @@ impl Background {
             Arc::clone(&runs),
         );
         let ids = TaskIds::new();
-        let node: Arc<str> = ids.next(now()).to_string().into();
+        let node: Arc<str> = ids.next(unix_ms()).to_string().into();
         Self(Arc::new(Shared {
             result_ttl_ms: settings.result_ttl_ms,
             storage: Storage::new(settings, Arc::clone(&node), Arc::new(ears)),
@@ -146,14 +145,6 @@ impl Shared {
     fn knows(&self, function: &str) -> bool {
         read(&self.known).contains(function)
     }
-}
-
-/// Milliseconds of Unix time.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    })
 }
 
 /// What a client is told of what the ledger could not do.

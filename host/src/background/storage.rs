@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use crate::config::{LedgerPlace, LedgerSettings};
 use crate::ledger::{
     Listener, Options, Postgres, PostgresOptions, Sqlite, Store, StoreError, StoreErrorKind,
+    unix_ms,
 };
 
 /// How often it is tried to open a ledger that could not be opened.
@@ -122,7 +123,7 @@ fn open_at(settings: LedgerSettings, node: Arc<str>) -> Result<Handle, StoreErro
     Ok(match settings.place {
         LedgerPlace::Folder { folder, durability } => {
             let options = Options { durability, limits };
-            Arc::new(Sqlite::open(&folder, options, super::now())?)
+            Arc::new(Sqlite::open(&folder, options, unix_ms())?)
         }
         LedgerPlace::Postgres {
             url,

@@ -5,7 +5,6 @@ mod copy;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 use service::life::{self, EXIT_USAGE};
@@ -97,7 +96,7 @@ impl Ledger {
             Self::Copy { target, place } => {
                 let config = place.load().map_err(wrong)?;
                 let target = target.of(&config.ledger.place).map_err(wrong)?;
-                target.copy(&config.data, config.ledger.limits, now())
+                target.copy(&config.data, config.ledger.limits, ledger::unix_ms())
             }
         };
         done.map_err(|error| (error, EXIT_FAILURE))
@@ -130,7 +129,8 @@ fn backup(folder: &Path, file: &Path) -> Result<String, String> {
 }
 
 fn restore(folder: &Path, file: &Path) -> Result<String, String> {
-    let before = ledger::restore(folder, file, now()).map_err(|error| of_folder(folder, &error))?;
+    let before = ledger::restore(folder, file, ledger::unix_ms())
+        .map_err(|error| of_folder(folder, &error))?;
     let kept = before.map_or_else(String::new, |before| {
         format!("; what was there is kept as {}", before.display())
     });
@@ -139,14 +139,6 @@ fn restore(folder: &Path, file: &Path) -> Result<String, String> {
         folder.display(),
         file.display()
     ))
-}
-
-/// In milliseconds of Unix time.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    })
 }
 
 fn of_folder(folder: &Path, error: &ledger::StoreError) -> String {

@@ -48,4 +48,5 @@ pub(crate) use store::{
 };
 #[cfg(test)]
 pub(crate) use store::{KnownFunction, Pruned, Stats};
+pub(crate) use times::unix_ms;
 pub(crate) use whole::RowCounts;

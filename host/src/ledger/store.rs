@@ -2,8 +2,8 @@
 //!
 //! No call blocks and none waits: each hands its work to the store and is answered through its [`Done`], after what it says
 //! is as durable as [`Store::durability`] says. Operations of one caller are done in the order in which they were handed in.
-//! `now` is the caller's clock, in milliseconds of Unix time; a clock that jumps back makes nothing happen twice, and what
-//! waits goes by the times that are written down.
+//! `now` is what [`Store::now`] says; a clock that jumps back makes nothing happen twice, and what waits goes by the times
+//! that are written down.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,11 +17,17 @@ use super::record::{
     Claimed, Enqueued, Finish, Finished, NewTask, Page, PageAsk, Selection, TaskView,
 };
 use super::states::State;
+use super::times::unix_ms;
 
 /// Where background tasks are kept.
 pub(crate) trait Store: Send + Sync {
     /// What is done before an [`Enqueued::Stored`] is told.
     fn durability(&self) -> Durability;
+
+    /// The time by the clock that all go by who use the ledger, in milliseconds of Unix time. Asks nobody.
+    fn now(&self) -> i64 {
+        unix_ms()
+    }
 
     /// Takes tasks in; answered for each, in order. All are of ids that were never used.
     ///

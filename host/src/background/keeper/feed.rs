@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use super::super::events::Event;
 use super::super::feeder::Trough;
-use super::super::now;
 use super::super::storage::Handle;
 use super::{Keeper, Run};
 use crate::access::Caller;
@@ -68,7 +67,7 @@ impl Keeper {
         while free > 0
             && let Some(claimed) = trough.ahead.pop_front()
         {
-            match self.routed(&claimed, plugin, &version) {
+            match self.routed(&claimed, plugin, &version, store.now()) {
                 Some(task) => {
                     routed.push_back(task);
                     trough.running += 1;
@@ -126,7 +125,7 @@ impl Keeper {
                 claimed,
             });
         };
-        store.claim(ask, now(), Box::new(told));
+        store.claim(ask, store.now(), Box::new(told));
     }
 
     /// An ordinary task of what was claimed; none where nothing runs it now, or it finds no room in memory.
@@ -135,16 +134,17 @@ impl Keeper {
         claimed: &Claimed,
         plugin: &Arc<str>,
         version: &Arc<str>,
+        now: i64,
     ) -> Option<Routed> {
         let subject = claimed.subject.as_deref().map(Arc::from);
         let caller = Caller::of_background(subject);
         let runner = self.shared.router.route(&claimed.function, &caller).ok()?;
         let held = self.budget.hold(claimed.args.len())?;
-        let (received, start) = (Moment::now(), now());
+        let received = Moment::now();
         let in_time = |ms: i64| received + Duration::from_millis(u64::try_from(ms).unwrap_or(0));
         let limits = [
             claimed.timeout_ms,
-            claimed.deadline_at.map(|at| at.saturating_sub(start)),
+            claimed.deadline_at.map(|at| at.saturating_sub(now)),
         ];
         let deadline = limits.into_iter().flatten().map(in_time).min();
         let number = self.shared.numbers.next();
@@ -157,7 +157,7 @@ impl Keeper {
                 lease: claimed.lease,
                 plugin: Arc::clone(plugin),
                 version: Arc::clone(version),
-                started_at: start,
+                started_at: now,
                 at_most_once: claimed.at_most_once,
                 _in_flight: self.stats.begin(),
             },

@@ -20,7 +20,7 @@ use super::endings::Told;
 use super::events::Event;
 use super::feeder::{Live, Trough, Waiting};
 use super::storage::Handle;
-use super::{Background, Shared, endings, now};
+use super::{Background, Shared, endings};
 use crate::generations::PluginEvent;
 use crate::ledger::{Claimed, Ending, Finish, Finished, Held, State, StoreError, Swept, TaskId};
 use crate::stats::{InFlight, Stats};
@@ -159,10 +159,11 @@ impl Keeper {
     /// ledger, is waited for as an event.
     fn next_look(&self) -> Instant {
         let start = Instant::now();
-        let is_open = self.shared.storage.get().is_some();
-        let due = self.sweep_at.filter(|_| is_open && !self.is_sweeping);
-        let due = due.map(|at| {
-            let wait = u64::try_from(at.saturating_sub(now())).unwrap_or(0);
+        let store = self.shared.storage.get();
+        let is_open = store.is_some();
+        let due = self.sweep_at.filter(|_| !self.is_sweeping);
+        let due = due.zip(store).map(|(at, store)| {
+            let wait = u64::try_from(at.saturating_sub(store.now())).unwrap_or(0);
             start + Duration::from_millis(wait).min(LOOK_INTERVAL)
         });
         let pauses = self
@@ -323,7 +324,7 @@ impl Keeper {
         let tasks = all.iter().map(|(task, _)| *task).collect();
         let events = Arc::clone(&self.shared.events);
         let told = move |held| events.push(Event::Held(tasks, held));
-        store.beat(all, now(), Box::new(told));
+        store.beat(all, store.now(), Box::new(told));
     }
 
     fn held(&mut self, tasks: &[TaskId], held: Result<Vec<Held>, StoreError>) {
@@ -360,7 +361,8 @@ impl Keeper {
             Err(error) => {
                 self.storage_away(&error);
                 let wait = i64::try_from(TRY_AGAIN.as_millis()).unwrap_or(0);
-                Some(now().saturating_add(wait))
+                let store = self.shared.storage.get();
+                store.map(|store| store.now().saturating_add(wait))
             }
         };
         self.sweep_at = sooner(self.sweep_at, next);
@@ -389,7 +391,7 @@ impl Keeper {
         };
         if !new.is_empty() {
             write(&self.shared.known).extend(new.iter().cloned());
-            store.know(new, now(), Box::new(|_| ()));
+            store.know(new, store.now(), Box::new(|_| ()));
         }
     }
 
@@ -411,22 +413,22 @@ impl Keeper {
         let events = Arc::clone(&self.shared.events);
         let kept = ends.clone();
         let told = move |written| events.push(Event::Written(kept, written));
-        store.finish(ends, now(), Box::new(told));
+        store.finish(ends, store.now(), Box::new(told));
     }
 
     fn look_at_the_clock(&mut self, store: &Handle) {
-        if !self.is_sweeping && self.sweep_at.is_some_and(|at| at <= now()) {
+        if !self.is_sweeping && self.sweep_at.is_some_and(|at| at <= store.now()) {
             self.sweep_at = None;
             self.is_sweeping = true;
             let events = Arc::clone(&self.shared.events);
             let told = move |swept| events.push(Event::Swept(swept));
-            store.sweep(now(), SWEEP_MAX, Box::new(told));
+            store.sweep(store.now(), SWEEP_MAX, Box::new(told));
         }
         if !self.is_pruning && self.prune_at <= Instant::now() {
             self.is_pruning = true;
             let events = Arc::clone(&self.shared.events);
             store.prune(
-                now(),
+                store.now(),
                 SWEEP_MAX,
                 Box::new(move |pruned| {
                     let more = pruned.is_ok_and(|pruned| pruned.more);

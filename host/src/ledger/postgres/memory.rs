@@ -16,6 +16,10 @@ pub(super) const STATES: usize = State::ALL.len();
 /// For so long what other nodes take in isn't counted.
 const SUM_AGE_MAX: Duration = Duration::from_secs(1);
 
+/// For so long sweeps begin where the last one came to: what is gone stays in the way of a look from the beginning while
+/// somebody holds a snapshot. What comes in before that place, from a host whose transaction took long, is found then.
+const AWAKE_AGE_MAX: Duration = Duration::from_secs(1);
+
 /// A function that isn't known is looked for again after this.
 const FUNCTIONS_AGE_MAX: Duration = Duration::from_secs(1);
 
@@ -28,6 +32,8 @@ pub(super) struct Memory {
     pub(super) claims: FxHashMap<i32, u64>,
     /// From where it is looked for the next tasks of a function.
     pub(super) places: FxHashMap<i32, Places>,
+    /// All tasks are awake whose time came before this one; and until when that is trusted.
+    awake: Option<(i64, Instant)>,
     unfinished: i64,
     stored_len: i64,
     summed_at: Option<Instant>,
@@ -55,6 +61,23 @@ impl Delta {
 }
 
 impl Memory {
+    /// From which time on tasks may have to be woken that time has not come for yet, or only just.
+    pub(super) fn awake_before(&self, now: i64) -> i64 {
+        match self.awake {
+            Some((before, until)) if before <= now && Instant::now() < until => before,
+            _ => i64::MIN,
+        }
+    }
+
+    /// From now on a sweep needn't look at what should be awake before then, where it has looked there.
+    pub(super) fn wakes(&mut self, before: i64, looked_from: i64) {
+        let until = match self.awake {
+            Some((_, until)) if looked_from > i64::MIN => until,
+            _ => Instant::now() + AWAKE_AGE_MAX,
+        };
+        self.awake = Some((before, until));
+    }
+
     /// On another connection than before, forgets what may be otherwise there: a replica that has taken over may not have heard of a
     /// function, and may give its number to another.
     pub(super) async fn look_anew(
@@ -68,6 +91,7 @@ impl Memory {
         self.numbers.clear();
         self.names.clear();
         self.claims.clear();
+        self.awake = None;
         self.summed_at = None;
         self.read_functions(connection).await?;
         self.connection = number;

@@ -7,6 +7,7 @@
 
 mod change;
 mod claim;
+mod clock;
 mod commits;
 mod condition;
 mod connection;
@@ -223,6 +224,10 @@ async fn prepare(reach: &Reach, shared: &Shared) -> Result<Durability, Fault> {
 impl Store for Postgres {
     fn durability(&self) -> Durability {
         self.durability
+    }
+
+    fn now(&self) -> i64 {
+        self.shared.own.clock.now()
     }
 
     fn is_alive(&self) -> bool {

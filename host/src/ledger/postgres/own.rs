@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_postgres::types::Type;
 
+use super::clock::Clock;
 use super::connection::Connection;
 use super::fault::{Fault, unavailable};
 use super::values::Json;
@@ -22,6 +23,8 @@ const SAY_AGAIN: Duration = Duration::from_secs(1);
 /// What this host knows and says of itself.
 pub(super) struct Own {
     pub(super) id: Arc<str>,
+    /// The database's, which each beat hears.
+    pub(super) clock: Clock,
     about: Mutex<Option<NodeAbout>>,
     /// It has something new to say.
     pub(super) news: Notify,
@@ -36,6 +39,7 @@ impl Own {
     pub(super) fn new(id: Arc<str>) -> Self {
         Self {
             id,
+            clock: Clock::new(),
             about: Mutex::default(),
             news: Notify::new(),
             beat_at: Mutex::default(),
@@ -91,15 +95,21 @@ impl Own {
             .clone();
         let name = about.as_ref().map_or("", |about| &about.name);
         let text = about.as_ref().map(|about| Json(&about.about));
-        connection
-            .execute(
+        let rows = connection
+            .query(
                 // No replica is waited for: what isn't there when it takes over is said again soon.
                 "INSERT INTO @node AS node (id, name, about) SELECT $1, $2, $3 \
                  WHERE set_config('synchronous_commit', 'local', true) IS NOT NULL ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
-                 about = excluded.about, beat_at = now(), dead_at = NULL",
+                 about = excluded.about, beat_at = now(), dead_at = NULL \
+                 RETURNING floor(extract(epoch FROM clock_timestamp()) * 1000)::int8",
                 &[(&&*self.id, Type::TEXT), (&name, Type::TEXT), (&text, Type::JSON)],
             )
             .await?;
+        if let Some(row) = rows.first() {
+            let heard = Instant::now();
+            self.clock
+                .heard(begun.into_std(), row.try_get(0)?, heard.into_std());
+        }
         *self.beat_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
         Ok(())
     }

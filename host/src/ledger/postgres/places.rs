@@ -1,7 +1,7 @@
 //! From where claims look for the next tasks of a function. Tasks that are gone stay in the index for as long as anybody's
 //! snapshot is older than their end, and a look from the beginning reads all of them. So where that was much, the next looks
-//! begin where the last one came to. What comes in before that place, since it is tried again or another host's clock is
-//! behind, is found by the next look from the beginning.
+//! begin where the last one came to. What comes in before that place, since it is tried again or its transaction took
+//! long, is found by the next look from the beginning.
 
 use std::time::{Duration, Instant};
 

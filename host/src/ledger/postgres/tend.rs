@@ -17,11 +17,13 @@ const TALLIED_MAX: u64 = 200;
 
 impl Desk<'_> {
     pub(super) async fn sweep(&mut self, now: i64, limit: usize) -> Result<Swept, Fault> {
+        let from = self.memory.awake_before(now);
         let rows = self
             .connection
             .query(
-                "SELECT id FROM @live WHERE wake_at <= $1 ORDER BY wake_at, id LIMIT $2 FOR UPDATE SKIP LOCKED",
-                &[(&now, Type::INT8), (&count(limit), Type::INT8)],
+                "SELECT id, wake_at FROM @live WHERE wake_at BETWEEN $3 AND $1 ORDER BY wake_at, id LIMIT $2 \
+                 FOR UPDATE SKIP LOCKED",
+                &[(&now, Type::INT8), (&count(limit), Type::INT8), (&from, Type::INT8)],
             )
             .await?;
         let woken: Vec<TaskId> = rows
@@ -32,6 +34,11 @@ impl Desk<'_> {
             more: woken.len() >= limit,
             ..Swept::default()
         };
+        let awake_before = match rows.last() {
+            Some(row) if swept.more => row.try_get(1)?,
+            _ => now,
+        };
+        self.memory.wakes(awake_before, from);
         if !woken.is_empty() {
             let mut known: FxHashMap<TaskId, Known> = FxHashMap::default();
             known.extend(
@@ -60,8 +67,8 @@ impl Desk<'_> {
         let next = self
             .connection
             .query(
-                "SELECT min(wake_at) FROM @live WHERE wake_at IS NOT NULL",
-                &[],
+                "SELECT min(wake_at) FROM @live WHERE wake_at >= $1",
+                &[(&awake_before, Type::INT8)],
             )
             .await?;
         if let Some(row) = next.first() {

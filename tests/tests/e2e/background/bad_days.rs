@@ -1,11 +1,10 @@
 //! What else may go wrong: the disk, the folder, another host.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use serde_json::json;
-use tests::{Plugin, Setup, run, wait_until};
+use tests::{Clock, Plugin, Setup, run, wait_until};
 
 use super::{expect_state, good, hand_over, look, try_hand_over};
 
@@ -101,33 +100,6 @@ fn bounds_are_kept_and_told() {
     let failure = try_hand_over(&mut client, "echo", json!("x".repeat(2_000)), later).unwrap_err();
     failure.expect("overloaded", &["stored_len_max"]);
     assert_eq!(look(&mut client, &tasks[1])["state"], "scheduled");
-}
-
-/// The clock of a host, by the library `libfaketime`, which reads a file whenever the time is asked for. How long
-/// something takes is measured as before.
-struct Clock(PathBuf);
-
-impl Clock {
-    const LIBRARY: &str = "/usr/$LIB/faketime/libfaketimeMT.so.1";
-
-    fn of(setup: Setup) -> (Self, Setup) {
-        let clock = Self(setup.folder().join("clock"));
-        clock.set("+0");
-        let file = clock.0.to_str().unwrap().to_owned();
-        let setup = setup
-            .env("LD_PRELOAD", Self::LIBRARY)
-            .env("FAKETIME_TIMESTAMP_FILE", &file)
-            .env("FAKETIME_NO_CACHE", "1")
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        (clock, setup)
-    }
-
-    /// So far from what it should be.
-    fn set(&self, offset: &str) {
-        let new: &Path = &self.0.with_extension("new");
-        fs::write(new, offset).unwrap();
-        fs::rename(new, &self.0).unwrap();
-    }
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Background tasks are the same wherever one asks.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use databases::Postgres;
 use serde_json::{Value, json};
-use tests::{Plugin, wait_for, wait_until};
+use tests::{Clock, Plugin, wait_for, wait_until};
 
-use super::{end_of, good, hand_over, look, setup, sql};
+use super::{end_of, good, hand_over, look, setup};
 
 #[test]
 fn what_one_host_takes_in_every_host_knows() {
@@ -32,6 +34,42 @@ fn what_one_host_takes_in_every_host_knows() {
 
     let listed = other.result("host.tasks", json!({}));
     assert_eq!(listed["tasks"].as_array().unwrap().len(), 2, "{listed}");
+}
+
+#[test]
+fn times_go_by_the_databases_clock_whatever_the_hosts_show() {
+    const HOUR_MS: i64 = 3_600_000;
+    let server = Postgres::start(&[]);
+    let hosts = ["+2h", "-1d"].map(|off_by| {
+        let (clock, setup) = Clock::of(setup(&server).plugin(Plugin::Good));
+        clock.set(off_by);
+        setup.start()
+    });
+    for host in &hosts {
+        let mut client = host.client();
+        let mut hand_over = |fields: &str| {
+            let request = r#"{"function": "echo", "args": 1, "background": true, "#;
+            let request: Value = serde_json::from_str(&format!("{request}{fields}}}")).unwrap();
+            let accepted = client.request(request).unwrap();
+            accepted["task"].as_str().unwrap().to_owned()
+        };
+        let soon = hand_over(r#""delay_ms": 300, "deadline_ms": 60000"#);
+        let later = hand_over(r#""delay_ms": 3600000"#);
+        let looked = end_of(&mut client, &soon);
+        assert_eq!(looked["state"], "completed", "{looked}");
+        let later = look(&mut client, &later);
+        assert_eq!(later["state"], "scheduled", "{later}");
+        // This process has the database's clock.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let now = i64::try_from(now.as_millis()).unwrap();
+        for (shown, aim) in [
+            (&looked["ended_at_ms"], now),
+            (&later["available_at_ms"], now + HOUR_MS),
+        ] {
+            let off = (shown.as_i64().unwrap() - aim).abs();
+            assert!(off < HOUR_MS / 2, "{looked} {later}");
+        }
+    }
 }
 
 #[test]
@@ -153,9 +191,9 @@ fn an_application_hands_a_task_over_in_its_own_transaction() {
     let host = good(&server);
     let mut client = host.client();
     let enqueue = "SELECT task_server.host_enqueue('echo', '{\"a\": 1}', key => 'order 7')";
-    let rolled_back = sql(&server, &format!("BEGIN; {enqueue}; ROLLBACK"));
+    let rolled_back = server.sql(&format!("BEGIN; {enqueue}; ROLLBACK"));
     assert!(!rolled_back.is_empty());
-    let task = sql(&server, enqueue).trim().to_owned();
+    let task = server.sql(enqueue).trim().to_owned();
     let looked = end_of(&mut client, &task);
     assert_eq!(looked["state"], "completed", "{looked}");
     assert_eq!(looked["result"], json!({"a": 1}), "{looked}");

@@ -134,13 +134,8 @@ fn run_through(store: &Postgres, first: u64, count: u64) {
     ask(|done| store.finish(ends.collect(), NOW, done)).unwrap();
 }
 
-#[test]
-fn tasks_that_are_gone_are_not_looked_at_by_each_claim_while_a_snapshot_is_held() {
-    const GONE: u64 = 20_000;
-    const CLAIMS: u64 = 200;
-    let database = Database::new("held");
-    let store = database.open();
-    enqueue(&store, vec![task(1, "other")]);
+/// Does it while somebody holds a snapshot from before.
+fn under_a_snapshot(database: &Database, work: impl FnOnce()) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -152,15 +147,29 @@ fn tasks_that_are_gone_are_not_looked_at_by_each_claim_while_a_snapshot_is_held(
         // Without a number of its own, for which the sessions of other databases would have to keep what is dead, too.
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1";
         client.batch_execute(begin).await.unwrap();
-        for first in (1_000..1_000 + GONE).step_by(1_000) {
-            run_through(&store, first, 1_000);
-        }
-        for turn in 0..CLAIMS {
-            run_through(&store, 100_000 + turn, 1);
-        }
+        work();
         client.batch_execute("ROLLBACK").await.unwrap();
         drop(client);
         driver.await.unwrap().unwrap();
+    });
+}
+
+/// Tasks that are gone while a snapshot is held, and how often it is looked for others then.
+const GONE: u64 = 20_000;
+const LOOKS: u64 = 200;
+
+#[test]
+fn tasks_that_are_gone_are_not_looked_at_by_each_claim_while_a_snapshot_is_held() {
+    let database = Database::new("held");
+    let store = database.open();
+    enqueue(&store, vec![task(1, "other")]);
+    under_a_snapshot(&database, || {
+        for first in (1_000..1_000 + GONE).step_by(1_000) {
+            run_through(&store, first, 1_000);
+        }
+        for turn in 0..LOOKS {
+            run_through(&store, 100_000 + turn, 1);
+        }
     });
     // What comes in before is found all the same.
     enqueue(&store, vec![task(2, "f")]);
@@ -168,5 +177,46 @@ fn tasks_that_are_gone_are_not_looked_at_by_each_claim_while_a_snapshot_is_held(
     close(store, &database);
     let rows = read(&database)["live_ready"];
     // By each claim it would be four million.
-    assert!(rows < CLAIMS * GONE / 4, "{rows} rows were read");
+    assert!(rows < LOOKS * GONE / 4, "{rows} rows were read");
+}
+
+#[test]
+fn tasks_that_are_awake_are_not_looked_at_by_each_sweep_while_a_snapshot_is_held() {
+    let database = Database::new("awake");
+    let store = database.open();
+    let delayed = |number, at| NewTask {
+        available_at: at,
+        ..task(number, "f")
+    };
+    let sweep = |now, due| {
+        let swept = ask(|done| store.sweep(now, 1_000, done)).unwrap();
+        assert_eq!(swept.due, due);
+    };
+    enqueue(&store, vec![task(1, "other")]);
+    under_a_snapshot(&database, || {
+        for first in (1_000..1_000 + GONE).step_by(1_000) {
+            let tasks = (first..first + 1_000).map(|number| delayed(number, NOW + 1));
+            enqueue(&store, tasks.collect());
+        }
+        for _ in (0..GONE).step_by(1_000) {
+            sweep(NOW + 1, 1_000);
+        }
+        for (number, now) in (100_000..100_000 + LOOKS).zip(NOW + 2..) {
+            enqueue(&store, vec![delayed(number, now)]);
+            sweep(now, 1);
+        }
+    });
+    // One that another host has put off until a time before that.
+    let late = "UPDATE task_server.live SET wake_at = 1, state = 0 WHERE id = \
+                (SELECT id FROM task_server.live ORDER BY id LIMIT 1)";
+    try_run_at(&database.url(), late).unwrap();
+    wait_until("it to be found", || {
+        let now = NOW + i64::try_from(LOOKS).unwrap() + 2;
+        let swept = ask(|done| store.sweep(now, 1_000, done)).unwrap();
+        swept.due == 1
+    });
+    close(store, &database);
+    let rows = read(&database)["live_wake"];
+    // By each sweep it would be four million.
+    assert!(rows < LOOKS * GONE / 4, "{rows} rows were read");
 }
