@@ -12,9 +12,11 @@ mod pooler;
 mod postgres;
 mod programs;
 mod releases;
+mod session;
 
 pub use mariadb::MariaDb;
 pub use pooler::Pooler;
 pub use postgres::Postgres;
 pub use programs::{command, end_with_us, free_port, program, run, wait_for};
 pub use releases::Release;
+pub use session::{Session, psql};

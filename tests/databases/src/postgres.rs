@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use crate::programs::{self, command, end_with_us, free_port, program, run, signal, wait_for};
 use crate::releases::Release;
+use crate::session::{Session, psql};
 
 /// A `PostgreSQL` server, which forgets nothing but what a power failure takes. It ends when this is dropped.
 pub struct Postgres {
@@ -178,12 +179,15 @@ impl Postgres {
     }
 
     /// What a statement answers, a line each row.
-    #[must_use]
+    #[expect(clippy::must_use_candidate, reason = "most are for what they do")]
     pub fn sql(&self, statement: &str) -> String {
-        let mut psql = Command::new(program(&["psql"]));
-        psql.args(["--no-psqlrc", "--tuples-only", "--no-align"])
-            .args(["--set=ON_ERROR_STOP=1", "--command", statement, &self.url()]);
-        run(&mut psql)
+        run(psql().args(["--command", statement, &self.url()]))
+    }
+
+    /// A session that has done this.
+    #[must_use]
+    pub fn session(&self, statements: &str) -> Session {
+        Session::start(&self.url(), statements).unwrap()
     }
 
     /// All of its processes stand still, as they do on a machine that is paused, until [`Self::go_on`]. What connects is

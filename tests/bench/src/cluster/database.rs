@@ -1,9 +1,6 @@
 //! A `PostgreSQL` server, and what it has done.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Command, Stdio};
-
-use databases::Postgres;
+use databases::{Postgres, Session, psql};
 
 use crate::error::BenchError;
 use crate::usage::Processes;
@@ -48,17 +45,11 @@ impl Database {
         }
     }
 
-    fn psql(&self) -> Command {
-        let mut psql = Command::new(databases::program(&["psql"]));
-        psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--quiet"]);
-        psql.args(["--set=ON_ERROR_STOP=1", "--field-separator= "]);
-        psql.arg(self.url());
-        psql
-    }
-
     /// The rows that a statement answers.
     pub(super) fn ask(&self, sql: &str) -> Result<String, BenchError> {
-        let answer = self.psql().args(["--command", sql]).output();
+        let answer = psql()
+            .args(["--field-separator= ", "--command", sql, &self.url()])
+            .output();
         let answer = answer.map_err(BenchError::io("can't run psql"))?;
         if answer.status.success() {
             return Ok(String::from_utf8_lossy(&answer.stdout).trim().to_owned());
@@ -90,36 +81,8 @@ impl Database {
     }
 
     /// Somebody's transaction that looks at everything as it is now, until it is dropped.
-    pub(super) fn hold_snapshot(&self) -> Result<Held, BenchError> {
-        let mut child = self
-            .psql()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(BenchError::io("can't run psql"))?;
-        let begin = b"BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT txid_current();\n";
-        let mut line = String::new();
-        let said = child.stdin.as_mut().map(|stdin| stdin.write_all(begin));
-        let heard = child
-            .stdout
-            .as_mut()
-            .map(|stdout| BufReader::new(stdout).read_line(&mut line));
-        let held = Held(child);
-        if matches!(said, Some(Ok(()))) && matches!(heard, Some(Ok(1..))) {
-            return Ok(held);
-        }
-        Err(BenchError::NotServing {
-            server: "psql".to_owned(),
-            got: line,
-        })
-    }
-}
-
-pub(super) struct Held(Child);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
+    pub(super) fn hold_snapshot(&self) -> Result<Session, BenchError> {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT txid_current()";
+        Session::start(&self.url(), begin).map_err(BenchError::io("can't hold a snapshot"))
     }
 }

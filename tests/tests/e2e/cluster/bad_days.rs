@@ -2,8 +2,6 @@
 //! afterwards without anybody's help.
 
 use std::env;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use databases::{Pooler, Postgres};
@@ -12,7 +10,7 @@ use serde_json::{Value, json};
 use tests::{Client, Failure, Host, Plugin, Relay, wait_for, wait_until};
 
 use super::upsets::under_load_at;
-use super::{end_of, good, hand_over, look, setup_at, sql};
+use super::{end_of, good, hand_over, look, setup_at};
 
 /// In so long somebody is told that the database doesn't answer: ten seconds for a statement, and four for what became of
 /// the one before.
@@ -97,10 +95,13 @@ fn each_of_its_answers_takes_its_time() {
 fn a_replica_takes_over() {
     let mut first = Postgres::start(&[]);
     let second = first.replica(&[]);
-    sql(&first, "ALTER SYSTEM SET synchronous_standby_names = '*'");
-    sql(&first, "SELECT pg_reload_conf()");
+    first.sql("ALTER SYSTEM SET synchronous_standby_names = '*'");
+    first.sql("SELECT pg_reload_conf()");
     wait_until("nothing to be committed without the replica", || {
-        sql(&first, "SELECT sync_state FROM pg_stat_replication").trim() == "sync"
+        first
+            .sql("SELECT sync_state FROM pg_stat_replication")
+            .trim()
+            == "sync"
     });
     let url = format!(
         "postgres://shop:secret@127.0.0.1:{},127.0.0.1:{}/postgres?target_session_attrs=read-write",
@@ -115,39 +116,8 @@ fn a_replica_takes_over() {
         second.promote();
         expect_runs(&mut client);
     });
-    let there = sql(&second, "SELECT count(*) > 50 FROM task_server.task");
+    let there = second.sql("SELECT count(*) > 50 FROM task_server.task");
     assert_eq!(there.trim(), "t");
-}
-
-/// A session of `psql`, which ends, and what it began with it, when this is dropped.
-struct Session(Child);
-
-impl Session {
-    /// One that has done this.
-    fn start(server: &Postgres, statements: &str) -> Self {
-        let mut psql = Command::new(databases::program(&["psql"]));
-        psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
-            .arg(server.url())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut session = Self(psql.spawn().expect("it is installed"));
-        let input = session.0.stdin.as_mut().expect("it is a pipe");
-        writeln!(input, "{statements};\nSELECT 'done';").expect("it reads");
-        let output = session.0.stdout.as_mut().expect("it is a pipe");
-        let mut lines = BufReader::new(output).lines();
-        assert!(
-            lines.any(|line| line.expect("it is text") == "done"),
-            "it ended instead: {statements}"
-        );
-        session
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
 }
 
 #[test]
@@ -159,10 +129,7 @@ fn somebody_locks_its_tables() {
     wait_until("it to run", || {
         look(&mut client, &running)["state"] == "running"
     });
-    let session = Session::start(
-        &server,
-        "BEGIN; LOCK TABLE task_server.live IN ACCESS EXCLUSIVE MODE",
-    );
+    let session = server.session("BEGIN; LOCK TABLE task_server.live IN ACCESS EXCLUSIVE MODE");
     refused(&mut client).expect("storage_unavailable", &["locked"]);
     assert_eq!(client.result("echo", json!("now")), "now");
     drop(session);
@@ -220,8 +187,7 @@ fn somebody_holds_a_snapshot() {
     let held_for = Duration::from_secs(if is_full_size { 600 } else { 5 });
     let server = Postgres::start(&[]);
     under_load_at(&server.url(), 1, |hosts, _| {
-        let session = Session::start(
-            &server,
+        let session = server.session(
             "SET application_name = 'yearly_report'; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM task_server.live",
         );
         let mut client = hosts.iter().flatten().next().unwrap().client();

@@ -3,11 +3,11 @@
 use std::fs;
 use std::process::Command;
 
-use databases::Postgres;
+use databases::{Postgres, psql};
 use serde_json::{Value, json};
 use tests::{Block, Client, Plugin, node_modules, run, run_with_input, venv_python};
 
-use super::{end_of, setup, sql};
+use super::{end_of, setup};
 use crate::documents::page;
 
 /// What a database has before the page begins: a role for the application, without any rights, and a table of its own.
@@ -38,13 +38,6 @@ fn printed(block: &Block, server: &Postgres, role: &str) -> String {
     }
 }
 
-fn psql() -> Command {
-    let mut psql = Command::new(databases::program(&["psql"]));
-    psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]);
-    psql.arg("--set=ON_ERROR_STOP=1");
-    psql
-}
-
 /// The tasks that hosts know of.
 fn tasks(client: &mut Client) -> Vec<Value> {
     let listed = client.result("host.tasks", json!({}));
@@ -56,7 +49,7 @@ fn the_page_about_tasks_handed_over_works_as_printed() {
     let server = Postgres::start(&[]);
     let host = setup(&server).plugin(Plugin::Mail).start();
     let mut client = host.client();
-    sql(&server, APPLICATION);
+    server.sql(APPLICATION);
     let page = page("docs/CLUSTER.md");
     let of_role = |role: &'static str| page.iter().filter(move |block| block.role == role);
     for block in of_role("rights") {
@@ -68,13 +61,13 @@ fn the_page_about_tasks_handed_over_works_as_printed() {
         let task = output.trim();
         let known = end_of(&mut client, task);
         assert_eq!(known["state"], "completed", "{known}");
-        let order = sql(&server, "SELECT id FROM orders ORDER BY id DESC LIMIT 1");
+        let order = server.sql("SELECT id FROM orders ORDER BY id DESC LIMIT 1");
         let order = order.trim();
         assert_eq!(known["key"], format!("order {order}"), "{known}");
         languages.push(block.language.as_str());
 
         // Of what was rolled back there is nothing.
-        let customers = sql(&server, "SELECT DISTINCT customer FROM orders");
+        let customers = server.sql("SELECT DISTINCT customer FROM orders");
         assert_eq!(customers.trim(), "ada@example.org");
         assert_eq!(tasks(&mut client).len(), languages.len());
         let mails: Vec<String> = fs::read_dir(host.folder().join("outbox"))
@@ -101,7 +94,7 @@ fn the_page_about_tasks_handed_over_works_as_printed() {
 fn the_rights_that_the_page_prints_are_enough_and_no_more() {
     let server = Postgres::start(&[]);
     let host = setup(&server).plugin(Plugin::Good).start();
-    sql(&server, APPLICATION);
+    server.sql(APPLICATION);
     let page = page("docs/CLUSTER.md");
     let blocks = |role: &'static str| page.iter().filter(move |block| block.role == role);
     for block in blocks("rights") {
@@ -117,22 +110,16 @@ fn the_rights_that_the_page_prints_are_enough_and_no_more() {
     assert_eq!(known["state"], "completed", "{known}");
     assert_eq!(known["result"], json!({"n": [1, 2]}), "{known}");
 
-    let rights = sql(
-        &server,
-        "SELECT tablename, privilege FROM pg_tables, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE}'::text[]) AS privilege \
+    let rights = server.sql("SELECT tablename, privilege FROM pg_tables, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE}'::text[]) AS privilege \
          WHERE schemaname = 'task_server' AND has_table_privilege('webshop', 'task_server.' || tablename, privilege)",
     );
     assert_eq!(rights.trim(), "");
-    let tables = sql(
-        &server,
-        "SELECT count(*) FROM pg_tables WHERE schemaname = 'task_server'",
-    );
+    let tables = server.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'task_server'");
     assert!(
         tables.trim().parse::<u32>().expect("a number") >= 9,
         "{tables}"
     );
-    let others = sql(
-        &server,
+    let others = server.sql(
         "CREATE ROLE other; GRANT USAGE ON SCHEMA task_server TO other; \
          SELECT has_function_privilege('other', p.oid, 'EXECUTE') FROM pg_proc AS p \
          WHERE p.pronamespace = 'task_server'::regnamespace",

@@ -11,7 +11,7 @@ mod upsets;
 
 use databases::Postgres;
 use serde_json::{Value, json};
-use tests::{Client, Host, Plugin, Setup, run};
+use tests::{Client, Host, Plugin, Setup};
 
 use crate::background::{end_of, look};
 
@@ -27,20 +27,6 @@ fn setup_at(url: &str) -> Setup {
 
 fn good(server: &Postgres) -> Host {
     setup(server).plugin(Plugin::Good).start()
-}
-
-/// What the statement answers, a line each row.
-#[track_caller]
-fn sql(server: &Postgres, statement: &str) -> String {
-    let mut psql = std::process::Command::new(databases::program(&["psql"]));
-    psql.args([
-        "--no-psqlrc",
-        "--tuples-only",
-        "--no-align",
-        "--set=ON_ERROR_STOP=1",
-    ]);
-    psql.args(["--command", statement, &server.url()]);
-    run(&mut psql).output()
 }
 
 /// Hands a task over that must be taken, and gives its id.

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use tests::{Finished, Host, Plugin, Setup, run, wait_until};
 
-use super::{end_of, good, hand_over, look, sql};
+use super::{end_of, good, hand_over, look};
 
 /// `host ledger copy` in the host's folder, where its data folder is. The address is in a variable of the environment.
 fn copy(host: &Host, server: &Postgres, args: &[&str]) -> Finished {
@@ -115,7 +115,7 @@ fn where_a_copy_goes_is_what_the_configuration_or_the_command_line_says() {
     for (args, schema) in copies {
         let said = copy(&host, &server, &args).output();
         assert!(said.contains(&format!("`{schema}`: 1 tasks")), "{said}");
-        let found = sql(&server, &format!("SELECT id FROM {schema}.ended"));
+        let found = server.sql(&format!("SELECT id FROM {schema}.ended"));
         assert_eq!(found.trim(), task);
     }
 }

@@ -4,7 +4,7 @@ use databases::Postgres;
 use serde_json::{Value, json};
 use tests::{Client, wait_for, wait_until};
 
-use super::{end_of, good, hand_over, setup, sql};
+use super::{end_of, good, hand_over, setup};
 
 /// Begins to watch tasks like these, by a request of the id `w`, and waits until other hosts know.
 #[track_caller]
@@ -12,10 +12,7 @@ fn watch(server: &Postgres, client: &mut Client, mut filter: Value) {
     filter["watch"] = json!(true);
     client.send(json!({"id": "w", "function": "host.tasks", "args": filter}));
     wait_until("others to know", || {
-        let sql = sql(
-            server,
-            "SELECT node FROM task_server.listener WHERE watches",
-        );
+        let sql = server.sql("SELECT node FROM task_server.listener WHERE watches");
         !sql.trim().is_empty()
     });
 }
@@ -70,7 +67,7 @@ fn who_waits_sees_the_progress_and_the_end_of_what_runs_elsewhere() {
     };
     assert_eq!(reply["result"]["state"], "cancelled", "{reply}");
     wait_until("nobody to listen", || {
-        let sql = sql(&server, "SELECT node FROM task_server.listener");
+        let sql = server.sql("SELECT node FROM task_server.listener");
         sql.trim().is_empty()
     });
 }
@@ -150,14 +147,14 @@ fn what_a_dead_host_ran_is_told_to_have_been_lost() {
 fn many_who_wait_cost_no_more_than_one() {
     const WAITERS: usize = 200;
     let server = Postgres::start(&["shared_preload_libraries=pg_stat_statements"]);
-    sql(&server, "CREATE EXTENSION pg_stat_statements");
+    server.sql("CREATE EXTENSION pg_stat_statements");
     let (with, without) = (good(&server), setup(&server).start());
     let task = hand_over(&mut with.client(), "sleep", json!({"ms": 600_000}));
     let calls = |of: &str| {
         let statement = format!(
             "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE query LIKE '%{of}%'"
         );
-        let calls = sql(&server, &statement);
+        let calls = server.sql(&statement);
         calls.trim().parse::<usize>().expect("a number")
     };
     let of_one = || calls("WHERE task.id = $1");

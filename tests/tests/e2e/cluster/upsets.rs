@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use databases::Postgres;
+use databases::{Postgres, Session};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::{Host, Plugin, Setup, lasting_port, wait_for, wait_until};
 
-use super::{setup_at, sql};
+use super::setup_at;
 
 /// How often it goes wrong; `many` times with `SOAK`.
 fn rounds(many: u64) -> u64 {
@@ -192,12 +192,9 @@ fn the_database_is_restarted() {
 fn its_connections_are_cut_one_after_the_other() {
     let mut server = Postgres::start(&[]);
     under_load(&mut server, rounds(MANY), |server, _, _| {
-        let pids = sql(
-            server,
-            "SELECT pid FROM pg_stat_activity WHERE application_name = 'host'",
-        );
+        let pids = server.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'host'");
         for pid in pids.lines() {
-            sql(server, &format!("SELECT pg_terminate_backend({pid})"));
+            server.sql(&format!("SELECT pg_terminate_backend({pid})"));
         }
     });
 }
@@ -205,39 +202,16 @@ fn its_connections_are_cut_one_after_the_other() {
 #[test]
 fn others_have_all_of_its_connections() {
     let mut server = Postgres::start(&["max_connections=40", "superuser_reserved_connections=3"]);
-    sql(&server, "CREATE ROLE hog LOGIN PASSWORD 'secret'");
+    server.sql("CREATE ROLE hog LOGIN PASSWORD 'secret'");
     under_load(&mut server, rounds(MANY), |server, _, _| {
-        let hogs: Vec<_> = (0..40).filter_map(|_| hog(server)).collect();
+        let url = server.url().replace("shop:", "hog:");
+        let hogs: Vec<_> = (0..40)
+            .filter_map(|_| Session::start(&url, "SELECT 1").ok())
+            .collect();
         let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'host'";
-        sql(server, cut);
+        server.sql(cut);
         drop(hogs);
     });
-}
-
-/// Somebody who holds a connection.
-fn hog(server: &Postgres) -> Option<Hog> {
-    let mut psql = std::process::Command::new(databases::program(&["psql"]));
-    let url = server.url().replace("shop:", "hog:");
-    psql.args(["--no-psqlrc", "--quiet", "--tuples-only", &url])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::null());
-    let mut child = psql.spawn().ok()?;
-    child.stdin.as_mut()?.write_all(b"SELECT 1;\n").ok()?;
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut()?)
-        .read_line(&mut line)
-        .ok()?;
-    Some(Hog(child))
-}
-
-struct Hog(std::process::Child);
-
-impl Drop for Hog {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
 }
 
 #[test]
