@@ -5,6 +5,7 @@
 //! the host's data folder. Times are milliseconds of Unix time, and are handed in.
 
 mod answer;
+mod clock;
 mod condition;
 mod copy;
 mod endings;
@@ -28,6 +29,7 @@ mod work;
 #[cfg(test)]
 pub(crate) use answer::Done;
 pub(crate) use answer::ask;
+pub(crate) use clock::unix_ms;
 pub(crate) use condition::Condition;
 pub(crate) use copy::{CopyError, Target, copy};
 pub(crate) use error::{StoreError, StoreErrorKind};
@@ -48,5 +50,4 @@ pub(crate) use store::{
 };
 #[cfg(test)]
 pub(crate) use store::{KnownFunction, Pruned, Stats};
-pub(crate) use times::unix_ms;
 pub(crate) use whole::RowCounts;

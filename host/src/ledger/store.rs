@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use super::answer::Done;
+use super::clock::unix_ms;
 use super::condition::Condition;
 use super::id::TaskId;
 use super::listening::{RunReport, Wants};
@@ -17,7 +18,6 @@ use super::record::{
     Claimed, Enqueued, Finish, Finished, NewTask, Page, PageAsk, Selection, TaskView,
 };
 use super::states::State;
-use super::times::unix_ms;
 
 /// Where background tasks are kept.
 pub(crate) trait Store: Send + Sync {

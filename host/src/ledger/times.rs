@@ -1,20 +1,10 @@
-//! The times of a task that follow from its state; and the time.
-
-use std::time::{SystemTime, UNIX_EPOCH};
+//! The times of a task that follow from its state.
 
 use super::states::State;
 use super::store::Limits;
 
 /// A clock that was set back by more than this, in milliseconds, doesn't have what was written before it wait for it.
 pub(super) const CLOCK_TOLERANCE_MS: i64 = 60_000;
-
-/// Milliseconds of Unix time, by this machine's clock.
-pub(crate) fn unix_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    })
-}
 
 /// When time alone changes a task: its wait is over, or its deadline is there.
 pub(super) fn wake_at(state: State, available_at: i64, deadline_at: Option<i64>) -> Option<i64> {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::ledger::times::unix_ms;
+use crate::ledger::clock::unix_ms;
 
 /// What the database's clock shows now, as far as this host can tell: not more than the time that an answer took from what
 /// it showed then.
