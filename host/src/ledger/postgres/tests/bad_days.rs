@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-use super::{Database, LIMITS, Schema, run, wait_until};
+use super::{Database, LIMITS, Schema, Session, run, wait_until};
 use crate::ledger::store::Store as _;
 use crate::ledger::tests::{NOW, ask, claim, completed, end, enqueue, id, task, view};
 use crate::ledger::{Enqueued, NewTask, State, StoreErrorKind};
@@ -12,7 +12,7 @@ use crate::ledger::{Enqueued, NewTask, State, StoreErrorKind};
 #[test]
 fn connections_that_are_cut_are_made_anew_and_no_answer_is_wrong() {
     const TASKS: u64 = 2_000;
-    let database = Database::new("cut");
+    let database = Database::new();
     let store = database.open();
     let is_over = AtomicBool::new(false);
     let cut = std::thread::scope(|scope| {
@@ -62,10 +62,14 @@ fn connections_that_are_cut_are_made_anew_and_no_answer_is_wrong() {
 
 #[test]
 fn a_database_that_is_read_only_says_so_and_goes_on_afterwards() {
-    let database = Database::new("read_only");
+    let database = Database::new();
     let store = database.open();
     enqueue(&store, vec![task(1, "f")]);
-    run("ALTER DATABASE read_only SET default_transaction_read_only = on");
+    let read_only = format!(
+        "ALTER DATABASE {} SET default_transaction_read_only",
+        database.0
+    );
+    run(&format!("{read_only} = on"));
     database.disconnect();
     let mut message = String::new();
     wait_until("it refuses", || {
@@ -81,7 +85,7 @@ fn a_database_that_is_read_only_says_so_and_goes_on_afterwards() {
     wait_until("it can be read", || {
         ask(|done| store.get(id(1), done)).is_ok()
     });
-    run("ALTER DATABASE read_only SET default_transaction_read_only = off");
+    run(&format!("{read_only} = off"));
     wait_until("it takes tasks in again", || {
         ask(|done| store.enqueue(vec![task(2, "f")], NOW, done)).is_ok()
     });
@@ -89,32 +93,17 @@ fn a_database_that_is_read_only_says_so_and_goes_on_afterwards() {
 
 #[test]
 fn who_locks_the_tables_is_not_waited_for_without_end() {
-    let database = Database::new("locked");
+    let database = Database::new();
     let store = database.open();
     enqueue(&store, vec![task(1, "f")]);
     let claimed = claim(&store, "f", 1);
-    let url = database.url();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let connected = tokio_postgres::connect(&url, tokio_postgres::NoTls).await;
-        let (client, connection) = connected.unwrap();
-        let driver = tokio::spawn(connection);
-        client
-            .batch_execute("BEGIN; LOCK TABLE task_server.live IN ACCESS EXCLUSIVE MODE")
-            .await
-            .unwrap();
-        let ends = vec![end(&claimed[0], completed("1"))];
-        let error = ask(|done| store.finish(ends, NOW, done)).unwrap_err();
-        assert_eq!(error.kind, StoreErrorKind::Unavailable);
-        assert!(error.message().contains("locked"), "{error}");
-        client.batch_execute("ROLLBACK").await.unwrap();
-        drop(client);
-        driver.await.unwrap().unwrap();
-    });
+    let other = Session::connect(&database.url());
+    other.run("BEGIN; LOCK TABLE task_server.live IN ACCESS EXCLUSIVE MODE");
     let ends = vec![end(&claimed[0], completed("1"))];
+    let error = ask(|done| store.finish(ends.clone(), NOW, done)).unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Unavailable);
+    assert!(error.message().contains("locked"), "{error}");
+    other.run("ROLLBACK");
     wait_until("it goes on", || {
         ask(|done| store.finish(ends.clone(), NOW, done)).is_ok()
     });

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{Database, open_at, run, wait_until};
+use super::{Database, Session, open_at, run, wait_until};
 use crate::ledger::State;
 use crate::ledger::condition::{Alarms, Condition};
 use crate::ledger::postgres::{Postgres, PostgresOptions};
@@ -27,42 +27,6 @@ fn looked_at(store: &Postgres) -> Condition {
     store.condition().unwrap()
 }
 
-/// Somebody who does something, and stays.
-struct Other {
-    client: tokio_postgres::Client,
-    runtime: tokio::runtime::Runtime,
-}
-
-impl Other {
-    fn connect(url: &str) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let client = runtime.block_on(async {
-            let connected = tokio_postgres::connect(url, tokio_postgres::NoTls).await;
-            let (client, connection) = connected.unwrap();
-            // It ends with the runtime.
-            tokio::spawn(connection);
-            client
-        });
-        Self { client, runtime }
-    }
-
-    fn run(&self, sql: &str) {
-        self.runtime
-            .block_on(self.client.batch_execute(sql))
-            .unwrap();
-    }
-
-    /// The process that serves it.
-    fn process(&self) -> i32 {
-        let row = self.client.query_one("SELECT pg_backend_pid()", &[]);
-        self.runtime.block_on(row).unwrap().get(0)
-    }
-}
-
 /// Takes in, runs and ends tasks, of which none is left.
 fn come_and_go(store: &Postgres, from: u64, count: u64) {
     for first in (from..from + count).step_by(100) {
@@ -81,9 +45,9 @@ fn come_and_go(store: &Postgres, from: u64, count: u64) {
 #[test]
 fn dead_rows_that_nobody_removes_are_warned_of() {
     // Snapshots of other databases hold nothing back.
-    let database = Database::new("dead_rows");
+    let database = Database::new();
     let store = database.open();
-    let other = Other::connect(&database.url());
+    let other = Session::connect(&database.url());
     for table in ["live", "tally", "writer", "node"] {
         other.run(&format!(
             "ALTER TABLE task_server.{table} SET (autovacuum_enabled = off)"
@@ -117,9 +81,9 @@ fn dead_rows_that_nobody_removes_are_warned_of() {
 #[test]
 fn who_holds_a_snapshot_is_named_and_the_tasks_go_on() {
     const TASKS: u64 = 3_000;
-    let database = Database::new("held");
+    let database = Database::new();
     let store = database.open();
-    let other = Other::connect(&(database.url() + " application_name=yearly_report"));
+    let other = Session::connect(&(database.url() + " application_name=yearly_report"));
     other.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM task_server.live");
     come_and_go(&store, 1, TASKS);
     let process = other.process();
@@ -154,9 +118,9 @@ fn who_holds_a_snapshot_is_named_and_the_tasks_go_on() {
 /// Others' transactions are seen without the right to read others' statistics, but not their age.
 #[test]
 fn a_host_of_few_rights_goes_by_how_long_it_has_seen_it() {
-    let database = Database::new("few_rights");
+    let database = Database::new();
     run("CREATE ROLE modest LOGIN PASSWORD 'secret'");
-    let other = Other::connect(&(database.url() + " application_name=hold"));
+    let other = Session::connect(&(database.url() + " application_name=hold"));
     other.run("CREATE SCHEMA task_server AUTHORIZATION modest");
     let store = Postgres::open(PostgresOptions {
         url: database.url().replace("user=shop", "user=modest"),
@@ -168,7 +132,7 @@ fn a_host_of_few_rights_goes_by_how_long_it_has_seen_it() {
     other.run("BEGIN; SELECT pg_current_xact_id()");
     let held = format!("session {} ", other.process());
     // Each of its snapshots has that number too, and is no older than a statement.
-    let busy = Other::connect(&(database.url() + " application_name=busy"));
+    let busy = Session::connect(&(database.url() + " application_name=busy"));
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let _over = Over(&is_over);
@@ -221,7 +185,7 @@ fn a_prepared_transaction_and_a_replicas_slot_are_named_too() {
     let server = databases::Postgres::start(&["max_prepared_transactions=2"]);
     let url = server.socket_url();
     let store = open_at(&server);
-    let other = Other::connect(&url);
+    let other = Session::connect(&url);
     other.run("BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'forgotten'");
     wait_until("it is named", || {
         let warnings = looked_at(&store).warnings;
@@ -238,7 +202,7 @@ fn a_prepared_transaction_and_a_replicas_slot_are_named_too() {
         "wal_receiver_status_interval=1",
     ];
     let replica = server.replica_by_slot("reports", &settings);
-    let reader = Other::connect(&replica.socket_url());
+    let reader = Session::connect(&replica.socket_url());
     reader.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM task_server.live");
     wait_until("it is named", || {
         let warnings = looked_at(&store).warnings;
@@ -251,11 +215,11 @@ fn a_prepared_transaction_and_a_replicas_slot_are_named_too() {
 
 #[test]
 fn what_cannot_be_looked_at_disturbs_nothing() {
-    let database = Database::new("not_to_be_seen");
+    let database = Database::new();
     let store = database.open();
     enqueue(&store, vec![task(1, "f")]);
     looked_at(&store);
-    let other = Other::connect(&database.url());
+    let other = Session::connect(&database.url());
     other.run("ALTER TABLE task_server.tally RENAME TO away");
     let failed = ask(|done| {
         let look = Look::Condition(SOON, Owed::new(done));

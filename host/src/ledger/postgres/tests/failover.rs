@@ -112,7 +112,7 @@ impl Drop for Over<'_> {
 #[test]
 fn a_server_that_hangs_is_not_always_waited_for_first() {
     let server = super::server();
-    let database = super::Database::new("beside_one_that_hangs");
+    let database = super::Database::new();
     // The kernel takes connections for it, and nobody answers.
     let hangs = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let options = PostgresOptions {

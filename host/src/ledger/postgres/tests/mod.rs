@@ -124,9 +124,11 @@ impl Drop for Schema {
 pub(super) struct Database(String);
 
 impl Database {
-    pub(super) fn new(name: &str) -> Self {
+    pub(super) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let name = format!("database_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         run(&format!("CREATE DATABASE {name}"));
-        Self(name.to_owned())
+        Self(name)
     }
 
     pub(super) fn url(&self) -> String {
@@ -158,6 +160,42 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         run(&format!("DROP DATABASE {} WITH (FORCE)", self.0));
+    }
+}
+
+/// Somebody who does something, and stays.
+pub(super) struct Session {
+    client: tokio_postgres::Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Session {
+    pub(super) fn connect(url: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let client = runtime.block_on(async {
+            let connected = tokio_postgres::connect(url, tokio_postgres::NoTls).await;
+            let (client, connection) = connected.unwrap();
+            // It ends with the runtime.
+            tokio::spawn(connection);
+            client
+        });
+        Self { client, runtime }
+    }
+
+    pub(super) fn run(&self, sql: &str) {
+        self.runtime
+            .block_on(self.client.batch_execute(sql))
+            .unwrap();
+    }
+
+    /// The process that serves it.
+    pub(super) fn process(&self) -> i32 {
+        let row = self.client.query_one("SELECT pg_backend_pid()", &[]);
+        self.runtime.block_on(row).unwrap().get(0)
     }
 }
 

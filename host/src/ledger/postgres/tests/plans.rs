@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Database, run, try_run_at, wait_until};
+use super::{Database, Session, run, try_run_at, wait_until};
 use crate::ledger::postgres::Postgres;
 use crate::ledger::record::{PageAsk, Selection};
 use crate::ledger::store::Store as _;
@@ -87,7 +87,7 @@ fn keyed(store: &Postgres, number: u64) {
 
 #[test]
 fn what_was_planned_when_there_was_nothing_reads_no_more_when_there_is_much() {
-    let database = Database::new("plans");
+    let database = Database::new();
     let store = database.open();
     for table in ["task", "live", "ended"] {
         let sql = format!("ALTER TABLE task_server.{table} SET (autovacuum_enabled = off)");
@@ -134,24 +134,12 @@ fn run_through(store: &Postgres, first: u64, count: u64) {
     ask(|done| store.finish(ends.collect(), NOW, done)).unwrap();
 }
 
-/// Does it while somebody holds a snapshot from before.
-fn under_a_snapshot(database: &Database, work: impl FnOnce()) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let connected = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await;
-        let (client, connection) = connected.unwrap();
-        let driver = tokio::spawn(connection);
-        // Without a number of its own, for which the sessions of other databases would have to keep what is dead, too.
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1";
-        client.batch_execute(begin).await.unwrap();
-        work();
-        client.batch_execute("ROLLBACK").await.unwrap();
-        drop(client);
-        driver.await.unwrap().unwrap();
-    });
+/// Somebody who holds a snapshot. Without a number of its own, for which the sessions of other databases would have to keep
+/// what is dead, too.
+fn holder(database: &Database) -> Session {
+    let holder = Session::connect(&database.url());
+    holder.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1");
+    holder
 }
 
 /// Tasks that are gone while a snapshot is held, and how often it is looked for others then.
@@ -160,17 +148,18 @@ const LOOKS: u64 = 200;
 
 #[test]
 fn tasks_that_are_gone_are_not_looked_at_by_each_claim_while_a_snapshot_is_held() {
-    let database = Database::new("held");
+    let database = Database::new();
     let store = database.open();
     enqueue(&store, vec![task(1, "other")]);
-    under_a_snapshot(&database, || {
-        for first in (1_000..1_000 + GONE).step_by(1_000) {
-            run_through(&store, first, 1_000);
-        }
-        for turn in 0..LOOKS {
-            run_through(&store, 100_000 + turn, 1);
-        }
-    });
+    let holder = holder(&database);
+    for first in (1_000..1_000 + GONE).step_by(1_000) {
+        run_through(&store, first, 1_000);
+    }
+    for turn in 0..LOOKS {
+        run_through(&store, 100_000 + turn, 1);
+    }
+    holder.run("ROLLBACK");
+    drop(holder);
     // What comes in before is found all the same.
     enqueue(&store, vec![task(2, "f")]);
     wait_until("it to be found", || claim(&store, "f", 1).len() == 1);
@@ -182,7 +171,7 @@ fn tasks_that_are_gone_are_not_looked_at_by_each_claim_while_a_snapshot_is_held(
 
 #[test]
 fn tasks_that_are_awake_are_not_looked_at_by_each_sweep_while_a_snapshot_is_held() {
-    let database = Database::new("awake");
+    let database = Database::new();
     let store = database.open();
     let delayed = |number, at| NewTask {
         available_at: at,
@@ -193,19 +182,20 @@ fn tasks_that_are_awake_are_not_looked_at_by_each_sweep_while_a_snapshot_is_held
         assert_eq!(swept.due, due);
     };
     enqueue(&store, vec![task(1, "other")]);
-    under_a_snapshot(&database, || {
-        for first in (1_000..1_000 + GONE).step_by(1_000) {
-            let tasks = (first..first + 1_000).map(|number| delayed(number, NOW + 1));
-            enqueue(&store, tasks.collect());
-        }
-        for _ in (0..GONE).step_by(1_000) {
-            sweep(NOW + 1, 1_000);
-        }
-        for (number, now) in (100_000..100_000 + LOOKS).zip(NOW + 2..) {
-            enqueue(&store, vec![delayed(number, now)]);
-            sweep(now, 1);
-        }
-    });
+    let holder = holder(&database);
+    for first in (1_000..1_000 + GONE).step_by(1_000) {
+        let tasks = (first..first + 1_000).map(|number| delayed(number, NOW + 1));
+        enqueue(&store, tasks.collect());
+    }
+    for _ in (0..GONE).step_by(1_000) {
+        sweep(NOW + 1, 1_000);
+    }
+    for (number, now) in (100_000..100_000 + LOOKS).zip(NOW + 2..) {
+        enqueue(&store, vec![delayed(number, now)]);
+        sweep(now, 1);
+    }
+    holder.run("ROLLBACK");
+    drop(holder);
     // One that another host has put off until a time before that.
     let late = "UPDATE task_server.live SET wake_at = 1, state = 0 WHERE id = \
                 (SELECT id FROM task_server.live ORDER BY id LIMIT 1)";
