@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use crate::Setup;
+use crate::{Setup, run};
 
 /// The clock of a host, by the library `libfaketime`, which reads a file whenever the time is asked for. How long
 /// something takes is measured as before.
@@ -17,13 +18,21 @@ impl Clock {
     #[must_use]
     pub fn of(setup: Setup) -> (Self, Setup) {
         let clock = Self(setup.folder().join("clock"));
-        clock.set("+0");
         let file = clock.0.to_str().expect("it is UTF-8").to_owned();
-        let setup = setup
-            .env("LD_PRELOAD", Self::LIBRARY)
-            .env("FAKETIME_TIMESTAMP_FILE", &file)
-            .env("FAKETIME_NO_CACHE", "1")
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        let settings = [
+            ("LD_PRELOAD", Self::LIBRARY),
+            ("FAKETIME_TIMESTAMP_FILE", &file),
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ];
+        // A library that is missing would not be missed.
+        clock.set("1999-12-31 12:00:00");
+        let year = run(Command::new("date").arg("+%Y").envs(settings)).output();
+        assert_eq!(year.trim(), "1999");
+        clock.set("+0");
+        let setup = settings
+            .into_iter()
+            .fold(setup, |setup, (name, value)| setup.env(name, value));
         (clock, setup)
     }
 

@@ -25,16 +25,12 @@ impl Background {
             return answer.finish(Err(failure));
         }
         if let Some(store) = shared.storage.get() {
-            let task = shared.new_task(request, asked, caller, store.now());
-            return shared.put(&store, task, answer);
+            return shared.put(&store, request, asked, caller, answer);
         }
         let (shared, caller) = (Arc::clone(shared), caller.clone());
         tokio::spawn(async move {
             match shared.open().await {
-                Ok(store) => {
-                    let task = shared.new_task(request, asked, &caller, store.now());
-                    shared.put(&store, task, answer);
-                }
+                Ok(store) => shared.put(&store, request, asked, &caller, answer),
                 Err(error) => answer.finish(Err(failure(&error))),
             }
         });
@@ -51,7 +47,9 @@ impl Shared {
         }
     }
 
-    fn put(&self, store: &Handle, task: NewTask, answer: Answer) {
+    fn put(&self, store: &Handle, request: Request, asked: Asked, caller: &Caller, answer: Answer) {
+        let now = store.now();
+        let task = self.new_task(request, asked, caller, now);
         let (id, due, deadline) = (task.id, task.available_at, task.deadline_at);
         let durability = store.durability();
         let events = Arc::clone(&self.events);
@@ -65,7 +63,7 @@ impl Shared {
             }
             answer.finish(outcome(enqueued, id, durability));
         };
-        store.enqueue(vec![task], store.now(), Box::new(told));
+        store.enqueue(vec![task], now, Box::new(told));
     }
 
     fn new_task(&self, request: Request, asked: Asked, caller: &Caller, now: i64) -> NewTask {

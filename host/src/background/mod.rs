@@ -84,15 +84,15 @@ impl Background {
             Arc::clone(&watchers),
             Arc::clone(&runs),
         );
-        let ids = TaskIds::new();
-        let node: Arc<str> = ids.next(unix_ms()).to_string().into();
+        // Ids never go back, and those of tasks go by the ledger's clock, which this machine's may be ahead of.
+        let node: Arc<str> = TaskIds::new().next(unix_ms()).to_string().into();
         Self(Arc::new(Shared {
             result_ttl_ms: settings.result_ttl_ms,
             storage: Storage::new(settings, Arc::clone(&node), Arc::new(ears)),
             node,
             router,
             roster,
-            ids,
+            ids: TaskIds::new(),
             numbers,
             runs,
             events,

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_postgres::types::Type;
 
-use super::clock::Clock;
+use super::clock::{self, Clock};
 use super::connection::Connection;
 use super::fault::{Fault, unavailable};
 use super::values::Json;
@@ -87,7 +87,7 @@ impl Own {
 
     /// Says that this host lives.
     pub(super) async fn beat(&self, connection: &Connection) -> Result<(), Fault> {
-        let begun = Instant::now();
+        let (begun, asked) = (Instant::now(), clock::moment());
         let about = self
             .about
             .lock()
@@ -106,9 +106,7 @@ impl Own {
             )
             .await?;
         if let Some(row) = rows.first() {
-            let heard = Instant::now();
-            self.clock
-                .heard(begun.into_std(), row.try_get(0)?, heard.into_std());
+            self.clock.heard(asked, row.try_get(0)?, clock::moment());
         }
         *self.beat_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
         Ok(())

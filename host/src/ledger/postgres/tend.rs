@@ -1,11 +1,13 @@
 //! What time brings: tasks whose time has come, deadlines, and what is to be forgotten.
 
 use rustc_hash::FxHashMap;
+use tokio::time::Instant;
 use tokio_postgres::types::Type;
 
 use super::desk::Desk;
 use super::fault::Fault;
 use super::known::{Known, state_of};
+use super::memory::LookedForDue;
 use super::values::count;
 use super::writes::release_keys;
 use crate::ledger::id::TaskId;
@@ -17,7 +19,7 @@ const TALLIED_MAX: u64 = 200;
 
 impl Desk<'_> {
     pub(super) async fn sweep(&mut self, now: i64, limit: usize) -> Result<Swept, Fault> {
-        let from = self.memory.awake_before(now);
+        let (from, at) = (self.memory.due_from(now), Instant::now());
         let rows = self
             .connection
             .query(
@@ -34,11 +36,11 @@ impl Desk<'_> {
             more: woken.len() >= limit,
             ..Swept::default()
         };
-        let awake_before = match rows.last() {
+        let to = match rows.last() {
             Some(row) if swept.more => row.try_get(1)?,
             _ => now,
         };
-        self.memory.wakes(awake_before, from);
+        self.looked_for_due = Some(LookedForDue { from, to, at });
         if !woken.is_empty() {
             let mut known: FxHashMap<TaskId, Known> = FxHashMap::default();
             known.extend(
@@ -68,7 +70,7 @@ impl Desk<'_> {
             .connection
             .query(
                 "SELECT min(wake_at) FROM @live WHERE wake_at >= $1",
-                &[(&awake_before, Type::INT8)],
+                &[(&to, Type::INT8)],
             )
             .await?;
         if let Some(row) = next.first() {

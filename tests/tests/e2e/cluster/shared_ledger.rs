@@ -43,18 +43,25 @@ fn times_go_by_the_databases_clock_whatever_the_hosts_show() {
     let hosts = ["+2h", "-1d"].map(|off_by| {
         let (clock, setup) = Clock::of(setup(&server).plugin(Plugin::Good));
         clock.set(off_by);
-        setup.start()
+        (clock, setup.start())
     });
-    for host in &hosts {
+    let mut last = String::new();
+    for (at, off_by) in [(0, "+2h"), (1, "-1d"), (0, "-3h"), (1, "+1d")] {
+        let (clock, host) = &hosts[at];
+        clock.set(off_by);
         let mut client = host.client();
-        let mut hand_over = |fields: &str| {
-            let request = r#"{"function": "echo", "args": 1, "background": true, "#;
-            let request: Value = serde_json::from_str(&format!("{request}{fields}}}")).unwrap();
+        let mut hand_over = |fields: Value| {
+            let mut request = json!({"function": "echo", "args": 1, "background": true});
+            let fields = fields.as_object().unwrap().clone();
+            request.as_object_mut().unwrap().extend(fields);
             let accepted = client.request(request).unwrap();
             accepted["task"].as_str().unwrap().to_owned()
         };
-        let soon = hand_over(r#""delay_ms": 300, "deadline_ms": 60000"#);
-        let later = hand_over(r#""delay_ms": 3600000"#);
+        let soon = hand_over(json!({"delay_ms": 300, "deadline_ms": 60_000}));
+        let later = hand_over(json!({"delay_ms": HOUR_MS}));
+        // They begin with the time, and say which of two came first.
+        assert!(last < soon && soon < later, "{last} {soon} {later}");
+        last.clone_from(&later);
         let looked = end_of(&mut client, &soon);
         assert_eq!(looked["state"], "completed", "{looked}");
         let later = look(&mut client, &later);

@@ -184,25 +184,29 @@ fn tasks_that_are_awake_are_not_looked_at_by_each_sweep_while_a_snapshot_is_held
     enqueue(&store, vec![task(1, "other")]);
     let holder = holder(&database);
     for first in (1_000..1_000 + GONE).step_by(1_000) {
-        let tasks = (first..first + 1_000).map(|number| delayed(number, NOW + 1));
+        let at = NOW + i64::try_from(first).unwrap();
+        let tasks = (first..first + 1_000).map(|number| delayed(number, at));
         enqueue(&store, tasks.collect());
+        sweep(at, 1_000);
     }
-    for _ in (0..GONE).step_by(1_000) {
-        sweep(NOW + 1, 1_000);
-    }
-    for (number, now) in (100_000..100_000 + LOOKS).zip(NOW + 2..) {
+    for (number, now) in (100_000..100_000 + LOOKS).zip(NOW + 100_000..) {
         enqueue(&store, vec![delayed(number, now)]);
         sweep(now, 1);
     }
     holder.run("ROLLBACK");
     drop(holder);
-    // One that another host has put off until a time before that.
-    let late = "UPDATE task_server.live SET wake_at = 1, state = 0 WHERE id = \
-                (SELECT id FROM task_server.live ORDER BY id LIMIT 1)";
-    try_run_at(&database.url(), late).unwrap();
+    // One that somebody has locked when its time comes.
+    let now = NOW + 200_000;
+    enqueue(&store, vec![delayed(200_000, now)]);
+    let other = Session::connect(&database.url());
+    other.run(&format!(
+        "BEGIN; SELECT FROM task_server.live WHERE wake_at = {now} FOR UPDATE"
+    ));
+    sweep(now, 0);
+    sweep(now + 1, 0);
+    drop(other);
     wait_until("it to be found", || {
-        let now = NOW + i64::try_from(LOOKS).unwrap() + 2;
-        let swept = ask(|done| store.sweep(now, 1_000, done)).unwrap();
+        let swept = ask(|done| store.sweep(now + 2, 1_000, done)).unwrap();
         swept.due == 1
     });
     close(store, &database);
