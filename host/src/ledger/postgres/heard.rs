@@ -253,20 +253,14 @@ impl Desk<'_> {
 
     /// Forgets what hosts have left behind that listened. Answers whether there is more.
     pub(super) async fn forget_heard(&mut self) -> Result<bool, Fault> {
-        self.connection
-            .execute(
-                "DELETE FROM @listener WHERE node IN (SELECT node FROM @listener \
-                 WHERE until < now() - interval '1 minute' FOR UPDATE SKIP LOCKED)",
-                &[],
-            )
-            .await?;
-        self.connection
-            .execute(
-                "DELETE FROM @progress WHERE task IN (SELECT task FROM @progress \
-                 WHERE at < now() - interval '1 minute' FOR UPDATE SKIP LOCKED)",
-                &[],
-            )
-            .await?;
+        for sql in [
+            "DELETE FROM @listener WHERE node IN (SELECT node FROM @listener \
+             WHERE until < now() - interval '1 minute' FOR UPDATE SKIP LOCKED)",
+            "DELETE FROM @progress WHERE task IN (SELECT task FROM @progress \
+             WHERE at < now() - interval '1 minute' FOR UPDATE SKIP LOCKED)",
+        ] {
+            self.connection.execute(sql, &[]).await?;
+        }
         let forgotten = self
             .connection
             .execute(
