@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 use super::connection::Connection;
 use super::fault::Fault;
 use super::known::Known;
-use super::memory::{Delta, LookedForDue, Memory};
+use super::memory::{Delta, Memory};
 use crate::ledger::id::TaskId;
 use crate::ledger::states::State;
 use crate::ledger::store::{Change, Limits};
@@ -24,8 +24,6 @@ pub(super) struct Desk<'a> {
     pub(super) deltas: FxHashMap<i32, Delta>,
     /// Of the index of what is available, so many entries were read until it was last asked.
     pub(super) entries: u64,
-    /// Where a sweep has looked, which counts when this is committed.
-    pub(super) looked_for_due: Option<LookedForDue>,
     /// Something was written, so that it matters whether the transaction was committed.
     pub(super) has_written: bool,
 }
@@ -52,7 +50,6 @@ impl<'a> Desk<'a> {
             news: News::default(),
             deltas: FxHashMap::default(),
             entries: 0,
-            looked_for_due: None,
             has_written: false,
         }
     }

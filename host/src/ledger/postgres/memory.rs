@@ -16,11 +16,6 @@ pub(super) const STATES: usize = State::ALL.len();
 /// For so long what other nodes take in isn't counted.
 const SUM_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// For so long sweeps begin where the last one came to: what is gone stays in the way of a look from the beginning while
-/// somebody holds a snapshot. What comes in before that place, from a host whose transaction took long, is found by the first
-/// sweep after that; a host that shares its ledger makes one each second.
-const DUE_AGE_MAX: Duration = Duration::from_millis(900);
-
 /// A function that isn't known is looked for again after this.
 const FUNCTIONS_AGE_MAX: Duration = Duration::from_secs(1);
 
@@ -33,8 +28,6 @@ pub(super) struct Memory {
     pub(super) claims: FxHashMap<i32, u64>,
     /// From where it is looked for the next tasks of a function.
     pub(super) places: FxHashMap<i32, Places>,
-    /// Up to where it was looked for tasks whose time has come, and until when that is good enough.
-    due: Option<(i64, Instant)>,
     unfinished: i64,
     stored_len: i64,
     summed_at: Option<Instant>,
@@ -44,14 +37,6 @@ pub(super) struct Memory {
     connection: u64,
     /// When it was last looked for hosts that have died.
     pub(super) looked_for_dead_at: Option<Instant>,
-}
-
-/// From when to when a sweep looked for tasks whose time has come, and when it did.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LookedForDue {
-    pub(super) from: i64,
-    pub(super) to: i64,
-    pub(super) at: Instant,
 }
 
 /// How the counts of a function change.
@@ -70,23 +55,6 @@ impl Delta {
 }
 
 impl Memory {
-    /// From which time on to look for tasks whose time has come.
-    pub(super) fn due_from(&self, now: i64) -> i64 {
-        match self.due {
-            Some((to, until)) if to <= now && Instant::now() < until => to,
-            _ => i64::MIN,
-        }
-    }
-
-    /// A sweep is committed that looked there.
-    pub(super) fn has_looked(&mut self, looked: LookedForDue) {
-        let until = match self.due {
-            Some((_, until)) if looked.from > i64::MIN => until,
-            _ => looked.at + DUE_AGE_MAX,
-        };
-        self.due = Some((looked.to, until));
-    }
-
     /// On another connection than before, forgets what may be otherwise there: a replica that has taken over may not have heard of a
     /// function, and may give its number to another.
     pub(super) async fn look_anew(
@@ -100,7 +68,6 @@ impl Memory {
         self.numbers.clear();
         self.names.clear();
         self.claims.clear();
-        self.due = None;
         self.summed_at = None;
         self.read_functions(connection).await?;
         self.connection = number;

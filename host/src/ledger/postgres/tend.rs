@@ -1,13 +1,11 @@
 //! What time brings: tasks whose time has come, deadlines, and what is to be forgotten.
 
 use rustc_hash::FxHashMap;
-use tokio::time::Instant;
 use tokio_postgres::types::Type;
 
 use super::desk::Desk;
 use super::fault::Fault;
 use super::known::{Known, state_of};
-use super::memory::LookedForDue;
 use super::values::count;
 use super::writes::release_keys;
 use crate::ledger::id::TaskId;
@@ -19,13 +17,11 @@ const TALLIED_MAX: u64 = 200;
 
 impl Desk<'_> {
     pub(super) async fn sweep(&mut self, now: i64, limit: usize) -> Result<Swept, Fault> {
-        let (from, at) = (self.memory.due_from(now), Instant::now());
         let rows = self
             .connection
             .query(
-                "SELECT id, wake_at FROM @live WHERE wake_at BETWEEN $3 AND $1 ORDER BY wake_at, id LIMIT $2 \
-                 FOR UPDATE SKIP LOCKED",
-                &[(&now, Type::INT8), (&count(limit), Type::INT8), (&from, Type::INT8)],
+                "SELECT id FROM @live WHERE wake_at <= $1 ORDER BY wake_at, id LIMIT $2 FOR UPDATE SKIP LOCKED",
+                &[(&now, Type::INT8), (&count(limit), Type::INT8)],
             )
             .await?;
         let woken: Vec<TaskId> = rows
@@ -36,11 +32,6 @@ impl Desk<'_> {
             more: woken.len() >= limit,
             ..Swept::default()
         };
-        let to = match rows.last() {
-            Some(row) if swept.more => row.try_get(1)?,
-            _ => now,
-        };
-        self.looked_for_due = Some(LookedForDue { from, to, at });
         if !woken.is_empty() {
             let mut known: FxHashMap<TaskId, Known> = FxHashMap::default();
             known.extend(
@@ -69,8 +60,8 @@ impl Desk<'_> {
         let next = self
             .connection
             .query(
-                "SELECT min(wake_at) FROM @live WHERE wake_at >= $1",
-                &[(&to, Type::INT8)],
+                "SELECT min(wake_at) FROM @live WHERE wake_at IS NOT NULL",
+                &[],
             )
             .await?;
         if let Some(row) = next.first() {

@@ -150,7 +150,6 @@ impl<'a> Writer<'a> {
         let has_written = desk.has_written;
         let news = std::mem::take(&mut desk.news);
         let deltas = std::mem::take(&mut desk.deltas);
-        let looked_for_due = desk.looked_for_due;
         let told = match done {
             Ok(told) => told,
             Err(fault) => {
@@ -169,9 +168,6 @@ impl<'a> Writer<'a> {
         }
         self.commits.are_well();
         self.memory.apply(&deltas);
-        if let Some(looked) = looked_for_due {
-            self.memory.has_looked(looked);
-        }
         let names = news
             .available
             .iter()
