@@ -84,9 +84,9 @@ impl Desk<'_> {
         let first = self.memory.claims.get(&function).copied().unwrap_or(0);
         let is_by_age = |at: usize| (first + at as u64) % BY_AGE == BY_AGE - 1;
         let (behind, found) = self.look_on(function, want, wanted).await?;
-        let ages = (0..wanted.min(found.len()))
-            .filter(|at| is_by_age(*at))
-            .count();
+        // The oldest may be picked before by their priority: as many as are picked before the last one by age.
+        let last = (0..wanted.min(found.len())).rfind(|at| is_by_age(*at));
+        let ages = last.map_or(0, |at| at + 1);
         let mut by_age = if ages > 0 {
             self.next_by_age(function, want, &behind, ages).await?
         } else {
