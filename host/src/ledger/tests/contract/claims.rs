@@ -33,6 +33,22 @@ fn claims_go_by_priority_and_then_age_and_one_in_eight_by_age_alone() {
 }
 
 #[test]
+fn a_turn_by_age_passes_those_that_were_next_by_priority_too() {
+    each(|store| {
+        let of = |priority, number| NewTask {
+            priority,
+            ..task(number, "f")
+        };
+        enqueue(store, (1..=6).map(|number| of(5, number)).collect());
+        assert_eq!(claim(store, "f", 6).len(), 6);
+        enqueue(store, vec![of(1, 11), of(9, 12), of(1, 13), of(1, 14)]);
+        // The second of them goes by age, and the oldest is the first.
+        let order = ids(&claim(store, "f", 3));
+        assert_eq!(order, [11, 12, 13].map(id));
+    });
+}
+
+#[test]
 fn a_claim_takes_only_what_it_may() {
     each(|store| {
         let tenant = |number, key: &str| NewTask {
