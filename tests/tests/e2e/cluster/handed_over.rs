@@ -110,7 +110,8 @@ fn the_rights_that_the_page_prints_are_enough_and_no_more() {
     assert_eq!(known["state"], "completed", "{known}");
     assert_eq!(known["result"], json!({"n": [1, 2]}), "{known}");
 
-    let rights = server.sql("SELECT tablename, privilege FROM pg_tables, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE}'::text[]) AS privilege \
+    let rights = server.sql(
+        "SELECT tablename, privilege FROM pg_tables, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE}'::text[]) AS privilege \
          WHERE schemaname = 'task_server' AND has_table_privilege('webshop', 'task_server.' || tablename, privilege)",
     );
     assert_eq!(rights.trim(), "");
