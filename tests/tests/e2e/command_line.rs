@@ -1,6 +1,9 @@
 //! `host` as it is started from a shell.
 
+use std::fs;
+use std::io::Read;
 use std::net::TcpListener;
+use std::process::Stdio;
 
 use serde_json::json;
 use tests::{Finished, Host, Plugin, Setup, run, wait_until};
@@ -171,24 +174,22 @@ fn a_call_does_not_wait_for_a_host_that_hangs() {
 fn a_call_whose_output_nobody_reads_ends_quietly() {
     let host = Host::with(&[Plugin::Good]);
     let address = format!("127.0.0.1:{}", host.port());
-    let line = format!(
-        "{} call host.plugins '{{\"watch\":true}}' --connect {address} | head -c 10",
-        Host::command().get_program().display()
-    );
-    let mut shell = std::process::Command::new("sh")
-        .args(["-c", &line])
-        .stderr(std::process::Stdio::piped())
+    let mut caller = Host::command()
+        .args(["call", "host.plugins", r#"{"watch":true}"#])
+        .args(["--connect", &address])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Something must happen for the caller to find that nobody reads.
-    let library = host.plugins_dir().join("libgood.so");
-    wait_until("the caller to end", || {
-        let copy = library.with_extension("new");
-        std::fs::copy(&library, &copy).unwrap();
-        std::fs::rename(&copy, host.plugins_dir().join("libsame.so")).unwrap();
-        std::fs::remove_file(host.plugins_dir().join("libsame.so")).unwrap();
-        shell.try_wait().unwrap().is_some()
-    });
-    let output = shell.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let mut start = [0; 10];
+    let mut stdout = caller.stdout.take().unwrap();
+    stdout.read_exact(&mut start).unwrap();
+    assert_eq!(&start, br#"{"plugins""#);
+    drop(stdout);
+    // Whoever writes next finds that nobody reads.
+    fs::remove_file(host.plugins_dir().join("libgood.so")).unwrap();
+    wait_until("the caller to end", || caller.try_wait().unwrap().is_some());
+    let finished = caller.wait_with_output().unwrap();
+    assert_eq!(finished.status.code(), Some(1), "{finished:?}");
+    assert_eq!(String::from_utf8_lossy(&finished.stderr), "");
 }
