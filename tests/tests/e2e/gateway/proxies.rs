@@ -142,6 +142,8 @@ fn in_front(gateway: &Gateway, program: ProxyProgram) -> Proxy {
             ProxyProgram::Caddy => format!("https://localhost:{port} {{"),
         };
         text.replace(listens, &listens_here)
+            // As Debian's Caddy says it.
+            .replace("request_buffers 1MiB", "buffer_requests")
             .replace("127.0.0.1:8080", &format!("127.0.0.1:{}", gateway.port()))
             .replace("/etc/ssl/tasks", &folder.display().to_string())
     })
