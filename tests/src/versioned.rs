@@ -12,6 +12,9 @@ pub struct Versioned(Vec<u8>);
 impl Versioned {
     /// The name of its file.
     pub const FILE_NAME: &str = "libversioned.so";
+    /// The version of its package, which hosts know it by.
+    pub const PACKAGE: &str =
+        "0.1.0-so.long.that.no.compiler.makes.code.of.it.but.copies.it.from.where.it.stands";
 
     /// A library whose function `version` answers this number.
     #[must_use]

@@ -205,14 +205,15 @@ impl Pass {
         if &*client.name == ANONYMOUS {
             let subject = request.subject.as_deref().map(Arc::from);
             let caller = Caller {
-                client: None,
                 subject,
+                ..Caller::default()
             };
             return Ok((caller, Busy(None)));
         }
         let caller = |subject| Caller {
             client: Some(Arc::clone(client)),
             subject,
+            is_background: false,
         };
         if request.is_for_host() {
             return Ok((caller(None), Busy(None)));
@@ -233,7 +234,7 @@ impl Pass {
     pub(crate) fn introduction(&self) -> serde_json::Value {
         Caller {
             client: Some(Arc::clone(self.client())),
-            subject: None,
+            ..Caller::default()
         }
         .introduction()
     }
@@ -273,6 +274,7 @@ impl Drop for Busy {
 pub(crate) struct Caller {
     client: Option<Arc<Client>>,
     subject: Option<Arc<str>>,
+    is_background: bool,
 }
 
 impl Caller {
@@ -281,7 +283,13 @@ impl Caller {
         Self {
             client: None,
             subject,
+            is_background: true,
         }
+    }
+
+    /// Whether it is the ledger.
+    pub(crate) fn is_background(&self) -> bool {
+        self.is_background
     }
 
     /// The client's name, if it has one.

@@ -51,6 +51,15 @@ pub(super) fn of(outcome: Outcome, told: Told, at_most_once: bool) -> Ending {
     }
 }
 
+/// How a run ends whose own end can't be kept.
+pub(super) fn unfit(why: String) -> Ending {
+    let failure = TaskFailure {
+        started: true,
+        ..TaskFailure::new(ErrorCode::ResultTooLarge, why)
+    };
+    of(Err(failure), Told::default(), false)
+}
+
 /// The error as clients are told it, as JSON text.
 fn object(failure: &TaskFailure) -> Bytes {
     let mut object = Vec::new();

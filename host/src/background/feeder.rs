@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crate::generations::{Generation, Lists};
 use crate::ledger::{Claimed, Pool, how_many};
 
-/// A pool that could not take or claim anything is left alone for so long.
+/// A pool that could not take or claim anything is left alone for so long, and one that is full of requests looked at so
+/// often.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How many tasks are claimed ahead for a pool: what it has run in so long.
 const AHEAD_SPAN: Duration = Duration::from_millis(50);
@@ -24,6 +25,8 @@ pub(super) struct Trough {
     pub(super) is_claiming: bool,
     /// Left alone until then.
     pub(super) pause_until: Option<Instant>,
+    /// When it is looked whether requests have left room.
+    pub(super) look_at: Option<Instant>,
     pace: Pace,
     turn: usize,
 }
@@ -69,6 +72,11 @@ impl Trough {
 
     pub(super) fn pause(&mut self, now: Instant) {
         self.pause_until = Some(now + PAUSE);
+    }
+
+    /// Requests, of whose ends nobody here is told, have the slots that something waits for.
+    pub(super) fn wait_for_requests(&mut self, now: Instant) {
+        self.look_at = Some(now + PAUSE);
     }
 
     pub(super) fn is_paused(&self, now: Instant) -> bool {

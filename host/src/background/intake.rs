@@ -19,18 +19,24 @@ impl Background {
     /// Writes the task down that the request asks for, and answers when it is safe.
     pub(crate) fn enqueue(&self, request: Request, asked: Asked, caller: &Caller, answer: Answer) {
         let shared = &self.0;
-        if let Err(failure) = shared.router.route(&request.function, caller)
-            && !shared.may_wait(&request.function, caller, &failure)
+        let refusal = shared.refusal(&request.function, caller);
+        if let Some(failure) = refusal
+            && !shared.may_be_known(&failure)
         {
             return answer.finish(Err(failure));
         }
-        if let Some(store) = shared.storage.get() {
+        if shared.has_learnt()
+            && let Some(store) = shared.storage.get()
+        {
             return shared.put(&store, request, asked, caller, answer);
         }
         let (shared, caller) = (Arc::clone(shared), caller.clone());
         tokio::spawn(async move {
             match shared.open().await {
-                Ok(store) => shared.put(&store, request, asked, &caller, answer),
+                Ok(store) => match shared.refusal(&request.function, &caller) {
+                    Some(failure) => answer.finish(Err(failure)),
+                    None => shared.put(&store, request, asked, &caller, answer),
+                },
                 Err(error) => answer.finish(Err(failure(&error))),
             }
         });
@@ -38,6 +44,17 @@ impl Background {
 }
 
 impl Shared {
+    /// Why the function's tasks are not taken in, as far as is known.
+    fn refusal(&self, function: &str, caller: &Caller) -> Option<TaskFailure> {
+        let failure = self.router.route(function, caller).err()?;
+        (!self.may_wait(function, caller, &failure)).then_some(failure)
+    }
+
+    /// Whether the ledger, which has not been asked yet, may know better.
+    fn may_be_known(&self, failure: &TaskFailure) -> bool {
+        failure.code == ErrorCode::UnknownFunction && !self.has_learnt() && self.storage.is_there()
+    }
+
     /// Whether a function that nothing runs now will be run again, as far as anybody knows.
     fn may_wait(&self, function: &str, caller: &Caller, failure: &TaskFailure) -> bool {
         match failure.code {

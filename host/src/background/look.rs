@@ -147,6 +147,8 @@ impl Background {
     /// # Errors
     /// The client's.
     pub(crate) async fn pause(&self, function: &str, paused: bool) -> Result<(), TaskFailure> {
+        // It may know functions that aren't here.
+        self.there().await?;
         let is_known =
             self.0.knows(function) || self.0.router.route(function, &Caller::default()).is_ok();
         if !is_known {

@@ -19,6 +19,7 @@ mod watchers;
 mod why;
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use protocol::{ErrorCode, TaskFailure};
@@ -59,6 +60,8 @@ struct Shared {
     runs: Arc<Runs>,
     /// Functions that plugins have ever exported here, as far as the ledger knows.
     known: RwLock<HashSet<Arc<str>>>,
+    /// Whether they have been read since the ledger was opened.
+    has_learnt: AtomicBool,
     /// Whether the keeper has written down all that there was.
     is_done: watch::Sender<bool>,
 }
@@ -98,6 +101,7 @@ impl Background {
             events,
             watchers,
             known: RwLock::default(),
+            has_learnt: AtomicBool::new(false),
             is_done: watch::Sender::new(false),
         }))
     }
@@ -135,11 +139,19 @@ impl Shared {
     async fn open(&self) -> Result<storage::Handle, StoreError> {
         let (store, is_new) = self.storage.open().await?;
         if is_new {
-            let known = ask(|done| store.known(done)).await?;
-            write(&self.known).extend(known.into_iter().map(|function| function.name));
             self.events.push(Event::Opened);
         }
+        if !self.has_learnt() {
+            let known = ask(|done| store.known(done)).await?;
+            write(&self.known).extend(known.into_iter().map(|function| function.name));
+            self.has_learnt.store(true, Ordering::Release);
+        }
         Ok(store)
+    }
+
+    /// Whether what is not known here is unknown to the ledger, too.
+    fn has_learnt(&self) -> bool {
+        self.has_learnt.load(Ordering::Acquire)
     }
 
     fn knows(&self, function: &str) -> bool {
@@ -152,6 +164,7 @@ pub(crate) fn failure(error: &StoreError) -> TaskFailure {
     let code = match error.kind {
         StoreErrorKind::UnknownTask => ErrorCode::UnknownTask,
         StoreErrorKind::Overloaded => ErrorCode::Overloaded,
+        StoreErrorKind::Unfit => ErrorCode::BadRequest,
         StoreErrorKind::Unavailable
         | StoreErrorKind::Damaged
         | StoreErrorKind::NewerSchema

@@ -82,7 +82,10 @@ impl Runs {
         let Some(run) = all.runs.remove(&number) else {
             return false;
         };
-        all.numbers.remove(&run.task);
+        // It may run anew already, where others took it over and gave it up.
+        if all.numbers.get(&run.task) == Some(&number) {
+            all.numbers.remove(&run.task);
+        }
         if let Some(count) = all.counts.get_mut(&run.plugin) {
             *count -= 1;
         }

@@ -18,6 +18,9 @@ pub(crate) enum StoreErrorKind {
     Unavailable,
     /// Too much waits to be written.
     Overloaded,
+    /// What is to be written isn't what can be kept there: too large, nested too deeply, or of characters that it doesn't
+    /// take. The same call fails again.
+    Unfit,
     /// There is no such task.
     UnknownTask,
     /// What is stored isn't what was written.

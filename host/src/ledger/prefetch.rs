@@ -30,6 +30,11 @@ impl Pool {
             .saturating_sub(self.running)
     }
 
+    /// Requests have what background tasks might have.
+    pub(crate) fn is_full_of_requests(&self) -> bool {
+        self.free() == 0 && self.running < self.background_max()
+    }
+
     /// How many more to claim. None for a pool that runs none and has no room: it may be long before it has.
     pub(crate) fn room(&self) -> u32 {
         let free = self.free();
@@ -128,6 +133,13 @@ mod tests {
             0,
             "nothing is claimed for a pool that has no room at all"
         );
+        assert!(pool.is_full_of_requests());
+        let pool = Pool {
+            requests: 2,
+            running: 6,
+            ..pool
+        };
+        assert!(!pool.is_full_of_requests(), "its own tasks have the room");
     }
 
     #[test]

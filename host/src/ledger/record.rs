@@ -67,6 +67,8 @@ pub(crate) struct Claimed {
     /// The number that this attempt has if its handler begins; from 1, counted on when people have it tried again.
     pub(crate) attempt: u32,
     pub(crate) function: Arc<str>,
+    /// The plugin's version that it is to be run by, and no other.
+    pub(crate) version: Option<Arc<str>>,
     pub(crate) args: Bytes,
     /// When it was taken in.
     pub(crate) created_at: i64,

@@ -92,6 +92,13 @@ pub(in crate::ledger) enum Ask {
     Stats(Owed<Stats>),
 }
 
+impl Ask {
+    /// Part of it was done in a transaction before.
+    pub(in crate::ledger) fn goes_on(&self) -> bool {
+        matches!(self, Self::Change(_, _, progress, _) if progress.cursor.before.is_some())
+    }
+}
+
 /// The answer to an [`Ask`], until it is committed.
 pub(in crate::ledger) enum Told {
     Enqueued(Vec<Enqueued>),

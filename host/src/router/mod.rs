@@ -156,6 +156,11 @@ impl Router {
 impl Reroute for Router {
     fn reroute(&self, function: &str, tasks: Vec<Task>) {
         for task in tasks {
+            if task.caller.is_background() {
+                // The ledger knows which version it may run by, and writes down by which it ran.
+                task.answer.finish(Err(left_behind(function)));
+                continue;
+            }
             match self.route(function, &task.caller) {
                 Ok(runner) => self.submit(function, runner, task),
                 Err(failure) => task.answer.finish(Err(failure)),
@@ -167,6 +172,12 @@ impl Reroute for Router {
 /// The host finishes what it has, and takes nothing new.
 pub(crate) fn shutting_down() -> TaskFailure {
     TaskFailure::new(ErrorCode::ShuttingDown, "the host is shutting down")
+}
+
+fn left_behind(function: &str) -> TaskFailure {
+    let message =
+        format!("the plugin that exports `{function}` was replaced before the task began");
+    TaskFailure::new(ErrorCode::Unavailable, message)
 }
 
 fn is_coming(function: &str, plugin: &str) -> TaskFailure {

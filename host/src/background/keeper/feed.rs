@@ -47,6 +47,7 @@ impl Keeper {
         let report = generation
             .as_ref()
             .and_then(|generation| generation.pool.report());
+        trough.look_at = None;
         let (Some(generation), Some(report)) = (generation, report) else {
             return self.ends.extend(release_all(&mut trough.ahead));
         };
@@ -56,7 +57,7 @@ impl Keeper {
         }
         let version: Arc<str> = generation.manifest.version.as_str().into();
         let slots = report.workers_max * report.slots;
-        let tasks = report.queued + report.handed_over;
+        let mut tasks = report.queued + report.handed_over;
         // One is enough to find out whether the plugin is well again.
         let slots = if report.quarantined {
             slots.min(1)
@@ -67,10 +68,20 @@ impl Keeper {
         while free > 0
             && let Some(claimed) = trough.ahead.pop_front()
         {
+            // Another version came since it was claimed.
+            if claimed
+                .version
+                .as_ref()
+                .is_some_and(|asked| *asked != version)
+            {
+                self.ends.push(release(&claimed));
+                continue;
+            }
             match self.routed(&claimed, plugin, &version, store.now()) {
                 Some(task) => {
                     routed.push_back(task);
                     trough.running += 1;
+                    tasks += 1;
                     free -= 1;
                 }
                 None => {
@@ -80,10 +91,13 @@ impl Keeper {
                 }
             }
         }
+        let pool = trough.pool(slots, tasks);
+        if pool.is_full_of_requests() && !(trough.ahead.is_empty() && functions.is_empty()) {
+            trough.wait_for_requests(Instant::now());
+        }
         if trough.is_claiming || functions.is_empty() {
             return;
         }
-        let pool = trough.pool(slots, tasks);
         let shares = trough.shares(&pool, functions.len());
         let asked: Vec<(Arc<str>, u32)> = functions
             .into_iter()

@@ -1,5 +1,7 @@
 //! The loop that keeps background tasks going.
 
+mod due;
+mod ends;
 mod feed;
 mod others;
 
@@ -7,7 +9,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use protocol::Outcome;
 use service::bytes::ByteBudget;
 use service::life::{Phase, Phases};
 use service::sync::{read, write};
@@ -16,13 +17,12 @@ use tokio::time::sleep_until;
 
 use self::feed::release_all;
 use self::others::Others;
-use super::endings::Told;
 use super::events::Event;
 use super::feeder::{Live, Trough, Waiting};
 use super::storage::Handle;
-use super::{Background, Shared, endings};
+use super::{Background, Shared};
 use crate::generations::PluginEvent;
-use crate::ledger::{Claimed, Ending, Finish, Finished, Held, State, StoreError, Swept, TaskId};
+use crate::ledger::{Claimed, Finish, Held, State, StoreError, TaskId};
 use crate::stats::{InFlight, Stats};
 use crate::task::TaskId as Number;
 
@@ -32,9 +32,7 @@ const ARGS_LEN_MAX: usize = 256 << 20;
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How often finished tasks are looked for that nobody may ask for any more.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
-/// Tasks that are made available, or forgotten, in one go.
-const SWEEP_MAX: usize = 1_000;
-/// No wait for something that is due is longer: the clock may be set.
+/// Where something is to become due, it is looked for this often, whatever the clock shows: it may be set.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A task that a pool has.
@@ -61,10 +59,13 @@ pub(crate) struct Keeper {
     /// Bytes of arguments that are claimed.
     budget: ByteBudget,
     ends: Vec<Finish>,
+    /// How many are written together; fewer, while one is looked for that can't be kept.
+    write_max: usize,
     is_writing: bool,
     write_at: Option<Instant>,
     claims: usize,
     sweep_at: Option<i64>,
+    swept_at: Instant,
     is_sweeping: bool,
     prune_at: Instant,
     is_pruning: bool,
@@ -88,10 +89,12 @@ impl Keeper {
             runs: HashMap::new(),
             budget: ByteBudget::new(ARGS_LEN_MAX),
             ends: Vec::new(),
+            write_max: usize::MAX,
             is_writing: false,
             write_at: None,
             claims: 0,
             sweep_at: None,
+            swept_at: Instant::now(),
             is_sweeping: false,
             prune_at: Instant::now() + PRUNE_INTERVAL,
             is_pruning: false,
@@ -164,13 +167,11 @@ impl Keeper {
         let due = self.sweep_at.filter(|_| !self.is_sweeping);
         let due = due.zip(store).map(|(at, store)| {
             let wait = u64::try_from(at.saturating_sub(store.now())).unwrap_or(0);
-            start + Duration::from_millis(wait).min(LOOK_INTERVAL)
+            (start + Duration::from_millis(wait)).min(self.swept_at + LOOK_INTERVAL)
         });
-        let pauses = self
-            .troughs
-            .values()
-            .filter_map(|trough| trough.pause_until);
-        let pauses = pauses.filter(|until| *until > start);
+        let troughs = self.troughs.values();
+        let pauses = troughs.flat_map(|trough| [trough.pause_until, trough.look_at]);
+        let pauses = pauses.flatten().filter(|until| *until > start);
         let others = [
             self.write_at
                 .filter(|_| is_open && !self.is_writing && !self.ends.is_empty()),
@@ -216,10 +217,13 @@ impl Keeper {
 
     /// The ledger is open: what waits in it from before is found.
     fn opened(&mut self) {
-        let Some(store) = self.shared.storage.get() else {
-            return;
-        };
-        self.sweep_at = Some(0);
+        if let Some(store) = self.shared.storage.get() {
+            self.sweep_at = Some(0);
+            self.find_waiting(&store);
+        }
+    }
+
+    fn find_waiting(&self, store: &Handle) {
         let events = Arc::clone(&self.shared.events);
         store.stats(Box::new(move |stats| {
             let waiting = stats.map(|stats| {
@@ -256,58 +260,6 @@ impl Keeper {
             Err(error) => {
                 trough.pause(Instant::now() + TRY_AGAIN);
                 self.storage_away(&error);
-            }
-        }
-    }
-
-    fn ended(&mut self, number: u64, outcome: Outcome) {
-        let cancelled = self.shared.runs.end(number);
-        let Some(run) = self.runs.remove(&number) else {
-            return;
-        };
-        let told = Told {
-            cancelled,
-            closing: *self.phases.borrow() == Phase::Closing,
-        };
-        let ending = endings::of(outcome, told, run.at_most_once);
-        let trough = self.troughs.entry(Arc::clone(&run.plugin)).or_default();
-        trough.ended(Instant::now());
-        if ending == Ending::Released {
-            trough.pause(Instant::now());
-        }
-        self.ends.push(Finish {
-            id: run.task,
-            lease: run.lease,
-            started_at: Some(run.started_at),
-            version: run.version,
-            ending,
-        });
-    }
-
-    fn written(&mut self, ends: Vec<Finish>, written: Result<Vec<Finished>, StoreError>) {
-        self.is_writing = false;
-        match written {
-            Ok(finished) => {
-                self.write_at = None;
-                self.is_storage_away = false;
-                for (end, finished) in ends.iter().zip(finished) {
-                    match finished {
-                        Finished::Now { available_at, .. } => {
-                            self.sweep_at = sooner(self.sweep_at, available_at);
-                        }
-                        Finished::Stale => tracing::warn!(
-                            task = %end.id,
-                            "a background task ended here that is no longer this host's; its end counts for nothing"
-                        ),
-                    }
-                }
-            }
-            // In memory until it can be written: what is lost with the host runs once more.
-            Err(error) => {
-                self.write_at = Some(Instant::now() + TRY_AGAIN);
-                self.storage_away(&error);
-                let newer = std::mem::replace(&mut self.ends, ends);
-                self.ends.extend(newer);
             }
         }
     }
@@ -353,21 +305,6 @@ impl Keeper {
         }
     }
 
-    fn swept(&mut self, swept: Result<Swept, StoreError>) {
-        self.is_sweeping = false;
-        let next = match swept {
-            Ok(swept) if swept.more => Some(0),
-            Ok(swept) => swept.next_at,
-            Err(error) => {
-                self.storage_away(&error);
-                let wait = i64::try_from(TRY_AGAIN.as_millis()).unwrap_or(0);
-                let store = self.shared.storage.get();
-                store.map(|store| store.now().saturating_add(wait))
-            }
-        };
-        self.sweep_at = sooner(self.sweep_at, next);
-    }
-
     fn storage_away(&mut self, error: &StoreError) {
         if !std::mem::replace(&mut self.is_storage_away, true) {
             tracing::error!("background tasks wait, as their ledger can't be used: {error}");
@@ -381,6 +318,8 @@ impl Keeper {
         if !self.live.refresh(self.shared.roster.lists()) {
             return;
         }
+        // Of what waited, some may have waited for this version.
+        self.find_waiting(store);
         let new: Vec<Arc<str>> = {
             let known = read(&self.shared.known);
             let functions = self.live.functions();
@@ -399,42 +338,6 @@ impl Keeper {
     fn give_back(&mut self) {
         for trough in self.troughs.values_mut() {
             self.ends.extend(release_all(&mut trough.ahead));
-        }
-    }
-
-    /// Writes down what has ended since the last time.
-    fn write(&mut self, store: &Handle) {
-        let may_write = self.write_at.is_none_or(|at| at <= Instant::now());
-        if self.is_writing || self.ends.is_empty() || !may_write {
-            return;
-        }
-        self.is_writing = true;
-        let ends = std::mem::take(&mut self.ends);
-        let events = Arc::clone(&self.shared.events);
-        let kept = ends.clone();
-        let told = move |written| events.push(Event::Written(kept, written));
-        store.finish(ends, store.now(), Box::new(told));
-    }
-
-    fn look_at_the_clock(&mut self, store: &Handle) {
-        if !self.is_sweeping && self.sweep_at.is_some_and(|at| at <= store.now()) {
-            self.sweep_at = None;
-            self.is_sweeping = true;
-            let events = Arc::clone(&self.shared.events);
-            let told = move |swept| events.push(Event::Swept(swept));
-            store.sweep(store.now(), SWEEP_MAX, Box::new(told));
-        }
-        if !self.is_pruning && self.prune_at <= Instant::now() {
-            self.is_pruning = true;
-            let events = Arc::clone(&self.shared.events);
-            store.prune(
-                store.now(),
-                SWEEP_MAX,
-                Box::new(move |pruned| {
-                    let more = pruned.is_ok_and(|pruned| pruned.more);
-                    events.push(Event::Pruned(more));
-                }),
-            );
         }
     }
 }

@@ -137,10 +137,10 @@ impl Desk<'_> {
         }
         let behind = Places::BEGINNING;
         // Sent together.
-        let (found, entries) = tokio::try_join!(
+        let (found, entries) = Fault::of_both(tokio::join!(
             self.next_by_priority(function, want, &behind, wanted),
             self.entries_read(),
-        )?;
+        ))?;
         let new = entries.saturating_sub(self.entries);
         self.entries = entries;
         self.places_of(function).has_read(new, Instant::now());
@@ -238,7 +238,7 @@ impl Desk<'_> {
                  wake_at = NULL FROM @task AS task WHERE live.id = ANY($1) AND task.id = live.id \
                  RETURNING live.id, live.lease, live.attempts, task.args, task.created_at, task.deadline_at, \
                  task.timeout_ms, task.at_most_once, task.priority, task.key, task.subject, task.limit_key, \
-                 task.traceparent, task.client",
+                 task.traceparent, task.client, task.version",
                 &[
                     (&ids, Type::UUID_ARRAY),
                     (&number_of(to), Type::INT2),
@@ -273,6 +273,7 @@ fn read(row: &Row, want: &Want) -> Result<Claimed, Fault> {
         lease: row.try_get(1)?,
         attempt: wide(attempts).saturating_add(1),
         function: std::sync::Arc::clone(&want.function),
+        version: row.try_get::<_, Option<&str>>(14)?.map(Into::into),
         args: args.map(|args| args.0).unwrap_or_default(),
         created_at: row.try_get(4)?,
         deadline_at: row.try_get(5)?,

@@ -119,9 +119,9 @@ impl Commits {
     }
 
     /// Gives back what was claimed for nobody.
-    pub(super) async fn give_back(&self, desk: &mut Desk<'_>) -> Result<(), Fault> {
+    pub(super) async fn give_back(&self, desk: &mut Desk<'_>, now: i64) -> Result<(), Fault> {
         if !self.claimed.is_empty() {
-            let ends: Vec<(&Finish, i64)> = self.claimed.iter().map(|end| (end, 0)).collect();
+            let ends: Vec<(&Finish, i64)> = self.claimed.iter().map(|end| (end, now)).collect();
             desk.finish(&ends).await?;
         }
         Ok(())

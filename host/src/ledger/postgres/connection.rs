@@ -34,7 +34,16 @@ macro_rules! begin {
     };
 }
 
-const BEGIN: &str = concat!(begin!(""), "; SET LOCAL lock_timeout = '5s'");
+/// What waits for a lock is to see what was committed meanwhile, whatever the database's default is.
+const BEGIN: &str = concat!(
+    begin!(" ISOLATION LEVEL READ COMMITTED"),
+    "; SET LOCAL lock_timeout = '5s'"
+);
+
+const BEGIN_IMPATIENT: &str = concat!(
+    begin!(" ISOLATION LEVEL READ COMMITTED"),
+    "; SET LOCAL lock_timeout = '200ms'"
+);
 
 const BEGIN_READ: &str = begin!(" ISOLATION LEVEL REPEATABLE READ READ ONLY");
 
@@ -179,6 +188,11 @@ impl Connection {
 
     pub(super) async fn begin(&self) -> Result<(), Fault> {
         self.run(BEGIN).await
+    }
+
+    /// As [`Self::begin`], of a transaction that hardly waits for what others have locked.
+    pub(super) async fn begin_impatiently(&self) -> Result<(), Fault> {
+        self.run(BEGIN_IMPATIENT).await
     }
 
     /// Reads what is so at one moment.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::desk::Desk;
@@ -15,6 +16,22 @@ use crate::ledger::id::TaskId;
 use crate::ledger::record::{Enqueued, NewTask};
 use crate::ledger::states::State;
 use crate::ledger::times::CLOCK_TOLERANCE_MS;
+
+/// In one order, so that no two transactions that enqueue wait for one another.
+const LOCK_HOLDERS: &str = "SELECT asked.at, taken.task \
+     FROM unnest($1::int4[], $2::text[], $3::text[]) WITH ORDINALITY AS asked (function, subject, key, at) \
+     JOIN @taken AS taken ON taken.function = asked.function AND taken.subject = asked.subject \
+     AND taken.key = asked.key ORDER BY asked.at FOR UPDATE OF taken";
+
+const READ_HOLDERS: &str = "SELECT asked.at, taken.task, taken.digest, coalesce(live.state, ended.state), \
+     task.unique_until, task.created_at \
+     FROM unnest($1::int4[], $2::text[], $3::text[]) WITH ORDINALITY AS asked (function, subject, key, at) \
+     JOIN @taken AS taken ON taken.function = asked.function AND taken.subject = asked.subject \
+     AND taken.key = asked.key \
+     CROSS JOIN LATERAL (SELECT * FROM @task WHERE id = taken.task OFFSET 0) AS task \
+     LEFT JOIN LATERAL (SELECT state FROM @live WHERE id = taken.task OFFSET 0) AS live ON true \
+     LEFT JOIN LATERAL (SELECT state FROM @ended WHERE id = taken.task OFFSET 0) AS ended ON true \
+     ORDER BY asked.at";
 
 /// A function's number, a subject (empty where there is none) and a key.
 type Key<'a> = (i32, &'a str, &'a str);
@@ -130,7 +147,6 @@ impl Desk<'_> {
                 keys.extend(key_of(task, self.number_of(&task.function)?));
             }
         }
-        // In one order, so that no two transactions wait for one another.
         keys.sort_unstable();
         keys.dedup();
         let mut holders = FxHashMap::default();
@@ -140,25 +156,25 @@ impl Desk<'_> {
         let functions: Vec<i32> = keys.iter().map(|key| key.0).collect();
         let subjects: Vec<&str> = keys.iter().map(|key| key.1).collect();
         let names: Vec<&str> = keys.iter().map(|key| key.2).collect();
-        let rows = self
-            .connection
-            .query(
-                "SELECT asked.at, taken.task, taken.digest, coalesce(live.state, ended.state), task.unique_until, \
-                 task.created_at \
-                 FROM unnest($1::int4[], $2::text[], $3::text[]) WITH ORDINALITY AS asked (function, subject, key, at) \
-                 JOIN @taken AS taken ON taken.function = asked.function AND taken.subject = asked.subject \
-                 AND taken.key = asked.key \
-                 CROSS JOIN LATERAL (SELECT * FROM @task WHERE id = taken.task OFFSET 0) AS task \
-                 LEFT JOIN LATERAL (SELECT state FROM @live WHERE id = taken.task OFFSET 0) AS live ON true \
-                 LEFT JOIN LATERAL (SELECT state FROM @ended WHERE id = taken.task OFFSET 0) AS ended ON true \
-                 ORDER BY asked.at FOR UPDATE OF taken",
-                &[
-                    (&functions, Type::INT4_ARRAY),
-                    (&subjects, Type::TEXT_ARRAY),
-                    (&names, Type::TEXT_ARRAY),
-                ],
-            )
-            .await?;
+        let params = [
+            (&functions as _, Type::INT4_ARRAY),
+            (&subjects as _, Type::TEXT_ARRAY),
+            (&names as _, Type::TEXT_ARRAY),
+        ];
+        // Whoever waits for a lock goes on with the row as it is then, but with what was joined to it before. So the tasks
+        // are read by a statement of its own, which sees all that was committed when the locks were there. Sent together.
+        let (locked, rows) = Fault::of_both(tokio::join!(
+            self.connection.query(LOCK_HOLDERS, &params),
+            self.connection.query(READ_HOLDERS, &params),
+        ))?;
+        let holder_of = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        let locked: Vec<(i64, TaskId)> =
+            locked.iter().map(holder_of).collect::<Result<_, Fault>>()?;
+        let read: Vec<(i64, TaskId)> = rows.iter().map(holder_of).collect::<Result<_, Fault>>()?;
+        // Somebody gave a key up, or took one, between the two.
+        if locked != read {
+            return Err(Fault::Raced);
+        }
         for row in &rows {
             let at: i64 = row.try_get(0)?;
             let at = usize::try_from(at).ok().and_then(|at| at.checked_sub(1));

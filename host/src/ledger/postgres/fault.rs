@@ -52,11 +52,28 @@ impl Fault {
         })
     }
 
+    /// As [`Self::cause_of`], of two that answer something.
+    pub(super) fn of_both<A, B>(
+        (one, other): (Result<A, Self>, Result<B, Self>),
+    ) -> Result<(A, B), Self> {
+        match (one, other) {
+            (Ok(one), Ok(other)) => Ok((one, other)),
+            (Err(fault), Ok(_)) | (Ok(_), Err(fault)) => Err(fault),
+            (Err(one), Err(other)) if one.code() == Some(ABORTED) => Err(other),
+            (Err(one), Err(_)) => Err(one),
+        }
+    }
+
     /// Whether what one asker sent is the cause, so that the others may go on without it.
     pub(super) fn is_about_one(&self) -> bool {
         let is_of = |class: &str| self.code().is_some_and(|code| code.starts_with(class));
         // Text that isn't JSON, or nested too deeply; a NUL character. A row that is too large.
         is_of("22") || is_of("54") || matches!(self, Self::Database(error) if is_unencodable(error))
+    }
+
+    /// Whether somebody has locked what one of the askers, or all of them, need.
+    pub(super) fn is_locked(&self) -> bool {
+        self.code() == Some("55P03")
     }
 
     /// Whether the same is worth being tried again at once, on another connection where this one is of no more use.
@@ -89,13 +106,23 @@ impl Fault {
     }
 
     pub(super) fn into_store_error(self) -> StoreError {
+        let is_about_one = self.is_about_one();
         match self {
             Self::Known(error) | Self::Refused(error) => error,
             Self::Slow => unavailable("the ledger's database didn't answer in time"),
             Self::Raced => unavailable("other hosts changed the same tasks again and again"),
+            Self::Database(error) if is_about_one => unfit(&error),
             Self::Database(error) => of_database(&error),
         }
     }
+}
+
+fn unfit(error: &tokio_postgres::Error) -> StoreError {
+    let said = error
+        .as_db_error()
+        .map_or_else(|| error.to_string(), |error| error.message().to_owned());
+    let message = format!("the ledger's database can't keep this: {said}");
+    StoreError::new(StoreErrorKind::Unfit, message)
 }
 
 fn is_unencodable(error: &tokio_postgres::Error) -> bool {

@@ -36,6 +36,20 @@ async fn try_migrate(connection: &Connection, schema: &str) -> Result<(), Fault>
         "SET LOCAL lock_timeout = '9s'; SELECT pg_advisory_xact_lock(hashtextextended('task ledger {schema}', 0))"
     );
     connection.run(&lock).await?;
+    let encoding = "SELECT current_setting('server_encoding')";
+    for row in connection.query(encoding, &[]).await? {
+        let encoding: String = row.try_get(0)?;
+        if encoding != "UTF8" {
+            let message = format!(
+                "the ledger's database has the encoding {encoding}, which can't keep every text: make one with \
+                 `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`"
+            );
+            return Err(Fault::Known(StoreError::new(
+                StoreErrorKind::Unfit,
+                message,
+            )));
+        }
+    }
     let name = (&schema as _, tokio_postgres::types::Type::TEXT);
     let is_there = connection
         .query("SELECT 1 FROM pg_namespace WHERE nspname = $1", &[name])

@@ -117,14 +117,14 @@ impl Desk<'_> {
         let ids: Vec<TaskId> = over.keys().copied().collect();
         let attempts = [(&ids as _, Type::UUID_ARRAY)];
         let tasks = attempts.clone();
-        let (_, rows) = tokio::try_join!(
+        let (_, rows) = Fault::of_both(tokio::join!(
             self.connection
                 .execute("DELETE FROM @attempt WHERE task = ANY($1)", &attempts),
             self.connection.query(
                 "DELETE FROM @task WHERE id = ANY($1) RETURNING id, function, args_len, subject, key",
                 &tasks
             ),
-        )?;
+        ))?;
         let mut released = Vec::new();
         for row in &rows {
             let (id, function, args_len): (TaskId, i32, i64) =

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::commits::Commits;
 use super::connection::Connection;
@@ -18,6 +19,12 @@ use crate::ledger::record::{Enqueued, Finish, Finished, NewTask};
 use crate::ledger::store::{Change, KnownFunction, Limits, Stats};
 use crate::ledger::work::{Ask, Look, Told, Work};
 
+/// Where somebody had locked what was needed, nobody waits long for such a thing for a while.
+const IMPATIENCE: Duration = Duration::from_secs(10);
+
+/// For so long it is looked which of a batch need what is locked, so that the others go on.
+const SORTING_MAX: Duration = Duration::from_secs(10);
+
 /// How often the same is tried again at once where other nodes came in between.
 const TRIES_MAX: u32 = 5;
 
@@ -27,6 +34,8 @@ pub(super) struct Writer<'a> {
     memory: Memory,
     limits: Limits,
     commits: Commits,
+    /// Until then nobody waits long for a lock.
+    impatient_until: Option<Instant>,
 }
 
 /// A transaction that is committed.
@@ -44,6 +53,7 @@ impl<'a> Writer<'a> {
             memory: Memory::default(),
             limits,
             commits: Commits::new(Arc::clone(&shared.own.id)),
+            impatient_until: None,
         }
     }
 
@@ -64,10 +74,11 @@ impl<'a> Writer<'a> {
         let (after, batch): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .partition(|work| matches!(work.ask, Ask::Known(_) | Ask::Stats(_)));
+        let start = Instant::now();
         let mut batches = VecDeque::from([batch]);
         while let Some(batch) = batches.pop_front() {
-            if let Some(parts) = self.commit(batch).await {
-                batches.extend(parts);
+            for part in self.commit(batch, start).await.into_iter().rev() {
+                batches.push_front(part);
             }
         }
         for work in after {
@@ -90,17 +101,18 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// Does all of a batch, or nothing, and answers. Where one of it is to blame for nothing, it comes back in parts.
-    async fn commit(&mut self, batch: Vec<Work>) -> Option<Vec<Vec<Work>>> {
+    /// Does all of a batch, or nothing, and answers. Where one of it is to blame for nothing, it comes back in parts, in
+    /// order. `start`: when it was begun with the whole.
+    async fn commit(&mut self, mut batch: Vec<Work>, start: Instant) -> Vec<Vec<Work>> {
         if batch.is_empty() {
-            return None;
+            return Vec::new();
         }
         let mut tries = 0;
         let fault = loop {
             match self.transact(&batch).await {
                 Ok(committed) => {
                     self.answer(batch, committed);
-                    return None;
+                    return Vec::new();
                 }
                 Err(fault) => {
                     tries += 1;
@@ -111,13 +123,20 @@ impl<'a> Writer<'a> {
             }
         };
         if fault.is_about_one() && batch.len() > 1 {
-            return Some(batch.into_iter().map(|work| vec![work]).collect());
+            return batch.into_iter().map(|work| vec![work]).collect();
+        }
+        if fault.is_locked() {
+            self.impatient_until = Some(Instant::now() + IMPATIENCE);
+            if batch.len() > 1 && start.elapsed() < SORTING_MAX {
+                let others = batch.split_off(batch.len() / 2);
+                return vec![batch, others];
+            }
         }
         let error = fault.into_store_error();
         for work in batch {
             work.refuse(error.clone());
         }
-        None
+        Vec::new()
     }
 
     fn answer(&self, batch: Vec<Work>, committed: Committed) {
@@ -144,7 +163,14 @@ impl<'a> Writer<'a> {
         self.memory.look_anew(connection, number).await?;
         self.commits.resolve(connection).await?;
         prepare(connection, &mut self.memory, batch).await?;
-        connection.begin().await?;
+        if self
+            .impatient_until
+            .is_some_and(|until| Instant::now() < until)
+        {
+            connection.begin_impatiently().await?;
+        } else {
+            connection.begin().await?;
+        }
         let mut desk = Desk::new(connection, &mut self.memory, self.limits, may_claim);
         let done = act_all(&mut desk, batch, &mut self.commits).await;
         let has_written = desk.has_written;
@@ -212,7 +238,9 @@ async fn act_all(
     commits: &mut Commits,
 ) -> Result<Vec<Told>, Fault> {
     let mut told = Vec::with_capacity(batch.len());
-    commits.give_back(desk).await?;
+    if let Some(work) = batch.first() {
+        commits.give_back(desk, work.now).await?;
+    }
     let mut rest = batch;
     while let Some((first, others)) = rest.split_first() {
         match &first.ask {

@@ -32,6 +32,7 @@ impl Desk<'_> {
         let mut claimed = Vec::new();
         for want in &ask.wants {
             let mut left = want.count as usize;
+            let mut has_met_all = false;
             for _ in 0..ROUNDS_MAX {
                 let picked = self.pick(want, left)?;
                 let found = picked.len();
@@ -42,9 +43,14 @@ impl Desk<'_> {
                 let taken = claimed.len() - before;
                 left -= taken;
                 // Fewer were taken than found where some were past their deadline: behind them there may be others.
-                if left == 0 || taken == found {
+                has_met_all = left == 0 || taken == found;
+                if has_met_all {
                     break;
                 }
+            }
+            // Few or none were found, but that doesn't mean that there are no more.
+            if !has_met_all && let Some(function) = self.book.place_of(&want.function) {
+                self.news.available.insert(function);
             }
         }
         Ok(claimed)
@@ -157,6 +163,7 @@ impl Desk<'_> {
                 lease: row.get(0)?,
                 attempt: attempts.saturating_add(1),
                 function: Arc::clone(&want.function),
+                version: self.book.lanes[lane].version.clone(),
                 args: args.unwrap_or_default(),
                 created_at: row.get(2)?,
                 deadline_at: row.get(3)?,

@@ -92,9 +92,13 @@ fn of_sqlite(error: &rusqlite::Error) -> StoreError {
                 .into(),
         ),
         ffi::SQLITE_CANTOPEN => {
-            unavailable("the ledger's file can't be opened: is its folder still there?".into())
+            unavailable("the ledger's file can't be opened: is its folder still there, and may this user write to it?".into())
         }
         ffi::SQLITE_IOERR => unavailable(format!("the ledger's disk failed ({error})")),
+        ffi::SQLITE_TOOBIG | ffi::SQLITE_MISMATCH => StoreError::new(
+            StoreErrorKind::Unfit,
+            format!("the ledger can't keep this: {error}"),
+        ),
         ffi::SQLITE_NOMEM => unavailable("there is no memory left for the ledger".into()),
         ffi::SQLITE_CORRUPT => StoreError::new(
             StoreErrorKind::Damaged,

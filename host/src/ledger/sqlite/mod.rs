@@ -85,7 +85,8 @@ impl Sqlite {
     pub(crate) fn is_there(folder: &Path) -> bool {
         ["", "-wal"].iter().any(|ending| {
             let file = folder.join(format!("{}{ending}", folder::DATABASE));
-            file.exists()
+            // What can't be looked at may be there.
+            file.try_exists().unwrap_or(true)
         })
     }
 

@@ -196,7 +196,8 @@ impl Writer<'_> {
             )));
         }
         desk.statements.begin.execute([])?;
-        if let Some(work) = batch.last() {
+        // What goes on has the time at which it began.
+        if let Some(work) = batch.iter().rfind(|work| !work.ask.goes_on()) {
             desk.heed_clock(work.now)?;
         }
         let told = batch

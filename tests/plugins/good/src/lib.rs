@@ -146,6 +146,14 @@ impl Good {
         Ok("x".repeat(args.len))
     }
 
+    /// Results in lists within lists.
+    #[handler]
+    fn nested(&self, args: Big) -> Result<Box<RawValue>, TaskError> {
+        let half = args.len / 2;
+        let text = "[".repeat(half) + &"]".repeat(half);
+        RawValue::from_string(text).map_err(|error| TaskError::new("nested", error.to_string()))
+    }
+
     /// Sleeps until its time is up.
     #[handler(timeout = "300ms")]
     fn limited(&self, task: &Task) -> Result<(), TaskError> {

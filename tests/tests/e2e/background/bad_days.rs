@@ -39,6 +39,13 @@ fn where_nothing_can_be_written_nothing_is_promised_and_requests_go_on() {
     let failure = try_hand_over(&mut client, "echo", json!(1), json!({})).unwrap_err();
     failure.expect("storage_unavailable", &["no-folder"]);
     assert_eq!(client.result("echo", json!(2)), 2);
+    // There may be tasks that can't be seen: it isn't said that there are none.
+    let failure = client.failure("host.tasks", json!({}));
+    failure.expect("storage_unavailable", &["no-folder"]);
+    let status = client.status();
+    let error = status["background"]["error"].as_str().unwrap_or_default();
+    assert!(error.contains("no-folder"), "{status}");
+    host.wait_for_log(&["ERROR", "background tasks wait", "no-folder"]);
     // As soon as it can be made, it is.
     fs::remove_file(&data).unwrap();
     wait_until("the ledger", || {

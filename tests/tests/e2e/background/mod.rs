@@ -5,6 +5,7 @@ mod kills;
 mod people;
 mod promises;
 mod retries;
+mod waits;
 
 use serde_json::{Value, json};
 use tests::{Client, Failure, Host, Plugin};

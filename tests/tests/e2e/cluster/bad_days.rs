@@ -212,3 +212,61 @@ fn somebody_holds_a_snapshot() {
         drop(session);
     });
 }
+
+#[test]
+fn a_result_that_it_cannot_keep_ends_its_own_task_and_no_other() {
+    let server = Postgres::start(&[]);
+    let host = good(&server);
+    let mut client = host.client();
+    let nested = |number| number % 5 == 2;
+    let tasks: Vec<(bool, String)> = (0..40)
+        .map(|number| {
+            let (function, args) = if nested(number) {
+                ("nested", json!({"len": 200_000}))
+            } else {
+                ("echo", json!(number))
+            };
+            (nested(number), hand_over(&mut client, function, args))
+        })
+        .collect();
+    for (nested, task) in tasks {
+        let looked = end_of(&mut client, &task);
+        if nested {
+            assert_eq!(looked["state"], "discarded", "{looked}");
+            assert_eq!(looked["error"]["code"], "result_too_large", "{looked}");
+            let message = looked["error"]["message"].as_str().unwrap();
+            assert!(message.contains("can't be kept"), "{looked}");
+        } else {
+            assert_eq!(looked["state"], "completed", "{looked}");
+        }
+    }
+    // What is asked of it is refused at once, and for good.
+    let deep = "[".repeat(50_000) + &"]".repeat(50_000);
+    client.send_line(&format!(
+        r#"{{"id": 1, "function": "echo", "background": true, "args": {deep}}}"#
+    ));
+    let failure = client.reply().outcome.unwrap_err();
+    failure.expect("bad_request", &["can't keep this"]);
+}
+
+#[test]
+fn a_host_that_begins_without_it_refuses_nothing_for_good() {
+    let mut server = Postgres::start(&[]);
+    let first = good(&server);
+    let task = hand_over(&mut first.client(), "echo", json!(1));
+    assert_eq!(end_of(&mut first.client(), &task)["state"], "completed");
+    server.kill();
+    // It has no plugin, and can't know what the others have.
+    let host = super::setup(&server).start();
+    let mut client = host.client();
+    let asked = client.request(background("x"));
+    asked
+        .unwrap_err()
+        .expect("storage_unavailable", &["ledger's database"]);
+    let asked = client.failure("host.pause", json!({"function": "echo"}));
+    asked.expect("storage_unavailable", &["ledger's database"]);
+    server.start_again();
+    expect_runs(&mut client);
+    let asked = client.request(json!({"function": "ecko", "background": true}));
+    asked.unwrap_err().expect("unknown_function", &["ecko"]);
+}

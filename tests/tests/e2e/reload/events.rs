@@ -40,7 +40,7 @@ fn a_swap_is_told_step_by_step_to_everybody_who_watches() {
         assert_eq!(steps, expected);
         for event in watch.seen() {
             assert_eq!(event["plugin"], "versioned", "{event}");
-            assert_eq!(event["version"], "0.1.0", "{event}");
+            assert_eq!(event["version"], Versioned::PACKAGE, "{event}");
             assert!(event["reason"].is_null(), "{event}");
         }
     }

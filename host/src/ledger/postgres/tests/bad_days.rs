@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
-use super::{Database, LIMITS, Schema, Session, run, wait_until};
+use super::{Database, LIMITS, Schema, Session, run, try_run_at, wait_until};
+use crate::ledger::postgres::Postgres;
 use crate::ledger::store::Store as _;
 use crate::ledger::tests::{NOW, ask, claim, completed, end, enqueue, id, task, view};
-use crate::ledger::{Enqueued, NewTask, State, StoreErrorKind};
+use crate::ledger::{Enqueued, Finished, NewTask, State, StoreErrorKind};
 
 #[test]
 fn connections_that_are_cut_are_made_anew_and_no_answer_is_wrong() {
@@ -146,9 +147,106 @@ fn what_the_database_cannot_keep_is_refused_alone() {
     for (number, is_odd, answer) in answers {
         match answer {
             Ok(_) => assert!(!is_odd, "{number}"),
-            Err(error) => assert!(is_odd, "{number}: {error}"),
+            Err(error) => {
+                assert!(is_odd, "{number}: {error}");
+                assert_eq!(error.kind, StoreErrorKind::Unfit, "{number}: {error}");
+            }
         }
         assert_eq!(view(&store, id(number)).is_some(), !is_odd);
     }
     assert_eq!(schema.miscounts(), Vec::<String>::new());
+}
+
+#[test]
+fn a_key_that_somebody_else_is_just_taking_is_theirs() {
+    let database = Database::new();
+    let store = database.open();
+    let keyed = |number| NewTask {
+        key: Some("k".into()),
+        ..task(number, "f")
+    };
+    enqueue(&store, vec![keyed(1)]);
+    let claimed = claim(&store, "f", 1);
+    let ends = vec![end(&claimed[0], completed("1"))];
+    ask(|done| store.finish(ends, NOW, done)).unwrap();
+    // The key still names the task that has ended, and is free.
+    let other = Session::connect(&database.url());
+    other.run("BEGIN; SELECT task_server.host_enqueue('f', '{}', key => 'k')");
+    let (sender, answer) = std::sync::mpsc::channel();
+    let told = move |answer| sender.send(answer).unwrap();
+    store.enqueue(vec![keyed(2)], NOW, Box::new(told));
+    let waiting = format!(
+        "SELECT pid FROM pg_stat_activity WHERE datname = '{}' AND wait_event_type = 'Lock'",
+        database.0
+    );
+    wait_until("it waits for the key", || !run(&waiting).is_empty());
+    other.run("COMMIT");
+    let answers = answer.recv().unwrap().unwrap();
+    assert!(
+        matches!(
+            answers[..],
+            [Enqueued::Duplicate {
+                state: State::Available,
+                ..
+            }]
+        ),
+        "{answers:?}"
+    );
+    let unfinished = "SELECT id FROM task_server.live";
+    assert_eq!(try_run_at(&database.url(), unfinished).unwrap().len(), 1);
+}
+
+#[test]
+fn an_encoding_that_lacks_characters_is_refused() {
+    let database = Database::made("ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    let error = Postgres::open(database.options()).err().unwrap();
+    assert_eq!(error.kind, StoreErrorKind::Unfit);
+    assert!(error.message().contains("LATIN1"), "{error}");
+    assert!(error.message().contains("ENCODING 'UTF8'"), "{error}");
+}
+
+#[test]
+fn a_key_that_a_transaction_keeps_for_long_is_nobody_elses_matter() {
+    let database = Database::new();
+    let store = database.open();
+    enqueue(&store, vec![task(1, "f")]);
+    let claimed = claim(&store, "f", 1);
+    let other = Session::connect(&database.url());
+    other.run("BEGIN; SELECT task_server.host_enqueue('f', '{}', key => 'k')");
+    let (sender, answers) = std::sync::mpsc::channel();
+    for number in 10..40 {
+        let is_keyed = number == 20;
+        let new = NewTask {
+            key: is_keyed.then(|| "k".into()),
+            ..task(number, "f")
+        };
+        let sender = sender.clone();
+        let told = move |answer: Result<Vec<Enqueued>, _>| {
+            sender.send((is_keyed, answer.map(drop))).unwrap();
+        };
+        store.enqueue(vec![new], NOW, Box::new(told));
+    }
+    let ends = vec![end(&claimed[0], completed("1"))];
+    let told = move |answer: Result<Vec<Finished>, _>| {
+        sender.send((false, answer.map(drop))).unwrap();
+    };
+    store.finish(ends, NOW, Box::new(told));
+    for (is_keyed, answer) in answers {
+        match answer {
+            Ok(()) => assert!(!is_keyed),
+            Err(error) => {
+                assert!(is_keyed, "{error}");
+                assert!(error.message().contains("locked"), "{error}");
+            }
+        }
+    }
+    other.run("ROLLBACK");
+    let keyed = NewTask {
+        key: Some("k".into()),
+        ..task(50, "f")
+    };
+    assert!(matches!(
+        enqueue(&store, vec![keyed])[..],
+        [Enqueued::Stored(State::Available)]
+    ));
 }

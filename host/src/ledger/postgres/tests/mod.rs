@@ -125,9 +125,14 @@ pub(super) struct Database(String);
 
 impl Database {
     pub(super) fn new() -> Self {
+        Self::made("")
+    }
+
+    /// With these words of SQL.
+    pub(super) fn made(how: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let name = format!("database_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        run(&format!("CREATE DATABASE {name}"));
+        run(&format!("CREATE DATABASE {name} {how}"));
         Self(name)
     }
 

@@ -241,3 +241,72 @@ fn after_its_end_a_store_owes_nobody_an_answer() {
     let store = open(folder.path());
     assert!(view(&store, id(499)).is_some());
 }
+
+#[test]
+fn what_takes_long_is_no_clock_that_was_set_back() {
+    const TASKS: u64 = 20_000;
+    const LATER_MS: i64 = 600_000;
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    enqueue(
+        &store,
+        (1..=TASKS).map(|number| task(number, "f")).collect(),
+    );
+    // It is done in parts, of which each has the time at which it began.
+    let all = Selection::Filter(Filter {
+        function: Some("f".into()),
+        ..Filter::default()
+    });
+    let (sender, cancelled) = std::sync::mpsc::channel();
+    let told = move |answer| sender.send(answer).unwrap();
+    store.cancel(all, false, NOW, Box::new(told));
+    let later = NOW + LATER_MS;
+    let delayed = NewTask {
+        available_at: later + LATER_MS,
+        ..task(TASKS + 1, "g")
+    };
+    ask(|done| store.enqueue(vec![delayed], later, done)).unwrap();
+    assert_eq!(cancelled.recv().unwrap(), Ok(TASKS));
+    let swept = ask(|done| store.sweep(later, 100, done)).unwrap();
+    assert_eq!(swept.next_at, Some(later + LATER_MS));
+}
+
+#[test]
+fn what_stands_behind_tasks_that_are_too_late_is_told_of() {
+    const LATE: u64 = 500;
+    #[derive(Default)]
+    struct Heard(std::sync::atomic::AtomicUsize);
+    impl crate::ledger::Listener for Heard {
+        fn available(&self, functions: &[Arc<str>]) {
+            self.0
+                .fetch_add(functions.len(), std::sync::atomic::Ordering::SeqCst);
+        }
+        fn wants_changes(&self) -> bool {
+            false
+        }
+        fn changed(&self, _: &[crate::ledger::Change]) {}
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let late = (1..=LATE).map(|number| NewTask {
+        deadline_at: Some(NOW + 5),
+        ..task(number, "f")
+    });
+    enqueue(&store, late.chain([task(LATE + 1, "f")]).collect());
+    let heard = Arc::new(Heard::default());
+    store.watch(heard.clone());
+    let claim = || {
+        let claimed =
+            crate::ledger::tests::claim_of(&store, crate::ledger::tests::want("f", 1), NOW + 5);
+        // What is told of the last call comes before the answer of the next.
+        ask(|done| store.sweep(NOW, 1, done)).unwrap();
+        claimed
+    };
+    let mut claims = 0;
+    while claim().is_empty() {
+        claims += 1;
+        let told = heard.0.swap(0, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(told, 1, "after {claims} claims");
+    }
+    assert!(claims > 1, "all was found at once");
+}

@@ -298,6 +298,7 @@ impl Inner {
                 lease: kept.lease,
                 attempt: u32::try_from(kept.attempts.len()).unwrap() + 1,
                 function: Arc::clone(&new.function),
+                version: new.version.as_deref().map(Into::into),
                 args: new.args.clone(),
                 created_at: kept.created_at,
                 deadline_at: kept.deadline_at,
