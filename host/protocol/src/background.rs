@@ -193,10 +193,13 @@ fn number(out: &mut Vec<u8>, name: &str, value: Option<u64>) {
     }
 }
 
-/// A name of 1 to [`NAME_LEN_MAX`] bytes.
+/// A name of 1 to [`NAME_LEN_MAX`] bytes, without NUL, which databases don't keep.
 fn name(name: &str, raw: &str) -> Result<String, String> {
     let value: String = field(name, raw, "a string of Unicode characters")?;
     match value.len() {
+        1..=NAME_LEN_MAX if value.contains('\0') => {
+            Err(format!("field `{name}` has a NUL character; leave it out"))
+        }
         1..=NAME_LEN_MAX => Ok(value),
         len => Err(format!(
             "field `{name}` has {len} bytes; it has 1 to {NAME_LEN_MAX}"

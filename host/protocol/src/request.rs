@@ -247,6 +247,9 @@ fn parse_timeout(raw: &str) -> Result<Duration, String> {
 fn parse_subject(raw: &str) -> Result<Box<str>, String> {
     let subject: Box<str> = field("subject", raw, "a string of Unicode characters")?;
     match subject.len() {
+        1..=SUBJECT_LEN_MAX if subject.contains('\0') => {
+            Err("field `subject` has a NUL character; leave it out".to_owned())
+        }
         1..=SUBJECT_LEN_MAX => Ok(subject),
         len => Err(format!(
             "field `subject` has {len} bytes; it names somebody, in 1 to {SUBJECT_LEN_MAX}"

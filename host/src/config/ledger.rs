@@ -113,6 +113,10 @@ impl LedgerTable {
 impl LedgerTable {
     fn place(&self, folder: PathBuf) -> Result<LedgerPlace, ConfigError> {
         let Some(url) = &self.url else {
+            if self.schema != SCHEMA_DEFAULT || self.pooled {
+                let problem = "`schema` and `pooled` are for a ledger that hosts share: give its `url`, or leave them out";
+                return Err(ConfigError::value("ledger", problem));
+            }
             return Ok(LedgerPlace::Folder {
                 folder,
                 durability: match self.durable {

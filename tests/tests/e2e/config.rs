@@ -5,7 +5,7 @@ use tests::{Plugin, Setup, run, wait_until};
 
 #[test]
 fn what_is_wrong_is_named() {
-    let table: [(&str, &[&str]); 19] = [
+    let table: [(&str, &[&str]); 23] = [
         ("lisen = \"127.0.0.1:0\"", &["lisen"]),
         ("[limits]\nline_len = \"1MiB\"", &["line_len"]),
         ("[drain]\ngrce = \"1s\"", &["grce"]),
@@ -34,6 +34,16 @@ fn what_is_wrong_is_named() {
             &["ledger", "verify-full"],
         ),
         ("[ledger]\nurl = \"h:p4ss\"", &["ledger", "address"]),
+        (
+            "[ledger]\nurl = \"mysql://u:p4ss@h/d\"",
+            &["ledger", "postgres://"],
+        ),
+        (
+            "[ledger]\nurl = \"host=h password=p4ss sslmode = require\"",
+            &["ledger", "sslmode=", "without blanks"],
+        ),
+        ("[ledger]\nschema = \"shop\"", &["ledger", "`url`"]),
+        ("[ledger]\npooled = true", &["ledger", "`url`"]),
         (
             "[ledger]\nurl = \"postgres://u:p4ss@h/d\"\nschema = \"Tasks\"",
             &["ledger", "`Tasks`"],

@@ -431,6 +431,19 @@ fn keys_that_nobody_knows_may_be_anything() {
 }
 
 #[test]
+fn a_name_without_a_place_in_databases_is_refused() {
+    for field in ["key", "limit_key", "version", "subject"] {
+        let line = format!(r#"{{"id":7,"function":"f","background":true,"{field}":"a\u0000b"}}"#);
+        let (message, id) = refused(&line);
+        assert!(
+            message.contains(&format!("`{field}`")) && message.contains("NUL"),
+            "{message}"
+        );
+        assert_eq!(id.as_deref(), Some("7"));
+    }
+}
+
+#[test]
 fn a_name_longer_than_any_function_has_is_refused() {
     let line = |len: usize| format!(r#"{{"id":7,"function":"{}"}}"#, "f".repeat(len));
     assert_eq!(parse(&line(128)).unwrap().function.len(), 128);

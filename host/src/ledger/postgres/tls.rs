@@ -35,6 +35,12 @@ enum Mode {
     VerifyFull,
 }
 
+/// Whether it begins with a scheme, which isn't `PostgreSQL`'s.
+fn is_of_another_kind(address: &str) -> bool {
+    let scheme = address.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
 impl Asked {
     /// Takes `sslmode` and `sslrootcert` out of an address, in either of its forms; without a mode it is `prefer`, as
     /// `libpq` has it.
@@ -61,9 +67,14 @@ impl Asked {
             let query = rest.join("&");
             let mark = if query.is_empty() { "" } else { "?" };
             asked.address = format!("{base}{mark}{query}");
+        } else if is_of_another_kind(address) {
+            return Err("it begins with postgres://, or consists of words like host=…".to_owned());
         } else {
             let mut rest = Vec::new();
             for word in address.split(' ').filter(|word| !word.is_empty()) {
+                if ["sslmode", "sslrootcert"].contains(&word) {
+                    return Err(format!("write {word}=… without blanks"));
+                }
                 if !asked.takes(word)? {
                     rest.push(word);
                 }
