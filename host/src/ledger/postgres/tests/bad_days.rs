@@ -165,16 +165,20 @@ fn a_key_that_somebody_else_is_just_taking_is_theirs() {
         key: Some("k".into()),
         ..task(number, "f")
     };
-    enqueue(&store, vec![keyed(1)]);
+    let kept = NewTask {
+        unique_until: Some(NOW + 10),
+        ..keyed(1)
+    };
+    enqueue(&store, vec![kept]);
     let claimed = claim(&store, "f", 1);
     let ends = vec![end(&claimed[0], completed("1"))];
     ask(|done| store.finish(ends, NOW, done)).unwrap();
-    // The key still names the task that has ended, and is free.
+    // The key still names the task that has ended, though it is free.
     let other = Session::connect(&database.url());
     other.run("BEGIN; SELECT task_server.host_enqueue('f', '{}', key => 'k')");
     let (sender, answer) = std::sync::mpsc::channel();
     let told = move |answer| sender.send(answer).unwrap();
-    store.enqueue(vec![keyed(2)], NOW, Box::new(told));
+    store.enqueue(vec![keyed(2)], NOW + 20, Box::new(told));
     let waiting = format!(
         "SELECT pid FROM pg_stat_activity WHERE datname = '{}' AND wait_event_type = 'Lock'",
         database.0
