@@ -6,10 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use protocol::{Background, Request, Retry, RetryOn, json};
-use service::life;
+use service::life::{self, EXIT_USAGE};
 use values::units::parse_time;
 
-use super::EXIT_FAILURE;
 use super::reach::Reach;
 use crate::call;
 
@@ -84,9 +83,9 @@ enum After {
     Retryable,
 }
 
-/// As [`parse_time`], or `0`.
+/// As [`parse_time`], or none.
 fn parse_wait(text: &str) -> Result<Duration, String> {
-    if text == "0" {
+    if ["0", "0ms", "0s", "0m", "0h"].contains(&text) {
         Ok(Duration::ZERO)
     } else {
         parse_time(text)
@@ -133,7 +132,7 @@ impl Call {
             Ok(args) => args,
             Err(error) => {
                 let message = format!("ARGS must be JSON: {error}");
-                return life::fail(COMMAND, &message, EXIT_FAILURE);
+                return life::fail(COMMAND, &message, EXIT_USAGE);
             }
         };
         let mut request = Request::new(self.function);

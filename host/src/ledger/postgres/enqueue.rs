@@ -17,7 +17,7 @@ use crate::ledger::record::{Enqueued, NewTask};
 use crate::ledger::states::State;
 use crate::ledger::times::CLOCK_TOLERANCE_MS;
 
-/// In one order, so that no two transactions that enqueue wait for one another.
+/// In one order, so that no two of these wait for one another.
 const LOCK_HOLDERS: &str = "SELECT asked.at, taken.task \
      FROM unnest($1::int4[], $2::text[], $3::text[]) WITH ORDINALITY AS asked (function, subject, key, at) \
      JOIN @taken AS taken ON taken.function = asked.function AND taken.subject = asked.subject \

@@ -170,7 +170,7 @@ fn of_answer(error: &DbError) -> StoreError {
     let said = error.message();
     unavailable(match code {
         "25006" => "the ledger's database is read-only: it is a standby, or was made so".to_owned(),
-        "53100" => "the disk of the ledger's database is full".to_owned(),
+        "53100" => "the disk of the ledger's database is full: make room".to_owned(),
         "53300" => "the ledger's database takes no more connections".to_owned(),
         "55P03" => "another program has the ledger's tables locked".to_owned(),
         "57014" => "the ledger's database took too long".to_owned(),

@@ -220,6 +220,9 @@ pub(super) async fn release_keys(
     if released.is_empty() {
         return Ok(());
     }
+    // In the order in which they are taken, so that seldom two transactions wait for one another.
+    let mut released: Vec<&(i32, String, String, TaskId)> = released.iter().collect();
+    released.sort_unstable();
     let functions: Vec<i32> = released.iter().map(|key| key.0).collect();
     let subjects: Vec<&str> = released.iter().map(|key| key.1.as_str()).collect();
     let keys: Vec<&str> = released.iter().map(|key| key.2.as_str()).collect();

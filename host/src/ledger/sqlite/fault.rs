@@ -82,7 +82,7 @@ fn of_sqlite(error: &rusqlite::Error) -> StoreError {
     let unavailable = |message: String| StoreError::new(StoreErrorKind::Unavailable, message);
     match code & 0xff {
         ffi::SQLITE_FULL => {
-            unavailable("the ledger's disk is full, or its size limit is reached".into())
+            unavailable("the ledger's disk is full, or its size limit is reached: make room".into())
         }
         ffi::SQLITE_READONLY => {
             unavailable("the ledger can't be written: its file or file system is read-only".into())

@@ -83,7 +83,8 @@ fn a_child_on_a_full_disk() {
             Ok(_) => stored.push(number),
             Err(error) => {
                 assert_eq!(error.kind, StoreErrorKind::Unavailable, "{error}");
-                has_said_why |= error.message() == "the disk of the ledger's database is full";
+                has_said_why |=
+                    error.message() == "the disk of the ledger's database is full: make room";
                 if !error.message().contains("or not") {
                     refused.push(number);
                 }
