@@ -101,22 +101,24 @@ fn host_call_prints_progress_beside_the_result() {
 #[test]
 fn host_call_fails_with_what_went_wrong() {
     let host = Host::with(&[Plugin::Good]);
-    let table: [(&[&str], &str); 5] = [
-        (&["ecko"], "unknown_function: "),
-        (&["sleep", "{}"], "invalid_args: "),
+    let table: [(i32, &[&str], &str); 5] = [
+        (1, &["ecko"], "unknown_function: "),
+        (1, &["sleep", "{}"], "invalid_args: "),
         (
+            1,
             &["sleep", r#"{"ms": 600000}"#, "--timeout", "50ms"],
             "timeout: ",
         ),
         (
+            1,
             &["fail", r#"{"kind": "k", "message": "the very words"}"#],
             "handler_failed: the very words",
         ),
-        (&["echo", "{half"], "JSON"),
+        (2, &["echo", "{half"], "JSON"),
     ];
-    for (args, text) in table {
+    for (code, args, text) in table {
         let finished = host_call(&host, args);
-        assert_eq!(finished.status.code(), Some(1), "{finished:?}");
+        assert_eq!(finished.status.code(), Some(code), "{finished:?}");
         assert_eq!(finished.stdout, "");
         assert!(finished.stderr.contains(text), "{finished:?}");
     }
