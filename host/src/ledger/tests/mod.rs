@@ -7,15 +7,15 @@ mod endings;
 mod model;
 mod states;
 
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::{
-    ClaimAsk, Claimed, Done, Ending, Enqueued, Failure, Finish, NewTask, RetryPolicy, Store,
-    StoreError, TaskId, TaskView, Want,
+    Change, ClaimAsk, Claimed, Done, Ending, Enqueued, Failure, Finish, Listener, NewTask,
+    RetryPolicy, Store, StoreError, TaskId, TaskView, Want,
 };
 
 /// A time like today's, in milliseconds of Unix time.
@@ -131,4 +131,25 @@ pub(crate) fn failed(error: &'static str) -> Ending {
 
 pub(crate) fn view(store: &dyn Store, id: TaskId) -> Option<TaskView> {
     ask(|done| store.get(id, done)).unwrap().map(|view| *view)
+}
+
+/// What a store has told who watches.
+#[derive(Default)]
+pub(in crate::ledger) struct Heard {
+    pub(in crate::ledger) available: Mutex<Vec<Arc<str>>>,
+    pub(in crate::ledger) changes: Mutex<Vec<Change>>,
+}
+
+impl Listener for Heard {
+    fn available(&self, functions: &[Arc<str>]) {
+        self.available.lock().unwrap().extend_from_slice(functions);
+    }
+
+    fn wants_changes(&self) -> bool {
+        true
+    }
+
+    fn changed(&self, changes: &[Change]) {
+        self.changes.lock().unwrap().extend_from_slice(changes);
+    }
 }

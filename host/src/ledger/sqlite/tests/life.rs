@@ -11,7 +11,7 @@ use super::{Killed, OPTIONS, child, child_folder, new_ids, open};
 use crate::ledger::sqlite::{Sqlite, check};
 use crate::ledger::store::Store;
 use crate::ledger::tests::{
-    DAY_MS, NOW, ask, claim, completed, end, enqueue, failed, finish, id, task, view,
+    DAY_MS, Heard, NOW, ask, claim, completed, end, enqueue, failed, finish, id, task, view,
 };
 use crate::ledger::{Enqueued, Filter, Finished, NewTask, PageAsk, Selection, State, TaskId};
 
@@ -274,18 +274,6 @@ fn what_takes_long_is_no_clock_that_was_set_back() {
 #[test]
 fn what_stands_behind_tasks_that_are_too_late_is_told_of() {
     const LATE: u64 = 500;
-    #[derive(Default)]
-    struct Heard(std::sync::atomic::AtomicUsize);
-    impl crate::ledger::Listener for Heard {
-        fn available(&self, functions: &[Arc<str>]) {
-            self.0
-                .fetch_add(functions.len(), std::sync::atomic::Ordering::SeqCst);
-        }
-        fn wants_changes(&self) -> bool {
-            false
-        }
-        fn changed(&self, _: &[crate::ledger::Change]) {}
-    }
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let late = (1..=LATE).map(|number| NewTask {
@@ -305,8 +293,8 @@ fn what_stands_behind_tasks_that_are_too_late_is_told_of() {
     let mut claims = 0;
     while claim().is_empty() {
         claims += 1;
-        let told = heard.0.swap(0, std::sync::atomic::Ordering::SeqCst);
-        assert_eq!(told, 1, "after {claims} claims");
+        let told = std::mem::take(&mut *heard.available.lock().unwrap());
+        assert_eq!(told, [Arc::from("f")], "after {claims} claims");
     }
     assert!(claims > 1, "all was found at once");
 }

@@ -1,12 +1,12 @@
 //! Lists, numbers, and who is told of changes.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::{claim_one, each, sweep};
-use crate::ledger::tests::{NOW, ask, claim, end, enqueue, enqueue_at, finish, id, task};
-use crate::ledger::{Change, Ending, Filter, Listener, NewTask, PageAsk, Selection, State};
+use crate::ledger::tests::{Heard, NOW, ask, claim, end, enqueue, enqueue_at, finish, id, task};
+use crate::ledger::{Ending, Filter, NewTask, PageAsk, Selection, State};
 
 #[test]
 fn a_list_has_the_newest_first_a_page_at_a_time() {
@@ -149,26 +149,6 @@ fn statistics_are_those_of_the_tasks() {
         assert_eq!(of("g").counts, [0, 1, 0, 0, 0, 0, 0, 0]);
         assert_eq!(of("g").oldest_available_at, Some(NOW + 7));
     });
-}
-
-#[derive(Default)]
-struct Heard {
-    available: Mutex<Vec<Arc<str>>>,
-    changes: Mutex<Vec<Change>>,
-}
-
-impl Listener for Heard {
-    fn available(&self, functions: &[Arc<str>]) {
-        self.available.lock().unwrap().extend_from_slice(functions);
-    }
-
-    fn wants_changes(&self) -> bool {
-        true
-    }
-
-    fn changed(&self, changes: &[Change]) {
-        self.changes.lock().unwrap().extend_from_slice(changes);
-    }
 }
 
 #[test]
