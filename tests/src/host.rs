@@ -266,6 +266,21 @@ impl Host {
         self.folder().join("plugins")
     }
 
+    /// Puts a file among its plugins as one should: written beside its place, then renamed.
+    #[track_caller]
+    pub fn put(&self, file_name: &str, bytes: &[u8]) {
+        let new = self.plugins_dir().join(format!(".{file_name}.new"));
+        fs::write(&new, bytes).expect("the folder is there");
+        fs::rename(new, self.plugins_dir().join(file_name)).expect("it is in the same folder");
+    }
+
+    /// As [`Self::put`], with the library of one of these tests' plugins.
+    #[track_caller]
+    pub fn put_plugin(&self, plugin: Plugin) {
+        let library = fs::read(plugin.library()).expect("it is built");
+        self.put(&plugin.file_name(), &library);
+    }
+
     /// What it has written on its standard output so far.
     #[must_use]
     pub fn stdout(&self) -> String {

@@ -18,6 +18,8 @@ pub(super) enum Event {
     Waiting(Result<Vec<Arc<str>>, StoreError>),
     /// Tasks of these functions may be claimed.
     Available(Vec<Arc<str>>),
+    /// The ledger could not be told of these functions.
+    Untold(Vec<Arc<str>>),
     /// Something is due then, in milliseconds of Unix time.
     Due(i64),
     /// What was claimed for the plugin's pool, of what was asked for.

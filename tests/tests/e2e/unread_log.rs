@@ -1,6 +1,5 @@
 //! Logs that can't be written, because nobody reads them or there is no room: whoever logs goes on as if nothing were.
 
-use std::fs;
 use std::path::Path;
 
 use rustix::process::Signal;
@@ -24,13 +23,6 @@ fn log_until_lines_are_dropped(host: &Host) {
     });
 }
 
-#[track_caller]
-fn put(host: &Host, file_name: &str, bytes: &[u8]) {
-    let new = host.plugins_dir().join(".new");
-    fs::write(&new, bytes).unwrap();
-    fs::rename(&new, host.plugins_dir().join(file_name)).unwrap();
-}
-
 /// Much that is logged happens, and then the host ends as it should.
 #[track_caller]
 fn expect_to_serve_as_ever(mut host: Host) {
@@ -38,13 +30,13 @@ fn expect_to_serve_as_ever(mut host: Host) {
     client
         .failure("abort", json!({}))
         .expect("worker_crashed", &[]);
-    put(&host, "libbroken.so", b"not a library");
+    host.put("libbroken.so", b"not a library");
     wait_until("a file to be refused", || {
         let listed = client.result("host.plugins", json!({}));
         listed.to_string().contains("libbroken.so")
     });
     for version in 1..=2 {
-        put(&host, Versioned::FILE_NAME, Versioned::new(version).bytes());
+        host.put(Versioned::FILE_NAME, Versioned::new(version).bytes());
         wait_until("new code to serve", || {
             let answer = client.call("version", json!({}));
             answer.is_ok_and(|answer| answer["version"] == version)

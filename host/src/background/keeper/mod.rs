@@ -58,6 +58,9 @@ pub(crate) struct Keeper {
     runs: HashMap<u64, Run>,
     /// Bytes of arguments that are claimed.
     budget: ByteBudget,
+    /// Functions of which the ledger is to be told, and when.
+    untold: Vec<Arc<str>>,
+    tell_at: Instant,
     ends: Vec<Finish>,
     /// How many are written together; fewer, while one is looked for that can't be kept.
     write_max: usize,
@@ -88,6 +91,8 @@ impl Keeper {
             troughs: HashMap::new(),
             runs: HashMap::new(),
             budget: ByteBudget::new(ARGS_LEN_MAX),
+            untold: Vec::new(),
+            tell_at: Instant::now(),
             ends: Vec::new(),
             write_max: usize::MAX,
             is_writing: false,
@@ -114,6 +119,7 @@ impl Keeper {
             let phase = *self.phases.borrow();
             if let Some(store) = self.shared.storage.get() {
                 self.learn(&store);
+                self.tell(&store);
                 match phase {
                     Phase::Serving => self.feed(&store),
                     Phase::Draining | Phase::Closing => self.give_back(),
@@ -176,6 +182,7 @@ impl Keeper {
             self.write_at
                 .filter(|_| is_open && !self.is_writing && !self.ends.is_empty()),
             Some(self.prune_at).filter(|_| is_open && !self.is_pruning),
+            Some(self.tell_at).filter(|_| is_open && !self.untold.is_empty()),
             self.open_at,
             Some(self.others.look_at).filter(|_| is_open && self.shared.storage.is_shared()),
         ];
@@ -195,6 +202,10 @@ impl Keeper {
             Event::Waiting(Err(error)) => {
                 self.storage_away(&error);
                 self.open_at = Some(Instant::now() + TRY_AGAIN);
+            }
+            Event::Untold(functions) => {
+                self.untold.extend(functions);
+                self.tell_at = Instant::now() + TRY_AGAIN;
             }
             Event::Due(at) => self.sweep_at = sooner(self.sweep_at, Some(at)),
             Event::Claimed {
@@ -328,10 +339,24 @@ impl Keeper {
                 .cloned()
                 .collect()
         };
-        if !new.is_empty() {
-            write(&self.shared.known).extend(new.iter().cloned());
-            store.know(new, store.now(), Box::new(|_| ()));
+        write(&self.shared.known).extend(new.iter().cloned());
+        self.untold.extend(new);
+    }
+
+    /// The ledger, and by it other hosts and the next one here, is told of the functions that are new.
+    fn tell(&mut self, store: &Handle) {
+        if self.untold.is_empty() || Instant::now() < self.tell_at {
+            return;
         }
+        let functions = std::mem::take(&mut self.untold);
+        let events = Arc::clone(&self.shared.events);
+        let again = functions.clone();
+        let told = move |known: Result<(), StoreError>| {
+            if known.is_err() {
+                events.push(Event::Untold(again));
+            }
+        };
+        store.know(functions, store.now(), Box::new(told));
     }
 
     /// The host ends: what has not begun is for whoever comes next.

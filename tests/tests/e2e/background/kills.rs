@@ -80,7 +80,7 @@ fn whatever_was_acknowledged_is_done_however_often_the_host_is_killed() {
                 (started.elapsed() >= lifetime).then_some(())
             });
             if round % 3 == 1 {
-                reload(&host);
+                host.put_plugin(Plugin::Good);
             }
             let next = host.again_after(Signal::KILL);
             for one in handing {
@@ -112,12 +112,4 @@ fn whatever_was_acknowledged_is_done_however_often_the_host_is_killed() {
         let well = history.iter().filter(|attempt| attempt["error"].is_null());
         assert_eq!(well.count(), usize::from(state == "completed"), "{looked}");
     }
-}
-
-/// A new file takes the place of a plugin's.
-fn reload(host: &Host) {
-    let library = host.plugins_dir().join(Plugin::Good.file_name());
-    let fresh = host.folder().join("fresh.so");
-    std::fs::copy(Plugin::Good.library(), &fresh).expect("the folder is there");
-    std::fs::rename(&fresh, &library).expect("the folder is there");
 }

@@ -1,7 +1,5 @@
 //! What waits begins when it may, whatever it waited for.
 
-use std::fs;
-
 use serde_json::{Value, json};
 use tests::{Clock, Host, Plugin, Setup, Versioned, wait_until};
 
@@ -45,9 +43,7 @@ fn a_task_with_a_delay_begins_though_the_clock_was_set_back() {
 /// The plugin, with this as the version of its package.
 fn put(host: &Host, version: &str) {
     let library = Versioned::new(1).with(Versioned::PACKAGE.as_bytes(), version.as_bytes());
-    let new = host.plugins_dir().join("new");
-    fs::write(&new, library.bytes()).unwrap();
-    fs::rename(new, host.plugins_dir().join(Versioned::FILE_NAME)).unwrap();
+    host.put(Versioned::FILE_NAME, library.bytes());
 }
 
 #[test]

@@ -270,3 +270,23 @@ fn a_host_that_begins_without_it_refuses_nothing_for_good() {
     let asked = client.request(json!({"function": "ecko", "background": true}));
     asked.unwrap_err().expect("unknown_function", &["ecko"]);
 }
+
+#[test]
+fn a_plugin_that_comes_while_it_is_away_is_known_to_all_hosts_afterwards() {
+    let mut server = Postgres::start(&[]);
+    let (first, second) = (super::setup(&server).start(), super::setup(&server).start());
+    let mut client = second.client();
+    let asked = client.request(background("x"));
+    asked.unwrap_err().expect("unknown_function", &["echo"]);
+    server.kill();
+    first.put_plugin(Plugin::Good);
+    wait_for("it to be live", || {
+        first.client().request(json!({"function": "echo"})).ok()
+    });
+    // As it waits no longer for what it told the ledger first.
+    refused(&mut first.client()).expect("storage_unavailable", &["ledger's database"]);
+    server.start_again();
+    wait_for("a task to be taken in where its function isn't", || {
+        client.request(background("x")).ok()
+    });
+}

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::{Client, Host, PluginWatch, wait_until};
 
-use super::{plugin, plugins, put_as, serving_version_1};
+use super::{plugin, plugins, serving_version_1};
 
 #[track_caller]
 fn greeting(client: &mut Client) -> Value {
@@ -26,8 +26,7 @@ fn the_file_beside_the_library_is_its_configuration() {
     let host = serving_version_1("[plugins.versioned]\nconfig = { greeting = \"host's\" }");
     let mut watch = PluginWatch::start(&host);
     wait_for_greeting(&host, "host's");
-    put_as(
-        &host,
+    host.put(
         "versioned.toml",
         b"workers = 2\nconfig = { greeting = \"first\" }",
     );
@@ -39,7 +38,7 @@ fn the_file_beside_the_library_is_its_configuration() {
     .unwrap();
     wait_for_greeting(&host, "second");
 
-    put_as(&host, "versioned.toml", b"config = { greeting = ");
+    host.put("versioned.toml", b"config = { greeting = ");
     let refused = watch.wait_for_state("rejected");
     assert!(
         refused["reason"]

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::{Client, Host, PluginWatch, Versioned};
 
-use super::{put, put_as, serving_version_1, soak};
+use super::{put, serving_version_1, soak};
 
 /// Connections whose requests have ids, and how many each has in flight.
 const CONNECTIONS_WITH_IDS: usize = 7;
@@ -207,7 +207,7 @@ impl<'a> Reloads<'a> {
             1 => {
                 let bytes = library.bytes();
                 let len = fastrand::usize(..bytes.len());
-                put_as(self.host, Versioned::FILE_NAME, &bytes[..len]);
+                self.host.put(Versioned::FILE_NAME, &bytes[..len]);
             }
             _ => put(self.host, &library.mode("ctor_crash")),
         }

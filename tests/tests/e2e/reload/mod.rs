@@ -31,14 +31,7 @@ fn serving_version_1(config: &str) -> Host {
 /// Puts a library into place as one should: written beside it, then renamed.
 #[track_caller]
 fn put(host: &Host, library: &Versioned) {
-    put_as(host, Versioned::FILE_NAME, library.bytes());
-}
-
-#[track_caller]
-fn put_as(host: &Host, file_name: &str, bytes: &[u8]) {
-    let new = host.plugins_dir().join(format!(".{file_name}.new"));
-    std::fs::write(&new, bytes).unwrap();
-    std::fs::rename(&new, host.plugins_dir().join(file_name)).unwrap();
+    host.put(Versioned::FILE_NAME, library.bytes());
 }
 
 #[track_caller]

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::{Client, Host, Plugin, PluginWatch, Setup, Versioned, wait_until};
 
-use super::{crash, crash_until_quarantined, plugin, put, put_as, version};
+use super::{crash, crash_until_quarantined, plugin, put, version};
 
 /// A host that serves `first`, whose versions of the mode `open_wait` wait for as long as there is the file, given
 /// beside it.
@@ -63,7 +63,7 @@ fn wait_for_workers(host: &Host, count: usize) {
 /// Whatever was put into the folder before this has been examined when it returns.
 #[track_caller]
 fn wait_until_examined(host: &Host, watch: &mut PluginWatch) {
-    put_as(host, "libzzz.so", b"no library, and the last one by name");
+    host.put("libzzz.so", b"no library, and the last one by name");
     watch.wait_for(|event| event["file"].as_str().unwrap().ends_with("libzzz.so"));
 }
 
@@ -188,7 +188,7 @@ fn a_roll_back_takes_no_names_that_another_plugin_has_by_now() {
     let (host, _hold) = serving(&with_a_name);
     let (mut watch, mut client) = (PluginWatch::start(&host), host.client());
     let good = fs::read(Plugin::Good.library()).unwrap();
-    put_as(&host, &Plugin::Good.file_name(), &good);
+    host.put(&Plugin::Good.file_name(), &good);
     watch.wait_for_state("rejected");
     put(&host, &Versioned::new(2).mode("crash"));
     watch.wait_for(|event| event["plugin"] == "good" && event["state"] == "live");

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tests::{Host, PluginWatch, Versioned, run, wait_until};
 
-use super::{plugins, put, put_as, serving_version_1, version};
+use super::{plugins, put, serving_version_1, version};
 
 #[track_caller]
 fn wait_for_version(host: &Host, expected: u64) {
@@ -137,7 +137,7 @@ fn what_can_not_be_looked_at_goes_on_serving() {
     fs::rename(turning, &library).unwrap();
     wait_for_waiting(&mut watch, &["can't be looked at", "goes on"]);
     // Long after a missing file would have counted as gone.
-    put_as(&host, "libother.so", b"no library");
+    host.put("libother.so", b"no library");
     wait_for_refusal(&mut watch, &["not an ELF library"]);
     fs::remove_file(host.plugins_dir().join("libother.so")).unwrap();
     assert_eq!(version(&mut host.client()), 1);
@@ -195,11 +195,7 @@ fn a_file_that_grows_piece_by_piece_is_refused_once_for_each_reason() {
 fn a_line_break_in_a_file_s_name_makes_no_line_of_the_log() {
     let host = serving_version_1("");
     let mut watch = PluginWatch::start(&host);
-    put_as(
-        &host,
-        "libx\n2026-01-01T00:00:00Z ERROR forged\n.so",
-        b"nothing",
-    );
+    host.put("libx\n2026-01-01T00:00:00Z ERROR forged\n.so", b"nothing");
     wait_for_refusal(&mut watch, &["not an ELF"]);
     host.wait_for_log(&["rejected", "forged"]);
     let log = host.log();

@@ -7,7 +7,7 @@ use std::thread;
 use serde_json::Value;
 use tests::{Host, PluginWatch, Versioned, wait_until};
 
-use super::{plugins, put, put_as, serving_version_1, version};
+use super::{plugins, put, serving_version_1, version};
 
 /// Hosts that run side by side.
 const SIDE_BY_SIDE: usize = 4;
@@ -37,7 +37,7 @@ const CASES: &[Case] = &[
         put: |host| {
             let whole = Versioned::new(2);
             let half = &whole.bytes()[..whole.bytes().len() / 2];
-            put_as(host, Versioned::FILE_NAME, half);
+            host.put(Versioned::FILE_NAME, half);
         },
         reason: &["incomplete", "copy it again"],
         ..CASE
@@ -48,20 +48,20 @@ const CASES: &[Case] = &[
             let mut bytes = Versioned::new(2).bytes().to_vec();
             let half = bytes.len() / 2;
             bytes[half..].fill(0);
-            put_as(host, Versioned::FILE_NAME, &bytes);
+            host.put(Versioned::FILE_NAME, &bytes);
         },
         reason: &["incomplete", "copy it again"],
         ..CASE
     },
     Case {
         name: "empty",
-        put: |host| put_as(host, Versioned::FILE_NAME, b""),
+        put: |host| host.put(Versioned::FILE_NAME, b""),
         reason: &["not an ELF library", "crate-type"],
         ..CASE
     },
     Case {
         name: "not an ELF file",
-        put: |host| put_as(host, Versioned::FILE_NAME, b"#!/bin/sh\necho hello\n"),
+        put: |host| host.put(Versioned::FILE_NAME, b"#!/bin/sh\necho hello\n"),
         reason: &["not an ELF library", "crate-type"],
         ..CASE
     },
@@ -74,7 +74,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "a library that is no plugin",
-        put: |host| put_as(host, Versioned::FILE_NAME, &foreign_library()),
+        put: |host| host.put(Versioned::FILE_NAME, &foreign_library()),
         reason: &["not a plugin of this host", "#[plugin_api::plugin]"],
         ..CASE
     },
@@ -94,7 +94,7 @@ const CASES: &[Case] = &[
         name: "a function that another plugin has",
         put: |host| {
             let bytes = Versioned::new(2).named("duplicate");
-            put_as(host, "libduplicate.so", bytes.bytes());
+            host.put("libduplicate.so", bytes.bytes());
         },
         file: "libduplicate.so",
         reason: &[
@@ -107,7 +107,7 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "a plugin that another file has",
-        put: |host| put_as(host, "libzweite.so", Versioned::new(2).bytes()),
+        put: |host| host.put("libzweite.so", Versioned::new(2).bytes()),
         file: "libzweite.so",
         reason: &["`versioned`", "libversioned.so", "remove one of the two"],
         ..CASE
@@ -139,13 +139,13 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "the plugin refuses its configuration",
-        put: |host| put_as(host, "versioned.toml", b"config = { greting = \"hello\" }"),
+        put: |host| host.put("versioned.toml", b"config = { greting = \"hello\" }"),
         reason: &["configuration is refused", "greting"],
         ..CASE
     },
     Case {
         name: "the host refuses its configuration",
-        put: |host| put_as(host, "versioned.toml", b"wrokers = 3"),
+        put: |host| host.put("versioned.toml", b"wrokers = 3"),
         reason: &["versioned.toml", "wrokers"],
         ..CASE
     },

@@ -6,7 +6,7 @@ use std::thread;
 use serde_json::json;
 use tests::{Client, PluginWatch, Versioned, wait_until};
 
-use super::{crash_until_quarantined, plugin, put, put_as, serving_version_1, version};
+use super::{crash_until_quarantined, plugin, put, serving_version_1, version};
 
 /// The version that answers, or how its worker ended.
 #[track_caller]
@@ -64,7 +64,7 @@ fn a_version_that_only_crashes_gives_way_to_the_one_before() {
     );
 
     // The bad file still lies there. Another one that is refused shows that the folder was looked at again.
-    put_as(&host, "libnone.so", b"nothing");
+    host.put("libnone.so", b"nothing");
     watch.wait_for(|event| event["file"].as_str().unwrap().ends_with("libnone.so"));
     assert_eq!(plugin(&host, "versioned")["generation"], back["generation"]);
 
@@ -92,7 +92,7 @@ fn a_quarantined_plugin_comes_back_by_itself() {
         sick.display().to_string()
     );
     let mut watch = PluginWatch::start(&host);
-    put_as(&host, "versioned.toml", config.as_bytes());
+    host.put("versioned.toml", config.as_bytes());
     watch.wait_for_state("live");
     // The generation before had another configuration and never crashed; let it be forgotten.
     put(&host, &Versioned::new(2));

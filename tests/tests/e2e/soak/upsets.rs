@@ -1,6 +1,5 @@
 //! What is done to the host meanwhile.
 
-use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -60,7 +59,7 @@ pub(super) fn reloads(soak: &Soak, who: u64) {
         if random.u8(..5) == 0 {
             let library = Versioned::new(version);
             let len = random.usize(..library.bytes().len());
-            put(soak, &library.bytes()[..len]);
+            soak.host.put(Versioned::FILE_NAME, &library.bytes()[..len]);
             soak.pause(Duration::from_millis(random.u64(..600)));
         }
         // Refused is the bad file, or one whose first worker was killed or found no descriptors. Never the same again:
@@ -68,7 +67,8 @@ pub(super) fn reloads(soak: &Soak, who: u64) {
         let mut is_live = false;
         while !is_live && soak.goes_on() {
             version += 1;
-            put(soak, Versioned::new(version).bytes());
+            soak.host
+                .put(Versioned::FILE_NAME, Versioned::new(version).bytes());
             let event =
                 watch.wait_for(|event| event["state"] == "live" || event["state"] == "rejected");
             is_live = event["state"] == "live";
@@ -78,12 +78,6 @@ pub(super) fn reloads(soak: &Soak, who: u64) {
             .fetch_add(usize::from(is_live), Ordering::Relaxed);
     }
     watch.end();
-}
-
-fn put(soak: &Soak, bytes: &[u8]) {
-    let plugins = soak.host.plugins_dir();
-    fs::write(plugins.join(".new"), bytes).unwrap();
-    fs::rename(plugins.join(".new"), plugins.join(Versioned::FILE_NAME)).unwrap();
 }
 
 /// Kills one worker after the other.
