@@ -1,6 +1,6 @@
 //! A connection to the database: statements with a time limit, prepared once where nothing stands in the way.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::time::Duration;
 
@@ -18,6 +18,13 @@ pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A parameter and its type.
 pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// Where nothing else is said: a statement that was given up here would wait on in the database for what is locked, with its
+/// session, and the next one beside it.
+const LIMIT: &str = "SET statement_timeout = '9s'";
+
+/// As [`LIMIT`], for one statement, where a pooler may give the session to others after it.
+const LIMIT_ONE: &str = "BEGIN; SET LOCAL statement_timeout = '9s'";
 
 /// What each transaction is told; it ends with it, since a pooler may give the session to others. All that is done here
 /// finds a few tasks by an index, in its order. The database may have planned a statement when there were none, and would
@@ -55,6 +62,8 @@ pub(super) struct Connection {
     statements: RefCell<FxHashMap<&'static str, Sent>>,
     /// No statement is prepared: a pooler wouldn't find it again.
     is_pooled: bool,
+    /// One has begun, whose limits hold.
+    in_transaction: Cell<bool>,
 }
 
 #[derive(Clone)]
@@ -73,12 +82,17 @@ impl Connection {
                 .await
                 .unwrap_or(Err(Fault::Slow))?,
         };
-        Ok(Self {
+        let connection = Self {
             client,
             prefix: reach.prefix(),
             statements: RefCell::default(),
             is_pooled,
-        })
+            in_transaction: Cell::new(false),
+        };
+        if !is_pooled {
+            connection.run(LIMIT).await?;
+        }
+        Ok(connection)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -111,7 +125,8 @@ impl Connection {
     ) -> Result<Vec<Row>, Fault> {
         let sent = self.sent(sql);
         if self.is_pooled {
-            return Ok(self.client.query_typed(&sent.text, params).await?);
+            let look = async { Ok(self.client.query_typed(&sent.text, params).await?) };
+            return self.limited(look).await;
         }
         let statement = self.prepared(sql, sent, params).await?;
         let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
@@ -127,13 +142,34 @@ impl Connection {
         within(STATEMENT_TIMEOUT, async {
             let sent = self.sent(sql);
             if self.is_pooled {
-                return Ok(self.client.execute_typed(&sent.text, params).await?);
+                let change = async { Ok(self.client.execute_typed(&sent.text, params).await?) };
+                return self.limited(change).await;
             }
             let statement = self.prepared(sql, sent, params).await?;
             let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
             Ok(self.client.execute(&statement, &values).await?)
         })
         .await
+    }
+
+    /// A statement, with a transaction of its own where it would have no limit otherwise.
+    async fn limited<T>(
+        &self,
+        statement: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        if !self.is_pooled || self.in_transaction.get() {
+            return statement.await;
+        }
+        // Sent together. What has failed isn't committed.
+        let (begun, done, ended) = tokio::join!(
+            self.client.batch_execute(LIMIT_ONE),
+            statement,
+            self.client.batch_execute("COMMIT"),
+        );
+        begun?;
+        let done = done?;
+        ended?;
+        Ok(done)
     }
 
     fn sent(&self, sql: &'static str) -> Sent {
@@ -166,8 +202,8 @@ impl Connection {
     /// time, by the sizes that the tables have by now.
     pub(super) async fn texts(&self, sql: &str) -> Result<Vec<String>, Fault> {
         let text = sql.replace('@', &self.prefix);
-        let found = async { Ok(self.client.simple_query(&text).await?) };
-        let found = within(STATEMENT_TIMEOUT, found).await?;
+        let look = async { Ok(self.client.simple_query(&text).await?) };
+        let found = within(STATEMENT_TIMEOUT, self.limited(look)).await?;
         let texts = found.into_iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
             _ => None,
@@ -187,12 +223,18 @@ impl Connection {
     }
 
     pub(super) async fn begin(&self) -> Result<(), Fault> {
-        self.run(BEGIN).await
+        self.begin_by(BEGIN).await
     }
 
     /// As [`Self::begin`], of a transaction that hardly waits for what others have locked.
     pub(super) async fn begin_impatiently(&self) -> Result<(), Fault> {
-        self.run(BEGIN_IMPATIENT).await
+        self.begin_by(BEGIN_IMPATIENT).await
+    }
+
+    async fn begin_by(&self, sql: &str) -> Result<(), Fault> {
+        self.run(sql).await?;
+        self.in_transaction.set(true);
+        Ok(())
     }
 
     /// Reads what is so at one moment.
@@ -200,7 +242,7 @@ impl Connection {
         &self,
         look: impl AsyncFn(&Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        self.run(BEGIN_READ).await?;
+        self.begin_by(BEGIN_READ).await?;
         let found = look(self).await;
         let ended = self.rollback().await;
         let found = found?;
@@ -228,10 +270,12 @@ impl Connection {
     }
 
     pub(super) async fn commit(&self) -> Result<(), Fault> {
+        self.in_transaction.set(false);
         self.run("COMMIT").await
     }
 
     pub(super) async fn rollback(&self) -> Result<(), Fault> {
+        self.in_transaction.set(false);
         self.run("ROLLBACK").await
     }
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 
 use super::{Database, LIMITS, Schema, Session, run, try_run_at, wait_until};
-use crate::ledger::postgres::Postgres;
-use crate::ledger::store::Store as _;
+use crate::ledger::postgres::{Postgres, PostgresOptions};
+use crate::ledger::store::{NodeAbout, Store as _};
 use crate::ledger::tests::{NOW, ask, claim, completed, end, enqueue, id, task, view};
 use crate::ledger::{Enqueued, Finished, NewTask, State, StoreErrorKind};
 
@@ -109,6 +109,45 @@ fn who_locks_the_tables_is_not_waited_for_without_end() {
         ask(|done| store.finish(ends.clone(), NOW, done)).is_ok()
     });
     assert_eq!(view(&store, id(1)).unwrap().summary.state, State::Completed);
+}
+
+#[test]
+fn what_is_given_up_waits_no_longer_in_the_database() {
+    for is_pooled in [false, true] {
+        let database = Database::new();
+        let store = Postgres::open(PostgresOptions {
+            is_pooled,
+            ..database.options()
+        })
+        .unwrap();
+        let other = Session::connect(&database.url());
+        other.run("BEGIN; LOCK TABLE task_server.node, task_server.tally");
+        // A beat, and what is asked before a transaction.
+        let about = NodeAbout {
+            id: "node-a".into(),
+            name: "a".into(),
+            about: Bytes::from_static(b"{}"),
+        };
+        store.introduce(about, Box::new(|_| ()));
+        store.enqueue(vec![task(1, "f")], NOW, Box::new(|_| ()));
+        let waiting = format!(
+            "SELECT pid || ' ' || query_start FROM pg_stat_activity WHERE datname = '{}' AND wait_event_type = 'Lock'",
+            database.0
+        );
+        let mut first = Vec::new();
+        wait_until("both to wait", || {
+            first = run(&waiting);
+            first.len() == 2
+        });
+        wait_until("neither to wait any more", || {
+            let waiting = run(&waiting);
+            first.iter().all(|one| !waiting.contains(one))
+        });
+        other.run("ROLLBACK");
+        wait_until("it goes on", || {
+            ask(|done| store.enqueue(vec![task(2, "f")], NOW, done)).is_ok()
+        });
+    }
 }
 
 #[test]
