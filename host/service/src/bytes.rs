@@ -30,6 +30,21 @@ impl ByteBudget {
         held.try_set(len).then_some(held)
     }
 
+    /// As [`Self::hold`], but what is more than the bound by itself fits where nothing else is held.
+    #[must_use]
+    pub fn hold_or_alone(&self, len: usize) -> Option<HeldBytes> {
+        self.hold(len).or_else(|| {
+            let taken = self
+                .0
+                .held
+                .compare_exchange(0, len, Ordering::Relaxed, Ordering::Relaxed);
+            taken.is_ok().then(|| HeldBytes {
+                budget: self.clone(),
+                len,
+            })
+        })
+    }
+
     /// Holds nothing yet.
     #[must_use]
     pub fn hold_nothing(&self) -> HeldBytes {
@@ -127,6 +142,19 @@ mod tests {
         assert!(second.try_set(1));
         assert_eq!(budget.held(), 1);
         drop(second);
+        assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn what_is_more_than_the_bound_is_held_alone() {
+        let budget = ByteBudget::new(10);
+        let small = budget.hold_or_alone(1);
+        assert!(small.is_some() && budget.hold_or_alone(11).is_none());
+        drop(small);
+        let large = budget.hold_or_alone(11);
+        assert!(large.is_some() && budget.hold_or_alone(1).is_none());
+        assert_eq!(budget.held(), 11);
+        drop(large);
         assert_eq!(budget.held(), 0);
     }
 

@@ -153,7 +153,7 @@ impl Keeper {
         let subject = claimed.subject.as_deref().map(Arc::from);
         let caller = Caller::of_background(subject);
         let runner = self.shared.router.route(&claimed.function, &caller).ok()?;
-        let held = self.budget.hold(claimed.args.len())?;
+        let held = self.budget.hold_or_alone(claimed.args.len())?;
         let received = Moment::now();
         let in_time = |ms: i64| received + Duration::from_millis(u64::try_from(ms).unwrap_or(0));
         let limits = [

@@ -26,7 +26,7 @@ use crate::ledger::{Claimed, Finish, Held, State, StoreError, TaskId};
 use crate::stats::{InFlight, Stats};
 use crate::task::TaskId as Number;
 
-/// Bytes of arguments that run in the background, or wait for that in memory.
+/// Bytes of arguments that run in the background, or wait for that in memory; what has more by itself runs alone.
 const ARGS_LEN_MAX: usize = 256 << 20;
 /// What could not be written, opened or looked at is tried again after so long.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
