@@ -22,6 +22,8 @@ pub(super) struct Function {
     pub(super) claims: u64,
     /// Places in [`Book::lanes`].
     pub(super) lanes: Vec<usize>,
+    /// Those of them that have available tasks.
+    pub(super) open_lanes: FxHashSet<usize>,
 }
 
 /// Tasks of one function, version and limit key.
@@ -116,6 +118,7 @@ impl Book {
             book.stored_len += lane.stored_len;
             let unfinished = State::ALL.iter().filter(|state| !state.is_finished());
             book.unfinished += unfinished.map(|state| lane.count(*state)).sum::<i64>();
+            book.open_or_close(place);
         }
         let mut statement = connection.prepare_cached("SELECT word, text FROM word")?;
         let mut rows = statement.query([])?;
@@ -232,7 +235,21 @@ impl Book {
         if to == Some(State::Available) {
             entry.comes(priority, id);
         }
+        if [from, to].contains(&Some(State::Available)) {
+            self.open_or_close(lane);
+        }
         self.touch(lane);
+    }
+
+    /// Has its function know whether the lane has available tasks.
+    fn open_or_close(&mut self, lane: usize) {
+        let entry = &self.lanes[lane];
+        let open = &mut self.functions[entry.function].open_lanes;
+        if entry.count(State::Available) > 0 {
+            open.insert(lane);
+        } else {
+            open.remove(&lane);
+        }
     }
 
     /// So many more bytes are kept of a lane's tasks; fewer, where negative.
@@ -298,6 +315,7 @@ impl Book {
             paused,
             claims: 0,
             lanes: Vec::new(),
+            open_lanes: FxHashSet::default(),
         });
         place
     }

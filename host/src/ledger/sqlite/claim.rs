@@ -98,16 +98,12 @@ impl Desk<'_> {
 
     /// The function's lanes that have something for this claim.
     fn open_lanes(&self, function: usize, want: &Want) -> Vec<usize> {
-        let lanes = self.book.functions[function].lanes.iter().copied();
-        let is_open = |place: &usize| {
-            let lane = &self.book.lanes[*place];
-            lane.count(State::Available) > 0
-                && lane
-                    .version
-                    .as_ref()
-                    .is_none_or(|version| *version == want.version)
+        let lanes = self.book.functions[function].open_lanes.iter().copied();
+        let is_for_it = |place: &usize| {
+            let version = self.book.lanes[*place].version.as_ref();
+            version.is_none_or(|version| *version == want.version)
         };
-        lanes.filter(is_open).collect()
+        lanes.filter(is_for_it).collect()
     }
 
     /// The available tasks of a lane that are next, `count` at most.
