@@ -66,10 +66,6 @@ pub(crate) async fn run(
     });
     life::announce(&[address]);
     signals.next().await;
-    tracing::info!(
-        grace_ms = config.drain_grace.as_millis(),
-        "draining; a second signal ends the gateway at once"
-    );
     // First of all, so that load balancers look elsewhere.
     is_accepting_over.send_replace(true);
     accepting.ended().await;
@@ -102,6 +98,10 @@ async fn reread_on_hangup(
 /// Lets all that was begun end, and then closes what is open.
 async fn drain(gateway: &Gateway, grace: Duration) {
     gateway.life.enter(Phase::Draining);
+    tracing::info!(
+        grace_ms = grace.as_millis(),
+        "draining; a second signal ends the gateway at once"
+    );
     let deadline = Instant::now() + grace;
     if !wait_until_none(|| gateway.caps.in_flight(), deadline).await {
         tracing::warn!(

@@ -179,10 +179,6 @@ pub(crate) async fn serve(
     for task in [&keeping, &looking, &rereading] {
         task.abort();
     }
-    tracing::info!(
-        grace_ms = config.drain_grace.as_millis(),
-        "draining; a second signal ends the host at once"
-    );
     // First of all: who is told that the host drains connects anew at once, and must not come back to it.
     is_accepting_over.send_replace(true);
     for one in accepting {
@@ -237,6 +233,10 @@ fn serve_pages(
 async fn drain(life: &Life, router: &Router, roster: &Roster, stats: &Stats, grace: Duration) {
     let ends = Instant::now() + grace;
     life.enter(Phase::Draining);
+    tracing::info!(
+        grace_ms = grace.as_millis(),
+        "draining; a second signal ends the host at once"
+    );
     let count = |counter: &std::sync::atomic::AtomicU64| {
         usize::try_from(counter.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
     };
