@@ -7,10 +7,14 @@ use bytes::{Bytes, BytesMut};
 /// How long a line may be unless configured otherwise, in bytes: 10 MiB.
 pub const LINE_LEN_MAX_DEFAULT: usize = 10 * 1024 * 1024;
 
+/// A line of more bytes than that has its memory to itself, but for what was read together with its beginning: what comes
+/// after it, however small, doesn't keep it.
+const SHARED_LEN_MAX: usize = 16 * 1024;
+
 /// Cuts a byte stream into lines, wherever the stream's pieces begin and end.
 ///
 /// Append what was read to [`buffer_mut`](Self::buffer_mut), then call [`next_line`](Self::next_line) until it
-/// returns `None`. A line shares the buffer's memory.
+/// returns `None`. A line shares the buffer's memory with those that were read together with it, unless it is long.
 #[derive(Debug)]
 pub struct LineDecoder {
     buffer: BytesMut,
@@ -62,6 +66,9 @@ impl LineDecoder {
         }
         let mut line = self.buffer.split_to(line_end + 1).freeze();
         self.scanned = 0;
+        if line.len() > SHARED_LEN_MAX {
+            self.buffer = BytesMut::from(&self.buffer[..]);
+        }
         let trimmed_len = line[..line_end]
             .iter()
             .rposition(|&byte| byte != b'\r')

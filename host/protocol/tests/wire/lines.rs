@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use protocol::{LineDecoder, LineTooLong};
+use protocol::{LineDecoder, LineTooLong, Request};
 
 const LINE_LEN_MAX: usize = 8;
 
@@ -131,4 +131,27 @@ fn an_idle_decoder_gives_its_memory_back_and_a_busy_one_keeps_its_bytes() {
         (decoder.buffered_len(), decoder.buffer_mut().capacity()),
         (0, 0)
     );
+}
+
+/// Whether nobody else holds the memory that these bytes are in.
+fn is_alone(bytes: Bytes) -> bool {
+    bytes.try_into_mut().is_ok()
+}
+
+#[test]
+fn a_long_line_is_not_kept_by_what_was_read_together_with_it() {
+    let mut decoder = LineDecoder::new(1 << 20);
+    let long = |len| format!("{{\"function\":\"f\",\"args\":\"{}\"}}\n", "x".repeat(len));
+    for before in [20_000, 500_000] {
+        for len in [0, 1, 4_000, 6_000, 100_000] {
+            let lines = long(before) + &long(len);
+            decoder.buffer_mut().extend_from_slice(lines.as_bytes());
+            let first = decoder.next_line().unwrap().unwrap();
+            let second = decoder.next_line().unwrap().unwrap();
+            let request = Request::parse(&second).unwrap();
+            drop(second);
+            assert_eq!(request.args.len(), len + 2);
+            assert!(is_alone(first), "{before} bytes, kept by {len}");
+        }
+    }
 }
