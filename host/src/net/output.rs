@@ -66,6 +66,7 @@ impl Output {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.progress_at.get_or_insert_with(Instant::now);
+                    self.compact();
                     return;
                 }
                 Err(_) => {
@@ -78,6 +79,17 @@ impl Output {
         self.bytes.shrink_to(KEPT_MAX);
         self.sent = 0;
         self.hand_over(socket);
+    }
+
+    /// What was sent gives its room back once it is half of all; so no byte is moved more often than it is sent. A client that
+    /// is always a little behind never has everything.
+    fn compact(&mut self) {
+        if self.sent < self.bytes.len() / 2 {
+            return;
+        }
+        self.bytes.drain(..self.sent);
+        self.bytes.shrink_to((self.bytes.len() * 2).max(KEPT_MAX));
+        self.sent = 0;
     }
 
     /// Sees that what the socket has taken reaches the system.
@@ -105,5 +117,40 @@ impl Output {
         self.is_held = false;
         self.bytes = Vec::new();
         self.sent = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use super::super::plain::Plain;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_sent_to_a_client_that_is_always_behind_is_forgotten() {
+        let (here, mut there) = UnixStream::pair().unwrap();
+        here.set_nonblocking(true).unwrap();
+        let here = tokio::net::UnixStream::from_std(here).unwrap();
+        let socket = Socket::Plain(Plain::Unix(here));
+        let mut output = Output::default();
+        let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(1 << 18).collect();
+        let (mut pushed, mut seen) = (0, Vec::new());
+        let mut read = vec![0; bytes.len()];
+        while pushed < 200 * bytes.len() {
+            while output.len() < 4 * bytes.len() {
+                output.push(|out| out.extend_from_slice(&bytes));
+                pushed += bytes.len();
+            }
+            socket.writable().await.unwrap();
+            output.send(&socket);
+            let len = there.read(&mut read).unwrap();
+            seen.extend_from_slice(&read[..len]);
+            assert!(!output.is_empty(), "it is always behind");
+            assert!(output.bytes.capacity() < 16 * bytes.len());
+        }
+        let all = (0..=u8::MAX).cycle();
+        assert!(seen.iter().copied().eq(all.take(seen.len())));
     }
 }
