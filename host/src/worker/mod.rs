@@ -8,6 +8,7 @@ mod inlet;
 mod library;
 mod outbox;
 mod progress;
+mod running;
 mod services;
 mod signals;
 mod slots;

@@ -3,20 +3,20 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use plugin_api::abi::{PluginModuleRef, status};
 use plugin_api::limits::{self, STACK_LEN, TEXT_LEN_MAX, cut};
-use rustc_hash::FxHashMap;
 use service::rate::{self, Rate, Sample};
 use service::shortage;
 use service::sync::lock;
 
 use super::inlet::{Inlet, Reading};
 use super::outbox::{self, Outbox};
-use super::progress::{Due, Progress, Report};
+use super::progress::{Due, Report};
+use super::running::{AllRunning, Running};
 use super::slots::{Next, Slots, Tell};
 use super::{copy, signals};
 use crate::clock::Moment;
@@ -40,22 +40,12 @@ pub(super) struct Tasks {
     log_level: AtomicU32,
     slots: Slots,
     inlet: &'static Inlet,
-    running: Mutex<FxHashMap<u64, Arc<Running>>>,
+    running: AllRunning,
     log_sample: Mutex<Sample>,
     /// Tasks with progress that is kept, by the moment at which it is to be sent.
     kept_progress: Mutex<BTreeSet<(Moment, u64)>>,
     /// Rung when there is progress to be sent sooner than before.
     progress_bell: Condvar,
-}
-
-#[derive(Debug)]
-struct Running {
-    cell: u8,
-    started: Moment,
-    deadline: Moment,
-    progress_wanted: bool,
-    cancelled: AtomicBool,
-    progress: Mutex<Progress>,
 }
 
 impl Tasks {
@@ -72,7 +62,7 @@ impl Tasks {
             log_level: AtomicU32::new(0),
             slots: Slots::default(),
             inlet,
-            running: Mutex::default(),
+            running: AllRunning::default(),
             log_sample: Mutex::new(Sample::new(Rate::per_second(LOG_RECORDS_PER_SECOND_MAX))),
             kept_progress: Mutex::default(),
             progress_bell: Condvar::new(),
@@ -151,10 +141,7 @@ impl Tasks {
             cancelled: AtomicBool::new(false),
             progress: Mutex::default(),
         };
-        // Known before it has started: the host may have it stopped from then on, and another thread hears that.
-        lock(&self.running).insert(call.task, Arc::new(running));
-        if !self.board.start(call.cell, now) {
-            lock(&self.running).remove(&call.task);
+        if !self.running.begin(self.board, call.task, running) {
             self.skip(call);
             return;
         }
@@ -235,7 +222,7 @@ impl Tasks {
 
     /// The plugin's answer. Only the first one for a task counts.
     pub(super) fn complete(&self, task: u64, status: u32, payload: Vec<u8>) {
-        let Some(running) = lock(&self.running).remove(&task) else {
+        let Some(running) = self.running.end(task) else {
             self.warn(task, "the plugin answered a task a second time, or one it never got; only the first answer counts");
             return;
         };
@@ -279,26 +266,26 @@ impl Tasks {
 
     /// Tells the handler to stop; it hears it when it asks.
     pub(super) fn cancel(&self, task: u64) {
-        if let Some(running) = lock(&self.running).get(&task) {
+        if let Some(running) = self.running.get(task) {
             running.cancelled.store(true, Ordering::Release);
         }
     }
 
     /// An answered or unknown task counts as cancelled: nobody waits for what is done for it.
     pub(super) fn is_cancelled(&self, task: u64) -> bool {
-        lock(&self.running)
-            .get(&task)
+        self.running
+            .get(task)
             .is_none_or(|running| running.cancelled.load(Ordering::Acquire))
     }
 
     pub(super) fn deadline(&self, task: u64) -> Moment {
-        lock(&self.running)
-            .get(&task)
+        self.running
+            .get(task)
             .map_or(Moment::default(), |running| running.deadline)
     }
 
     pub(super) fn progress(&self, task: u64, done: u64, total: u64, message: &str) {
-        let Some(running) = lock(&self.running).get(&task).cloned() else {
+        let Some(running) = self.running.get(task) else {
             return;
         };
         if !running.progress_wanted {
@@ -340,8 +327,7 @@ impl Tasks {
                 Some(due @ (_, task)) => {
                     kept.remove(&due);
                     drop(kept);
-                    let running = lock(&self.running).get(&task).cloned();
-                    if let Some(running) = running {
+                    if let Some(running) = self.running.get(task) {
                         self.send_kept(task, &running);
                     }
                     lock(&self.kept_progress)
