@@ -40,8 +40,9 @@ impl std::fmt::Display for TaskId {
 pub(crate) trait Client: Send + Sync {
     /// The one answer of the task that the client knows by `key`.
     fn finished(&self, key: u64, outcome: Outcome);
-    /// News of another kind than progress; the oldest may be lost to a client that is slow.
-    fn happened(&self, key: u64, name: &str, data: Bytes);
+    /// News of another kind than progress. False: the client is slow, and is not told.
+    #[must_use]
+    fn happened(&self, key: u64, name: &str, data: Bytes) -> bool;
     /// How far it is; may be coalesced with the next one.
     fn progressed(&self, key: u64, done: u64, total: u64, message: String);
     /// Whether it wants the task to end, wherever that is by now.

@@ -142,6 +142,9 @@ impl PluginReport {
     }
 }
 
+/// A client that was too slow is told again what there is after so long.
+const TELL_AGAIN: Duration = Duration::from_millis(100);
+
 /// `host.plugins` with `watch`: what happens to plugins, as it happens.
 pub(super) struct Watch {
     pub(super) client: Arc<dyn Client>,
@@ -157,7 +160,7 @@ impl Watch {
     pub(super) async fn run(self, roster: &Roster) -> Outcome {
         // Before the list is made, so that nothing falls between the two.
         let mut events = roster.watch();
-        self.tell("plugins", plugins(roster).await)?;
+        let mut is_told = self.tell("plugins", plugins(roster).await)?;
         let timeout = async {
             match self.timeout {
                 Some(timeout) => tokio::time::sleep(timeout).await,
@@ -167,11 +170,15 @@ impl Watch {
         tokio::pin!(timeout);
         loop {
             tokio::select! {
-                event = events.recv() => match event {
+                event = events.recv(), if is_told => is_told = match event {
                     Ok(event) => self.tell("plugin", json(&event))?,
                     Err(RecvError::Lagged(_)) => self.tell("plugins", plugins(roster).await)?,
                     Err(RecvError::Closed) => return Err(shutting_down()),
                 },
+                () = tokio::time::sleep(TELL_AGAIN), if !is_told => {
+                    events = roster.watch();
+                    is_told = self.tell("plugins", plugins(roster).await)?;
+                }
                 () = self.stop.notified() => {
                     let mut failure = TaskFailure::new(ErrorCode::Cancelled, "no longer watched");
                     failure.started = true;
@@ -186,9 +193,9 @@ impl Watch {
         }
     }
 
-    fn tell(&self, event: &str, data: Outcome) -> Result<(), TaskFailure> {
+    /// Whether there was room for it.
+    fn tell(&self, event: &str, data: Outcome) -> Result<bool, TaskFailure> {
         let data = fitting(data, self.line_len_max)?;
-        self.client.happened(self.key, event, data);
-        Ok(())
+        Ok(self.client.happened(self.key, event, data))
     }
 }

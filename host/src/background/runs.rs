@@ -147,7 +147,9 @@ impl Client for Runs {
         self.events.push(Event::Ended(key, outcome));
     }
 
-    fn happened(&self, _key: u64, _name: &str, _data: Bytes) {}
+    fn happened(&self, _key: u64, _name: &str, _data: Bytes) -> bool {
+        true
+    }
 
     fn progressed(&self, key: u64, done: u64, total: u64, message: String) {
         let task = {

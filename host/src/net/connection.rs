@@ -81,6 +81,8 @@ struct State {
     begun: VecDeque<Routed>,
     /// The last turn was a full one: others come first, and more lines may lie here.
     had_enough: bool,
+    /// The client is slow: events and progress stay in the inbox.
+    puts_off: bool,
     /// When a client that may not be here any more has to leave.
     leaves_at: Option<Instant>,
     /// Until when the rest of an unusable input is read, after the last reply has been sent.
@@ -119,6 +121,7 @@ impl Connection {
             lanes: Lanes::default(),
             begun: VecDeque::new(),
             had_enough: false,
+            puts_off: false,
             leaves_at: None,
             lingers_until: None,
             replies_after_end: 0,
@@ -138,6 +141,9 @@ impl Connection {
             state.take_requests();
             state.output.send(socket);
             state.check_output();
+            if state.puts_off && !state.output.is_full() {
+                continue;
+            }
             if state.is_over() {
                 if !state.hears_more(socket).await {
                     break;
@@ -179,11 +185,16 @@ impl State {
         let wants_input = self.input.is_discarding() || (self.input.is_open() && self.has_room());
         let has_output = !self.output.is_empty();
         let stalls_at = self.lingers_until.or(self.output.stalls_at());
+        // Asked once: what it becomes from here on is heard.
+        let is_closing = self.shared.phase() == Phase::Closing;
+        if is_closing && self.is_over() {
+            return Wake::News;
+        }
         tokio::select! {
             _ = socket.readable(), if wants_input => Wake::Readable,
             _ = socket.writable(), if has_output => Wake::Writable,
             () = self.inbox.wait() => Wake::News,
-            _ = phase.changed(), if self.shared.phase() < Phase::Closing => Wake::News,
+            _ = phase.changed(), if !is_closing => Wake::News,
             () = sleep_until(stalls_at) => Wake::Stalled,
         }
     }
@@ -387,11 +398,16 @@ impl State {
     // ---- replies out ----
 
     fn take_arrived(&mut self) {
+        self.puts_off = self.output.is_full();
         let Arrived {
             progress,
             events,
             finished,
-        } = self.inbox.take();
+        } = if self.puts_off {
+            self.inbox.take_finished()
+        } else {
+            self.inbox.take()
+        };
         for (number, name, data) in events {
             if let Some(id) = self.lanes.id(number).cloned() {
                 let line = Event { id, name, data };

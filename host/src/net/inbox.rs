@@ -1,6 +1,6 @@
 //! What pools have to say to one connection, until it has time to listen.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -35,7 +35,7 @@ pub(super) struct Inbox {
 
 #[derive(Debug, Default)]
 pub(super) struct Arrived {
-    pub(super) events: VecDeque<(u64, String, Bytes)>,
+    pub(super) events: Vec<(u64, String, Bytes)>,
     /// To be told before the outcomes: none of them is of a task that has ended before it.
     pub(super) progress: Vec<ProgressEvent>,
     pub(super) finished: Vec<(u64, Outcome)>,
@@ -44,6 +44,29 @@ pub(super) struct Arrived {
 impl Inbox {
     pub(super) fn take(&self) -> Arrived {
         std::mem::take(&mut lock(&self.arrived))
+    }
+
+    /// Of a client that is slow: outcomes, and what is to be told before them. The rest stays, and is not added to.
+    pub(super) fn take_finished(&self) -> Arrived {
+        let mut arrived = lock(&self.arrived);
+        let finished = std::mem::take(&mut arrived.finished);
+        if finished.is_empty() {
+            return Arrived::default();
+        }
+        let ended: HashSet<u64> = finished.iter().map(|(key, _)| *key).collect();
+        let events = arrived
+            .events
+            .extract_if(.., |(key, ..)| ended.contains(key));
+        let events = events.collect();
+        let progress = arrived
+            .progress
+            .extract_if(.., |event| ended.contains(&event.key));
+        let progress = progress.collect();
+        Arrived {
+            events,
+            progress,
+            finished,
+        }
     }
 
     /// The client wants the task to end. Said before any pool is asked: a task that is on its way from one to another is
@@ -77,14 +100,15 @@ impl Client for Inbox {
         self.bell.notify_one();
     }
 
-    fn happened(&self, key: u64, name: &str, data: Bytes) {
+    fn happened(&self, key: u64, name: &str, data: Bytes) -> bool {
         let mut arrived = lock(&self.arrived);
         if arrived.events.len() >= EVENTS_MAX {
-            arrived.events.pop_front();
+            return false;
         }
-        arrived.events.push_back((key, name.to_owned(), data));
+        arrived.events.push((key, name.to_owned(), data));
         drop(arrived);
         self.bell.notify_one();
+        true
     }
 
     fn has_cancelled(&self, key: u64) -> bool {

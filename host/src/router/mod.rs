@@ -227,7 +227,9 @@ mod tests {
             self.0.send(outcome).unwrap();
         }
 
-        fn happened(&self, _key: u64, _name: &str, _data: Bytes) {}
+        fn happened(&self, _key: u64, _name: &str, _data: Bytes) -> bool {
+            true
+        }
 
         fn progressed(&self, _key: u64, _done: u64, _total: u64, _message: String) {}
     }

@@ -374,6 +374,7 @@ impl Watch {
             failure.started = true;
             Err(failure)
         };
+        const BEHIND: &str = "more tasks change than you read of; watch again, or fewer of them";
         loop {
             tokio::select! {
                 next = news.next() => match next {
@@ -385,10 +386,12 @@ impl Watch {
                             subject: change.subject.as_deref(),
                             cancel_asked: change.cancel_asked,
                         })?;
-                        self.client.happened(self.key, "task", changed);
+                        if !self.client.happened(self.key, "task", changed) {
+                            return ended(ErrorCode::Overloaded, BEHIND);
+                        }
                     }
                     Some(News::Ended | News::Progress { .. }) => {}
-                    None => return ended(ErrorCode::Overloaded, "more tasks change than you read of; watch again, or fewer of them"),
+                    None => return ended(ErrorCode::Overloaded, BEHIND),
                 },
                 () = self.stop.notified() => return ended(ErrorCode::Cancelled, "no longer watched"),
                 () = &mut is_late => return ended(ErrorCode::Timeout, "its time was up; watch again"),

@@ -39,7 +39,9 @@ impl Client for Answers {
         assert_eq!(*count, 1, "task {key} is answered again");
     }
 
-    fn happened(&self, _key: u64, _name: &str, _data: Bytes) {}
+    fn happened(&self, _key: u64, _name: &str, _data: Bytes) -> bool {
+        true
+    }
 
     fn progressed(&self, key: u64, _done: u64, _total: u64, _message: String) {
         let given = self.given();
