@@ -324,6 +324,8 @@ impl Poke {
     /// Somebody reads now: what is written from here on is urgent anew.
     pub(crate) fn urgent_heard(&self) {
         self.words().urgent.store(0, Ordering::SeqCst);
+        // Before the reader looks what is written.
+        fence(Ordering::SeqCst);
     }
 }
 

@@ -444,6 +444,10 @@ impl Desk {
             process.kill();
         } else if let Some(is_killed) = self.starting.get_mut(&id) {
             *is_killed = true;
+        } else if let Some(at) = self.spawns.iter().position(|spawned| *spawned == id) {
+            // Nobody has begun to start it.
+            self.spawns.remove(at);
+            self.scheduler.worker_not_needed(id);
         }
     }
 

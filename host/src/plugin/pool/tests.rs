@@ -30,7 +30,9 @@ impl Client for Answers {
         self.bell.notify_one();
     }
 
-    fn happened(&self, _key: u64, _name: &str, _data: Bytes) {}
+    fn happened(&self, _key: u64, _name: &str, _data: Bytes) -> bool {
+        true
+    }
 
     fn progressed(&self, _key: u64, _done: u64, _total: u64, _message: String) {}
 
@@ -56,8 +58,13 @@ impl Answers {
 
 /// A pool of one function and one worker without a process.
 fn pool(notify: Notify) -> PoolHandle {
+    pool_of(1, notify)
+}
+
+/// As [`pool`], which may have so many workers.
+fn pool_of(workers_max: usize, notify: Notify) -> PoolHandle {
     let settings = Settings {
-        workers_max: 1,
+        workers_max,
         cores: 1,
         queue_len_max: 10,
         open_timeout: DEADLINE,
@@ -146,4 +153,36 @@ async fn what_a_worker_returns_is_the_answer() {
     Ear::new(&handle.0, WorkerId(1)).said(&mut frames);
     assert!(frames.is_empty());
     assert_eq!(answers.wait(1).await, [(1, Ok(Bytes::from_static(b"7")))]);
+}
+
+/// Who has what a drained pool doesn't run.
+#[derive(Debug, Default)]
+struct Successor(Mutex<usize>);
+
+impl Reroute for Successor {
+    fn reroute(&self, _function: &str, tasks: Vec<Task>) {
+        *self.0.lock().unwrap() += tasks.len();
+    }
+}
+
+#[tokio::test]
+async fn a_pool_that_has_been_replaced_starts_no_worker_for_what_it_does_not_run() {
+    let handle = pool_of(2, Arc::new(|_| ()));
+    let answers = Arc::new(Answers::default());
+    for number in 1..=2 {
+        assert!(handle.runner(0).run(task(number, &answers)).is_none());
+    }
+    // The second worker is asked for, and its keeper has not had its turn yet.
+    let successor = Arc::<Successor>::default();
+    let reroute = Arc::clone(&successor) as Arc<dyn Reroute>;
+    let drain = |desk: &mut Desk, now| desk.drain(DEADLINE, Drain::Replaced(reroute), now);
+    handle.0.with(drain).unwrap();
+    assert_eq!(*successor.0.lock().unwrap(), 2);
+    assert_eq!(handle.0.with(|desk, _| desk.rest().0), Some(Vec::new()));
+    let exited = WorkerEvent::Exited {
+        exit: Exit::default(),
+        broken: None,
+    };
+    Ear::new(&handle.0, WorkerId(1)).exited(exited);
+    assert!(handle.0.with(|_, _| ()).is_none(), "it has ended");
 }

@@ -27,6 +27,9 @@ const PRINTED_WAIT_MAX: Duration = Duration::from_millis(200);
 /// After so many frames it is the turn of others on the same thread, before more is read.
 const FRAMES_A_TURN_MAX: usize = 32;
 
+/// One that never stops talking is looked at after so many turns: it may have to be killed.
+const TURNS_MAX: u32 = 32;
+
 /// A bell that can be waited for.
 pub(super) fn watched(bell: Bell) -> io::Result<AsyncFd<Bell>> {
     #[expect(
@@ -123,14 +126,21 @@ impl<L: Listens> Listener<L> {
 
     async fn listen(&mut self) -> End {
         let link = Arc::clone(&self.link);
+        let mut turns = 0_u32;
         loop {
             match self.read() {
-                Ok(frames) if frames > FRAMES_A_TURN_MAX => {
-                    tokio::task::yield_now().await;
-                    continue;
-                }
-                Ok(1..) => {
-                    tokio::task::coop::consume_budget().await;
+                Ok(frames @ 1..) => {
+                    if frames > FRAMES_A_TURN_MAX {
+                        tokio::task::yield_now().await;
+                    } else {
+                        tokio::task::coop::consume_budget().await;
+                    }
+                    turns = turns.wrapping_add(1);
+                    if turns.is_multiple_of(TURNS_MAX)
+                        && let Some(end) = self.is_over().await
+                    {
+                        return end;
+                    }
                     continue;
                 }
                 Ok(0) => {}
@@ -152,6 +162,16 @@ impl<L: Listens> Listener<L> {
                 _ = self.child.wait() => return End::Gone,
             }
             self.reader.awake();
+        }
+    }
+
+    /// Whether it has ended, or is to; without waiting for it.
+    async fn is_over(&mut self) -> Option<End> {
+        tokio::select! {
+            biased;
+            () = self.link.kill.notified() => Some(End::Killed),
+            _ = self.child.wait() => Some(End::Gone),
+            () = std::future::ready(()) => None,
         }
     }
 

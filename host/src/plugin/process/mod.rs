@@ -312,15 +312,27 @@ fn own_pidfd() -> Option<BorrowedFd<'static>> {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::time::Duration;
 
-    use tokio::sync::mpsc;
+    use bytes::BytesMut;
+    use tokio::sync::{mpsc, watch};
 
     use super::*;
+    use crate::link::{LINK_VERSION, RING_LEN, ends_of_worker, receive_fds};
 
-    struct Told(mpsc::UnboundedSender<WorkerEvent>);
+    /// Who is told the end, and how much was said before.
+    struct Told(mpsc::UnboundedSender<WorkerEvent>, watch::Sender<usize>);
+
+    fn told(events: mpsc::UnboundedSender<WorkerEvent>) -> (Told, watch::Receiver<usize>) {
+        let (said, heard) = watch::channel(0);
+        (Told(events, said), heard)
+    }
 
     impl Listens for Told {
         fn said(&self, frames: &mut Vec<ToHost>) {
+            self.1.send_modify(|said| *said += frames.len());
             frames.clear();
         }
 
@@ -329,8 +341,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn of_a_worker_that_dies_before_it_is_handed_its_library_is_told_how_it_ended() {
+    /// The host's end of a link, and the worker's, which a process has that does nothing.
+    fn idle_worker() -> ((Child, Own), OwnedFd, OwnedFd) {
         let (host_end, worker_end) = socketpair(
             AddressFamily::UNIX,
             SocketType::STREAM,
@@ -338,6 +350,7 @@ mod tests {
             None,
         )
         .unwrap();
+        let other = worker_end.try_clone().unwrap();
         let mut command = Command::new("sleep");
         command
             .arg("1000")
@@ -346,8 +359,52 @@ mod tests {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        let (mut child, own) = children::spawn(&mut command).unwrap();
-        drop(command);
+        (children::spawn(&mut command).unwrap(), host_end, other)
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_never_stops_talking_is_killed_all_the_same() {
+        let (child, host_end, worker_end) = idle_worker();
+        let (sender, mut events) = mpsc::unbounded_channel();
+        let (told, mut heard) = told(sender);
+        let (process, listener) = attach(child, host_end, &Spec::made_up(), told).unwrap();
+        let begin = receive_fds(worker_end.as_fd()).unwrap();
+        let (mut writer, _) = ends_of_worker(Shared::map(begin.rings).unwrap());
+        let bell = Bell::from_fd(begin.bell);
+        let is_over = Arc::new(AtomicBool::new(false));
+        let talking = std::thread::spawn({
+            let is_over = Arc::clone(&is_over);
+            move || {
+                let mut frames = BytesMut::new();
+                let link_version = LINK_VERSION;
+                while frames.len() < RING_LEN {
+                    ToHost::Hello { link_version }.encode_head(&mut frames);
+                }
+                let mut sent = 0;
+                while !is_over.load(Relaxed) {
+                    sent = (sent + writer.write(&frames[sent..])) % frames.len();
+                    if writer.reader_sleeps() {
+                        bell.ring().unwrap();
+                    }
+                }
+            }
+        });
+        listener.start();
+        heard.wait_for(|said| *said > RING_LEN).await.unwrap();
+        process.kill();
+        let ended = tokio::time::timeout(Duration::from_secs(60), events.recv()).await;
+        is_over.store(true, Relaxed);
+        talking.join().unwrap();
+        assert!(matches!(
+            ended.unwrap(),
+            Some(WorkerEvent::Exited { broken: None, .. })
+        ));
+    }
+
+    #[tokio::test]
+    async fn of_a_worker_that_dies_before_it_is_handed_its_library_is_told_how_it_ended() {
+        let ((mut child, own), host_end, worker_end) = idle_worker();
+        drop(worker_end);
         child.start_kill().unwrap();
         // Its end of the link goes with it.
         let mut link = std::os::unix::net::UnixStream::from(host_end.try_clone().unwrap());
@@ -355,7 +412,7 @@ mod tests {
 
         let (sender, mut events) = mpsc::unbounded_channel();
         let (process, listener) =
-            attach((child, own), host_end, &Spec::made_up(), Told(sender)).unwrap();
+            attach((child, own), host_end, &Spec::made_up(), told(sender).0).unwrap();
         listener.start();
         let WorkerEvent::Exited { exit, broken } = events.recv().await.unwrap() else {
             panic!("it never said anything");

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::worker::Worker;
-use super::{COST_UNKNOWN, Command, Place, QUEUE_WAIT_GOOD, STACK_COST_MAX, Scheduler, WorkerId};
+use super::{
+    COST_UNKNOWN, Command, Place, QUEUE_WAIT_GOOD, STACK_COST_MAX, STACK_WAIT_MAX, Scheduler,
+    WorkerId,
+};
 use crate::clock::Moment;
 use crate::link::Call;
 use crate::task::TaskId;
@@ -74,6 +77,12 @@ impl Scheduler {
         if self.growth_due().is_none_or(|due| now < due) {
             return;
         }
+        if self.workers.quick_count() >= self.settings.cores {
+            self.doubt_quick(now);
+            if self.growth_due().is_none_or(|due| now < due) {
+                return;
+            }
+        }
         for _ in 0..self.missing() {
             self.worker_last += 1;
             let id = WorkerId(self.worker_last);
@@ -114,7 +123,8 @@ impl Scheduler {
         let quick = self.workers.quick_count();
         let quick_soon = quick > 0 && self.expected_wait(front.function) < QUEUE_WAIT_GOOD;
         let due = if quick >= self.settings.cores {
-            return None;
+            // Then it is looked whether they are.
+            return Some(front.received.max(self.doubted_at) + STACK_WAIT_MAX);
         } else if quick_soon {
             front.received + QUEUE_WAIT_GOOD
         } else {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use plugin_api::abi::status;
+
 use super::failure::{back_off, cancelled, cut_short, outcome_of, shortage_back_off};
 use super::worker::{Handed, Phase, Worker};
 use super::{BACK_OFF_FIRST, Entry, Place, Scheduler, Shortage, Stop, WorkerId};
@@ -80,7 +82,10 @@ impl Scheduler {
     fn learn(&mut self, entry: &Entry, returned: &Return) {
         let ran = Duration::from_nanos(returned.ran_ns);
         if let Some(function) = self.functions.get_mut(entry.function as usize) {
-            function.learn(ran);
+            // What is refused says nothing of what isn't.
+            if returned.status != status::INVALID_ARGS {
+                function.learn(ran);
+            }
             function.stats.ran(ran);
         }
         // Whatever the handler said, its worker lives.
@@ -138,6 +143,11 @@ impl Scheduler {
         }
     }
 
+    /// What a [`Command::Spawn`](super::Command::Spawn) asked for was not begun, and is not wanted any more.
+    pub(crate) fn worker_not_needed(&mut self, id: WorkerId) {
+        self.opening.remove(id);
+    }
+
     /// The host has no room for the worker. That is no crash: what waits goes on waiting, and another try is made soon.
     pub(crate) fn worker_without_room(&mut self, id: WorkerId, why: &str, now: Moment) {
         if !self.opening.remove(id) {
@@ -188,7 +198,9 @@ impl Scheduler {
                 .tasks
                 .get(&id)
                 .is_some_and(|entry| entry.stop.is_some());
-            if state == CellState::HandedOver && !was_stopped {
+            // Also what its worker was about to give back.
+            let is_unstarted = matches!(state, CellState::HandedOver | CellState::TakenBack);
+            if is_unstarted && !was_stopped {
                 again.push(id);
                 continue;
             }

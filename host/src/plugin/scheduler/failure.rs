@@ -86,6 +86,17 @@ pub(super) fn lost_return() -> TaskFailure {
     )
 }
 
+/// What a task is answered that was told to stop, when its handler has not stopped within the grace; `None`: it has been
+/// answered.
+pub(super) fn after_grace(stop: Stop) -> Option<TaskFailure> {
+    match stop {
+        Stop::Cancelled => Some(cancelled(true)),
+        Stop::CutShort => Some(cut_short()),
+        Stop::Finished => Some(lost_return()),
+        Stop::TimedOut => None,
+    }
+}
+
 pub(super) fn cancelled(started: bool) -> TaskFailure {
     outcome::of_error(verdict::cancelled(started))
 }

@@ -138,11 +138,11 @@ enum Place {
 /// Why a running task was told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
-    /// The client asked for it; it is answered when the handler has gone.
+    /// The client asked for it; it is answered when the handler has gone, or its grace is over.
     Cancelled,
     /// Its time is up; it has been answered.
     TimedOut,
-    /// The grace of a drain is over; it is answered when the handler has gone.
+    /// The grace of a drain is over; it is answered as one that was cancelled.
     CutShort,
     /// Its time is up, but its handler had finished before: only its return is waited for.
     Finished,
@@ -233,6 +233,8 @@ pub(crate) struct Scheduler {
     slots: usize,
     crashes_in_row: u32,
     spawn_not_before: Moment,
+    /// When it was last looked whether quick workers are quick.
+    doubted_at: Moment,
     draining: bool,
     /// The grace of the drain is over.
     cut: bool,
@@ -262,6 +264,7 @@ impl Scheduler {
             slots: 1,
             crashes_in_row: 0,
             spawn_not_before: Moment::default(),
+            doubted_at: Moment::default(),
             draining: false,
             cut: false,
             crashes: 0,

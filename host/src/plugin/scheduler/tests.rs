@@ -31,7 +31,9 @@ impl Client for Answers {
         self.0.lock().unwrap().push((key, outcome));
     }
 
-    fn happened(&self, _key: u64, _name: &str, _data: Bytes) {}
+    fn happened(&self, _key: u64, _name: &str, _data: Bytes) -> bool {
+        true
+    }
 
     fn progressed(&self, _key: u64, _done: u64, _total: u64, _message: String) {}
 }
@@ -65,7 +67,9 @@ impl Stage {
             rss_max: Some(1000),
         };
         adapt(&mut settings);
-        let functions = vec![Function::new(LIMIT, Arc::default())];
+        let functions = [(); 2]
+            .map(|()| Function::new(LIMIT, Arc::default()))
+            .into();
         let mut stage = Self {
             scheduler: Scheduler::new(settings, functions),
             now: Moment::from_nanos(1_000_000_000_000),
@@ -94,13 +98,17 @@ impl Stage {
     }
 
     fn submit_until(&mut self, id: u64, deadline: Moment) {
+        self.submit_to(0, id, deadline);
+    }
+
+    fn submit_to(&mut self, function: u32, id: u64, deadline: Moment) {
         let client: Arc<dyn Client> = Arc::clone(&self.answers) as Arc<dyn Client>;
         let task = Task {
             received: self.now,
             deadline,
             ..Task::made_up(id, client, &self.budget)
         };
-        self.scheduler.submit(0, task, self.now);
+        self.scheduler.submit(function, task, self.now);
         self.carry_out();
     }
 
@@ -278,6 +286,33 @@ fn what_was_stacked_on_a_task_that_turns_out_slow_goes_elsewhere() {
 }
 
 #[test]
+fn what_is_taken_for_quick_and_is_not_keeps_no_other_worker_from_being_started() {
+    let mut stage = Stage::new(|settings| settings.cores = 1);
+    stage.submit(1);
+    stage.run_next(1, Duration::from_micros(10));
+    stage.submit(2);
+    stage.start(1);
+    // Of another function, of which nobody knows anything.
+    stage.submit_to(1, 3, Moment::NEVER);
+    assert_eq!(stage.spawned, [], "the first one is over in no time");
+    stage.wait(STACK_WAIT_MAX);
+    assert_eq!(stage.spawned, [WorkerId(2)]);
+    stage.open_spawned(1);
+    assert_eq!(stage.waiting_calls(2), [3]);
+}
+
+#[test]
+fn what_is_refused_says_nothing_of_what_is_not() {
+    let mut stage = Stage::new(|_| ());
+    stage.submit(1);
+    let call = stage.start(1);
+    stage.finish(1, &call, status::INVALID_ARGS, Duration::from_micros(10));
+    (2..=3).for_each(|task| stage.submit(task));
+    assert_eq!(stage.waiting_calls(1), [2], "nothing is stacked on it");
+    assert_eq!(stage.spawned, [WorkerId(2)]);
+}
+
+#[test]
 fn a_full_queue_refuses() {
     let mut stage = Stage::new(|settings| {
         settings.queue_len_max = 2;
@@ -338,6 +373,25 @@ fn beside_others_a_stuck_task_waits_for_them_to_finish() {
     );
     stage.finish(2, &other, status::OK, Duration::from_secs(3));
     assert_eq!(stage.killed, [WorkerId(1), WorkerId(2)]);
+}
+
+#[test]
+fn beside_others_too_a_task_that_does_not_hear_is_answered_when_its_grace_is_over() {
+    let mut stage = Stage::new(|settings| settings.workers_max = 1);
+    stage.run_away_with_slots(2);
+    let before = stage.answers().len();
+    (1..=2).for_each(|task| stage.submit(task));
+    let stuck = stage.start(2);
+    let other = stage.start(2);
+    stage.scheduler.cancel(TaskId(stuck.task), stage.now);
+    stage.carry_out();
+    stage.wait(GRACE);
+    assert_eq!(stage.answers()[before..], [(stuck.task, "cancelled", true)]);
+    assert_eq!(stage.killed, [WorkerId(1)], "of the set-up");
+    stage.finish(2, &other, status::OK, Duration::from_secs(3));
+    assert_eq!(stage.killed, [WorkerId(1), WorkerId(2)]);
+    stage.die(2, KILLED);
+    assert_eq!(stage.answers()[before..].len(), 2);
 }
 
 impl Stage {

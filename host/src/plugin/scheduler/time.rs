@@ -1,6 +1,6 @@
 //! Time passes: limits, graces, idle workers.
 
-use super::failure::{lost_return, timeout_in_queue, timeout_while_running};
+use super::failure::{after_grace, timeout_in_queue, timeout_while_running};
 use super::timers::Timer;
 use super::worker::{Phase, Worker};
 use super::{
@@ -73,8 +73,9 @@ impl Scheduler {
         match entry.place {
             Place::Queued => self.answer_unstarted(id, timeout_in_queue(self.shortage()), now),
             Place::Handed { worker, .. } if entry.stop.is_some() => {
-                if entry.stop == Some(Stop::Finished) {
-                    self.answer_now(id, lost_return(), now);
+                // Whoever asked doesn't wait for a handler that doesn't hear.
+                if let Some(failure) = entry.stop.and_then(after_grace) {
+                    self.answer_now(id, failure, now);
                 }
                 self.set_timer(id, Moment::NEVER, now);
                 self.kill_if_stuck(worker, now);
@@ -188,35 +189,60 @@ impl Scheduler {
     }
 
     /// A task on top of which others were stacked takes longer than expected: they go elsewhere.
-    pub(super) fn take_back_stacked(&mut self, now: Moment) {
-        let mut again = Vec::new();
-        let mut not_quick = Vec::new();
+    fn take_back_stacked(&mut self, now: Moment) {
+        let mut slow = Vec::new();
         while let Some((since, id)) = self.workers.longest_stacked()
             && since + STACK_WAIT_MAX <= now
         {
-            let runs_too_long = |worker: &Worker, cell: u8| {
-                worker.board.state(cell) == CellState::Running
-                    && now.since(worker.board.started(cell)) >= STACK_WAIT_MAX
-            };
-            let too_long = self.workers.change(id, |worker| {
-                let too_long = worker
-                    .own_tasks()
-                    .any(|(cell, _)| runs_too_long(worker, cell));
-                let goes_on = !too_long && worker.tasks > worker.slots;
+            let is_slow = self.is_slow(id, now);
+            self.workers.change(id, |worker| {
+                let goes_on = !is_slow && worker.tasks > worker.slots;
                 worker.stacked_since = goes_on.then_some(now);
-                too_long
             });
-            if too_long == Some(true) {
-                again.append(&mut self.take_back_from(id));
-                not_quick.push(id);
+            if is_slow {
+                slow.push(id);
             }
         }
-        self.requeue(again, now);
-        for id in not_quick {
-            // Whatever was expected of its task: nothing more is stacked on this worker before it has returned.
-            self.workers.change(id, |worker| worker.cost = COST_UNKNOWN);
-            self.settle(id, now);
+        self.relieve(&slow, now);
+    }
+
+    /// Whether something that was expected to be over in no time runs for longer than anything may wait that is stacked.
+    fn is_slow(&self, id: WorkerId, now: Moment) -> bool {
+        let runs_too_long = |worker: &Worker, cell: u8| {
+            worker.board.state(cell) == CellState::Running
+                && now.since(worker.board.started(cell)) >= STACK_WAIT_MAX
+        };
+        self.workers.get(id).is_some_and(|worker| {
+            let mut own_tasks = worker.own_tasks();
+            own_tasks.any(|(cell, _)| runs_too_long(worker, cell))
+        })
+    }
+
+    /// Takes back what these workers have not begun, and stacks nothing more on them before they have returned what they run.
+    fn relieve(&mut self, slow: &[WorkerId], now: Moment) {
+        let mut again = Vec::new();
+        for id in slow {
+            again.append(&mut self.take_back_from(*id));
         }
+        self.requeue(again, now);
+        for id in slow {
+            // Whatever was expected of its tasks.
+            self.workers
+                .change(*id, |worker| worker.cost = COST_UNKNOWN);
+            self.settle(*id, now);
+        }
+    }
+
+    /// Workers that are taken for quick keep others from being started: they must be so.
+    pub(super) fn doubt_quick(&mut self, now: Moment) {
+        self.doubted_at = now;
+        let quick = self.workers.ids().into_iter();
+        let slow: Vec<WorkerId> = quick
+            .filter(|id| {
+                self.workers.get(*id).is_some_and(Worker::is_quick) && self.is_slow(*id, now)
+            })
+            .collect();
+        self.relieve(&slow, now);
     }
 
     /// When the worker that has been idle for longest is closed: not the last one.
