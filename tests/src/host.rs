@@ -135,7 +135,8 @@ impl Setup {
         command
             .current_dir(self.folder.path())
             .arg("--plugins")
-            .arg(self.plugins_dir());
+            // As nearly everybody names it.
+            .arg("./plugins");
         if let Some(port) = self.port {
             command.arg("--listen").arg(format!("127.0.0.1:{port}"));
         }

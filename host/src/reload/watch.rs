@@ -1,6 +1,7 @@
 //! Pokes from the file system: something may have changed in the folder. What has, is found out by looking.
 
 use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,15 +9,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-/// What the file system has told since the last look, and who is writing.
+/// What the file system has told since the last look, and who is writing. Files are known by their names in the folder: their
+/// paths are told from the root, however the folder was named.
 #[derive(Debug, Default)]
 pub(super) struct News {
     /// Something was closed after writing, or renamed: what has changed is probably complete.
     complete: bool,
     /// What has come to its name by a rename: it was finished before.
-    renamed: HashSet<PathBuf>,
+    renamed: HashSet<OsString>,
     /// What was written to and has not been closed since.
-    writing: HashSet<PathBuf>,
+    writing: HashSet<OsString>,
     /// The rename whose first half was told last, and whether its file was being written.
     leaving: Option<(Option<usize>, bool)>,
 }
@@ -27,12 +29,14 @@ impl News {
     }
 
     pub(super) fn is_renamed(&self, path: &Path) -> bool {
-        self.renamed.contains(path)
+        path.file_name()
+            .is_some_and(|name| self.renamed.contains(name))
     }
 
     /// Whether a program is known to be writing to the file of this name.
     pub(super) fn is_being_written(&self, path: &Path) -> bool {
-        self.writing.contains(path)
+        path.file_name()
+            .is_some_and(|name| self.writing.contains(name))
     }
 
     /// What was told since it was taken last. Who is writing stays known.
@@ -61,7 +65,7 @@ impl News {
             }
             EventKind::Access(_) => return false,
             EventKind::Modify(ModifyKind::Data(_)) => {
-                self.writing.extend(event.paths.iter().cloned());
+                self.writing.extend(names(event).map(OsStr::to_owned));
             }
             EventKind::Modify(ModifyKind::Name(mode)) => {
                 self.complete = true;
@@ -74,29 +78,29 @@ impl News {
     }
 
     fn closed(&mut self, event: &Event) {
-        for path in &event.paths {
-            self.writing.remove(path);
+        for name in names(event) {
+            self.writing.remove(name);
         }
     }
 
     /// Whoever writes to a file goes on doing so under its new name.
     fn hear_rename(&mut self, mode: RenameMode, event: &Event) {
-        let Some(path) = event.paths.last() else {
+        let Some(name) = names(event).last() else {
             return;
         };
         match mode {
             RenameMode::From => {
-                self.leaving = Some((event.tracker(), self.writing.remove(path)));
-                self.renamed.remove(path);
+                self.leaving = Some((event.tracker(), self.writing.remove(name)));
+                self.renamed.remove(name);
             }
             RenameMode::To => {
-                self.renamed.insert(path.clone());
+                self.renamed.insert(name.to_owned());
                 match self.leaving.take() {
                     Some((tracker, true)) if tracker == event.tracker() => {
-                        self.writing.insert(path.clone());
+                        self.writing.insert(name.to_owned());
                     }
                     _ => {
-                        self.writing.remove(path);
+                        self.writing.remove(name);
                     }
                 }
             }
@@ -104,6 +108,11 @@ impl News {
             _ => {}
         }
     }
+}
+
+/// What the files of an event are called.
+fn names(event: &Event) -> impl Iterator<Item = &OsStr> {
+    event.paths.iter().filter_map(|path| path.file_name())
 }
 
 /// Watches the folder that has the path at the moment, also when another one takes its place.
@@ -232,6 +241,7 @@ mod tests {
         news.hear(&event(EventKind::Remove(RemoveKind::File), "a.so"));
         assert!(!news.is_being_written(Path::new("a.so")));
         news.hear(&event(WRITE, "b.so"));
+        assert!(news.is_being_written(Path::new("b.so")));
         news.hear(&Event::new(EventKind::Other).set_flag(Flag::Rescan));
         assert!(!news.is_being_written(Path::new("b.so")));
     }
