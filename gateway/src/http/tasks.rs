@@ -229,8 +229,19 @@ fn events(task: Arc<HttpTask>) -> Response<Body> {
         loop {
             let (progress, outcome) = {
                 let mut state = task.lock();
-                (state.progress.take(), state.outcome.take())
+                match state.progress.take() {
+                    None => (None, state.outcome.take()),
+                    progress => (progress, None),
+                }
             };
+            if let Some(progress) = progress {
+                let text = message::event_progress(task.id.as_ref(), progress);
+                let frame = event("progress", |out| {
+                    out.extend_from_slice(text.as_bytes());
+                    out.push(b'\n');
+                });
+                return Some((frame, Some(task)));
+            }
             if let Some(outcome) = outcome {
                 let name = if outcome.is_ok() { "result" } else { "error" };
                 let reply = Reply {
@@ -239,14 +250,6 @@ fn events(task: Arc<HttpTask>) -> Response<Body> {
                 };
                 let frame = event(name, |out| reply.encode(out));
                 return Some((frame, None));
-            }
-            if let Some(progress) = progress {
-                let text = message::event_progress(task.id.as_ref(), progress);
-                let frame = event("progress", |out| {
-                    out.extend_from_slice(text.as_bytes());
-                    out.push(b'\n');
-                });
-                return Some((frame, Some(task)));
             }
             if timeout(KEEP_ALIVE_INTERVAL, task.changed.notified())
                 .await

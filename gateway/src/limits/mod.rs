@@ -68,13 +68,13 @@ impl Holder {
                 "{whose} may have {} tasks in flight; wait for one of them",
                 self.allowance.in_flight_max
             );
-            return Err(overloaded(&message, None));
+            return Err(overloaded(&message, RETRY_AFTER));
         }
         if let Some(bucket) = &mut usage.bucket
             && let Err(wait) = bucket.take(Instant::now())
         {
             let message = format!("{whose} may not send tasks so often; wait a moment");
-            return Err(overloaded(&message, Some(wait)));
+            return Err(overloaded(&message, wait));
         }
         usage.in_flight += 1;
         Ok(())
@@ -344,20 +344,19 @@ impl ConnectionBucket {
             Some(bucket) => bucket.take(Instant::now()).map_err(|wait| {
                 overloaded(
                     "this connection may not send tasks so often; wait a moment",
-                    Some(wait),
+                    wait,
                 )
             }),
         }
     }
 }
 
-/// The request is refused for now; after `wait` it may be sent again, where that is known.
-pub(crate) fn overloaded(message: &str, wait: Option<Duration>) -> TaskFailure {
-    let failure = TaskFailure::new(ErrorCode::Overloaded, message);
-    match wait {
-        Some(wait) => failure.with_retry_after(wait),
-        None => failure,
-    }
+/// When to try again, where nobody knows better.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The request is refused for now; after `wait` it may be sent again.
+pub(crate) fn overloaded(message: &str, wait: Duration) -> TaskFailure {
+    TaskFailure::new(ErrorCode::Overloaded, message).with_retry_after(wait)
 }
 
 /// How long a client that is in the middle of a request may take to see that it is refused.
@@ -370,7 +369,7 @@ pub(crate) const INCOMING_FREE_LEN: usize = 8 * 1024;
 pub(crate) fn too_many_bytes() -> TaskFailure {
     overloaded(
         "the gateway holds as many bytes of requests as it may",
-        None,
+        RETRY_AFTER,
     )
 }
 

@@ -344,9 +344,6 @@ impl Session {
             // Idle clients are many.
             state.tasks = HashMap::new();
         }
-        if let Some(before) = task.take_progress_seq() {
-            state.log.retract(before);
-        }
         let reply = Reply {
             id: task.key().id().cloned(),
             outcome,

@@ -6,7 +6,7 @@ use protocol::{ErrorCode, Request, RequestId, TaskFailure};
 
 use super::turns::Turns;
 use crate::gateway::Gateway;
-use crate::limits::{ConnectionBucket, ConnectionPermit, TaskPermit, overloaded};
+use crate::limits::{ConnectionBucket, ConnectionPermit, RETRY_AFTER, TaskPermit, overloaded};
 use crate::session::{Session, TaskKey};
 
 /// The session that a socket speaks for.
@@ -54,7 +54,7 @@ impl<'g> Requests<'g> {
             let message = format!(
                 "this connection may have {in_flight_max} tasks in flight; wait for one of them"
             );
-            Err(overloaded(&message, None))
+            Err(overloaded(&message, RETRY_AFTER))
         } else {
             self.admit(client, &request, len)
                 .and_then(|permit| self.begin(client, request, permit))

@@ -1,13 +1,8 @@
 //! Why a task came to no host, or did not come back from one.
 
-use std::time::Duration;
-
 use protocol::{ErrorCode, TaskFailure};
 
-use crate::limits::overloaded;
-
-/// When whoever finds the queue full may ask again.
-const QUEUE_FULL_RETRY: Duration = Duration::from_secs(1);
+use crate::limits::{RETRY_AFTER, overloaded};
 
 pub(super) fn cancelled() -> TaskFailure {
     not_started(ErrorCode::Cancelled, "cancelled before a host took it")
@@ -22,7 +17,7 @@ pub(super) fn late() -> TaskFailure {
 pub(super) fn queue_is_full() -> TaskFailure {
     overloaded(
         "the hosts have as many tasks as they take, and too many wait already",
-        Some(QUEUE_FULL_RETRY),
+        RETRY_AFTER,
     )
 }
 
@@ -35,6 +30,7 @@ pub(super) fn no_host(message: &str) -> TaskFailure {
         ErrorCode::Unavailable,
         format!("{message}; try again later"),
     )
+    .with_retry_after(RETRY_AFTER)
 }
 
 /// Its connection ended when the host may have begun it.

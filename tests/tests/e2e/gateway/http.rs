@@ -84,6 +84,7 @@ fn progress_streams_as_events() {
                 .all(|(name, data)| *name == "progress" && data["id"] == "p"),
             "{body}"
         );
+        assert_eq!(progress.last().unwrap().1["done"], 4, "{body}");
     }
     // What the host refuses ends the stream; what the gateway does never begins one.
     let stream = |function: &str| {

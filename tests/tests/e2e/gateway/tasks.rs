@@ -64,6 +64,7 @@ fn progress_comes_to_those_who_ask_for_it() {
         assert_eq!(message["id"], "p");
         if message.get("ok").is_some() {
             assert_eq!(message["ok"], true, "{message}");
+            assert_eq!(done, 5, "the last one is told");
             break;
         }
         assert_eq!(message["event"], "progress", "{message}");
