@@ -164,7 +164,8 @@ fn sent(message_id: String, recipients: Vec<String>, answers: Answers) -> Result
         first.unwrap_or_default()
     );
     let error = TaskError::new("rejected", message);
-    let may_work_later = rejected.items.iter().all(|rejection| rejection.retryable);
+    // One is enough, as one that is accepted is.
+    let may_work_later = rejected.items.iter().any(|rejection| rejection.retryable);
     let error = if may_work_later {
         error.retryable()
     } else {
