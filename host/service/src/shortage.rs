@@ -14,7 +14,9 @@ pub fn describe(error: &io::Error) -> Option<String> {
         Errno::AGAIN => {
             "no more processes or threads may be started (`ulimit -u`, pids.max, TasksMax)"
         }
-        Errno::NOMEM | Errno::NOBUFS => "memory is short",
+        Errno::NOMEM | Errno::NOBUFS => {
+            "memory is short: the machine's, or what a limit leaves (`memory_max` of workers, `ulimit -d`, memory.max)"
+        }
         Errno::NOSPC | Errno::DQUOT => "the disk, or memory for temporary files, is full",
         _ => return None,
     };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use service::remote::Trust;
+use service::remote::{Remote, Trust};
 
 use crate::call::Target;
 use crate::config::LISTEN_DEFAULT;
@@ -12,7 +12,7 @@ use crate::config::LISTEN_DEFAULT;
 #[command(next_help_heading = "Reaching the host")]
 pub(super) struct Reach {
     /// Address of the host: ADDRESS:PORT, tls://NAME:PORT or unix:PATH
-    #[arg(long, value_name = "ADDR", default_value = LISTEN_DEFAULT)]
+    #[arg(long, value_name = "ADDR", default_value = LISTEN_DEFAULT, value_parser = address)]
     connect: String,
     /// File with the token to show; without it, the environment variable `HOST_TOKEN` may have one
     #[arg(long, value_name = "FILE")]
@@ -26,6 +26,12 @@ pub(super) struct Reach {
     /// PEM file of its key
     #[arg(long, value_name = "FILE", requires = "certificate")]
     certificate_key: Option<PathBuf>,
+}
+
+/// As it was written, if it is one.
+fn address(text: &str) -> Result<String, String> {
+    let parsed = text.parse::<Remote>().map_err(|error| error.to_string());
+    parsed.map(|_| text.to_owned())
 }
 
 impl Reach {

@@ -65,8 +65,8 @@ pub(super) struct Tasks {
     #[command(flatten)]
     filter: Filter,
     /// So many at most, the newest
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    limit: usize,
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
     /// An object a line, as where standard output is no terminal
     #[arg(long)]
     json: bool,
@@ -81,7 +81,7 @@ impl Tasks {
     pub(super) fn run(self) -> ExitCode {
         let list = List {
             filter: self.filter.args(),
-            limit: self.limit,
+            limit: usize::try_from(self.limit).unwrap_or(usize::MAX),
             json: self.json,
         };
         let target = self.reach.target();
