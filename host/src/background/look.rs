@@ -177,7 +177,10 @@ impl Background {
         let mut places = self.places(&store).await?;
         let fares = |stats: FunctionStats| Fares {
             why: (stats.counts[State::Available.index()] > 0)
-                .then(|| places.why_of(State::Available, &stats.function, None))
+                .then(|| {
+                    let version = stats.oldest_version.as_deref();
+                    places.why_of(State::Available, &stats.function, version)
+                })
                 .flatten(),
             stats,
         };

@@ -316,4 +316,6 @@ pub(crate) struct FunctionStats {
     pub(crate) counts: [u64; State::ALL.len()],
     /// Since when the one that may be claimed and has waited longest may be.
     pub(crate) oldest_available_at: Option<i64>,
+    /// The version of its plugin that this one asks for.
+    pub(crate) oldest_version: Option<Arc<str>>,
 }

@@ -1,5 +1,7 @@
 //! What is read of tasks, without changing anything.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -221,14 +223,15 @@ pub(super) async fn stats(connection: &Connection) -> Result<Stats, Fault> {
             "SELECT function.name, function.paused, coalesce(scheduled, 0)::int8, coalesce(available, 0)::int8, \
              coalesce(running, 0)::int8, coalesce(retryable, 0)::int8, coalesce(completed, 0)::int8, \
              coalesce(discarded, 0)::int8, coalesce(cancelled, 0)::int8, coalesce(unknown, 0)::int8, \
-             coalesce(stored_len, 0)::int8, oldest.at FROM @function AS function \
+             coalesce(stored_len, 0)::int8, oldest.at, oldest.version FROM @function AS function \
              LEFT JOIN (SELECT function, sum(scheduled) AS scheduled, sum(available) AS available, sum(running) AS running, \
              sum(retryable) AS retryable, sum(completed) AS completed, sum(discarded) AS discarded, \
              sum(cancelled) AS cancelled, sum(unknown) AS unknown, sum(stored_len) AS stored_len FROM @tally \
              GROUP BY function) AS sums ON sums.function = function.number \
-             LEFT JOIN LATERAL (SELECT min(first.available_at) AS at FROM generate_series(1, 9) AS level \
-             CROSS JOIN LATERAL (SELECT available_at FROM @live WHERE state = 1 AND function = function.number \
-             AND priority = level::int2 ORDER BY id LIMIT 1) AS first) AS oldest ON sums.available > 0",
+             LEFT JOIN LATERAL (SELECT first.available_at AS at, first.version FROM generate_series(1, 9) AS level \
+             CROSS JOIN LATERAL (SELECT available_at, version FROM @live WHERE state = 1 AND function = function.number \
+             AND priority = level::int2 ORDER BY id LIMIT 1) AS first ORDER BY first.available_at LIMIT 1) AS oldest \
+             ON sums.available > 0",
             &[],
         )
         .await?;
@@ -246,6 +249,7 @@ pub(super) async fn stats(connection: &Connection) -> Result<Stats, Fault> {
             paused: row.try_get(1)?,
             counts,
             oldest_available_at: row.try_get(11)?,
+            oldest_version: row.try_get::<_, Option<&str>>(12)?.map(Arc::from),
         });
     }
     let lens = connection

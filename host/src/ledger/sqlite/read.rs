@@ -10,6 +10,7 @@ use super::find;
 use super::known::{policy_of, state_of, task_id};
 use crate::ledger::id::TaskId;
 use crate::ledger::record::{Attempt, Page, PageAsk, TaskSummary, TaskView};
+use crate::ledger::store::FunctionStats;
 use crate::ledger::work::Cursor;
 
 /// A page looks at so many tasks before it is answered.
@@ -146,32 +147,29 @@ pub(super) fn list(connection: &Connection, ask: &PageAsk) -> Result<Page, Fault
     Ok(Page { tasks, next })
 }
 
-/// Since when the one that may be claimed and has waited longest may be: of each lane and priority the oldest is looked at.
-/// That is the oldest by the time at which it was taken in, which is near enough where some were tried again.
-pub(super) fn oldest_available_at(
-    connection: &Connection,
-    function: &Arc<str>,
-) -> Result<Option<i64>, Fault> {
+/// Finds the one that may be claimed and has waited longest: of each lane and priority the oldest is looked at. That is the
+/// oldest by the time at which it was taken in, which is near enough where some were tried again.
+pub(super) fn find_oldest(connection: &Connection, of: &mut FunctionStats) -> Result<(), Fault> {
     let mut lanes = connection.prepare_cached(
-        "SELECT lane FROM lane JOIN function USING (function) WHERE name = ? AND available > 0 LIMIT 1000",
+        "SELECT lane, version FROM lane JOIN function USING (function) WHERE name = ? AND available > 0 LIMIT 1000",
     )?;
-    let lanes: Vec<i64> = lanes
-        .query_map([function], |row| row.get(0))?
+    let lanes: Vec<(i64, Option<Arc<str>>)> = lanes
+        .query_map([&of.function], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let mut first = connection.prepare_cached(
         "SELECT available_at FROM task INDEXED BY task_ready WHERE state = 1 AND lane = ? AND priority = ? \
          ORDER BY id LIMIT 1",
     )?;
-    let mut oldest: Option<i64> = None;
-    for lane in lanes {
+    for (lane, version) in lanes {
         for priority in 1..=9 {
             let at: Option<i64> = first
                 .query_row((lane, priority), |row| row.get(0))
                 .optional()?;
-            oldest = at.map_or(oldest, |at| {
-                Some(oldest.map_or(at, |oldest| oldest.min(at)))
-            });
+            if at.is_some_and(|at| of.oldest_available_at.is_none_or(|oldest| at < oldest)) {
+                of.oldest_available_at = at;
+                of.oldest_version.clone_from(&version);
+            }
         }
     }
-    Ok(oldest)
+    Ok(())
 }

@@ -54,7 +54,7 @@ fn said<T>(answer: Result<T, Fault>) -> Result<T, StoreError> {
 
 fn complete(connection: &Connection, files: &[PathBuf], mut stats: Stats) -> Result<Stats, Fault> {
     for function in &mut stats.functions {
-        function.oldest_available_at = read::oldest_available_at(connection, &function.function)?;
+        read::find_oldest(connection, function)?;
     }
     let lens = files
         .iter()

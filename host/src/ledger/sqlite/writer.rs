@@ -304,6 +304,7 @@ fn stats(book: &Book) -> Stats {
             paused: function.1,
             counts,
             oldest_available_at: None,
+            oldest_version: None,
         }
     });
     Stats {

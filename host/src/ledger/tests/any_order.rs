@@ -406,6 +406,7 @@ impl Pair {
             assert!(function.oldest_available_at.is_some() == exact.oldest_available_at.is_some());
             assert!(function.oldest_available_at >= exact.oldest_available_at);
             function.oldest_available_at = exact.oldest_available_at;
+            function.oldest_version.clone_from(&exact.oldest_version);
         }
         assert_eq!(stats, exact);
         self.place.check();

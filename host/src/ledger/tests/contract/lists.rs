@@ -130,6 +130,7 @@ fn statistics_are_those_of_the_tasks() {
             store,
             vec![NewTask {
                 args: Bytes::from(vec![b'1'; 1_000]),
+                version: Some("2.0".to_owned()),
                 ..task(4, "g")
             }],
             NOW + 7,
@@ -146,8 +147,10 @@ fn statistics_are_those_of_the_tasks() {
         };
         assert_eq!(of("f").counts, [1, 1, 1, 0, 0, 0, 0, 0]);
         assert_eq!(of("f").oldest_available_at, Some(NOW + 5));
+        assert_eq!(of("f").oldest_version, None);
         assert_eq!(of("g").counts, [0, 1, 0, 0, 0, 0, 0, 0]);
         assert_eq!(of("g").oldest_available_at, Some(NOW + 7));
+        assert_eq!(of("g").oldest_version.as_deref(), Some("2.0"));
     });
 }
 

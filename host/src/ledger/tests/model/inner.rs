@@ -448,12 +448,13 @@ impl Inner {
             let mut counts = [0; State::ALL.len()];
             tasks().for_each(|kept| counts[kept.state.index()] += 1);
             let available = tasks().filter(|kept| kept.state == State::Available);
-            let oldest_available_at = available.map(|kept| kept.available_at).min();
+            let oldest = available.min_by_key(|kept| kept.available_at);
             FunctionStats {
                 function: Arc::clone(function),
                 paused: *paused,
                 counts,
-                oldest_available_at,
+                oldest_available_at: oldest.map(|kept| kept.available_at),
+                oldest_version: oldest.and_then(|kept| kept.new.version.as_deref().map(Arc::from)),
             }
         });
         Stats {
