@@ -135,3 +135,37 @@ impl Client for Inbox {
         self.bell.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_client_that_is_slow_what_can_wait_stays_and_is_not_added_to() {
+        let inbox = Inbox::default();
+        let event = |key| inbox.happened(key, "task", Bytes::from_static(b"{}"));
+        for key in [1, 2] {
+            assert!(event(key));
+            for done in [1, 2] {
+                inbox.progressed(key, done, 9, String::new());
+            }
+        }
+        assert!(inbox.take_finished().progress.is_empty());
+        inbox.finished(2, Ok(Bytes::new()));
+        let arrived = inbox.take_finished();
+        assert!(matches!(arrived.finished[..], [(2, Ok(_))]));
+        assert!(matches!(arrived.events[..], [(2, ..)]));
+        let [progress] = &arrived.progress[..] else {
+            panic!("{arrived:?}")
+        };
+        assert_eq!((progress.key, progress.done), (2, 2));
+        let rest = (1..=EVENTS_MAX).filter(|_| event(1)).count();
+        assert_eq!(rest, EVENTS_MAX - 1, "the others are not told");
+        let arrived = inbox.take();
+        assert_eq!(
+            (arrived.events.len(), arrived.progress.len()),
+            (EVENTS_MAX, 1)
+        );
+        assert!(arrived.finished.is_empty());
+    }
+}
