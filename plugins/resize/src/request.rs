@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 
 use base64::{DecodeError, Engine, engine::general_purpose::STANDARD};
+use kit::files::NewFile;
 use plugin_api::Task;
 
 use crate::{
@@ -261,15 +262,23 @@ fn run(
     task.check()?;
     let work = Work::new(&data, targets, settings, &checked.limits)?;
     // Paths that can't be written to are found out before the work is done.
-    let mut files = Vec::new();
+    let mut files: Vec<Option<NewFile>> = Vec::new();
     for target in targets {
-        files.push(
-            target
-                .path
-                .as_deref()
-                .map(|path| checked.folders.write.create(path))
-                .transpose()?,
-        );
+        let Some(path) = &target.path else {
+            files.push(None);
+            continue;
+        };
+        let file = checked.folders.write.create(path)?;
+        // However the paths are written: the second file would replace the first.
+        if files
+            .iter()
+            .flatten()
+            .any(|other| other.path() == file.path())
+        {
+            let message = format!("two of the `targets` have the path {path:?}");
+            return Err(Trouble::new("invalid_targets", message));
+        }
+        files.push(Some(file));
     }
     let total = targets.len();
     let mut made: Vec<Option<Made>> = targets.iter().map(|_| None).collect();

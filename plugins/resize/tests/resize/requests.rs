@@ -165,6 +165,16 @@ fn thumbnails_are_made_of_one_decoding_with_progress() {
     });
     assert_eq!(bench.failure("thumbnails", args).0, "path_not_allowed");
     assert!(!bench.path("d.jpg").exists());
+    for second in ["d.jpg", "./d.jpg"] {
+        let args = json!({
+            "source": "photo.png",
+            "targets": [{ "target": "d.jpg", "width": 10 }, { "target": second, "width": 20 }],
+        });
+        let (kind, message, _) = bench.failure("thumbnails", args);
+        assert_eq!(kind, "invalid_targets", "{message}");
+        assert!(message.contains(second), "{message}");
+        assert!(!bench.path("d.jpg").exists());
+    }
     for count in [0, 101] {
         let targets = vec![json!({ "width": 1 }); count];
         let args = json!({ "source": "photo.png", "targets": targets });
