@@ -226,9 +226,18 @@ impl Drop for Browser {
     }
 }
 
-/// The driver and its port.
+/// The driver and its port. Where thousands of connections come and go beside it, it ends now and then before it serves: it
+/// wants the port that the system gives it for IPv4 for IPv6 as well.
 #[track_caller]
 fn start_driver(folder: &Path) -> (Child, u16) {
+    const TRIES: usize = 10;
+    let mut tries = (0..TRIES).filter_map(|_| try_to_start_driver(folder));
+    tries.next().expect("the driver finds a port")
+}
+
+/// None: it has ended before it served.
+#[track_caller]
+fn try_to_start_driver(folder: &Path) -> Option<(Child, u16)> {
     let mut command = Command::new("chromedriver");
     command
         .arg("--port=0")
@@ -242,13 +251,20 @@ fn start_driver(folder: &Path) -> (Child, u16) {
     let spawned = command.spawn();
     let mut driver = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let mut said = BufReader::new(driver.stdout.take().expect("it was asked for")).lines();
+    let mut words = Vec::new();
     let port = said.by_ref().find_map(|line| {
         let line = line.ok()?;
+        words.push(line.clone());
         let port = line.split_once("successfully on port ")?.1;
         port.trim_end_matches('.').parse().ok()
     });
-    let port = port.unwrap_or_else(|| panic!("{command:?} ended before it served"));
+    let Some(port) = port else {
+        eprintln!("the driver did not serve: {words:?}");
+        let _ = driver.kill();
+        let _ = driver.wait();
+        return None;
+    };
     // It must not wait for somebody to listen.
     thread::spawn(move || said.for_each(drop));
-    (driver, port)
+    Some((driver, port))
 }
