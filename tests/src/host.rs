@@ -16,6 +16,8 @@ use crate::wait::wait_for;
 #[derive(Debug)]
 pub struct Setup {
     folder: TempDir,
+    /// Its plugins' folder, as it is told.
+    plugins: PathBuf,
     config: String,
     args: Vec<String>,
     variables: Vec<(String, String)>,
@@ -38,15 +40,24 @@ impl Setup {
             .prefix("host-test-")
             .tempdir()
             .expect("the temporary folder is writable");
-        fs::create_dir(folder.path().join("plugins")).expect("the folder is fresh");
+        let plugins = folder.path().join("plugins");
+        fs::create_dir(&plugins).expect("the folder is fresh");
         Self {
             folder,
+            plugins,
             config: String::new(),
             args: Vec::new(),
             variables: Vec::new(),
             port: Some(0),
             log: None,
         }
+    }
+
+    /// Told by this name where its plugins are, from the folder in which it will run.
+    #[must_use]
+    pub fn plugins_named(mut self, name: &str) -> Self {
+        self.plugins = name.into();
+        self
     }
 
     /// At a port that a host had before, in place of any free one.
@@ -135,8 +146,7 @@ impl Setup {
         command
             .current_dir(self.folder.path())
             .arg("--plugins")
-            // As nearly everybody names it.
-            .arg("./plugins");
+            .arg(&self.plugins);
         if let Some(port) = self.port {
             command.arg("--listen").arg(format!("127.0.0.1:{port}"));
         }

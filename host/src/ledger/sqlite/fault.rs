@@ -50,6 +50,9 @@ pub(super) fn of_io(what: &str, error: &io::Error) -> Fault {
     let message = match error.raw_os_error() {
         Some(libc::ENOSPC | libc::EDQUOT) => format!("{what}: the disk is full"),
         Some(libc::EROFS) => format!("{what}: the file system is read-only"),
+        Some(libc::EACCES | libc::EPERM) => format!(
+            "{what}: {error}; it has to be the host's user's, or the host needs another data folder (`data`)"
+        ),
         _ => format!("{what}: {error}"),
     };
     Fault::Known(StoreError::new(StoreErrorKind::Unavailable, message))

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use tests::{Host, PluginWatch, Versioned, run, wait_until};
+use tests::{Host, PluginWatch, Setup, Versioned, run, wait_until};
 
 use super::{plugins, put, serving_version_1, version};
 
@@ -58,7 +58,19 @@ fn limit_file_size(host: &Host, max: &str) {
 
 #[test]
 fn what_is_written_in_place_is_taken_when_it_is_closed_and_not_before() {
-    let host = serving_version_1("");
+    // By its name from the root.
+    taken_when_it_is_closed(Setup::new());
+}
+
+#[test]
+fn it_is_so_however_the_folder_is_named() {
+    taken_when_it_is_closed(Setup::new().plugins_named("./plugins"));
+    taken_when_it_is_closed(Setup::new().plugins_named("plugins/../plugins/"));
+}
+
+fn taken_when_it_is_closed(setup: Setup) {
+    let setup = setup.file(Versioned::FILE_NAME, Versioned::new(1).bytes());
+    let host = setup.start();
     let mut watch = PluginWatch::start(&host);
     let old = fs::read(host.plugins_dir().join(Versioned::FILE_NAME)).unwrap();
     let new = Versioned::new(2);
