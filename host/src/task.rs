@@ -62,6 +62,17 @@ impl Asker {
     }
 }
 
+/// Arguments of so many bytes have memory of their own where they are kept for long.
+const ARGS_COPIED_MAX: usize = 4096;
+
+/// The arguments of a task that isn't over in no time: they are a part of what was read together with them, and would keep all
+/// of that.
+pub(crate) fn keep(args: &mut Bytes) {
+    if args.len() <= ARGS_COPIED_MAX {
+        *args = Bytes::copy_from_slice(args);
+    }
+}
+
 /// The duty to answer one request, exactly once. Dropped unanswered, it answers `internal`: a mistake of the host's must
 /// not leave a client waiting.
 pub(crate) struct Answer {

@@ -20,9 +20,6 @@ pub const FUNCTION_LEN_MAX: usize = 128;
 /// The longest name of somebody on whose behalf a request is, in bytes.
 pub const SUBJECT_LEN_MAX: usize = 128;
 
-/// Arguments of so many bytes are copied: a task that is kept for long would keep all that was read together with it.
-const COPIED_LEN_MAX: usize = 4096;
-
 /// One request line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -30,8 +27,8 @@ pub struct Request {
     pub id: Option<RequestId>,
     /// Whose handler runs.
     pub function: String,
-    /// JSON for the handler, byte for byte what the client sent; `{}` if it sent none. Where it is long it is a slice of the
-    /// line: whoever holds it holds the line's memory.
+    /// JSON for the handler, byte for byte what the client sent; `{}` if it sent none. A slice of the line: whoever
+    /// holds it holds the line's memory.
     pub args: Bytes,
     /// The limit of the whole task from receipt, in whole milliseconds, at least 1.
     pub timeout: Option<Duration>,
@@ -186,11 +183,7 @@ impl Request {
         Ok(Self {
             id,
             function,
-            args: match args {
-                None => Bytes::from_static(b"{}"),
-                Some(raw) if raw.len() <= COPIED_LEN_MAX => Bytes::copy_from_slice(raw.as_bytes()),
-                Some(raw) => slice(line, raw),
-            },
+            args: args.map_or(Bytes::from_static(b"{}"), |raw| slice(line, raw)),
             timeout: timeout_ms.map(parse_timeout).transpose()?,
             progress,
             subject: subject.map(parse_subject).transpose()?,

@@ -26,7 +26,7 @@ use crate::admin::{Started, Stop};
 use crate::admit::{Admitted, Routed};
 use crate::clock::Moment;
 use crate::stats::{InFlight, count};
-use crate::task::Client;
+use crate::task::{Client, keep};
 
 /// How long the rest of an unusable input is read and thrown away after the last reply.
 const LINGER_MAX: Duration = Duration::from_secs(5);
@@ -310,7 +310,10 @@ impl State {
         {
             Err((id, failure)) => self.refuse(id, failure),
             Ok(admitted) if admitted.request.id.is_some() => self.start(admitted),
-            Ok(admitted) => self.lanes.wait(Turn::Start(Box::new(admitted))),
+            Ok(mut admitted) => {
+                keep(&mut admitted.request.args);
+                self.lanes.wait(Turn::Start(Box::new(admitted)));
+            }
         }
     }
 

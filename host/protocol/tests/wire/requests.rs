@@ -51,7 +51,7 @@ fn every_field_is_read_whatever_the_order_the_spacing_and_the_escapes() {
 }
 
 #[test]
-fn args_may_be_any_json_and_are_a_copy_or_where_they_are_long_a_slice_of_the_line() {
+fn args_are_a_slice_of_the_line_and_may_be_any_json() {
     for args in [
         "{}",
         "[]",
@@ -63,16 +63,8 @@ fn args_may_be_any_json_and_are_a_copy_or_where_they_are_long_a_slice_of_the_lin
         let line = Bytes::from(format!("{{\"function\":\"f\",\"args\":{args}}}"));
         let request = Request::parse(&line).unwrap();
         assert_eq!(request.args, args);
-        assert!(
-            line.is_unique(),
-            "{args} would keep what was read with them"
-        );
+        assert_eq!(request.args.as_ptr(), line[23..].as_ptr(), "{args}");
     }
-    let args = format!("\"{}\"", "x".repeat(5_000));
-    let line = Bytes::from(format!("{{\"function\":\"f\",\"args\":{args}}}"));
-    let request = Request::parse(&line).unwrap();
-    assert_eq!(request.args, args);
-    assert_eq!(request.args.as_ptr(), line[23..].as_ptr());
 }
 
 #[test]

@@ -42,7 +42,7 @@ use crate::access::Caller;
 use crate::clock::Moment;
 use crate::link::{Board, Call, RING_LEN};
 use crate::stats::{FunctionStats, millis};
-use crate::task::{Answer, Asker, Task, TaskId};
+use crate::task::{Answer, Asker, Task, TaskId, keep};
 
 /// Bytes of arguments that may be handed to one worker at once, beyond its first task: what its ring has room for. More
 /// would be copied once more, and wait there instead of here.
@@ -396,6 +396,9 @@ impl Scheduler {
         let worker = is_first
             .then(|| self.choose_worker(self.cost_of(function), entry.args.len()))
             .flatten();
+        if worker.is_none() {
+            keep(&mut entry.args);
+        }
         self.tasks.insert(id, entry);
         match worker {
             Some(worker) => self.hand_over(id, worker, now),

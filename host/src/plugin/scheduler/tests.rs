@@ -102,12 +102,22 @@ impl Stage {
     }
 
     fn submit_to(&mut self, function: u32, id: u64, deadline: Moment) {
-        let client: Arc<dyn Client> = Arc::clone(&self.answers) as Arc<dyn Client>;
         let task = Task {
-            received: self.now,
             deadline,
-            ..Task::made_up(id, client, &self.budget)
+            ..self.task(id)
         };
+        self.submit_task(function, task);
+    }
+
+    fn task(&self, id: u64) -> Task {
+        let client: Arc<dyn Client> = Arc::clone(&self.answers) as Arc<dyn Client>;
+        Task {
+            received: self.now,
+            ..Task::made_up(id, client, &self.budget)
+        }
+    }
+
+    fn submit_task(&mut self, function: u32, task: Task) {
         self.scheduler.submit(function, task, self.now);
         self.carry_out();
     }
@@ -236,6 +246,23 @@ fn a_task_is_answered_once_and_its_memory_given_back() {
     stage.run_next(1, Duration::from_millis(3));
     assert_eq!(stage.answers(), [(1, "ok", true)]);
     assert!(stage.budget.hold(1 << 20).is_some());
+}
+
+#[test]
+fn what_is_kept_for_long_keeps_nothing_that_was_read_with_it() {
+    let mut stage = Stage::new(|settings| settings.workers_max = 1);
+    let read = Bytes::from(vec![b'1'; 1 << 20]);
+    for id in 1..=2 {
+        let args = read.slice(..3);
+        let task = Task {
+            args,
+            ..stage.task(id)
+        };
+        stage.submit_task(0, task);
+    }
+    assert_eq!(*stage.start(1).args, *b"111");
+    stage.wait(Duration::from_millis(40));
+    assert!(read.is_unique());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::clock::Moment;
 use crate::link::CellState;
-use crate::task::TaskId;
+use crate::task::{TaskId, keep};
 
 impl Scheduler {
     /// When [`Scheduler::tick`] is wanted next.
@@ -34,6 +34,7 @@ impl Scheduler {
         while let Some(young) = self.timers.pop_young(now) {
             if let Some(entry) = self.tasks.get_mut(&young.1) {
                 self.timers.grow_up(young, &mut entry.timer);
+                keep(&mut entry.args);
             }
         }
         while let Some(id) = self.timers.pop_rung(now) {
