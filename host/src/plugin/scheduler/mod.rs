@@ -49,7 +49,7 @@ use crate::task::{Answer, Asker, Task, TaskId, keep};
 const HANDED_LEN_MAX: usize = RING_LEN / 4 * 3;
 /// Tasks expected to take at most this together may be stacked on one worker: cheaper than waking another one up.
 const STACK_COST_MAX: Duration = Duration::from_micros(200);
-/// A stacked task that has not started after this long is taken back and given to another worker.
+/// Tasks that are stacked on one that runs for longer than this are taken back and given to another worker.
 const STACK_WAIT_MAX: Duration = Duration::from_millis(5);
 /// A queue that will be empty sooner than this needs no further worker.
 const QUEUE_WAIT_GOOD: Duration = Duration::from_millis(5);
