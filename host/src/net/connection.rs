@@ -141,9 +141,6 @@ impl Connection {
             state.take_requests();
             state.output.send(socket);
             state.check_output();
-            if state.puts_off && !state.output.is_full() {
-                continue;
-            }
             if state.is_over() {
                 if !state.hears_more(socket).await {
                     break;
@@ -153,7 +150,8 @@ impl Connection {
                 }
                 continue;
             }
-            if state.had_enough {
+            let may_be_told = state.puts_off && !state.output.is_full();
+            if state.had_enough || may_be_told {
                 tokio::task::yield_now().await;
                 continue;
             }
