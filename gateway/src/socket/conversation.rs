@@ -106,23 +106,25 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Conversation<'c, S> {
             }
             let expires_in = self.client.session.identity.expires_in();
             tokio::select! {
+                // Nobody is taken for gone whose answers lie there, unread for want of room until now.
+                biased;
+                () = after(expires_in) => return Close::Unauthorized,
+                new = &mut next_phase => {
+                    phase = new;
+                    next_phase.set(self::next_phase(self.gateway.life.phases(), phase));
+                }
                 said = next(self.socket), if self.requests.has_room() => {
                     if let Err(close) = self.hear_all(said).await {
                         return close;
                     }
                 }
-                () = self.client.session.changed() => {}
                 () = &mut ping_at => {
                     ping_at.as_mut().reset(Instant::now() + heartbeat.interval);
                     if let Err(close) = self.beat().await {
                         return close;
                     }
                 }
-                new = &mut next_phase => {
-                    phase = new;
-                    next_phase.set(self::next_phase(self.gateway.life.phases(), phase));
-                }
-                () = after(expires_in) => return Close::Unauthorized,
+                () = self.client.session.changed() => {}
             }
         }
     }
