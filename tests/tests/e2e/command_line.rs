@@ -58,11 +58,13 @@ fn help_names_every_flag() {
 
 #[test]
 fn a_wrong_command_line_is_refused() {
-    let table: [(&[&str], &str); 4] = [
+    let table: [(&[&str], &str); 6] = [
         (&["--plugin", "x"], "--plugin"),
         (&["--listen"], "--listen"),
         (&["serve"], "serve"),
         (&["call"], "FUNCTION"),
+        (&["call", "echo", "--connect", "nowhere"], "nowhere"),
+        (&["tasks", "--limit", "0"], "--limit"),
     ];
     for (args, text) in table {
         let finished = run(Host::command().args(args));
