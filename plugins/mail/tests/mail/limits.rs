@@ -149,27 +149,6 @@ fn a_temporary_refusal_is_told_when_the_time_for_it_is_over() {
 }
 
 #[test]
-fn what_some_recipients_may_get_later_is_worth_another_try() {
-    let server = Server::start(&json!({}));
-    let plugin = open(json!({"url": server.url(), "retry_for": "1ms"}));
-    let (later, never) = ("later@example.com", "refused@example.com");
-    for (to, is_worth_it) in [
-        (vec![later, never], true),
-        (vec![never, later], true),
-        (vec![later], true),
-        (vec![never], false),
-    ] {
-        let args = json!({"from": "me@example.com", "to": to, "contents": "x"});
-        let (kind, text, retryable, _) = failure(plugin.call("send_mail", args));
-        assert_eq!(
-            (kind.as_str(), retryable),
-            ("rejected", is_worth_it),
-            "{to:?}: {text}"
-        );
-    }
-}
-
-#[test]
 fn a_bulk_that_is_cancelled_while_it_waits_says_why_it_waited() {
     let server = Server::start(&json!({"rate_max": 1}));
     let plugin = open(json!({"url": server.url(), "connections": 1, "retry_for": "1h"}));
