@@ -195,28 +195,17 @@ impl Scheduler {
         while let Some((since, id)) = self.workers.longest_stacked()
             && since + STACK_WAIT_MAX <= now
         {
-            let is_slow = self.is_slow(id, now);
-            self.workers.change(id, |worker| {
+            let is_slow = self.workers.change(id, |worker| {
+                let is_slow = worker.is_slow(now);
                 let goes_on = !is_slow && worker.tasks > worker.slots;
                 worker.stacked_since = goes_on.then_some(now);
+                is_slow
             });
-            if is_slow {
+            if is_slow == Some(true) {
                 slow.push(id);
             }
         }
         self.relieve(&slow, now);
-    }
-
-    /// Whether something that was expected to be over in no time runs for longer than anything may wait that is stacked.
-    fn is_slow(&self, id: WorkerId, now: Moment) -> bool {
-        let runs_too_long = |worker: &Worker, cell: u8| {
-            worker.board.state(cell) == CellState::Running
-                && now.since(worker.board.started(cell)) >= STACK_WAIT_MAX
-        };
-        self.workers.get(id).is_some_and(|worker| {
-            let mut own_tasks = worker.own_tasks();
-            own_tasks.any(|(cell, _)| runs_too_long(worker, cell))
-        })
     }
 
     /// Takes back what these workers have not begun, and stacks nothing more on them before they have returned what they run.
@@ -237,12 +226,9 @@ impl Scheduler {
     /// Workers that are taken for quick keep others from being started: they must be so.
     pub(super) fn doubt_quick(&mut self, now: Moment) {
         self.doubted_at = now;
-        let quick = self.workers.ids().into_iter();
-        let slow: Vec<WorkerId> = quick
-            .filter(|id| {
-                self.workers.get(*id).is_some_and(Worker::is_quick) && self.is_slow(*id, now)
-            })
-            .collect();
+        let is_mistaken = |worker: &Worker| worker.is_quick() && worker.is_slow(now);
+        let mut slow = self.workers.ids();
+        slow.retain(|id| self.workers.get(*id).is_some_and(is_mistaken));
         self.relieve(&slow, now);
     }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::stacks::Room;
-use super::{Entry, HANDED_LEN_MAX, STACK_COST_MAX};
+use super::{Entry, HANDED_LEN_MAX, STACK_COST_MAX, STACK_WAIT_MAX};
 use crate::clock::Moment;
-use crate::link::{Board, CELLS_MAX};
+use crate::link::{Board, CELLS_MAX, CellState};
 use crate::task::TaskId;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +99,15 @@ impl Worker {
     /// Busy with nothing but tasks that are over in no time.
     pub(super) fn is_quick(&self) -> bool {
         self.tasks > 0 && self.cost <= STACK_COST_MAX
+    }
+
+    /// Whether something runs for longer than anything may wait that is stacked.
+    pub(super) fn is_slow(&self, now: Moment) -> bool {
+        let runs_too_long = |cell: u8| {
+            self.board.state(cell) == CellState::Running
+                && now.since(self.board.started(cell)) >= STACK_WAIT_MAX
+        };
+        self.own_tasks().any(|(cell, _)| runs_too_long(cell))
     }
 
     /// What it may be given on top of its quick tasks.
