@@ -19,12 +19,19 @@ pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A parameter and its type.
 pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
+/// The database's part of [`STATEMENT_TIMEOUT`].
+macro_rules! limit {
+    () => {
+        "statement_timeout = '9s'"
+    };
+}
+
 /// Where nothing else is said: a statement that was given up here would wait on in the database for what is locked, with its
 /// session, and the next one beside it.
-const LIMIT: &str = "SET statement_timeout = '9s'";
+const LIMIT: &str = concat!("SET ", limit!());
 
 /// As [`LIMIT`], for one statement, where a pooler may give the session to others after it.
-const LIMIT_ONE: &str = "BEGIN; SET LOCAL statement_timeout = '9s'";
+const LIMIT_ONE: &str = concat!("BEGIN; SET LOCAL ", limit!());
 
 /// What each transaction is told; it ends with it, since a pooler may give the session to others. All that is done here
 /// finds a few tasks by an index, in its order. The database may have planned a statement when there were none, and would
@@ -34,7 +41,9 @@ macro_rules! begin {
         concat!(
             "BEGIN",
             $how,
-            "; SET LOCAL statement_timeout = '9s'; SET LOCAL idle_in_transaction_session_timeout = '30s'; \
+            "; SET LOCAL ",
+            limit!(),
+            "; SET LOCAL idle_in_transaction_session_timeout = '30s'; \
              SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
              SET LOCAL enable_sort = off; SET LOCAL jit = off"
         )
